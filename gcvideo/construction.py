@@ -1,0 +1,68 @@
+"""Objects from plain descriptions: the part of a configuration that a checkpoint carries with it."""
+
+import functools
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+TARGET, PARTIAL = "_target_", "_partial_"
+
+
+class ConstructionError(ValueError):
+    """A description that names something that may not, or cannot, be built."""
+
+
+def construct(description: Any, *, packages: Sequence[str] = ("gcvideo",)) -> Any:
+    """Build the object that a description of nested dicts, lists and plain values stands for.
+
+    A dict with ``_target_`` calls that function or class with the other entries as keyword
+    arguments; with ``_partial_: true`` it gives a ``functools.partial`` instead. This is the subset
+    of Hydra's ``instantiate`` that nets and protocols use. Unlike Hydra it imports from the named
+    packages only, so that a checkpoint from elsewhere cannot run arbitrary code.
+
+    Args:
+        description: plain data, as stored in a checkpoint.
+        packages: top-level packages that a ``_target_`` may come from; name your own package here
+            to load a net with a block of your own.
+
+    Raises:
+        ConstructionError: if a target lies outside ``packages``, does not exist or rejects its arguments.
+    """
+    build = functools.partial(construct, packages=packages)
+    if isinstance(description, Mapping):
+        values = {k: build(v) for k, v in description.items() if k not in (TARGET, PARTIAL)}
+        if TARGET not in description:
+            return values
+        return _call(description[TARGET], values, bool(description.get(PARTIAL)), packages)
+    if isinstance(description, Sequence) and not isinstance(description, str):
+        return [build(value) for value in description]
+    return description
+
+
+def _call(target: str, arguments: dict[str, Any], partial: bool, packages: Sequence[str]) -> Any:
+    factory = _import(target, packages)
+    if partial:
+        return functools.partial(factory, **arguments)
+    try:
+        return factory(**arguments)
+    except TypeError as error:
+        raise ConstructionError(
+            f"{target} does not take the arguments {sorted(arguments)}: {error}; the checkpoint may "
+            "come from another version of gcvideo"
+        ) from error
+
+
+def _import(target: str, packages: Sequence[str]) -> Any:
+    package = target.partition(".")[0]
+    if package not in packages:
+        raise ConstructionError(
+            f"the description names {target!r}, but only {', '.join(packages)} may be imported; "
+            f"if you trust it, allow it with packages=[..., {package!r}]"
+        )
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConstructionError(
+            f"{target!r} does not exist in this version of gcvideo: {error}"
+        ) from error

@@ -1,0 +1,118 @@
+import os
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from gcvideo.data.dataset import EvaluationVideos, TrainingVideos, VideoItem
+from gcvideo.data.protocol import EvaluationProtocol
+from gcvideo.data.sampler import EpochSampler, ExactSampler
+from gcvideo.data.source import VideoSplits
+from gcvideo.data.transform import TrainTransform
+
+
+class VideoDataModule(LightningDataModule):
+    """Loaders over the splits of a data set; views leave the workers as uint8.
+
+    Training batches hold ``batch_size`` videos with ``clips_per_video`` views each. Validation uses
+    one centre view, the test all views of the protocol, one video per batch.
+
+    Args:
+        splits: annotated videos.
+        protocol: views of validation and test, clip sampling of training.
+        transform: augmentation of training; None if there is no training.
+        batch_size: videos per step and device.
+        clips_per_video: views per training video and epoch.
+        num_workers: processes per loader; None: one per core, at most 8, none on a single core.
+        seed: of the order, the clips and the crops.
+        pin_memory: page-locked batches, for a CUDA device.
+    """
+
+    def __init__(
+        self,
+        splits: VideoSplits,
+        *,
+        protocol: EvaluationProtocol,
+        transform: TrainTransform | None = None,
+        batch_size: int = 8,
+        clips_per_video: int = 1,
+        num_workers: int | None = None,
+        seed: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be at least 1 video per step")
+        self.splits = splits
+        self.protocol = protocol
+        self.transform = transform
+        self.batch_size = batch_size
+        self.clips_per_video = clips_per_video
+        self.num_workers = default_num_workers() if num_workers is None else num_workers
+        self.seed = seed
+        self.pin_memory = pin_memory
+
+    def train_dataloader(self) -> DataLoader[VideoItem]:
+        if self.transform is None:
+            raise ValueError("training needs a transform; pass transform=TrainTransform(...)")
+        dataset = TrainingVideos(
+            self.splits.train,
+            protocol=self.protocol,
+            transform=self.transform,
+            clips_per_video=self.clips_per_video,
+            seed=self.seed,
+        )
+        sampler = EpochSampler(len(dataset), seed=self.seed, **self._ranks())
+        if len(sampler) < self.batch_size:
+            raise ValueError(
+                f"batch_size is {self.batch_size} but there are only {len(sampler)} training videos "
+                f"per process, so an epoch would be empty; lower batch_size to {len(sampler)} or less"
+            )
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            # A last batch of few clips gives poor batch statistics; its videos come next epoch.
+            drop_last=True,
+            persistent_workers=self.num_workers > 0,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            worker_init_fn=_use_one_thread,
+        )
+
+    def val_dataloader(self) -> DataLoader[VideoItem]:
+        dataset = EvaluationVideos(self.splits.val, protocol=self.protocol.single_view())
+        return self._exact_loader(dataset, self.batch_size, persistent=True)
+
+    def test_dataloader(self) -> DataLoader[VideoItem]:
+        dataset = EvaluationVideos(self.splits.test, protocol=self.protocol)
+        return self._exact_loader(dataset, 1, persistent=False)
+
+    def _exact_loader(
+        self, dataset: EvaluationVideos, batch_size: int, *, persistent: bool
+    ) -> DataLoader[VideoItem]:
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=ExactSampler(len(dataset), **self._ranks()),
+            persistent_workers=persistent and self.num_workers > 0,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            worker_init_fn=_use_one_thread,
+        )
+
+    def _ranks(self) -> dict[str, int]:
+        if self.trainer is None:
+            return {"rank": 0, "world_size": 1}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+
+def default_num_workers() -> int:
+    """One worker per core this process may use, at most 8; none where there is one core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8) if cores > 1 else 0
+
+
+def _use_one_thread(worker: int) -> None:
+    del worker
+    torch.set_num_threads(1)

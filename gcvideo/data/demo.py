@@ -1,0 +1,174 @@
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from rich.progress import track
+from torch import Tensor
+
+from gcvideo.data.annotation import Annotations, read_annotations
+from gcvideo.data.encoding import write_video
+from gcvideo.data.source import VideoSplits
+
+# Velocity of the texture per frame: (right, down) in frame widths, log of the scale, clockwise radians.
+_MOTIONS = {
+    "anticlockwise": (0.0, 0.0, 0.0, -1.0),
+    "clockwise": (0.0, 0.0, 0.0, 1.0),
+    "down": (0.0, 1.0, 0.0, 0.0),
+    "grow": (0.0, 0.0, 1.0, 0.0),
+    "left": (-1.0, 0.0, 0.0, 0.0),
+    "right": (1.0, 0.0, 0.0, 0.0),
+    "shrink": (0.0, 0.0, -1.0, 0.0),
+    "up": (0.0, -1.0, 0.0, 0.0),
+}
+_FLIP_PAIRS = (("left", "right"), ("clockwise", "anticlockwise"))
+_SHIFT_PER_FRAME, _LOG_SCALE_PER_FRAME, _RADIANS_PER_FRAME = 0.02, 0.04, 0.06
+
+
+@dataclass(frozen=True)
+class DemoSpec:
+    """What the demo set holds; part of its folder's name, so that another spec is another set."""
+
+    train_per_class: int = 30
+    val_per_class: int = 12
+    num_frames: int = 32
+    size: int = 72
+    seed: int = 0
+    version: int = 1
+
+
+def demo_videos(
+    *,
+    root: str | None = None,
+    train_per_class: int = 30,
+    val_per_class: int = 12,
+    num_frames: int = 32,
+    size: int = 72,
+    seed: int = 0,
+) -> VideoSplits:
+    """Eight motions of random textures as h264 files, made on first use.
+
+    A texture moves left, right, up or down, grows, shrinks or turns. Position, angle and scale of a
+    frame have the same distribution in every class, so one frame says nothing about the class.
+
+    Args:
+        root: folder to keep the set in; None: ``$GCVIDEO_CACHE``, else ``~/.cache/gcvideo``.
+        train_per_class: training videos of each motion.
+        val_per_class: validation videos of each motion; the test uses them too.
+        num_frames: frames per video, at 30 per second.
+        size: height and width in pixels; even.
+        seed: of textures and motions.
+    """
+    spec = DemoSpec(train_per_class, val_per_class, num_frames, size, seed)
+    folder = _cache_folder(root) / f"demo-{_fingerprint(spec)}"
+    if not folder.is_dir():
+        _make(spec, folder)
+    train = read_annotations("train", root=folder)
+    val = read_annotations("val", root=folder, classes=train.classes)
+    _check_complete(train, val, spec, folder)
+    return VideoSplits(train, val, val, _FLIP_PAIRS)
+
+
+def _cache_folder(root: str | None) -> Path:
+    return Path(root or os.environ.get("GCVIDEO_CACHE") or Path.home() / ".cache" / "gcvideo")
+
+
+def _fingerprint(spec: DemoSpec) -> str:
+    return hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _check_complete(train: Annotations, val: Annotations, spec: DemoSpec, folder: Path) -> None:
+    for name, split, per_class in (
+        ("train", train, spec.train_per_class),
+        ("val", val, spec.val_per_class),
+    ):
+        if len(split) != per_class * len(_MOTIONS):
+            raise ValueError(
+                f"the demo set in '{folder}' has {len(split)} {name} videos instead of "
+                f"{per_class * len(_MOTIONS)}; delete the folder and it is made anew"
+            )
+
+
+def _make(spec: DemoSpec, folder: Path) -> None:
+    """Write all videos beside the final folder, then rename it: there is never half a set."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        jobs = [
+            (split, motion, number)
+            for split, per_class in (("train", spec.train_per_class), ("val", spec.val_per_class))
+            for motion in _MOTIONS
+            for number in range(per_class)
+        ]
+        for key, (split, motion, number) in enumerate(track(jobs, "Making the demo videos")):
+            path = draft / split / motion / f"{motion}_{number:03d}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            frames = render_motion(motion, spec, np.random.default_rng([spec.seed, key]))
+            write_video(path, frames, options={"crf": "18", "g": "16"})
+        try:
+            draft.rename(folder)
+        except OSError:
+            # Another process was faster; its set is the same, for the seed is.
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def render_motion(
+    motion: str, spec: DemoSpec, rng: np.random.Generator
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """The frames of one video: a periodic random texture seen through a moving affine window.
+
+    Frame k shows texture(s_k R(angle_k) p + offset_k). Offset and angle are uniform in every frame.
+    Where the scale is constant it is drawn like the scale of a zoom in a random frame.
+    """
+    right, down, grow, clockwise = _MOTIONS[motion]
+    num_frames = spec.num_frames
+    speed = rng.uniform(0.75, 1.25)
+    middle = (num_frames - 1) / 2
+    path = (np.arange(num_frames) - middle) * speed
+    rest = rng.uniform(-middle, middle) * speed
+    angle = rng.uniform(0, 2 * math.pi) - clockwise * _RADIANS_PER_FRAME * path
+    log_scale = rng.uniform(-0.8, -0.2) - _LOG_SCALE_PER_FRAME * (
+        grow * path if grow else rest
+    )
+    shift = np.outer(path, (-right, -down)) * _SHIFT_PER_FRAME * 2
+    # The window moves along its own axes, whatever the angle of the texture.
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotation = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+    rotation = np.broadcast_to(rotation, (num_frames, 2, 2))
+    scale = np.broadcast_to(np.exp(log_scale), (num_frames,))[:, None, None]
+    offset = (scale * rotation @ shift[..., None])[..., 0] + rng.uniform(-1, 1, size=2)
+    theta = np.concatenate([scale * rotation, offset[..., None]], axis=-1)
+    return _view(_texture(rng), torch.from_numpy(theta.astype(np.float32)), spec.size)
+
+
+def _texture(rng: np.random.Generator, size: int = 128) -> Float[Tensor, "3 s s"]:
+    """Periodic noise with a 1/f spectrum, colours in [0, 1]."""
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]) * size
+    amplitude = np.where((frequency >= 2) & (frequency <= 16), 1 / np.maximum(frequency, 1), 0)
+    spectrum = amplitude * np.exp(2j * np.pi * rng.random((3, *amplitude.shape)))
+    image = np.fft.irfft2(spectrum, s=(size, size))
+    image = 0.5 + 0.22 * image / image.std(axis=(1, 2), keepdims=True)
+    return torch.from_numpy(image.clip(0, 1).astype(np.float32))
+
+
+def _view(
+    texture: Float[Tensor, "3 s s"], theta: Float[Tensor, "t 2 3"], size: int
+) -> UInt8[np.ndarray, "t h w 3"]:
+    grid = F.affine_grid(theta, [len(theta), 3, size, size], align_corners=False)
+    # The texture repeats: fold the window's coordinates back into its period of [-1, 1).
+    folded = torch.remainder(grid + 1, 2) - 1
+    padded = F.pad(texture[None], (1, 1, 1, 1), mode="circular")
+    folded = folded * texture.shape[-1] / padded.shape[-1]
+    images = F.grid_sample(padded.expand(len(theta), -1, -1, -1), folded, align_corners=False)
+    return (images.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()

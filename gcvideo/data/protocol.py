@@ -1,0 +1,141 @@
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from gcvideo.data.sampling import ClipSampling, ClipSpec
+
+
+class CropLayout(Protocol):
+    """Top-left corners (y, x) in pixels of ``num_crops`` square windows of a frame."""
+
+    def corners(
+        self, height: int, width: int, size: int, num_crops: int
+    ) -> list[tuple[int, int]]: ...
+
+
+@dataclass(frozen=True)
+class SlowFastCrops:
+    """Left, centre, right (top, centre, bottom if tall); the centre is at ceil((long - size) / 2).
+
+    Source: PySlowFast, ``uniform_crop``.
+    """
+
+    def corners(self, height: int, width: int, size: int, num_crops: int) -> list[tuple[int, int]]:
+        y, x = math.ceil((height - size) / 2), math.ceil((width - size) / 2)
+        if num_crops == 1:
+            return [(y, x)]
+        if width >= height:
+            return [(y, 0), (y, x), (y, width - size)]
+        return [(0, x), (y, x), (height - size, x)]
+
+
+@dataclass(frozen=True)
+class MMActionCrops:
+    """Left, right, middle, in steps of (long - size) // 2; one crop is the floor centre.
+
+    Source: mmaction2, ``ThreeCrop`` and ``CenterCrop``.
+    """
+
+    def corners(self, height: int, width: int, size: int, num_crops: int) -> list[tuple[int, int]]:
+        y, x = (height - size) // 2, (width - size) // 2
+        if num_crops == 1:
+            return [(y, x)]
+        if width >= height:
+            return [(y, 0), (y, 2 * x), (y, x)]
+        return [(0, x), (2 * y, x), (y, x)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationProtocol:
+    """How a video becomes views and how the views' logits become scores.
+
+    One object serves validation, test and prediction and is written into every result, so that
+    two numbers can be compared or known not to be comparable.
+
+    Args:
+        name: for results.
+        sampling: frame indices of clips, in training (random) and test (uniform).
+        num_frames: T, frames per clip.
+        sampling_rate: tau, distance of sampled frames in source frames.
+        num_clips: clips per video in the test.
+        num_crops: spatial windows per clip in the test, 1 or 3.
+        short_side: pixels of the shorter side that frames are resized to (bilinear).
+        crop_size: pixels of the square window in the test.
+        val_crop_size: pixels of the centre window of the single view in validation and prediction.
+        train_crop_size: pixels of the crop in training; the fully-convolutional heads pool over
+            windows of a 32nd of it.
+        crops: where the windows lie.
+        head: "adaptive", "fcn_logit" or "fcn_prob".
+        average: "prob", "logit" or "max" over views.
+        mean: RGB mean on the scale [0, 1].
+        std: RGB standard deviation on the scale [0, 1].
+        antialias: low-pass before shrinking; PySlowFast, PyTorchVideo and mmaction2 do not.
+
+    Raises:
+        ValueError: for counts below one, another number of crops or a crop larger than the frame.
+    """
+
+    name: str
+    sampling: ClipSampling
+    num_frames: int
+    sampling_rate: int
+    num_clips: int = 10
+    num_crops: Literal[1, 3] = 3
+    short_side: int = 256
+    crop_size: int = 256
+    val_crop_size: int = 224
+    train_crop_size: int = 224
+    crops: CropLayout = SlowFastCrops()
+    head: str = "adaptive"
+    average: str = "prob"
+    mean: Sequence[float] = (0.45, 0.45, 0.45)
+    std: Sequence[float] = (0.225, 0.225, 0.225)
+    antialias: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_clips < 1:
+            raise ValueError(f"num_clips is {self.num_clips}; a test needs at least 1 clip per video")
+        if self.num_crops not in (1, 3):
+            raise ValueError(f"num_crops is {self.num_crops}; choose 1 (centre) or 3")
+        for name in ("crop_size", "val_crop_size"):
+            size = getattr(self, name)
+            if not 1 <= size <= self.short_side:
+                raise ValueError(
+                    f"{name} is {size} pixels, the short side {self.short_side}; the crop must fit: "
+                    f"lower {name} or raise short_side"
+                )
+
+    @property
+    def spec(self) -> ClipSpec:
+        return ClipSpec(num_frames=self.num_frames, sampling_rate=self.sampling_rate)
+
+    @property
+    def num_views(self) -> int:
+        return self.num_clips * self.num_crops
+
+    @property
+    def head_pool_size(self) -> int:
+        """Window of the fully-convolutional heads in feature cells."""
+        return max(1, self.train_crop_size // 32)
+
+    def single_view(self) -> "EvaluationProtocol":
+        """The same protocol with one centre clip and one centre crop."""
+        return replace(self, num_clips=1, num_crops=1, crop_size=self.val_crop_size)
+
+    def with_views(
+        self, num_clips: int | None = None, num_crops: int | None = None
+    ) -> "EvaluationProtocol":
+        """The same protocol with another number of clips or crops; None keeps it."""
+        return replace(
+            self,
+            num_clips=self.num_clips if num_clips is None else num_clips,
+            num_crops=self.num_crops if num_crops is None else num_crops,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.num_clips} clips x {self.num_crops} crops of {self.num_frames} x "
+            f"{self.crop_size} x {self.crop_size}, sampling rate {self.sampling_rate}, head {self.head}, "
+            f"average {self.average}"
+        )

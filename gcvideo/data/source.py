@@ -1,0 +1,113 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gcvideo.data.annotation import (
+    Annotations,
+    read_annotations,
+    read_classes,
+    stratified_split,
+)
+
+
+@dataclass(frozen=True)
+class VideoSplits:
+    """The annotated videos of a data set, with one list of class names for all splits.
+
+    Args:
+        train: may be empty where only a test is wanted.
+        val: watched during training.
+        test: scored with all views.
+        flip_pairs: names of classes that a horizontal flip exchanges.
+
+    Raises:
+        ValueError: if splits disagree about classes or a flip pair names an unknown class.
+    """
+
+    train: Annotations
+    val: Annotations
+    test: Annotations
+    flip_pairs: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("val", "test"):
+            other = getattr(self, name)
+            if other.classes != self.classes:
+                raise ValueError(
+                    f"the {name} split has the classes {_short(other.classes)}, training "
+                    f"{_short(self.classes)}; give one list for both with data.classes"
+                )
+        for name in (name for pair in self.flip_pairs for name in pair):
+            if name not in self.classes:
+                raise ValueError(
+                    f"flip_pairs names {name!r}, which is no class; classes: {_short(self.classes)}"
+                )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.train.classes
+
+    @property
+    def swapped_labels(self) -> dict[int, int]:
+        """Label of the mirrored video, for classes that a flip exchanges."""
+        labels = [(self.classes.index(a), self.classes.index(b)) for a, b in self.flip_pairs]
+        return dict(labels) | {b: a for a, b in labels}
+
+
+def _short(names: Sequence[str]) -> str:
+    return f"[{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}] ({len(names)})"
+
+
+def annotated_videos(
+    *,
+    root: str,
+    train: str | None = None,
+    val: str | None = None,
+    test: str | None = None,
+    classes: str | Sequence[str] | None = None,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    flip_pairs: Sequence[Sequence[str]] = (),
+) -> VideoSplits:
+    """A data set of your own: folders, lists or tables of videos.
+
+    Each split is a folder with one folder per class, a text list of "path label", a CSV with a
+    header, or an official Kinetics CSV; see :func:`~gcvideo.data.read_annotations`. A CSV with a
+    ``split`` column may serve for several splits.
+
+    Args:
+        root: folder that paths in lists start from.
+        train: source of the training split. None: ``root/train`` if it exists, else the class
+            folders of ``root``, divided into train and val.
+        val: source of the validation split. None: ``root/val`` if it exists, else a share of train.
+        test: source of the test split; None: the same as val. Given alone, there is nothing to train on.
+        classes: names in label order, or a text file with one a line; None: taken from the lists.
+        val_fraction: share of each class that becomes val where no val is given.
+        seed: of that division.
+        flip_pairs: pairs of class names that a horizontal flip exchanges, such as left and right.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the source, the row and the remedy.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"data.root is '{root}', which is no folder; give the videos' folder")
+    names = read_classes(classes) if isinstance(classes, str) else classes
+
+    pairs = tuple((str(a), str(b)) for a, b in flip_pairs)
+
+    def read(source: str, split: str, names: Sequence[str] | None) -> Annotations:
+        return read_annotations(source, root=root, classes=names, split=split)
+
+    if test and not (train or val):
+        only = read(test, "test", names)
+        return VideoSplits(only.subset([]), only, only, pairs)
+    train_source = train or str(folder / "train" if (folder / "train").is_dir() else folder)
+    val_source = val or (str(folder / "val") if (folder / "val").is_dir() else None)
+    train_list = read(train_source, "train", names)
+    if val_source is None:
+        train_list, val_list = stratified_split(train_list, val_fraction, seed)
+    else:
+        val_list = read(val_source, "val", names or train_list.classes)
+    test_list = read(test, "test", names or train_list.classes) if test else val_list
+    return VideoSplits(train_list, val_list, test_list, pairs)

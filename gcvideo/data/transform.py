@@ -1,0 +1,80 @@
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.tv_tensors import Video
+
+from gcvideo.data.protocol import EvaluationProtocol
+
+
+class TrainTransform:
+    """Random views for training: torchvision v2 steps on a clip, then a label-safe flip.
+
+    All frames of a clip share one draw. The result is a pure function of clip, label and ``seed``.
+
+    Args:
+        steps: torchvision v2 transforms of a uint8 (t, c, h, w) video, in order; together they must
+            give a fixed size.
+        flip_prob: probability of a horizontal flip.
+        swapped_labels: label of the mirrored video where it is another one, such as "left" and
+            "right"; both directions. Empty: a flip keeps the label. Where flips are not safe and
+            labels cannot be swapped, set ``flip_prob`` to 0.
+
+    Raises:
+        ValueError: if ``flip_prob`` is no probability.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Callable[[Tensor], Tensor]],
+        *,
+        flip_prob: float = 0.5,
+        swapped_labels: Mapping[int, int] | None = None,
+    ) -> None:
+        if not 0 <= flip_prob <= 1:
+            raise ValueError(f"flip_prob is {flip_prob}; a probability lies in [0, 1]")
+        self.steps = list(steps)
+        self.flip_prob = flip_prob
+        self.swapped_labels = dict(swapped_labels or {})
+
+    def __call__(
+        self, clip: UInt8[np.ndarray, "t h w 3"], label: int, seed: int
+    ) -> tuple[UInt8[Tensor, "3 t s s"], int]:
+        # torchvision draws from the global generator: seed a copy of it, and give it back.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            video: Tensor = Video(torch.from_numpy(clip).permute(0, 3, 1, 2))
+            for step in self.steps:
+                video = step(video)
+            if torch.rand(()) < self.flip_prob:
+                video = v2.functional.horizontal_flip(video)
+                label = self.swapped_labels.get(label, label)
+        return video.as_subclass(Tensor).permute(1, 0, 2, 3).contiguous(), label
+
+
+def evaluation_views(
+    frames: UInt8[np.ndarray, "u h w 3"],
+    clips: np.ndarray,
+    protocol: EvaluationProtocol,
+) -> UInt8[Tensor, "v 3 t s s"]:
+    """Views of a video in temporal-major order: view = clip * num_crops + crop.
+
+    Args:
+        frames: the distinct frames that the clips use, RGB.
+        clips: (num_clips, t) positions in ``frames``.
+        protocol: gives resize and crops; ``num_crops`` windows per clip.
+    """
+    video = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    video = v2.functional.resize(video, [protocol.short_side], antialias=protocol.antialias)
+    height, width = video.shape[2:]
+    size = protocol.crop_size
+    corners = protocol.crops.corners(height, width, size, protocol.num_crops)
+    views = [
+        video[torch.from_numpy(clip), :, y : y + size, x : x + size]
+        for clip in clips
+        for y, x in corners
+    ]
+    return torch.stack(views).permute(0, 2, 1, 3, 4).contiguous()

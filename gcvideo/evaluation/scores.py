@@ -1,0 +1,50 @@
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.distributed import all_gather_object, get_world_size, is_initialized
+
+
+class VideoScores:
+    """Scores of a test by video, gathered over ranks and written as a table."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, tuple[int, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(
+        self, videos: Int64[Tensor, " b"], labels: Int64[Tensor, " b"], scores: Float[Tensor, "b k"]
+    ) -> None:
+        """Keep the scores of a batch; a video scored twice counts once."""
+        for video, label, row in zip(videos.tolist(), labels.tolist(), scores.cpu(), strict=True):
+            self._rows[video] = (label, row)
+
+    def gather(self) -> None:
+        """Collect the videos of all ranks, by index."""
+        if is_initialized() and get_world_size() > 1:
+            shares: list[dict[int, tuple[int, Tensor]]] = [{} for _ in range(get_world_size())]
+            all_gather_object(shares, self._rows)
+            self._rows = {key: row for share in shares for key, row in share.items()}
+
+    def labels(self) -> Int64[Tensor, " n"]:
+        return torch.tensor([self._rows[video][0] for video in sorted(self._rows)])
+
+    def scores(self) -> Float[Tensor, "n k"]:
+        """One row a video, in order of the list."""
+        return torch.stack([self._rows[video][1] for video in sorted(self._rows)])
+
+    def write(self, path: Path, videos: Sequence[str], classes: Sequence[str]) -> None:
+        """A csv with video, label, prediction and one score column per class."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["video", "label", "prediction", *classes])
+            for video in sorted(self._rows):
+                label, scores = self._rows[video]
+                prediction = classes[int(scores.argmax())]
+                values = [f"{score:.6f}" for score in scores.tolist()]
+                writer.writerow([videos[video], classes[label], prediction, *values])

@@ -1,0 +1,98 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from gcvideo.construction import construct
+from gcvideo.data import EvaluationProtocol
+from gcvideo.models import ClipClassifier, Head
+
+_PREFIX = "model."
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint of this package, or one that cannot be rebuilt."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds: weights and the plain data that rebuild the model around them.
+
+    Args:
+        path: of the file.
+        config: resolved configuration of the run.
+        classes: names in label order.
+        protocol: description of the evaluation protocol.
+        state_dict: of the :class:`~gcvideo.models.ClipClassifier`.
+    """
+
+    path: str
+    config: Mapping[str, Any]
+    classes: tuple[str, ...]
+    protocol: Mapping[str, Any]
+    state_dict: Mapping[str, Tensor]
+
+    def build_protocol(self, packages: Sequence[str] = ("gcvideo",)) -> EvaluationProtocol:
+        return cast(EvaluationProtocol, construct(self.protocol, packages=packages))
+
+    def build_model(
+        self, protocol: EvaluationProtocol, packages: Sequence[str] = ("gcvideo",)
+    ) -> ClipClassifier:
+        """The model with its weights, in evaluation mode, its head set to the protocol's mode."""
+        net = construct(self.config["model"]["net"], packages=packages)
+        model = ClipClassifier(
+            net,
+            mean=protocol.mean,
+            std=protocol.std,
+            channels_last=self.config["channels_last"],
+        )
+        model.load_state_dict(dict(self.state_dict))
+        configure_head(model, protocol)
+        return model.eval()
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint written by training; the file cannot run code.
+
+    Raises:
+        CheckpointError: if the file is absent, unreadable or not one of ours.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(
+            f"no checkpoint at '{path}'; training writes RUN_FOLDER/checkpoints/best.ckpt"
+        )
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"'{path}' cannot be read as a checkpoint ({type(error).__name__}); it is damaged or was "
+            "made by another program"
+        ) from error
+    product = content.get("gcvideo") if isinstance(content, dict) else None
+    if not isinstance(product, dict) or "classes" not in product:
+        raise CheckpointError(
+            f"'{path}' is not a gcvideo checkpoint: it has weights but neither configuration nor class "
+            "names; load its weights into a net with weights=checkpoint weights.path=... and train"
+        )
+    return Checkpoint(
+        path=str(path),
+        config=product["config"],
+        classes=tuple(product["classes"]),
+        protocol=product["config"]["protocol"],
+        state_dict={
+            key.removeprefix(_PREFIX): value
+            for key, value in content["state_dict"].items()
+            if key.startswith(_PREFIX)
+        },
+    )
+
+
+def configure_head(model: ClipClassifier, protocol: EvaluationProtocol) -> None:
+    """Set the head's pooling to that of the protocol."""
+    for module in model.modules():
+        if isinstance(module, Head):
+            module.configure(cast(Any, protocol.head), protocol.head_pool_size)

@@ -1,0 +1,145 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from gcvideo.data import EvaluationProtocol, evaluation_views, read_views
+from gcvideo.evaluation import average_views
+from gcvideo.inference.checkpoint import read_checkpoint
+from gcvideo.models import ClipClassifier
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class of a ranking."""
+
+    label: int
+    name: str
+    score: float
+
+
+class TrainedClassifier:
+    """A trained net that classifies videos under the protocol it was trained for.
+
+    Args:
+        model: net with normalisation.
+        classes: names in label order.
+        protocol: sampling, resize, crops, head and averaging.
+        config: resolved configuration of the run that made it.
+    """
+
+    def __init__(
+        self,
+        model: ClipClassifier,
+        *,
+        classes: Sequence[str],
+        protocol: EvaluationProtocol,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        self.model = model
+        self.classes = tuple(classes)
+        self.protocol = protocol
+        self.config = config or {}
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.mean.device
+
+    def classify(
+        self,
+        video: str | Path | UInt8[np.ndarray, "n h w 3"] | UInt8[Tensor, "n h w 3"],
+        top_k: int = 5,
+        *,
+        num_clips: int = 1,
+        num_crops: int = 1,
+    ) -> list[Prediction]:
+        """The most likely classes of a video, best first.
+
+        Args:
+            video: path of a file, or its frames as uint8 RGB (frames, height, width, 3) at 30 frames
+                per second.
+            top_k: length of the ranking; at most the number of classes.
+            num_clips: clips spread over the video whose scores are averaged.
+            num_crops: 1 (centre) or 3 spatial windows per clip. The protocol's test uses
+                ``protocol.num_clips`` x ``protocol.num_crops``.
+
+        Raises:
+            VideoReadError: if the file cannot be read.
+            ValueError: if ``top_k`` is less than one or frames have another shape or type.
+        """
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; ask for at least 1 class")
+        scores = self.scores(video, num_clips=num_clips, num_crops=num_crops)
+        best = scores.topk(min(top_k, len(self.classes)))
+        return [
+            Prediction(label, self.classes[label], score)
+            for label, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
+    @torch.inference_mode()
+    def scores(
+        self,
+        video: str | Path | UInt8[np.ndarray, "n h w 3"] | UInt8[Tensor, "n h w 3"],
+        *,
+        num_clips: int = 1,
+        num_crops: int = 1,
+    ) -> Float[Tensor, " k"]:
+        """Scores in [0, 1] of all classes, on the CPU; arguments as for :meth:`classify`."""
+        single = (num_clips, num_crops) == (1, 1)
+        protocol = (
+            self.protocol.single_view()
+            if single
+            else self.protocol.with_views(num_clips, num_crops)
+        )
+        if isinstance(video, str | Path):
+            views = read_views(str(video), protocol)
+        else:
+            views = _views_of_frames(np.asarray(video), protocol)
+        logits = self.model(views[None].to(self.device))
+        return average_views(logits, cast(Any, protocol.average))[0].cpu()
+
+
+def _views_of_frames(frames: np.ndarray, protocol: EvaluationProtocol) -> Tensor:
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+        raise ValueError(
+            f"frames are {frames.dtype} of shape {frames.shape}; pass uint8 RGB of shape "
+            "(frames, height, width, 3)"
+        )
+    clips = protocol.sampling.test(len(frames), 30.0, protocol.spec, protocol.num_clips)
+    return evaluation_views(frames, clips, protocol)
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    packages: Sequence[str] = ("gcvideo",),
+) -> TrainedClassifier:
+    """Load a checkpoint of this package, ready to classify.
+
+    Args:
+        path: file written by training, such as ``runs/.../checkpoints/best.ckpt``.
+        device: where the net runs; None: a CUDA device if there is one, else the CPU.
+        packages: top-level packages that the checkpoint may name; add yours if the net holds a block
+            of your own.
+
+    Raises:
+        CheckpointError: if the file is absent, damaged or not one of ours.
+        ConstructionError: if it names a function outside ``packages``.
+    """
+    checkpoint = read_checkpoint(path)
+    protocol = checkpoint.build_protocol(packages)
+    model = checkpoint.build_model(protocol, packages)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return TrainedClassifier(
+        model.to(device),
+        classes=checkpoint.classes,
+        protocol=protocol,
+        config=dict(checkpoint.config),
+    )

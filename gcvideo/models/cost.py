@@ -1,0 +1,64 @@
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from gcvideo.models.insertion import inserted_blocks
+
+
+@dataclass(frozen=True)
+class BlockCost:
+    """Cost of one inserted context block for one view."""
+
+    name: str
+    num_parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of a net for one view of ``num_frames`` x ``crop_size`` x ``crop_size``."""
+
+    num_frames: int
+    crop_size: int
+    num_parameters: int
+    macs: int
+    blocks: tuple[BlockCost, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.num_parameters / 1e6:.2f} M parameters, {self.macs / 1e9:.2f} GMACs per view of "
+            f"{self.num_frames} x {self.crop_size} x {self.crop_size}"
+        )
+
+
+def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
+    """Parameters and multiply-accumulates of a net and of each inserted block, for one view.
+
+    Convolutions, linear layers and attention products count, one MAC per multiply-add; element-wise
+    work, normalisation and pooling do not. Runs on the meta device: no time, no memory.
+    Papers that print "FLOPs" for video nets mostly mean this number.
+    """
+    blocks = inserted_blocks(net)
+    meta = copy.deepcopy(net).to("meta").eval()
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        meta(torch.empty(1, 3, num_frames, crop_size, crop_size, device="meta"))
+    per_module = counter.get_flop_counts()
+    root = type(meta).__name__
+    return Cost(
+        num_frames=num_frames,
+        crop_size=crop_size,
+        num_parameters=sum(parameter.numel() for parameter in net.parameters()),
+        macs=counter.get_total_flops() // 2,
+        blocks=tuple(
+            BlockCost(
+                name=block.name,
+                num_parameters=block.num_parameters,
+                macs=sum(per_module[f"{root}.{block.name}"].values()) // 2,
+            )
+            for block in blocks
+        ),
+    )

@@ -1,0 +1,86 @@
+from dataclasses import dataclass
+from typing import cast
+
+from pytorchvideo.models.net import Net
+from pytorchvideo.models.resnet import ResBlock, ResStage
+from torch import nn
+
+from gcvideo.models.placement import STAGES, Placement, Stage
+from gcvideo.nn import ActivationThenBlock, Position, ResidualFusion
+
+
+@dataclass(frozen=True)
+class InsertedBlock:
+    """One context block of a net: its place and what it costs in parameters."""
+
+    stage: Stage
+    index: int
+    position: Position
+    name: str
+    module: nn.Module
+
+    @property
+    def kind(self) -> str:
+        return type(self.module).__name__
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+
+def stages_of(net: nn.Module) -> dict[Stage, ResStage]:
+    """The residual stages of a net by name, found by type: I3D and C2D have a pool after res2."""
+    stages = [module for module in net.modules() if isinstance(module, ResStage)]
+    if len(stages) != len(STAGES):
+        raise ValueError(
+            f"expected a ResNet with {len(STAGES)} residual stages, found {len(stages)}; "
+            "build the net with slow_resnet, i3d_resnet or c2d_resnet"
+        )
+    return dict(zip(STAGES, stages, strict=True))
+
+
+def insert_blocks(net: Net, placement: Placement) -> Net:
+    """Put context blocks into a built net, in place.
+
+    Existing parameters keep their names. Insertion must follow construction because pytorchvideo's
+    ``Net`` draws all weights of its children anew, which would undo a block's identity start.
+
+    Raises:
+        ValueError: if the net holds blocks already or a stage lacks an index of the placement.
+    """
+    if inserted_blocks(net):
+        raise ValueError("the net holds context blocks already; insert into a bare net")
+    if placement.block is None:
+        return net
+    for name, stage in stages_of(net).items():
+        residual_blocks = cast("list[ResBlock]", list(stage.res_blocks))
+        for index in placement.indices(name, len(residual_blocks)):
+            residual_block = residual_blocks[index]
+            channels = residual_block.branch2.conv_c.out_channels
+            _insert(residual_block, placement.block(channels), placement.position)
+    return net
+
+
+def _insert(residual_block: ResBlock, block: nn.Module, position: Position) -> None:
+    if position == "after_relu":
+        residual_block.activation = ActivationThenBlock(residual_block.activation, block)
+    else:
+        residual_block.branch_fusion = ResidualFusion(block, position)
+
+
+def inserted_blocks(net: nn.Module) -> list[InsertedBlock]:
+    """The context blocks of a net in order of computation; empty for a bare net."""
+    found = []
+    names = {module: name for name, module in net.named_modules()}
+    for stage_name, stage in stages_of(net).items():
+        for index, residual_block in enumerate(cast("list[ResBlock]", list(stage.res_blocks))):
+            for seam in (residual_block.branch_fusion, residual_block.activation):
+                if isinstance(seam, ResidualFusion):
+                    place: Position = seam.position
+                elif isinstance(seam, ActivationThenBlock):
+                    place = "after_relu"
+                else:
+                    continue
+                name = names[seam.block]
+                found.append(InsertedBlock(stage_name, index, place, name, seam.block))
+    return found

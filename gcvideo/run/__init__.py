@@ -1,0 +1,10 @@
+"""From configuration to runs: the only room that knows Hydra."""
+
+from gcvideo.run.composition import OverrideError as OverrideError
+from gcvideo.run.composition import check_overrides as check_overrides
+from gcvideo.run.composition import run_script as run_script
+from gcvideo.run.prediction import find_videos as find_videos
+from gcvideo.run.prediction import predict as predict
+from gcvideo.run.testing import test as test
+from gcvideo.run.training import best_precision as best_precision
+from gcvideo.run.training import train as train

@@ -1,0 +1,150 @@
+import difflib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from gcvideo.construction import ConstructionError
+from gcvideo.data import VideoReadError
+from gcvideo.inference import CheckpointError
+from gcvideo.models import WeightsError
+
+_USER_ERRORS = (
+    ConstructionError,
+    CheckpointError,
+    WeightsError,
+    VideoReadError,
+    FileNotFoundError,
+    FloatingPointError,
+    ValueError,
+)
+
+
+class OverrideError(ValueError):
+    """An override on the command line that fits no key and no group."""
+
+
+def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig], Any]) -> None:
+    """Run a job under Hydra; mistakes of the user end in one message, not in a traceback.
+
+    Args:
+        config_folder: absolute path of ``conf``.
+        config_name: "train", "test" or "predict".
+        job: gets the composed configuration; its value is the objective of a sweep.
+    """
+    console = Console(stderr=True, highlight=False)
+    overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
+    if not any(word in ("--help", "-h", "--hydra-help", "--version") for word in sys.argv[1:]):
+        try:
+            check_overrides(config_folder, config_name, overrides)
+        except OverrideError as error:
+            console.print(f"error: {error}", markup=False, soft_wrap=True)
+            raise SystemExit(2) from error
+
+    def guarded(cfg: DictConfig) -> Any:
+        try:
+            return job(cfg)
+        except Exception as error:
+            cause = user_error(error)
+            if cause is None:
+                raise
+            console.print(f"error: {cause}", markup=False, soft_wrap=True)
+            raise SystemExit(1) from error
+
+    guarded.__module__ = "__main__"
+    hydra.main(version_base="1.3", config_path=str(config_folder), config_name=config_name)(
+        guarded
+    )()
+
+
+def user_error(error: BaseException) -> BaseException | None:
+    """The mistake of the user at the root of an exception; None if it is a fault of the program.
+
+    Hydra wraps what a constructor raises, and DataLoader workers rebuild what they raise.
+    """
+    cause: BaseException | None = error
+    found = None
+    while cause is not None:
+        if isinstance(cause, _USER_ERRORS):
+            found = cause
+        cause = cause.__cause__
+    return found
+
+
+def check_overrides(config_folder: Path, config_name: str, overrides: Sequence[str]) -> None:
+    """Compose once to find misspelled overrides.
+
+    Raises:
+        OverrideError: with Hydra's reason and the nearest keys and choices.
+    """
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    single = [_first_choice(override) for override in parsed]
+    with initialize_config_dir(str(config_folder), version_base="1.3"):
+        try:
+            compose(config_name, single)
+        except (HydraException, OmegaConfBaseException) as error:
+            known = sorted({*_groups(config_folder), *_keys(_composable(config_name, parsed))})
+            raise OverrideError(_explain(error, parsed, known)) from error
+
+
+def _first_choice(override: Override) -> str:
+    if not override.is_sweep_override():
+        return override.input_line or ""
+    first = next(iter(override.sweep_string_iterator()))
+    return f"{override.get_key_element()}={first}"
+
+
+def _composable(config_name: str, parsed: Sequence[Override]) -> DictConfig:
+    """The configuration with as many of the overrides as compose together."""
+    accepted: list[str] = []
+    config = compose(config_name)
+    for override in parsed:
+        try:
+            config = compose(config_name, [*accepted, _first_choice(override)])
+        except (HydraException, OmegaConfBaseException):
+            continue
+        accepted.append(_first_choice(override))
+    return config
+
+
+def _groups(config_folder: Path) -> Iterator[str]:
+    return (path.name for path in config_folder.iterdir() if path.is_dir())
+
+
+def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key, value in OmegaConf.to_container(config, resolve=False).items():  # pyright: ignore[reportAttributeAccessIssue]
+        yield from _nested_keys(f"{prefix}{key}", value)
+
+
+def _nested_keys(name: str, value: Any) -> Iterator[str]:
+    yield name
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _nested_keys(f"{name}.{key}", child)
+
+
+def _explain(error: Exception, parsed: Sequence[Override], known: Sequence[str]) -> str:
+    reason = str(error).strip()
+    hints = []
+    for override in parsed:
+        key = override.key_or_group
+        if key in known or override.is_add():
+            continue
+        near = difflib.get_close_matches(key, known, n=3, cutoff=0.6) or _same_leaf(key, known)
+        hint = f"did you mean {' or '.join(near)}?" if near else "no key comes near"
+        hints.append(f"'{key}' is no key of this configuration: {hint}")
+    return "\n".join(hints) if hints else reason
+
+
+def _same_leaf(key: str, known: Sequence[str]) -> list[str]:
+    leaf = key.rpartition(".")[2]
+    return [name for name in known if name.rpartition(".")[2] == leaf][:3]

@@ -1,0 +1,132 @@
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.utils import instantiate
+from lightning import Trainer
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from gcvideo.construction import construct
+from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
+from gcvideo.inference import Checkpoint, read_checkpoint
+from gcvideo.run.record import write_environment, write_json
+from gcvideo.run.training import best_precision, build_trainer
+from gcvideo.training import VideoClassifier
+
+_CONSOLE = Console(highlight=False)
+_GEOMETRY = ("num_clips", "num_crops", "num_frames", "sampling_rate", "short_side", "crop_size")
+
+
+def test(cfg: DictConfig) -> dict[str, float]:
+    """Score a checkpoint on a test split with all views, as configured by ``conf/test.yaml``.
+
+    The run folder gets ``scores.csv`` with one row per video and ``results.json`` with metrics,
+    protocol and the numbers of videos listed and scored.
+
+    Raises:
+        RuntimeError: if a listed video was not scored.
+    """
+    checkpoint = read_checkpoint(cfg.checkpoint)
+    trained = OmegaConf.create(dict(checkpoint.config))
+    for name in _GEOMETRY:
+        if cfg[name] is None:
+            cfg[name] = trained[name]
+    protocol = _protocol(cfg, checkpoint)
+    splits = _splits(cfg, checkpoint)
+    if cfg.trainer.precision == "auto":
+        cfg.trainer.precision = best_precision(cfg.trainer.accelerator)
+    folder = Path(cfg.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_environment(folder / "environment.json")
+
+    packages = list(cfg.packages)
+    module = VideoClassifier(
+        checkpoint.build_model(protocol, packages),
+        classes=checkpoint.classes,
+        optimizer=_no_optimizer,
+        lr=0.0,
+        base_batch_size=1,
+        views_per_step=1,
+        average=cast(Any, protocol.average),
+    )
+    data = VideoDataModule(splits, protocol=protocol, num_workers=cfg.num_workers)
+    trainer: Trainer = build_trainer(cfg)
+    if trainer.is_global_zero:
+        _CONSOLE.print(f"checkpoint {checkpoint.path}\nprotocol   {protocol}")
+    trainer.test(module, data, verbose=False)
+    metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    if trainer.is_global_zero:
+        _write(folder, cfg, checkpoint, protocol, splits, module, metrics)
+    if len(module.test_scores) != len(splits.test):
+        raise RuntimeError(
+            f"{len(splits.test)} videos are listed but {len(module.test_scores)} were scored; the "
+            "metrics do not stand for the list"
+        )
+    return metrics
+
+
+def _no_optimizer(groups: list[dict[str, Any]]) -> Any:
+    raise AssertionError("a test has no optimizer")
+
+
+def _protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationProtocol:
+    if cfg.protocol is None:
+        built = checkpoint.build_protocol(list(cfg.packages))
+    else:
+        built = cast(EvaluationProtocol, instantiate(cfg.protocol, _convert_="all"))
+    return built.with_views(cfg.num_clips, cfg.num_crops)
+
+
+def _splits(cfg: DictConfig, checkpoint: Checkpoint) -> VideoSplits:
+    if cfg.data is None:
+        splits = cast(
+            VideoSplits, construct(checkpoint.config["data"], packages=list(cfg.packages))
+        )
+    else:
+        if "classes" in cfg.data and cfg.data.classes is None:
+            cfg.data.classes = list(checkpoint.classes)
+        splits = cast(VideoSplits, instantiate(cfg.data, _convert_="all"))
+    if splits.classes != checkpoint.classes:
+        raise ValueError(
+            f"the checkpoint knows {len(checkpoint.classes)} classes ({_some(checkpoint.classes)}), the "
+            f"data has {len(splits.classes)} ({_some(splits.classes)}); the labels would not mean the "
+            "same: test on data with the same classes in the same order"
+        )
+    return splits
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _write(  # noqa: PLR0913 - everything a result is made of
+    folder: Path,
+    cfg: DictConfig,
+    checkpoint: Checkpoint,
+    protocol: EvaluationProtocol,
+    splits: VideoSplits,
+    module: VideoClassifier,
+    metrics: dict[str, float],
+) -> None:
+    listed = [splits.test.path(video) for video in range(len(splits.test))]
+    module.test_scores.write(folder / "scores.csv", listed, checkpoint.classes)
+    write_json(
+        folder / "results.json",
+        {
+            "metrics": metrics,
+            "checkpoint": checkpoint.path,
+            "model": checkpoint.config["model"]["name"],
+            "protocol": str(protocol),
+            "data": None if cfg.data is None else OmegaConf.to_container(cfg.data, resolve=True),
+            "videos_listed": len(splits.test),
+            "videos_scored": len(module.test_scores),
+            "views_per_video": protocol.num_views,
+        },
+    )
+    for name, value in sorted(metrics.items()):
+        _CONSOLE.print(f"  {name:28s} {value:.4f}")
+    _CONSOLE.print(
+        f"  {len(module.test_scores)} of {len(splits.test)} videos scored, "
+        f"{protocol.num_views} views each; results in {folder}",
+        soft_wrap=True,
+    )

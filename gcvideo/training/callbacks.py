@@ -1,0 +1,157 @@
+import time
+from pathlib import Path
+
+import matplotlib.figure
+import matplotlib.ticker
+import torch
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+
+from gcvideo.data import VideoItem
+
+
+class Throughput(Callback):
+    """Logs views per second over all devices and the share of time spent waiting for data.
+
+    ``data_wait`` = time between the end of a step and the arrival of the next batch / total time,
+    over the epoch so far. More than 0.2 means the loader, not the device, sets the pace.
+    """
+
+    def __init__(self) -> None:
+        self.waited_seconds = 0.0
+        self.stepped_seconds = 0.0
+        self.views = 0
+        self._mark = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.waited_seconds = self.stepped_seconds = 0.0
+        self.views = 0
+        self._mark = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: VideoItem, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        self.waited_seconds += now - self._mark
+        self._mark = now
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: VideoItem,
+        batch_idx: int,
+    ) -> None:
+        now = time.perf_counter()
+        self.stepped_seconds += now - self._mark
+        self._mark = now
+        self.views += batch["labels"].numel() * trainer.world_size
+        seconds = self.waited_seconds + self.stepped_seconds
+        measured = {
+            "clips_per_second": self.views / seconds,
+            "data_wait": self.waited_seconds / seconds,
+        }
+        # A weight of one batch each would average the running figures; the last one is wanted.
+        pl_module.log_dict(
+            measured,
+            prog_bar=True,
+            on_step=True,
+            on_epoch=False,
+            batch_size=1,
+        )
+
+
+class EpochLine(Callback):
+    """Prints one line per epoch, so that a log file without a progress bar tells the story."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        values = trainer.callback_metrics
+        shown = {
+            "loss": "train/loss_epoch",
+            "train top-1": "train/top1",
+            "val loss": "val/loss",
+            "val top-1": "val/top1",
+            "clips/s": "clips_per_second",
+            "data wait": "data_wait",
+        }
+        text = "  ".join(
+            f"{name} {_number(float(values[key]))}" for name, key in shown.items() if key in values
+        )
+        self._console.print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}")
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if value < 100 else f"{value:.0f}"
+
+
+class LearningCurve(Callback):
+    """Draws loss and accuracy over epochs to ``learning_curve.png`` after each epoch.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path = Path(folder) / "learning_curve.png"
+        self.history: dict[str, list[tuple[float, float]]] = {}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for key in ("train/loss_epoch", "val/loss", "train/top1", "val/top1"):
+            if key in trainer.callback_metrics:
+                value = float(trainer.callback_metrics[key])
+                self.history.setdefault(key, []).append((trainer.current_epoch + 1, value))
+        if trainer.is_global_zero:
+            self._draw()
+
+    def _draw(self) -> None:
+        figure = matplotlib.figure.Figure(figsize=(9, 3.5), layout="constrained")
+        loss, accuracy = figure.subplots(1, 2)
+        for axes, keys, label in (
+            (loss, ("train/loss_epoch", "val/loss"), "loss"),
+            (accuracy, ("train/top1", "val/top1"), "top-1 accuracy"),
+        ):
+            for key in keys:
+                if key in self.history:
+                    epochs, values = zip(*self.history[key], strict=True)
+                    axes.plot(epochs, values, marker=".", label=key.partition("/")[0])
+            axes.set(xlabel="epoch", ylabel=label)
+            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+            axes.grid(alpha=0.3)
+            if axes.lines:
+                axes.legend()
+        accuracy.set_ylim(0, 1)
+        figure.savefig(self.path, dpi=120)
+
+    def state_dict(self) -> dict[str, object]:
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        history = state_dict["history"]
+        assert isinstance(history, dict)
+        self.history = {key: [(e, v) for e, v in points] for key, points in history.items()}
+
+
+class FiniteLoss(Callback):
+    """Stops a run whose loss is no longer a number, naming the step and the videos of the batch."""
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: VideoItem,
+        batch_idx: int,
+    ) -> None:
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if isinstance(loss, torch.Tensor) and not torch.isfinite(loss).all():
+            videos = torch.as_tensor(batch["video"]).tolist()
+            raise FloatingPointError(
+                f"the loss is {float(loss)} at step {trainer.global_step} on the videos {videos}; "
+                "lower lr, set trainer.gradient_clip_val or use trainer.precision=32-true"
+            )

@@ -1,0 +1,224 @@
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+from torchvision.tv_tensors import Video
+
+from gcvideo.data import VideoItem
+from gcvideo.evaluation import Average, VideoScores, average_views
+from gcvideo.models import ClipClassifier, inserted_blocks
+from gcvideo.training.optim import parameter_groups, scaled_lr
+from gcvideo.training.schedule import Schedule, WarmupCosine
+
+Mixing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class VideoClassifier(LightningModule):
+    """Training, validation and test of a clip classifier.
+
+    Training: cross-entropy on every view. Validation and test: the scores of a video are the
+    average over its views, each video counted once over all devices.
+
+    Args:
+        model: net with its normalisation.
+        classes: names in label order.
+        optimizer: makes an optimizer from parameter groups, such as ``partial(SGD, momentum=0.9)``.
+        scheduler: factor on the rates.
+        lr: base rate per ``base_batch_size`` views.
+        base_batch_size: views per optimizer step for which ``lr`` was found; the rate scales
+            linearly with the real number.
+        views_per_step: views per optimizer step and device; the module multiplies it by devices and
+            accumulation.
+        weight_decay: of weights; norms, biases and scalar gains have none.
+        block_lr_multiplier: rate of inserted blocks / ``lr``.
+        label_smoothing: share of the label spread over all classes.
+        mixing: torchvision's MixUp, CutMix or a RandomChoice of them, applied on the device.
+        average: "prob", "logit" or "max" over the views of a video.
+        train_only: "all", or "blocks": inserted blocks and head learn, the trunk stays as it is,
+            batch statistics included.
+        product: plain data stored in checkpoints, from which ``gcvideo.load`` rebuilds the model.
+
+    Raises:
+        ValueError: for ``train_only="blocks"`` on a net without inserted blocks.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument per choice of a recipe
+        self,
+        model: ClipClassifier,
+        *,
+        classes: Sequence[str],
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
+        scheduler: Schedule = WarmupCosine(),
+        lr: float,
+        base_batch_size: int,
+        views_per_step: int,
+        weight_decay: float = 0.0,
+        block_lr_multiplier: float = 1.0,
+        label_smoothing: float = 0.0,
+        mixing: Mixing | None = None,
+        average: Average = "prob",
+        train_only: Literal["all", "blocks"] = "all",
+        product: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.classes = tuple(classes)
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.lr = lr
+        self.base_batch_size = base_batch_size
+        self.views_per_step = views_per_step
+        self.weight_decay = weight_decay
+        self.block_lr_multiplier = block_lr_multiplier
+        self.label_smoothing = label_smoothing
+        self.mixing = mixing
+        self.average: Average = average
+        self.train_only = train_only
+        self.product = product or {}
+        self.train_top1 = MulticlassAccuracy(len(self.classes), average="micro")
+        self.val_metrics = accuracy_metrics(len(self.classes), "val/")
+        self.test_metrics = accuracy_metrics(len(self.classes), "test/")
+        self.test_scores = VideoScores()
+        self._freeze()
+
+    def _freeze(self) -> None:
+        if self.train_only not in ("all", "blocks"):
+            raise ValueError(f"train_only is {self.train_only!r}; choose 'all' or 'blocks'")
+        self.frozen: list[nn.Module] = []
+        if self.train_only == "all":
+            return
+        learning = [block.module for block in inserted_blocks(self.model.net)]
+        if not learning:
+            raise ValueError(
+                "train_only is 'blocks' but the net holds no inserted block; choose a model with one, "
+                "such as model=slow_gc, or train_only=all"
+            )
+        learning.append(self.model.net.get_submodule("blocks")[-1])  # pyright: ignore[reportIndexIssue]
+        kept = {module for root in learning for module in root.modules()}
+        self.model.requires_grad_(False)
+        for module in learning:
+            module.requires_grad_(True)
+        norms = nn.modules.batchnorm._NormBase
+        self.frozen = [m for m in self.model.modules() if isinstance(m, norms) and m not in kept]
+
+    def train(self, mode: bool = True) -> "VideoClassifier":
+        super().train(mode)
+        for norm in self.frozen:
+            norm.eval()
+        return self
+
+    def forward(self, views: Tensor) -> Float[Tensor, "b v k"]:
+        return self.model(views)
+
+    def training_step(self, batch: VideoItem, batch_index: int) -> Tensor:
+        views, labels = batch["views"], batch["labels"]
+        if self.mixing is None:
+            logits = self.model(views).flatten(0, 1)
+            targets = labels.flatten()
+            self.train_top1(logits, targets)
+            self.log("train/top1", self.train_top1, on_step=False, on_epoch=True, prog_bar=True)
+        else:
+            views, targets = self._mix(views, labels)
+            logits = self.model(views).flatten(0, 1)
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
+        self.log(
+            "train/loss",
+            loss,
+            on_step=True,
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=len(targets),
+            sync_dist=True,
+        )
+        return loss
+
+    def _mix(
+        self, views: Tensor, labels: Int64[Tensor, "b v"]
+    ) -> tuple[Tensor, Float[Tensor, "n k"]]:
+        """Views and soft labels; accuracy against mixed labels would mean nothing, so none is kept."""
+        assert self.mixing is not None
+        frames_first = views.flatten(0, 1).transpose(1, 2).float()  # (n, t, c, h, w)
+        mixed, targets = self.mixing(Video(frames_first), labels.flatten())
+        mixed = mixed.as_subclass(Tensor).transpose(1, 2)
+        return mixed.unflatten(0, labels.shape), targets.float()
+
+    def validation_step(self, batch: VideoItem, batch_index: int) -> None:
+        scores, labels, loss = self._score(batch)
+        self.val_metrics.update(scores, labels)
+        self.log("val/loss", loss, batch_size=len(labels), sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self.val_metrics.compute(), prog_bar=True)
+        self.val_metrics.reset()
+
+    def test_step(self, batch: VideoItem, batch_index: int) -> None:
+        scores, labels, _ = self._score(batch)
+        self.test_metrics.update(scores, labels)
+        self.test_scores.add(batch["video"], labels, scores)
+
+    def on_test_epoch_start(self) -> None:
+        self.test_scores = VideoScores()
+
+    def on_test_epoch_end(self) -> None:
+        self.log_dict(self.test_metrics.compute())
+        self.test_metrics.reset()
+        self.test_scores.gather()
+
+    def _score(self, batch: VideoItem) -> tuple[Tensor, Tensor, Tensor]:
+        labels = batch["labels"][:, 0]
+        scores = average_views(self.model(batch["views"]), self.average)
+        return scores, labels, F.nll_loss(scores.clamp_min(1e-12).log(), labels)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        trainer = self.trainer
+        groups = parameter_groups(
+            self.model.net,
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            block_lr_multiplier=self.block_lr_multiplier,
+        )
+        optimizer = self.optimizer(groups)
+        num_steps = trainer.estimated_stepping_batches
+        num_epochs = float(trainer.max_epochs or 1)
+
+        def factor(step: int) -> float:
+            return self.scheduler.factor(step * num_epochs / num_steps, num_epochs)
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    @property
+    def total_batch_size(self) -> int:
+        """Views per optimizer step over all devices and accumulated batches."""
+        trainer = self.trainer
+        return self.views_per_step * trainer.world_size * trainer.accumulate_grad_batches
+
+    @property
+    def learning_rate(self) -> float:
+        """Base rate after linear scaling."""
+        return scaled_lr(self.lr, self.base_batch_size, self.total_batch_size)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["gcvideo"] = self.product
+
+
+def accuracy_metrics(num_classes: int, prefix: str) -> MetricCollection:
+    """Top-1, top-5 (from five classes on) and mean class accuracy."""
+    metrics = {
+        "top1": MulticlassAccuracy(num_classes, average="micro"),
+        "mean_class_accuracy": MulticlassAccuracy(num_classes, average="macro"),
+    }
+    if num_classes > 5:
+        metrics["top5"] = MulticlassAccuracy(num_classes, top_k=5, average="micro")
+    return MetricCollection(dict(metrics), prefix=prefix)

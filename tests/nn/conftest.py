@@ -1,0 +1,85 @@
+import importlib.util
+from pathlib import Path
+
+import jaxtyping
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+@pytest.fixture(scope="session")
+def reference():
+    # The importlib import mode leaves sys.path alone, so a plain import does not find it.
+    path = Path(__file__).with_name("reference.py")
+    spec = importlib.util.spec_from_file_location("nn_reference", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def unchecked():
+    """What users without the test-time type checker see: our own messages."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def randomised():
+    """Give a block random parameters and statistics, so that no zero start hides a mistake."""
+
+    def randomise(block):
+        for name, tensor in block.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.uniform_(0.2, 0.7)
+                if not name.endswith("running_var"):
+                    tensor.mul_(torch.randint(0, 2, tensor.shape) * 2 - 1)
+        return block.double().eval()
+
+    return randomise
+
+
+class LargestNewTensor(TorchDispatchMode):
+    """Number of elements of the largest tensor any operator allocates; views do not count."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        given = {storage(t) for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        for item in tree_leaves(out):
+            if isinstance(item, torch.Tensor) and storage(item) not in given:
+                self.numel = max(self.numel, item.numel())
+        return out
+
+
+def storage(tensor):
+    return tensor.untyped_storage().data_ptr()
+
+
+@pytest.fixture
+def largest_new_tensor():
+    return LargestNewTensor()
+
+
+@pytest.fixture
+def gradients_after_one_step():
+    """Name -> gradient of every parameter, once the zero layers have left zero."""
+
+    def gradients(block, x):
+        target = torch.randn_like(x)
+        optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
+        (block(x) * target).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        (block(x) * target).sum().backward()
+        return {name: p.grad for name, p in block.named_parameters()}
+
+    return gradients

@@ -1,0 +1,162 @@
+import pytest
+import torch
+
+from gcvideo.nn import ContextBlock
+
+GRIDS = [(7,), (3, 4), (2, 3, 4)]
+FUSIONS = [("add",), ("mul",), ["mul", "add"], ("add", "mul")]
+DESIGNS = {
+    "linear": {"ratio": None},
+    "bottleneck": {"norm": False, "activation": False},
+    "bottleneck+relu": {"norm": False},
+    "bottleneck+ln+relu": {},
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("pooling", ["att", "avg"])
+@pytest.mark.parametrize("fusion", FUSIONS, ids=str)
+def test_block_equals_the_equations(reference, randomised, grid, pooling, fusion):
+    block = randomised(ContextBlock(8, pooling=pooling, fusion=fusion))
+    x = torch.randn(2, 8, *grid, dtype=torch.float64)
+    expected = reference.context_block(x, block.state_dict(), "thw")
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("axes", ["hw", "t"])
+@pytest.mark.parametrize("pooling", ["att", "avg"])
+def test_single_axes_equal_the_equations(reference, randomised, axes, pooling):
+    block = randomised(ContextBlock(8, pooling=pooling, axes=axes, fusion=("mul", "add")))
+    x = torch.randn(2, 8, 2, 3, 4, dtype=torch.float64)
+    torch.testing.assert_close(block(x), reference.context_block(x, block.state_dict(), axes))
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS.keys())
+@pytest.mark.parametrize("mul_start", ["half", "identity"])
+def test_transform_designs_equal_the_equations(reference, randomised, design, mul_start):
+    block = randomised(ContextBlock(8, fusion=("mul", "add"), mul_start=mul_start, **design))
+    x = torch.randn(2, 8, 5, dtype=torch.float64)
+    expected = reference.context_block(
+        x,
+        block.state_dict(),
+        "thw",
+        activation="activation" not in design and "ratio" not in design,
+        mul_scale={"half": 1, "identity": 2}[mul_start],
+    )
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize(("axes", "kept"), [("thw", ()), ("hw", (2,)), ("t", (3, 4))])
+@pytest.mark.parametrize("pooling", ["att", "avg"])
+def test_pool_is_the_attention_weighted_sum(randomised, axes, kept, pooling):
+    block = randomised(ContextBlock(8, axes=axes, pooling=pooling))
+    x = torch.randn(2, 8, 2, 3, 4, dtype=torch.float64)
+    weighted = block.attention(x).unsqueeze(1) * x
+    pooled = {"thw": (2, 3, 4), "hw": (3, 4), "t": 2}[axes]
+    assert block.pool(x).shape == (2, 8, *kept)
+    torch.testing.assert_close(block.pool(x), weighted.sum(pooled))
+    total = block.attention(x).sum(tuple(d - 1 for d in pooled) if axes != "t" else 1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+
+
+def test_addition_starts_at_the_identity():
+    x = torch.randn(2, 8, 2, 3, 4)
+    assert torch.equal(ContextBlock(8)(x), x)
+
+
+@pytest.mark.parametrize("fusion", [("mul",), ("mul", "add")], ids=str)
+def test_multiplication_starts_at_half_or_at_the_identity(fusion):
+    x = torch.randn(2, 8, 2, 3, 4)
+    assert torch.equal(ContextBlock(8, fusion=fusion)(x), x / 2)
+    assert torch.equal(ContextBlock(8, fusion=fusion, mul_start="identity")(x), x)
+
+
+def test_context_ignores_the_order_of_positions(randomised):
+    block = randomised(ContextBlock(8))
+    x = torch.randn(2, 8, 24, dtype=torch.float64)
+    torch.testing.assert_close(block.pool(x[..., torch.randperm(24)]), block.pool(x))
+
+
+def test_constant_input_gives_uniform_attention(randomised):
+    weights = randomised(ContextBlock(8)).attention(torch.ones(2, 8, 2, 3, 4).double())
+    torch.testing.assert_close(weights, torch.full_like(weights, 1 / 24))
+
+
+def test_every_frame_reaches_every_frame(randomised):
+    block = randomised(ContextBlock(8))
+    x = torch.randn(1, 8, 4, 3, 3, dtype=torch.float64)
+    y = x.clone()
+    y[:, :, -1] += 1
+    assert not torch.allclose(block(x)[:, :, 0], block(y)[:, :, 0])
+
+
+@pytest.mark.parametrize("pooling", ["att", "avg"])
+def test_gradients_are_correct(randomised, pooling):
+    block = randomised(ContextBlock(4, ratio=0.5, pooling=pooling, fusion=("mul", "add")))
+    x = torch.randn(2, 4, 2, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, *_: block(x), (x, *block.parameters()))
+
+
+def test_every_parameter_gets_a_gradient_after_one_step(gradients_after_one_step):
+    block = ContextBlock(16, fusion=("mul", "add"))
+    gradients = gradients_after_one_step(block, torch.randn(4, 16, 2, 3, 4))
+    assert all(g is not None for g in gradients.values())
+    # The softmax cancels the bias of the mask, whose gradient is zero but for rounding.
+    assert all(g.any() for name, g in gradients.items() if name != "mask.bias")
+
+
+def test_channels_last_input_gives_equal_output_in_channels_last(randomised):
+    block = randomised(ContextBlock(8, fusion=("mul", "add")))
+    x = torch.randn(2, 8, 2, 3, 4, dtype=torch.float64)
+    z = block(x.contiguous(memory_format=torch.channels_last_3d))
+    torch.testing.assert_close(z, block(x))
+    assert z.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_keeps_the_input_type_and_stays_finite(randomised, dtype):
+    block = randomised(ContextBlock(8, fusion=("mul", "add"))).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        z = block(torch.randn(2, 8, 2, 3, 4, dtype=dtype))
+    assert z.dtype == dtype
+    assert z.isfinite().all()
+
+
+def test_mask_starts_with_kaiming_fan_in():
+    block = ContextBlock(4096, ratio=1 / 4096)
+    assert block.mask.weight.std().item() == pytest.approx((2 / 4096) ** 0.5, rel=0.05)
+    assert not block.mask.bias.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("pooling", "max", "'att', 'avg'"),
+        ("axes", "th", "'thw', 'hw', 't'"),
+        ("mul_start", "one", "'half', 'identity'"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_unknown_words_are_refused(name, value, allowed):
+    with pytest.raises(ValueError, match=f"{name} must be one of {allowed}, got '{value}'"):
+        ContextBlock(8, **{name: value})
+
+
+@pytest.mark.parametrize("fusion", [(), ("sum",), ("add", "add"), "add"], ids=str)
+@pytest.mark.usefixtures("unchecked")
+def test_empty_unknown_and_repeated_fusions_are_refused(fusion):
+    message = r"fusion must list 'add', 'mul' or both, each once, got .*published block is"
+    with pytest.raises(ValueError, match=message):
+        ContextBlock(8, fusion=fusion)
+
+
+@pytest.mark.parametrize("method", ["forward", "pool", "attention"])
+def test_wrong_channel_count_is_refused(method):
+    with pytest.raises(ValueError, match="expected 8 channels, got 4"):
+        getattr(ContextBlock(8), method)(torch.zeros(1, 4, 3))
+
+
+def test_description_names_the_setting():
+    assert "in_channels=8, pooling='avg', axes='hw'" in repr(
+        ContextBlock(8, pooling="avg", axes="hw")
+    )

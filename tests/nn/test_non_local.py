@@ -1,0 +1,191 @@
+import pytest
+import torch
+from torch import nn
+
+from gcvideo.nn import NonLocalBlock
+
+KINDS = ["gaussian", "embedded_gaussian", "dot_product", "concatenation"]
+LAYOUTS = [
+    ((5,), "thw", "none"),
+    ((3, 4), "thw", "none"),
+    ((5, 4), "thw", "before"),
+    ((4, 5), "thw", "after"),
+    ((2, 3, 2), "thw", "none"),
+    ((2, 4, 3), "thw", "before"),
+    ((2, 4, 3), "thw", "after"),
+    ((2, 3, 2), "hw", "none"),
+    ((2, 4, 3), "hw", "before"),
+    ((2, 4, 3), "hw", "after"),
+    ((3, 2, 2), "t", "none"),
+]
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+@kinds
+@pytest.mark.parametrize(("grid", "axes", "sub_sample"), LAYOUTS, ids=str)
+def test_block_equals_the_equations(reference, randomised, kind, grid, axes, sub_sample):
+    block = randomised(
+        NonLocalBlock(4, kind=kind, axes=axes, sub_sample=sub_sample, inner_channels=3)
+    )
+    x = torch.randn(2, 4, *grid, dtype=torch.float64)
+    scale = 3**-0.5 if kind == "embedded_gaussian" else 1
+    expected = reference.non_local_block(x, block.state_dict(), kind, axes, sub_sample, scale)
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale", "factor"),
+    [
+        ("gaussian", True, 4**-0.5),
+        ("gaussian", False, 1),
+        ("embedded_gaussian", True, 2**-0.5),
+        ("embedded_gaussian", False, 1),
+    ],
+)
+def test_scale_can_be_chosen(reference, randomised, kind, scale, factor):
+    block = randomised(NonLocalBlock(4, kind=kind, scale=scale, norm=False))
+    x = torch.randn(1, 4, 2, 2, 2, dtype=torch.float64)
+    expected = reference.non_local_block(x, block.state_dict(), kind, "thw", "before", factor)
+    torch.testing.assert_close(block(x), expected)
+
+
+@kinds
+@pytest.mark.parametrize(("axes", "shape"), [("thw", (2, 48, 12)), ("hw", (6, 16, 4))])
+def test_attention_is_the_map_of_the_block(kind, axes, shape):
+    x = torch.randn(2, 8, 3, 4, 4)
+    a = NonLocalBlock(8, kind=kind, axes=axes).attention(x)
+    assert a.shape == shape
+    if "gaussian" in kind:
+        torch.testing.assert_close(a.sum(-1), torch.ones(shape[:2]))
+
+
+def test_attention_over_time_folds_positions_into_the_batch():
+    block = NonLocalBlock(8, axes="t", sub_sample="none")
+    assert block.attention(torch.randn(2, 8, 3, 4, 5)).shape == (40, 3, 3)
+
+
+@kinds
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_block_starts_at_the_identity(kind, norm, training):
+    x = torch.randn(2, 8, 2, 4, 4)
+    assert torch.equal(NonLocalBlock(8, kind=kind, norm=norm).train(training)(x), x)
+
+
+@kinds
+def test_gradients_are_correct(randomised, kind):
+    block = randomised(NonLocalBlock(4, kind=kind, inner_channels=2))
+    x = torch.randn(1, 4, 2, 2, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, *_: block(x), (x, *block.parameters()))
+
+
+@kinds
+@pytest.mark.parametrize("norm", [True, False])
+def test_every_parameter_gets_a_gradient_after_one_step(gradients_after_one_step, kind, norm):
+    block = NonLocalBlock(8, kind=kind, norm=norm)
+    gradients = gradients_after_one_step(block, torch.randn(4, 8, 2, 4, 4))
+    assert all(g is not None for g in gradients.values())
+    cancelled = {"phi.bias", "out.bias"}  # by the softmax, by the BatchNorm
+    assert all(g.any() for name, g in gradients.items() if name not in cancelled)
+
+
+@kinds
+def test_channels_last_input_gives_equal_output(randomised, kind):
+    block = randomised(NonLocalBlock(8, kind=kind))
+    x = torch.randn(2, 8, 2, 4, 4, dtype=torch.float64)
+    torch.testing.assert_close(block(x.contiguous(memory_format=torch.channels_last_3d)), block(x))
+
+
+@kinds
+def test_no_map_of_all_pairs_is_allocated(largest_new_tensor, kind):
+    x = torch.randn(1, 8, 4, 8, 8, requires_grad=True)  # 256 positions
+    block = NonLocalBlock(8, kind=kind, sub_sample="none")
+    with largest_new_tensor:
+        block(x).sum().backward()
+    assert largest_new_tensor.numel < 256 * 256 // 8
+
+
+def test_the_recorder_sees_a_map_of_all_pairs(largest_new_tensor):
+    with largest_new_tensor:
+        NonLocalBlock(8, sub_sample="none").attention(torch.randn(1, 8, 4, 8, 8))
+    assert largest_new_tensor.numel == 256 * 256
+
+
+@kinds
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_keeps_the_input_type_and_stays_finite(randomised, kind, dtype):
+    block = randomised(NonLocalBlock(8, kind=kind)).float().train()
+    with torch.autocast("cpu", torch.bfloat16):
+        z = block(torch.randn(2, 8, 2, 4, 4, dtype=dtype))
+    assert z.dtype == dtype
+    assert z.isfinite().all()
+
+
+@pytest.mark.parametrize(("bias", "total"), [(True, 39_812_560), (False, 39_808_464)])
+def test_five_blocks_add_the_parameters_of_the_paper(bias, total):
+    with torch.device("meta"):
+        blocks = [NonLocalBlock(c, output_bias=bias) for c in (512, 512, 1024, 1024, 1024)]
+    assert 32_454_096 + sum(p.numel() for b in blocks for p in b.parameters()) == total
+
+
+def test_batch_norm_is_found_by_the_conversion_to_sync_batch_norm():
+    block = nn.SyncBatchNorm.convert_sync_batchnorm(NonLocalBlock(8))
+    assert isinstance(block.norm, nn.SyncBatchNorm)
+
+
+def test_batch_norm_equals_one_over_the_grid(randomised):
+    block = randomised(NonLocalBlock(4, sub_sample="none")).train()
+    x = torch.randn(2, 4, 2, 3, 3, dtype=torch.float64)
+    update = block(x) - x
+    torch.testing.assert_close(update.mean((0, 2, 3, 4)), block.norm.bias.detach())
+    deviation = update.std((0, 2, 3, 4), correction=0)
+    torch.testing.assert_close(deviation, block.norm.weight.detach().abs(), rtol=1e-3, atol=1e-3)
+
+
+def test_weights_start_small_and_biases_at_zero():
+    block = NonLocalBlock(128)
+    for layer in (block.theta, block.phi, block.g, block.out):
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.1)
+        assert not layer.bias.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("kind", "gauss", "'gaussian', 'embedded_gaussian', 'dot_product', 'concatenation'"),
+        ("axes", "th", "'thw', 'hw', 't'"),
+        ("sub_sample", "yes", "'none', 'before', 'after'"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_unknown_words_are_refused(name, value, allowed):
+    with pytest.raises(ValueError, match=f"{name} must be one of {allowed}, got '{value}'"):
+        NonLocalBlock(8, **{name: value})
+
+
+def test_pooling_keys_over_time_only_attention_is_refused():
+    with pytest.raises(ValueError, match=r"sub_sample='before' pools .*pass sub_sample='none'"):
+        NonLocalBlock(8, axes="t")
+
+
+@pytest.mark.parametrize("sub_sample", ["before", "after"])
+@pytest.mark.parametrize("grid", [(6,), (4, 1, 6), (2, 2, 2, 2)], ids=str)
+def test_grids_that_cannot_be_pooled_are_refused(sub_sample, grid):
+    with pytest.raises(ValueError, match=r"max-pools .* got a grid of .*pass sub_sample='none'"):
+        NonLocalBlock(8, sub_sample=sub_sample)(torch.zeros(1, 8, *grid))
+
+
+def test_no_inner_channel_is_refused():
+    with pytest.raises(ValueError, match="inner_channels must be at least 1, got 0"):
+        NonLocalBlock(1)
+
+
+def test_wrong_channel_count_is_refused():
+    with pytest.raises(ValueError, match="expected 8 channels, got 4"):
+        NonLocalBlock(8)(torch.zeros(1, 4, 2, 2))
+
+
+def test_description_names_the_setting():
+    assert "kind='gaussian', axes='hw', sub_sample='none'" in repr(
+        NonLocalBlock(8, kind="gaussian", axes="hw", sub_sample="none")
+    )
