@@ -3,6 +3,7 @@
 import csv
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 _PATH_COLUMNS = ("path", "file", "video", "filename")
 _LABEL_COLUMNS = ("label", "class", "class_name")
+_INTEGER = re.compile(r"-?[0-9]+")
 _SPLIT_NAMES = {"training": "train", "validate": "val", "validation": "val", "testing": "test"}
 
 
@@ -94,8 +96,8 @@ def read_annotations(
     names = names or _class_names(paths, labels[present])
     if len(names) < 2 or (classes is None and len(np.unique(labels)) < 2):
         raise ValueError(
-            f"{place} has only one class, '{names[labels[0]]}'; a classifier needs two or more: give each "
-            "class its folder or label, or all names with data.classes"
+            f"{place} has only one class, '{names[labels[0]]}'; a classifier needs two or more: "
+            "give each class its folder or label"
         )
     first = Path(root) / paths[0]
     if not first.is_file():
@@ -103,8 +105,8 @@ def read_annotations(
             f"{place} lists '{paths[0]}', but there is no file '{first}'; set data.root to the "
             "folder that the paths start from"
         )
-    num_missing = len(rows) - len(paths)
-    return Annotations(paths, labels[present], names, str(place), str(root), num_missing)
+    missing = len(rows) - len(paths)
+    return Annotations(paths, labels[present], names, str(place), str(root), missing)
 
 
 def read_classes(path: str | Path) -> tuple[str, ...]:
@@ -113,8 +115,6 @@ def read_classes(path: str | Path) -> tuple[str, ...]:
     Raises:
         FileNotFoundError, ValueError: if the file is missing or empty, or a name comes twice.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no class list '{path}'; check data.classes")
     lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     names = tuple(line.strip() for line in lines if line.strip())
     if not names:
@@ -185,10 +185,7 @@ def _folder_rows(place: Path, folders: Sequence[Path], root: Path) -> list[_Row]
         if file.suffix.lower() in VIDEO_SUFFIXES
     ]
     if not files:
-        raise ValueError(
-            f"there are no videos in '{place}'; put them into one folder per class, as "
-            f"'{place / 'class' / 'name.mp4'}'"
-        )
+        raise ValueError(f"there are no videos in '{place}'; put them into one folder per class")
     depth = len(place.parts)
     below = place.is_relative_to(root)
     return [
@@ -205,9 +202,7 @@ def _text_rows(file: Path) -> list[_Row]:
             continue
         path, *label = line.strip().rsplit(maxsplit=1)
         if not label:
-            raise ValueError(
-                f"{file}, row {number}: '{path}' has no label; write lines of 'path label'"
-            )
+            raise ValueError(f"{file}, row {number}: '{path}' has no label; write 'path label'")
         rows.append(_Row(number, path, label[0]))
     return rows
 
@@ -238,24 +233,20 @@ def _kinetics_rows(file: Path, root: Path, split: str | None) -> tuple[list[_Row
 def _names(rows: Sequence[_Row]) -> list[str]:
     # Of all splits, so that a class keeps its label where one split lacks another class.
     names = sorted({row.label for row in rows})
-    return [] if all(map(_is_integer, names)) else names
+    return [] if all(_INTEGER.fullmatch(name) for name in names) else names
 
 
 def _of_split(rows: list[_Row], split: str | None, file: Path) -> list[_Row]:
     present = sorted({row.split for row in rows if row.split})
     if split is None or not present:
         return rows
-    chosen = [row for row in rows if _plain_split(row.split) == _plain_split(split)]
+    wanted = {split, *(name for name in present if _SPLIT_NAMES.get(name) == split)}
+    chosen = [row for row in rows if row.split in wanted]
     if not chosen:
         raise ValueError(
             f"{file} has no rows of the split '{split}'; its column split has {', '.join(present)}"
         )
     return chosen
-
-
-def _plain_split(name: str) -> str:
-    name = name.strip().lower()
-    return _SPLIT_NAMES.get(name, name)
 
 
 def _column(columns: Sequence[str], names: Sequence[str], file: Path) -> str:
@@ -268,16 +259,12 @@ def _column(columns: Sequence[str], names: Sequence[str], file: Path) -> str:
     )
 
 
-def _is_integer(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()
-
-
 def _labels(rows: Sequence[_Row], names: Sequence[str], place: Path) -> Int64[np.ndarray, "n"]:
     label_of = {name: label for label, name in enumerate(names)}
     if names and all(row.label in label_of for row in rows):
         return np.array([label_of[row.label] for row in rows], dtype=np.int64)
     for row in rows:
-        if not _is_integer(row.label) and row.label not in label_of:
+        if not _INTEGER.fullmatch(row.label) and row.label not in label_of:
             close = difflib.get_close_matches(row.label, names, n=3)
             hint = f"did you mean {' or '.join(close)}?" if close else "give all with data.classes"
             rule = f"one of the {len(names)} classes" if names else "a whole number"
@@ -309,9 +296,7 @@ def _check_range(
 
 def _class_names(paths: Sequence[str], labels: Int64[np.ndarray, "n"]) -> tuple[str, ...]:
     """Folder names in label order if each label has a folder of its own, else the labels."""
-    pairs = {
-        (int(label), Path(path).parent.name) for path, label in zip(paths, labels, strict=True)
-    }
+    pairs = set(zip(labels.tolist(), (Path(path).parent.name for path in paths), strict=True))
     folders = {folder for _, folder in pairs}
     one_to_one = len(pairs) == len(folders) == len(np.unique(labels)) and "" not in folders
     names = dict(pairs) if one_to_one else {}

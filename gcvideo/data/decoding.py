@@ -6,16 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
 import av
 import av.error
 import numpy as np
 from av.container import InputContainer
 from av.stream import Discard, Disposition
-from av.video.frame import VideoFrame
+from av.video import VideoFrame, VideoStream
 from av.video.reformatter import VideoReformatter
-from av.video.stream import VideoStream
 from jaxtyping import Int, UInt8
 
 # Where every packet is one shown frame with its own time stamp. Elsewhere (avi, mpg, raw streams;
@@ -25,20 +24,9 @@ _INDEXED_CODECS = frozenset({"h264", "hevc", "av1", "vp9"})
 
 _DEFAULT_FPS = 25.0  # FFmpeg's own assumption for streams that state no rate
 
-# Tags in other encodings than UTF-8 are common (HMDB51); PyAV 19 takes them without being asked.
-_OPEN_ARGUMENTS: dict[str, Any] = (
-    {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
-)
-
 
 class VideoReadError(Exception):
-    """A file that cannot be read as a video, in whole or in the frames asked for.
-
-    Args:
-        path: the file.
-        reason: what is wrong with it.
-        remedy: what the user can do.
-    """
+    """The file ``path`` cannot be read as a video: the reason and the remedy."""
 
     def __init__(
         self, path: str, reason: str, remedy: str = "replace the file or leave it out of the list"
@@ -94,11 +82,8 @@ class VideoReader:
     scanned once for time stamps and keyframes; a read seeks to the last keyframe before the first
     wanted frame and compares every time stamp it meets with the scan. Where the container does not
     stamp every shown frame, or a read finds that it lied, frames are counted by decoding instead.
-    Of several video streams FFmpeg's best is read, never cover art; frames of another size than
-    the first are resized to it. Use it as a context manager, or call ``close``.
-
-    Args:
-        path: a local file with any extension or none.
+    Of several video streams FFmpeg's best is read, never cover art. Frames of another size than
+    the first are resized to it.
 
     Raises:
         VideoReadError: if the file is missing, is no video, or does not decode.
@@ -143,23 +128,22 @@ class VideoReader:
                 self._fill(frames, wanted)
         return frames
 
-    def close(self) -> None:
-        """Close the file; a second call does nothing."""
-        self._container.close()
-
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "VideoReader":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._container.close()
 
     def _scan(self) -> VideoInfo:
         stamps: list[_Stamp] = []
         first: VideoFrame | None = None
         for packet in self._container.demux(self._stream):
             if packet.size:
-                if first is None:
-                    first = next(iter(packet.decode()), None)
+                first = first or next(iter(packet.decode()), None)
                 flags = packet.is_keyframe, packet.is_discard, packet.is_corrupt
                 stamps.append(_Stamp(packet.pts, *flags))
         first = first or next(iter(self._stream.codec_context.decode(None)), None)
@@ -172,33 +156,28 @@ class VideoReader:
             self._keyframes = sorted(s.time for s in stamps if s.time is not None and s.is_keyframe)
             num_frames = len(self._times)
         else:
-            num_frames = self._count()
+            num_frames = sum(1 for _ in self._decode_all())
         fps = _frames_per_second(self._container, self._stream, num_frames)
-        turned = first.rotation % 180 == 90
-        width, height = (first.height, first.width) if turned else (first.width, first.height)
-        return VideoInfo(num_frames, fps, width, height, first.rotation % 360)
+        self._stored_size = width, height = first.width, first.height
+        rotation = round(first.rotation / 90) % 4 * 90
+        width, height = (height, width) if rotation % 180 else (width, height)
+        return VideoInfo(num_frames, fps, width, height, rotation)
 
     def _distrust_packets(self, wanted: Int[np.ndarray, "t"]) -> None:
-        promised = self.info.num_frames
-        self._times = None
-        self.info = replace(self.info, num_frames=self._count())
+        promised, self._times = self.info.num_frames, None
+        self.info = replace(self.info, num_frames=sum(1 for _ in self._decode_all()))
         if wanted.max() >= self.info.num_frames:
             reason = f"it has packets for {promised} frames but gives {self.info.num_frames}"
             raise VideoReadError(self.path, reason)
 
     def _fill(self, frames: UInt8[np.ndarray, "t h w 3"], wanted: Int[np.ndarray, "t"]) -> None:
-        slots: dict[int, list[int]] = {}
-        for slot, index in enumerate(wanted.tolist()):
-            slots.setdefault(index, []).append(slot)
-        if not slots:
-            return
-        for index, frame in self._decode_from(min(slots)):
-            if index in slots:
-                rgb = self._to_rgb(frame)
-                for slot in slots.pop(index):
-                    frames[slot] = rgb
-                if not slots:
-                    return
+        pending = set(wanted.tolist())
+        for index, frame in self._decode_from(min(pending, default=0)):
+            if index in pending:
+                frames[wanted == index] = self._to_rgb(frame)
+                pending.remove(index)
+            if not pending:
+                return
         raise _MismatchError(self.path, "its packets and its frames do not agree")
 
     def _decode_from(self, target: int) -> Iterator[tuple[int, VideoFrame]]:
@@ -225,9 +204,6 @@ class VideoReader:
                 return bisect_left(times, first.pts), chain([first], frames)
         return 0, self._decode_all()
 
-    def _count(self) -> int:
-        return sum(1 for _ in self._decode_all())
-
     def _decode_all(self) -> Iterator[VideoFrame]:
         # Opened anew: not every container can seek to its very first packet.
         self._container.close()
@@ -242,10 +218,7 @@ class VideoReader:
         yield from self._stream.codec_context.decode(None)
 
     def _to_rgb(self, frame: VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
-        size = {"width": self.info.width, "height": self.info.height}
-        if self.info.rotation % 180 == 90:
-            size = {"width": self.info.height, "height": self.info.width}
-        rgb = self._reformatter.reformat(frame, **size, format="rgb24", threads=1)
+        rgb = self._reformatter.reformat(frame, *self._stored_size, format="rgb24", threads=1)
         return np.rot90(rgb.to_ndarray(), self.info.rotation // 90)
 
 
@@ -276,7 +249,9 @@ def _open(path: str) -> tuple[InputContainer, VideoStream]:
     if not file.is_file():
         raise VideoReadError(path, "there is no such file", "check the path and data.root")
     try:
-        container = av.open(str(file), **_OPEN_ARGUMENTS)
+        # Tags in other encodings than UTF-8 are common (HMDB51); PyAV 19 takes them unasked.
+        old = int(av.__version__.split(".")[0]) < 19
+        container = av.open(str(file), metadata_errors="replace") if old else av.open(str(file))
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
         raise VideoReadError(path, *_why_not_a_video(file)) from error
     stream = container.streams.best("video")
@@ -310,16 +285,15 @@ def _is_consistent(stamps: list[_Stamp], first_time: int | None) -> bool:
     if len(set(times)) < len(stamps) or any(stamp.is_corrupt for stamp in stamps):
         return False
     # Frames shown before the first keyframe lack their references: decoders drop them.
-    if not stamps[0].is_keyframe or stamps[0].time != min(times):
-        return False
+    starts_clean = stamps[0].is_keyframe and stamps[0].time == min(times)
     shown = (s.time for s in stamps if s.time is not None and not s.is_hidden)
-    return first_time == min(shown, default=None)
+    return starts_clean and first_time == min(shown, default=None)
 
 
 def _frames_per_second(container: InputContainer, stream: VideoStream, num_frames: int) -> float:
-    for rate in (stream.average_rate, stream.guessed_rate):
-        if rate:
-            return rate.numerator / rate.denominator
+    rate = stream.average_rate or stream.guessed_rate  # unset: None, from PyAV 19 on 0/1
+    if rate:
+        return rate.numerator / rate.denominator
     if container.duration:
         return num_frames * 1_000_000 / container.duration
     return _DEFAULT_FPS

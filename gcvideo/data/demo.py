@@ -112,7 +112,7 @@ def _make(spec: DemoSpec, folder: Path) -> None:
             path = draft / split / motion / f"{motion}_{number:03d}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
             frames = render_motion(motion, spec, np.random.default_rng([spec.seed, key]))
-            write_video(path, frames, options={"crf": "18", "g": "16"})
+            write_video(path, frames, options={"crf": "18", "g": "16", "preset": "veryfast"})
         try:
             draft.rename(folder)
         except OSError:

@@ -1,11 +1,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from gcvideo.data.sampling import ClipSampling, ClipSpec
 
 
+@runtime_checkable
 class CropLayout(Protocol):
     """Top-left corners (y, x) in pixels of ``num_crops`` square windows of a frame."""
 

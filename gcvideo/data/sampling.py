@@ -7,7 +7,7 @@ were trained and scored with the spacing of their own protocol: no oddity is "fi
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -37,6 +37,8 @@ class ClipSpec:
                 )
 
 
+@runtime_checkable
+@runtime_checkable
 class ClipSampling(Protocol):
     """A published rule for choosing the frames of training and test clips.
 

@@ -42,7 +42,7 @@ class TrainTransform:
 
     def __call__(
         self, clip: UInt8[np.ndarray, "t h w 3"], label: int, seed: int
-    ) -> tuple[UInt8[Tensor, "3 t s s"], int]:
+    ) -> tuple[UInt8[Tensor, "3 t height width"], int]:
         # torchvision draws from the global generator: seed a copy of it, and give it back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -1,4 +1,5 @@
 import difflib
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -66,16 +67,20 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
     )()
 
 
-def user_error(error: BaseException) -> BaseException | None:
+def user_error(error: BaseException) -> str | None:
     """The mistake of the user at the root of an exception; None if it is a fault of the program.
 
-    Hydra wraps what a constructor raises, and DataLoader workers rebuild what they raise.
+    Hydra wraps what a constructor raises. A DataLoader worker's exception arrives as a RuntimeError
+    that quotes the original.
     """
     cause: BaseException | None = error
     found = None
     while cause is not None:
+        quoted = re.search(r"VideoReadError: (cannot read video .*)", str(cause))
+        if quoted:
+            return quoted[1]
         if isinstance(cause, _USER_ERRORS):
-            found = cause
+            found = str(cause)
         cause = cause.__cause__
     return found
 

@@ -52,7 +52,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
     data = VideoDataModule(splits, protocol=protocol, num_workers=cfg.num_workers)
     trainer: Trainer = build_trainer(cfg)
     if trainer.is_global_zero:
-        _CONSOLE.print(f"checkpoint {checkpoint.path}\nprotocol   {protocol}")
+        _CONSOLE.print(f"checkpoint {checkpoint.path}\nprotocol   {protocol}", soft_wrap=True)
     trainer.test(module, data, verbose=False)
     metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
     if trainer.is_global_zero:

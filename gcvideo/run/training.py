@@ -185,7 +185,8 @@ def _report_start(  # noqa: PLR0913 - everything a run is made of
         f"training   {cfg.epochs} epochs, {module.total_batch_size} views per step, "
         f"lr {module.learning_rate:g}, precision {trainer.precision}, "
         f"{trainer.world_size} x {type(trainer.accelerator).__name__.removesuffix('Accelerator')}\n"
-        f"folder     {cfg.output_dir}"
+        f"folder     {cfg.output_dir}",
+        soft_wrap=True,
     )
 
 

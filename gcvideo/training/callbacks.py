@@ -83,7 +83,9 @@ class EpochLine(Callback):
         text = "  ".join(
             f"{name} {_number(float(values[key]))}" for name, key in shown.items() if key in values
         )
-        self._console.print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}")
+        self._console.print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}", soft_wrap=True
+        )
 
 
 def _number(value: float) -> str:

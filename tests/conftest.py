@@ -1,0 +1,63 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gcvideo.data import write_video
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _restored_random_state():
+    """Each test starts from the same random numbers and leaves none behind."""
+    torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()  # noqa: NPY002
+    torch.manual_seed(0)
+    yield
+    torch.random.set_rng_state(torch_state)
+    np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def pytest_collection_modifyitems(items):
+    """GPU tests skip without a GPU, or fail where one is required (REQUIRE_GPU=1)."""
+    if torch.cuda.is_available() or os.environ.get("REQUIRE_GPU") == "1":
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def project():
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real videos and parity vectors; the tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("GCVIDEO_DATA", PROJECT / ".." / "shared" / "data")).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no data at {folder}; set GCVIDEO_DATA")
+    return folder
+
+
+def numbered_frames(num_frames, height=48, width=64):
+    """Grey frames whose level tells their number: frame i has the level 8 + 6 i."""
+    levels = 8 + 6 * np.arange(num_frames)
+    return np.broadcast_to(
+        levels[:, None, None, None], (num_frames, height, width, 3)
+    ).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def video_folder(tmp_path_factory):
+    """Two classes of six short videos each: class folders "dark" and "light"."""
+    root = tmp_path_factory.mktemp("videos")
+    for label, name in enumerate(("dark", "light")):
+        (root / name).mkdir()
+        for number in range(6):
+            frames = numbered_frames(20) // 2 + 120 * label
+            write_video(root / name / f"{name}_{number}.mp4", frames.astype(np.uint8))
+    return root

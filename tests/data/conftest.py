@@ -1,0 +1,68 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+
+def index_picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """The frame's number as eight black or white stripes, which survive any codec."""
+    bits = (index >> np.arange(8)) & 1
+    row = np.repeat(bits, width // 8) * 255
+    return np.broadcast_to(row[None, :, None], (height, width, 3)).astype(np.uint8)
+
+
+def drawn_index(frame: np.ndarray) -> int:
+    width = frame.shape[1] // 8
+    bits = [frame[:, i * width : (i + 1) * width].mean() > 127 for i in range(8)]
+    return sum(int(bit) << i for i, bit in enumerate(bits))
+
+
+def _encode(path: Path, codec: str, num_frames: int, options: dict[str, str]) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.thread_count = 1
+        for index in range(num_frames):
+            frame = av.VideoFrame.from_ndarray(index_picture(index), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+VIDEOS = {
+    "h264.mp4": ("libx264", {"g": "12", "bf": "3", "crf": "20"}),
+    "h264_open_gop.mkv": ("libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1"}),
+    "hevc.mp4": ("libx265", {"x265-params": "keyint=12:bframes=4:log-level=none:pools=1"}),
+    "mpeg4_bframes.avi": ("mpeg4", {"g": "12", "bf": "2", "qscale": "3"}),
+    "mpeg4.mp4": ("mpeg4", {"g": "12", "bf": "2"}),
+    "vp8.webm": ("libvpx", {"g": "12", "auto-alt-ref": "1", "lag-in-frames": "16"}),
+    "vp9.webm": ("libvpx-vp9", {"g": "12", "cpu-used": "8", "deadline": "realtime"}),
+}
+
+
+@pytest.fixture(scope="session")
+def make_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Encodes each of ``VIDEOS`` once, 60 frames that show their own index."""
+    folder = tmp_path_factory.mktemp("videos")
+
+    def make(name: str) -> Path:
+        codec, options = VIDEOS[name]
+        if codec not in av.codecs_available:
+            pytest.skip(f"this PyAV has no encoder {codec}")
+        if not (folder / name).exists():
+            _encode(folder / name, codec, 60, options)
+        return folder / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Real videos, see their README: never part of the repository."""
+    project = Path(__file__).parents[2]
+    folder = Path(os.environ.get("GCVIDEO_DATA", project / "../shared/data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real videos in '{folder}'; set GCVIDEO_DATA to their folder")
+    return folder
