@@ -18,7 +18,8 @@ def construct(description: Any, *, packages: Sequence[str] = ("gcvideo",)) -> An
     A dict with ``_target_`` calls that function or class with the other entries as keyword
     arguments; with ``_partial_: true`` it gives a ``functools.partial`` instead. This is the subset
     of Hydra's ``instantiate`` that nets and protocols use. Unlike Hydra it imports from the named
-    packages only, so that a checkpoint from elsewhere cannot run arbitrary code.
+    packages only, and only what they define themselves, so that a checkpoint from elsewhere cannot
+    run arbitrary code.
 
     Args:
         description: plain data, as stored in a checkpoint.
@@ -26,7 +27,8 @@ def construct(description: Any, *, packages: Sequence[str] = ("gcvideo",)) -> An
             to load a net with a block of your own.
 
     Raises:
-        ConstructionError: if a target lies outside ``packages``, does not exist or rejects its arguments.
+        ConstructionError: if a target lies outside ``packages``, does not exist or rejects its
+            arguments.
     """
     build = functools.partial(construct, packages=packages)
     if isinstance(description, Mapping):
@@ -61,8 +63,16 @@ def _import(target: str, packages: Sequence[str]) -> Any:
         )
     module, _, name = target.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        factory = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
         raise ConstructionError(
             f"{target!r} does not exist in this version of gcvideo: {error}"
         ) from error
+    # A module also holds what it imports, and this one holds the way around ``packages``.
+    origin = str(getattr(factory, "__module__", "")) or "an unknown module"
+    if origin == __name__ or origin.partition(".")[0] not in packages:
+        raise ConstructionError(
+            f"{target!r} is defined in {origin}, not in a module that may be built from; name a "
+            f"function or class that {', '.join(packages)} itself defines"
+        )
+    return factory

@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -8,6 +9,10 @@ import torch
 from gcvideo.data import write_video
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+# Nets of tests are tiny: on a busy machine the threads of an operator only wait for each other,
+# which makes a forward pass a hundred times slower.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +34,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
+@pytest.fixture
+def unchecked():
+    """What users without the test-time type checker see: our own messages."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="session")
 def project():
     return PROJECT
@@ -46,9 +59,9 @@ def shared_data():
 def numbered_frames(num_frames, height=48, width=64):
     """Grey frames whose level tells their number: frame i has the level 8 + 6 i."""
     levels = 8 + 6 * np.arange(num_frames)
-    return np.broadcast_to(
-        levels[:, None, None, None], (num_frames, height, width, 3)
-    ).astype(np.uint8)
+    return np.broadcast_to(levels[:, None, None, None], (num_frames, height, width, 3)).astype(
+        np.uint8
+    )
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from gcvideo.data.annotation import stratified_split as stratified_split
 from gcvideo.data.datamodule import VideoDataModule as VideoDataModule
 from gcvideo.data.dataset import EvaluationVideos as EvaluationVideos
 from gcvideo.data.dataset import TrainingVideos as TrainingVideos
+from gcvideo.data.dataset import VideoBatch as VideoBatch
 from gcvideo.data.dataset import VideoItem as VideoItem
 from gcvideo.data.dataset import read_views as read_views
 from gcvideo.data.decoding import VideoInfo as VideoInfo

@@ -99,8 +99,7 @@ def read_annotations(
             f"{place} has only one class, '{names[labels[0]]}'; a classifier needs two or more: "
             "give each class its folder or label"
         )
-    first = Path(root) / paths[0]
-    if not first.is_file():
+    if not (first := Path(root) / paths[0]).is_file():
         raise FileNotFoundError(
             f"{place} lists '{paths[0]}', but there is no file '{first}'; set data.root to the "
             "folder that the paths start from"
@@ -161,14 +160,12 @@ def _locate(source: str | Path, root: Path) -> Path:
     for place in (root / source, Path(source)):
         if place.exists():
             return place
-    raise FileNotFoundError(
-        f"there is neither '{root / source}' nor '{source}'; give a folder with one folder per "
-        "class, a text list or a CSV"
-    )
+    tried = f"'{root / source}' nor '{source}'"
+    raise FileNotFoundError(f"there is neither {tried}; give a folder, a text list or a CSV")
 
 
 def _rows(place: Path, root: Path, split: str | None) -> tuple[list[_Row], list[str]]:
-    """The rows of a source and the class names that it states itself, if it does."""
+    """The rows of a source, and the names of its classes if it has any."""
     if place.is_dir():
         folders = sorted(p for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
         return _folder_rows(place, folders, root), [folder.name for folder in folders]

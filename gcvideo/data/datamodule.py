@@ -109,7 +109,9 @@ class VideoDataModule(LightningDataModule):
 
 def default_num_workers() -> int:
     """One worker per core this process may use, at most 8; none where there is one core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return min(cores, 8) if cores > 1 else 0
 
 

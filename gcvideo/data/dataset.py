@@ -20,6 +20,14 @@ class VideoItem(TypedDict):
     video: int
 
 
+class VideoBatch(TypedDict):
+    """Items of one loader step."""
+
+    views: UInt8[Tensor, "b v 3 t s s"]
+    labels: Int64[Tensor, "b v"]
+    video: Int64[Tensor, " b"]
+
+
 class TrainingVideos(Dataset[VideoItem]):
     """Random views of listed videos, a pure function of (seed, epoch, video, view).
 
@@ -106,9 +114,7 @@ def read_views(path: str, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t 
     """
     with VideoReader(path) as reader:
         info = reader.info
-        clips = protocol.sampling.test(
-            info.num_frames, info.fps, protocol.spec, protocol.num_clips
-        )
+        clips = protocol.sampling.test(info.num_frames, info.fps, protocol.spec, protocol.num_clips)
         distinct, positions = np.unique(clips, return_inverse=True)
         frames = reader.read(distinct)
     return evaluation_views(frames, positions.reshape(clips.shape), protocol)

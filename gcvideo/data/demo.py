@@ -35,14 +35,20 @@ _SHIFT_PER_FRAME, _LOG_SCALE_PER_FRAME, _RADIANS_PER_FRAME = 0.02, 0.04, 0.06
 
 @dataclass(frozen=True)
 class DemoSpec:
-    """What the demo set holds; part of its folder's name, so that another spec is another set."""
+    """What the demo set holds; part of its folder's name, so that another spec is another set.
+
+    ``shake`` is the amplitude of a camera shake, in what the slowest motion does in two frames.
+    Without it, a net that only compares neighbouring frames without their order, such as C2D with
+    its temporal pool, could tell turning (a still centre) from zooming and shifting.
+    """
 
     train_per_class: int = 30
     val_per_class: int = 12
     num_frames: int = 32
     size: int = 72
     seed: int = 0
-    version: int = 1
+    shake: float = 1.0
+    version: int = 2
 
 
 def demo_videos(
@@ -137,16 +143,16 @@ def render_motion(
     middle = (num_frames - 1) / 2
     path = (np.arange(num_frames) - middle) * speed
     rest = rng.uniform(-middle, middle) * speed
-    angle = rng.uniform(0, 2 * math.pi) - clockwise * _RADIANS_PER_FRAME * path
-    log_scale = rng.uniform(-0.8, -0.2) - _LOG_SCALE_PER_FRAME * (
-        grow * path if grow else rest
-    )
-    shift = np.outer(path, (-right, -down)) * _SHIFT_PER_FRAME * 2
+    shake = spec.shake * rng.uniform(-2, 2, size=(4, num_frames))
+    angle = rng.uniform(0, 2 * math.pi) - _RADIANS_PER_FRAME * (clockwise * path + shake[0])
+    zoom = grow * path if grow else rest
+    log_scale = rng.uniform(-0.8, -0.2) - _LOG_SCALE_PER_FRAME * (zoom + shake[1])
+    # affine_grid's unit is half a frame width.
+    shift = -2 * _SHIFT_PER_FRAME * (np.outer(path, (right, down)) + shake[2:].T)
     # The window moves along its own axes, whatever the angle of the texture.
     cos, sin = np.cos(angle), np.sin(angle)
     rotation = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
-    rotation = np.broadcast_to(rotation, (num_frames, 2, 2))
-    scale = np.broadcast_to(np.exp(log_scale), (num_frames,))[:, None, None]
+    scale = np.exp(log_scale)[:, None, None]
     offset = (scale * rotation @ shift[..., None])[..., 0] + rng.uniform(-1, 1, size=2)
     theta = np.concatenate([scale * rotation, offset[..., None]], axis=-1)
     return _view(_texture(rng), torch.from_numpy(theta.astype(np.float32)), spec.size)

@@ -1,6 +1,7 @@
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -31,9 +32,9 @@ def write_video(
         stream = None
         for image in frames:
             if stream is None:
-                stream = container.add_stream(
-                    codec, rate=Fraction(fps).limit_denominator(1001), options=options or {}
-                )
+                rate = Fraction(fps).limit_denominator(1001)
+                added = container.add_stream(codec, rate=rate, options=options or {})
+                stream = cast(av.VideoStream, added)
                 stream.height, stream.width = image.shape[:2]
                 stream.pix_fmt = "yuv420p"
                 stream.thread_count = 1

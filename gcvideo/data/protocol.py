@@ -96,7 +96,9 @@ class EvaluationProtocol:
 
     def __post_init__(self) -> None:
         if self.num_clips < 1:
-            raise ValueError(f"num_clips is {self.num_clips}; a test needs at least 1 clip per video")
+            raise ValueError(
+                f"num_clips is {self.num_clips}; a test needs at least 1 clip per video"
+            )
         if self.num_crops not in (1, 3):
             raise ValueError(f"num_crops is {self.num_crops}; choose 1 (centre) or 3")
         for name in ("crop_size", "val_crop_size"):

@@ -91,7 +91,9 @@ def annotated_videos(
     """
     folder = Path(root)
     if not folder.is_dir():
-        raise FileNotFoundError(f"data.root is '{root}', which is no folder; give the videos' folder")
+        raise FileNotFoundError(
+            f"data.root is '{root}', which is no folder; give the videos' folder"
+        )
     names = read_classes(classes) if isinstance(classes, str) else classes
 
     pairs = tuple((str(a), str(b)) for a, b in flip_pairs)

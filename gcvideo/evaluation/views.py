@@ -5,6 +5,7 @@ from torch import Tensor
 
 Average = Literal["prob", "logit", "max"]
 
+
 def average_views(
     logits: Float[Tensor, "b v k"], average: Average = "prob"
 ) -> Float[Tensor, "b k"]:

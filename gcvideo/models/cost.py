@@ -57,7 +57,7 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
             BlockCost(
                 name=block.name,
                 num_parameters=block.num_parameters,
-                macs=sum(per_module[f"{root}.{block.name}"].values()) // 2,
+                macs=sum(per_module.get(f"{root}.{block.name}", {}).values()) // 2,
             )
             for block in blocks
         ),

@@ -8,6 +8,8 @@ from torch import Tensor
 from gcvideo.models.weights import BLOCKS, HEAD, StateDict, Weights, WeightsError
 
 _CONV = {"1": "a", "2": "b", "3": "c"}
+# Files from before PyTorch 0.4.1 lack the counters, which batch norm with a momentum never reads.
+_COUNTERS = ("*.num_batches_tracked",)
 
 
 def inflate_kernel(kernel: Float[Tensor, "o i h w"], num_frames: int) -> Float[Tensor, "o i t h w"]:
@@ -25,7 +27,8 @@ def inflate_torchvision(source: StateDict, target: StateDict) -> dict[str, Tenso
     Batch-norm parameters and statistics are copied; the classifier is left out.
 
     Raises:
-        WeightsError: if the source is no torchvision ResNet or is deeper than the target.
+        WeightsError: if the source is no torchvision ResNet. Another depth than the target's is
+            found by ``load_weights``.
     """
     indices = {int(m[1]) for key in target if (m := re.match(r"blocks\.(\d+)\.res_blocks\.", key))}
     stages = sorted(indices)
@@ -74,4 +77,6 @@ def imagenet_weights(name: str = "ResNet50_Weights.IMAGENET1K_V1") -> Weights:
                 f"and put it into {cache}"
             ) from error
 
-    return Weights(name=name, read=read, convert=inflate_torchvision, fresh=BLOCKS + HEAD)
+    return Weights(
+        name=name, read=read, convert=inflate_torchvision, fresh=BLOCKS + HEAD + _COUNTERS
+    )

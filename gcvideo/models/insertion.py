@@ -1,8 +1,8 @@
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from pytorchvideo.models.net import Net
-from pytorchvideo.models.resnet import ResBlock, ResStage
+from pytorchvideo.models.resnet import ResStage
 from torch import nn
 
 from gcvideo.models.placement import STAGES, Placement, Stage
@@ -46,22 +46,30 @@ def insert_blocks(net: Net, placement: Placement) -> Net:
     ``Net`` draws all weights of its children anew, which would undo a block's identity start.
 
     Raises:
-        ValueError: if the net holds blocks already or a stage lacks an index of the placement.
+        ValueError: if the net holds blocks already or a stage lacks an index of the placement; the
+            net is then unchanged.
     """
     if inserted_blocks(net):
         raise ValueError("the net holds context blocks already; insert into a bare net")
     if placement.block is None:
         return net
+    made = []
     for name, stage in stages_of(net).items():
-        residual_blocks = cast("list[ResBlock]", list(stage.res_blocks))
+        residual_blocks = _residual_blocks(stage)
         for index in placement.indices(name, len(residual_blocks)):
-            residual_block = residual_blocks[index]
-            channels = residual_block.branch2.conv_c.out_channels
-            _insert(residual_block, placement.block(channels), placement.position)
+            channels = residual_blocks[index].branch2.conv_c.out_channels
+            made.append((residual_blocks[index], placement.block(channels)))
+    for residual_block, block in made:
+        _insert(residual_block, block, placement.position)
     return net
 
 
-def _insert(residual_block: ResBlock, block: nn.Module, position: Position) -> None:
+def _residual_blocks(stage: ResStage) -> list[Any]:
+    # pytorchvideo sets attributes that it does not declare; hence Any.
+    return list(cast(Any, stage).res_blocks)
+
+
+def _insert(residual_block: Any, block: nn.Module, position: Position) -> None:
     if position == "after_relu":
         residual_block.activation = ActivationThenBlock(residual_block.activation, block)
     else:
@@ -73,7 +81,7 @@ def inserted_blocks(net: nn.Module) -> list[InsertedBlock]:
     found = []
     names = {module: name for name, module in net.named_modules()}
     for stage_name, stage in stages_of(net).items():
-        for index, residual_block in enumerate(cast("list[ResBlock]", list(stage.res_blocks))):
+        for index, residual_block in enumerate(_residual_blocks(stage)):
             for seam in (residual_block.branch_fusion, residual_block.activation):
                 if isinstance(seam, ResidualFusion):
                     place: Position = seam.position

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, cast
 
 from pytorchvideo.models.net import Net
 from pytorchvideo.models.resnet import create_resnet
@@ -49,7 +49,7 @@ def slow_resnet(
         >>> block = functools.partial(gcvideo.nn.global_context, ratio=1 / 4)
         >>> net = slow_resnet(num_classes=400, placement=Placement(block=block, res4=[1, 3, 5]))
         >>> sum(p.numel() for p in net.parameters())
-        34035026
+        34035411
     """
     return _resnet(
         depth=depth,
@@ -142,8 +142,12 @@ def _resnet(  # noqa: PLR0913 - the union of what the three nets and their users
     if num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}; a classifier needs at least 2")
     if width < 1:
-        raise ValueError(f"width is {width}; the stem needs at least 1 channel (64 is the full net)")
-    net = create_resnet(
+        raise ValueError(
+            f"width is {width}; the stem needs at least 1 channel (64 is the full net)"
+        )
+    # pytorchvideo annotates kernels as one-element tuples and optional parts as callables.
+    build = cast(Any, create_resnet)
+    net: Net = build(
         model_depth=depth,
         stem_dim_out=width,
         stem_conv_kernel_size=stem_kernel,
@@ -152,5 +156,7 @@ def _resnet(  # noqa: PLR0913 - the union of what the three nets and their users
         stage_conv_a_kernel_size=tuple(conv_a_kernels),
         head=None,
     )
-    net.blocks.append(Head(32 * width, num_classes, dropout=dropout, mode=head))
+    cast(nn.ModuleList, net.blocks).append(
+        Head(32 * width, num_classes, dropout=dropout, mode=head)
+    )
     return insert_blocks(net, placement)

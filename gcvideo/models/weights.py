@@ -65,10 +65,11 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"no weights at '{path}'; check the path")
-    if path.suffix == ".safetensors":
-        return safetensors.torch.load_file(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            content = safetensors.torch.load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(
             f"'{path}' cannot be read as weights ({type(error).__name__}: {error}); it must be a "
@@ -95,7 +96,6 @@ def checkpoint_weights(path: str, *, fresh: Sequence[str] = BLOCKS + HEAD) -> We
     By default inserted blocks and a head with another number of classes start fresh; everything
     else must match. Pass ``fresh=[]`` to demand all.
     """
-
     return Weights(
         name=str(path),
         read=lambda: read_state_dict(path),

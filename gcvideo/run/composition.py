@@ -3,7 +3,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -125,9 +125,10 @@ def _groups(config_folder: Path) -> Iterator[str]:
     return (path.name for path in config_folder.iterdir() if path.is_dir())
 
 
-def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key, value in OmegaConf.to_container(config, resolve=False).items():  # pyright: ignore[reportAttributeAccessIssue]
-        yield from _nested_keys(f"{prefix}{key}", value)
+def _keys(config: DictConfig) -> Iterator[str]:
+    content = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+    for key, value in content.items():
+        yield from _nested_keys(key, value)
 
 
 def _nested_keys(name: str, value: Any) -> Iterator[str]:

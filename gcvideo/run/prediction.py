@@ -59,7 +59,9 @@ def find_videos(pattern: str) -> list[str]:
     if path.is_dir():
         found = [p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
     else:
-        found = [p for p in map(Path, glob.glob(pattern, recursive=True)) if p.is_file()]
+        # Path.glob takes no absolute pattern.
+        matches = glob.glob(pattern, recursive=True)  # noqa: PTH207
+        found = [p for p in map(Path, matches) if p.is_file()]
     if not found:
         raise FileNotFoundError(
             f"no video at '{pattern}'; give a file, a folder with videos or a quoted glob like 'clips/*.mp4'"
@@ -78,9 +80,7 @@ def _show(rankings: dict[str, list[Prediction]], failures: dict[str, str]) -> No
         _CONSOLE.print(reason, soft_wrap=True, markup=False)
 
 
-def _write(
-    output: Path, rankings: dict[str, list[Prediction]], failures: dict[str, str]
-) -> None:
+def _write(output: Path, rankings: dict[str, list[Prediction]], failures: dict[str, str]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".json":
         content: dict[str, Any] = {

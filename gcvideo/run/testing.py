@@ -99,7 +99,7 @@ def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _write(  # noqa: PLR0913 - everything a result is made of
+def _write(
     folder: Path,
     cfg: DictConfig,
     checkpoint: Checkpoint,

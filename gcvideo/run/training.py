@@ -85,7 +85,7 @@ def _settle(cfg: DictConfig, splits: VideoSplits) -> None:
 
 
 def best_precision(accelerator: str) -> str:
-    """ "bf16-mixed" where the hardware computes in bf16, else "32-true".
+    """The precision "bf16-mixed" where the hardware computes in bf16, else "32-true".
 
     On a processor without bf16 instructions PyTorch emulates them, tens of times slower.
     """
@@ -121,9 +121,7 @@ def _data_module(
     )
 
 
-def _module(
-    cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol
-) -> VideoClassifier:
+def _module(cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol) -> VideoClassifier:
     net = _build(cfg.model.net)
     if cfg.weights is not None:
         _CONSOLE.print(str(load_weights(net, _build(cfg.weights))))
@@ -153,7 +151,7 @@ def _module(
     )
 
 
-def _report_start(  # noqa: PLR0913 - everything a run is made of
+def _report_start(
     cfg: DictConfig,
     splits: VideoSplits,
     protocol: EvaluationProtocol,

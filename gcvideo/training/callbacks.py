@@ -7,7 +7,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
-from gcvideo.data import VideoItem
+from gcvideo.data import VideoBatch
 
 
 class Throughput(Callback):
@@ -29,7 +29,7 @@ class Throughput(Callback):
         self._mark = time.perf_counter()
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: VideoItem, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: VideoBatch, batch_idx: int
     ) -> None:
         now = time.perf_counter()
         self.waited_seconds += now - self._mark
@@ -40,7 +40,7 @@ class Throughput(Callback):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: object,
-        batch: VideoItem,
+        batch: VideoBatch,
         batch_idx: int,
     ) -> None:
         now = time.perf_counter()
@@ -147,7 +147,7 @@ class FiniteLoss(Callback):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: object,
-        batch: VideoItem,
+        batch: VideoBatch,
         batch_idx: int,
     ) -> None:
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs

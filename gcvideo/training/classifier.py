@@ -12,7 +12,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.tv_tensors import Video
 
-from gcvideo.data import VideoItem
+from gcvideo.data import VideoBatch
 from gcvideo.evaluation import Average, VideoScores, average_views
 from gcvideo.models import ClipClassifier, inserted_blocks
 from gcvideo.training.optim import parameter_groups, scaled_lr
@@ -108,6 +108,8 @@ class VideoClassifier(LightningModule):
             module.requires_grad_(True)
         norms = nn.modules.batchnorm._NormBase
         self.frozen = [m for m in self.model.modules() if isinstance(m, norms) and m not in kept]
+        # Lightning takes the module in the mode it is in.
+        self.train()
 
     def train(self, mode: bool = True) -> "VideoClassifier":
         super().train(mode)
@@ -118,7 +120,7 @@ class VideoClassifier(LightningModule):
     def forward(self, views: Tensor) -> Float[Tensor, "b v k"]:
         return self.model(views)
 
-    def training_step(self, batch: VideoItem, batch_index: int) -> Tensor:
+    def training_step(self, batch: VideoBatch, batch_index: int) -> Tensor:
         views, labels = batch["views"], batch["labels"]
         if self.mixing is None:
             logits = self.model(views).flatten(0, 1)
@@ -150,7 +152,7 @@ class VideoClassifier(LightningModule):
         mixed = mixed.as_subclass(Tensor).transpose(1, 2)
         return mixed.unflatten(0, labels.shape), targets.float()
 
-    def validation_step(self, batch: VideoItem, batch_index: int) -> None:
+    def validation_step(self, batch: VideoBatch, batch_index: int) -> None:
         scores, labels, loss = self._score(batch)
         self.val_metrics.update(scores, labels)
         self.log("val/loss", loss, batch_size=len(labels), sync_dist=True)
@@ -159,7 +161,7 @@ class VideoClassifier(LightningModule):
         self.log_dict(self.val_metrics.compute(), prog_bar=True)
         self.val_metrics.reset()
 
-    def test_step(self, batch: VideoItem, batch_index: int) -> None:
+    def test_step(self, batch: VideoBatch, batch_index: int) -> None:
         scores, labels, _ = self._score(batch)
         self.test_metrics.update(scores, labels)
         self.test_scores.add(batch["video"], labels, scores)
@@ -172,7 +174,7 @@ class VideoClassifier(LightningModule):
         self.test_metrics.reset()
         self.test_scores.gather()
 
-    def _score(self, batch: VideoItem) -> tuple[Tensor, Tensor, Tensor]:
+    def _score(self, batch: VideoBatch) -> tuple[Tensor, Tensor, Tensor]:
         labels = batch["labels"][:, 0]
         scores = average_views(self.model(batch["views"]), self.average)
         return scores, labels, F.nll_loss(scores.clamp_min(1e-12).log(), labels)

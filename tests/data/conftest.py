@@ -14,12 +14,6 @@ def index_picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
     return np.broadcast_to(row[None, :, None], (height, width, 3)).astype(np.uint8)
 
 
-def drawn_index(frame: np.ndarray) -> int:
-    width = frame.shape[1] // 8
-    bits = [frame[:, i * width : (i + 1) * width].mean() > 127 for i in range(8)]
-    return sum(int(bit) << i for i, bit in enumerate(bits))
-
-
 def _encode(path: Path, codec: str, num_frames: int, options: dict[str, str]) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)

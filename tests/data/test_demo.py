@@ -8,7 +8,7 @@ SMALL = {"train_per_class": 1, "val_per_class": 1, "num_frames": 8, "size": 32}
 
 
 def rendered(motion, number, num_frames=3):
-    spec = DemoSpec(num_frames=num_frames, size=48)
+    spec = DemoSpec(num_frames=num_frames, size=48, shake=0.0)
     return render_motion(motion, spec, np.random.default_rng(number)).astype(float).mean(-1)
 
 

@@ -1,0 +1,31 @@
+.DEFAULT_GOAL := help
+.PHONY: help install format lint types imports test test-slow check
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: ## install the package and the tools of development
+	pip install -e ".[dev]"
+
+format: ## format and fix what can be fixed
+	ruff format .
+	ruff check --fix .
+
+lint: ## style, spelling
+	ruff format --check .
+	ruff check .
+	codespell gcvideo conf scripts tests *.md
+
+types: ## static types
+	basedpyright
+
+imports: ## which room may import which
+	lint-imports
+
+test: ## the default suite, minutes
+	pytest
+
+test-slow: ## everything that needs no GPU
+	pytest -m "not gpu"
+
+check: lint types imports test ## all of it

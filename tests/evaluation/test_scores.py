@@ -1,0 +1,69 @@
+import csv
+
+import torch
+
+from gcvideo.evaluation import VideoScores, scores
+
+CLASSES = ["hug", "kick, high", "wave"]
+
+
+def filled(*batches):
+    table = VideoScores()
+    for videos, labels, rows in batches:
+        table.add(torch.tensor(videos), torch.tensor(labels), torch.tensor(rows))
+    return table
+
+
+def example():
+    return filled(
+        ([2, 0], [1, 0], [[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]),
+        ([1], [2], [[0.6, 0.1, 0.3]]),
+    )
+
+
+def test_scores_and_labels_come_in_order_of_the_list():
+    table = example()
+    assert len(table) == 3
+    assert table.labels().tolist() == [0, 2, 1]
+    expected = torch.tensor([[0.5, 0.3, 0.2], [0.6, 0.1, 0.3], [0.1, 0.7, 0.2]])
+    assert torch.equal(table.scores(), expected)
+
+
+def test_a_video_scored_twice_counts_once():
+    table = filled(([0, 1, 0], [1, 0, 1], [[0.2, 0.8], [0.6, 0.4], [0.3, 0.7]]))
+    assert len(table) == 2
+    assert table.labels().tolist() == [1, 0]
+    assert table.scores().shape == (2, 2)
+
+
+def test_gathering_without_other_ranks_changes_nothing():
+    table = example()
+    table.gather()
+    assert table.labels().tolist() == [0, 2, 1]
+
+
+def test_gathering_joins_the_ranks_and_counts_shared_videos_once(monkeypatch):
+    mine, other = example(), filled(([3, 1], [0, 2], [[0.4, 0.3, 0.3], [0.6, 0.1, 0.3]]))
+
+    def all_gather(shares, rows):
+        shares[:] = [rows, other._rows]
+
+    monkeypatch.setattr(scores, "is_initialized", lambda: True)
+    monkeypatch.setattr(scores, "get_world_size", lambda: 2)
+    monkeypatch.setattr(scores, "all_gather_object", all_gather)
+    mine.gather()
+    assert mine.labels().tolist() == [0, 2, 1, 0]
+    assert len(mine) == 4
+
+
+def test_table_holds_one_row_a_video(tmp_path):
+    videos = ["a.mp4", "b, c.mp4", "d\u00e9.mp4", "never scored.mp4"]
+    example().write(tmp_path / "scores.csv", videos, CLASSES)
+    with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["video", "label", "prediction", *CLASSES],
+        ["a.mp4", "hug", "hug", "0.500000", "0.300000", "0.200000"],
+        ["b, c.mp4", "wave", "hug", "0.600000", "0.100000", "0.300000"],
+        ["d\u00e9.mp4", "kick, high", "kick, high", "0.100000", "0.700000", "0.200000"],
+    ]

@@ -1,0 +1,150 @@
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+import gcvideo
+from gcvideo.construction import ConstructionError
+from gcvideo.data import EvaluationProtocol, SlowFastSampling, write_video
+from gcvideo.inference import CheckpointError, TrainedClassifier, configure_head
+from gcvideo.models import ClipClassifier, Placement, c2d_resnet, slow_resnet
+from gcvideo.nn import global_context
+
+PROTOCOL = {
+    "_target_": "gcvideo.data.EvaluationProtocol",
+    "name": "tiny",
+    "sampling": {"_target_": "gcvideo.data.SlowFastSampling"},
+    "num_frames": 4,
+    "sampling_rate": 2,
+    "num_clips": 3,
+    "num_crops": 3,
+    "short_side": 48,
+    "crop_size": 48,
+    "val_crop_size": 32,
+    "train_crop_size": 32,
+    "head": "fcn_prob",
+}
+
+
+def make_classifier():
+    protocol = EvaluationProtocol(
+        name="tiny",
+        sampling=SlowFastSampling(),
+        **{k: v for k, v in PROTOCOL.items() if k not in ("_target_", "name", "sampling")},
+    )
+    model = ClipClassifier(
+        slow_resnet(num_classes=3, width=4), mean=protocol.mean, std=protocol.std
+    ).eval()
+    configure_head(model, protocol)
+    return TrainedClassifier(model, classes=["a", "b", "c"], protocol=protocol)
+
+
+def frames(num_frames=20):
+    return np.random.default_rng(0).integers(0, 256, (num_frames, 48, 64, 3), np.uint8)
+
+
+def test_scores_average_the_probabilities_of_the_views():
+    clf = make_classifier()
+    scores = clf.scores(frames(), num_clips=3, num_crops=3)
+    clips = clf.protocol.sampling.test(20, 30.0, clf.protocol.spec, 3)
+    expected = []
+    for clip in clips:
+        for x in (0, 8, 16):
+            view = torch.from_numpy(frames()[clip][:, :, x : x + 48]).permute(3, 0, 1, 2)
+            with torch.no_grad():
+                logits = clf.model.net(clf.model.normalize(view[None]))
+            expected.append(logits.softmax(-1)[0])
+    torch.testing.assert_close(scores, torch.stack(expected).mean(0), atol=1e-5, rtol=1e-4)
+    assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_ranking_is_sorted_and_never_longer_than_the_classes():
+    ranking = make_classifier().classify(frames(), top_k=10)
+    assert len(ranking) == 3
+    assert [p.score for p in ranking] == sorted((p.score for p in ranking), reverse=True)
+    assert {p.name for p in ranking} == {"a", "b", "c"}
+
+
+def test_a_tensor_of_frames_gives_the_scores_of_an_array():
+    clf = make_classifier()
+    torch.testing.assert_close(clf.scores(frames()), clf.scores(torch.from_numpy(frames())))
+
+
+def test_a_file_gives_the_scores_of_its_frames(tmp_path):
+    path = tmp_path / "clip.mkv"
+    write_video(path, frames(), codec="ffv1")
+    decoded = gcvideo.data.read_frames(path, range(20))
+    clf = make_classifier()
+    torch.testing.assert_close(clf.scores(path), clf.scores(decoded))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("video", "top_k", "message"),
+    [
+        (
+            frames().astype(np.float32),
+            1,
+            r"frames are float32 of shape \(20, 48, 64, 3\); pass uint8",
+        ),
+        (frames()[0], 1, r"of shape \(48, 64, 3\); pass uint8 RGB"),
+        (frames(), 0, "top_k is 0; ask for at least 1 class"),
+    ],
+)
+def test_unusable_input_is_refused(video, top_k, message):
+    with pytest.raises(ValueError, match=message):
+        make_classifier().classify(video, top_k)
+
+
+def write_checkpoint(path, net, description, **changes):
+    model = ClipClassifier(net, mean=[0.45] * 3, std=[0.225] * 3)
+    config = {"model": {"net": description}, "protocol": PROTOCOL, "channels_last": True}
+    product = {"version": "0", "classes": ["a", "b", "c"], "config": config}
+    state = {f"model.{key}": value for key, value in model.state_dict().items()}
+    torch.save({"state_dict": state, "gcvideo": product} | changes, path)
+
+
+def test_load_rebuilds_the_net_with_its_blocks_from_plain_data(tmp_path):
+    block = functools.partial(global_context, ratio=0.5)
+    net = c2d_resnet(num_classes=3, width=4, placement=Placement(block=block, res3=[1]))
+    torch.nn.init.normal_(net.blocks[3].res_blocks[1].branch_fusion.block.mask.weight)
+    description = {
+        "_target_": "gcvideo.models.c2d_resnet",
+        "num_classes": 3,
+        "width": 4,
+        "placement": {
+            "_target_": "gcvideo.models.Placement",
+            "block": {"_target_": "gcvideo.nn.global_context", "_partial_": True, "ratio": 0.5},
+            "res3": [1],
+        },
+    }
+    write_checkpoint(tmp_path / "a.ckpt", net, description)
+    clf = gcvideo.load(tmp_path / "a.ckpt", device="cpu")
+    for name, value in net.state_dict().items():
+        assert torch.equal(clf.model.net.state_dict()[name], value), name
+    assert not clf.model.training
+    assert clf.model.net.blocks[-1].mode == "fcn_prob"
+
+
+def test_a_checkpoint_that_names_foreign_code_is_refused(tmp_path):
+    net = slow_resnet(num_classes=3, width=4)
+    write_checkpoint(tmp_path / "a.ckpt", net, {"_target_": "os.system", "command": "true"})
+    with pytest.raises(ConstructionError, match=r"'os\.system', but only gcvideo may be imported"):
+        gcvideo.load(tmp_path / "a.ckpt")
+
+
+def test_files_that_are_not_ours_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no checkpoint at '.*none\.ckpt'"):
+        gcvideo.load(tmp_path / "none.ckpt")
+    (tmp_path / "noise.ckpt").write_bytes(b"noise")
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        gcvideo.load(tmp_path / "noise.ckpt")
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match="is not a gcvideo checkpoint: it has weights but"):
+        gcvideo.load(tmp_path / "other.ckpt")
+
+
+def test_an_unknown_attribute_of_the_package_is_an_error():
+    with pytest.raises(AttributeError, match="has no attribute 'laod'"):
+        _ = gcvideo.laod

@@ -1,0 +1,101 @@
+import copy
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from gcvideo.models import Placement, c2d_resnet, count_cost, i3d_resnet, slow_resnet
+from gcvideo.nn import NonLocalBlock, global_context
+
+FIVE = {"res3": [1, 3], "res4": [1, 3, 5]}
+
+
+@pytest.fixture(scope="module")
+def slow(on_meta):
+    return on_meta(slow_resnet, num_classes=400)
+
+
+@pytest.mark.parametrize(("crop_size", "gmacs"), [(224, 41.74), (256, 54.52)])
+def test_slow_r50_costs_what_is_published(slow, crop_size, gmacs):
+    cost = count_cost(slow, 8, crop_size)
+    assert cost.macs / 1e9 == pytest.approx(gmacs, abs=0.02)
+    assert cost.num_parameters == 32_454_096
+    assert cost.blocks == ()
+
+
+def num_normalised(net, shape):
+    """Elements that pass through batch norm."""
+    counts = []
+    net = copy.deepcopy(net).eval()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.register_forward_hook(lambda module, inputs, y: counts.append(y.numel()))
+    with torch.no_grad():
+        net(torch.empty(shape, device="meta"))
+    return sum(counts)
+
+
+@pytest.mark.parametrize(("make", "gmacs"), [(i3d_resnet, 37.53), (c2d_resnet, 25.89)])
+def test_nets_cost_what_pytorchvideo_publishes_less_its_batch_norm(on_meta, make, gmacs):
+    # PyTorchVideo's figures of these two nets include 5 operations per normalised element.
+    net = on_meta(make, num_classes=400)
+    macs = count_cost(net, 8, 256).macs
+    assert macs / 1e9 == pytest.approx(gmacs, rel=0.02)
+    assert (macs + 5 * num_normalised(net, (1, 3, 8, 256, 256))) / 1e9 == pytest.approx(
+        gmacs, abs=0.01
+    )
+
+
+def non_local_macs(channels, positions, keys):
+    inner = channels // 2
+    projections = channels * inner * (positions + 2 * keys + positions)
+    return projections, 2 * positions * keys * inner
+
+
+def test_non_local_blocks_cost_their_projections_and_their_two_products(on_meta):
+    placement = Placement(block=NonLocalBlock, **FIVE, position="after_relu")
+    net = on_meta(slow_resnet, num_classes=400, placement=placement)
+    cost = count_cost(net, 8, 224)
+    res3 = sum(non_local_macs(512, 8 * 28 * 28, 8 * 14 * 14))
+    res4 = sum(non_local_macs(1024, 8 * 14 * 14, 8 * 7 * 7))
+    assert [block.macs for block in cost.blocks] == [res3] * 2 + [res4] * 3
+    assert cost.macs == 41_740_828_672 + 2 * res3 + 3 * res4
+    assert (2 * res3 + 3 * res4) / 1e9 == pytest.approx(22.2, abs=0.05)
+
+
+def test_global_context_costs_two_products_and_its_bottleneck(on_meta):
+    placement = Placement(block=partial(global_context, ratio=1 / 4), **FIVE)
+    cost = count_cost(on_meta(slow_resnet, num_classes=400, placement=placement), 8, 224)
+    res3 = 2 * 512 * 8 * 28 * 28 + 2 * 512 * 128
+    res4 = 2 * 1024 * 8 * 14 * 14 + 2 * 1024 * 256
+    assert [block.macs for block in cost.blocks] == [res3] * 2 + [res4] * 3
+    assert cost.num_parameters == 34_300_373
+    assert sum(b.num_parameters for b in cost.blocks) == 34_300_373 - 32_454_096
+    assert sum(b.macs for b in cost.blocks) < cost.macs
+    assert cost.blocks[0].name == "blocks.2.res_blocks.1.branch_fusion.block"
+
+
+def test_a_block_without_products_costs_nothing():
+    placement = Placement(block=nn.BatchNorm3d, res3=[1])
+    bare, net = (
+        slow_resnet(num_classes=10, width=4),
+        slow_resnet(num_classes=10, width=4, placement=placement),
+    )
+    cost = count_cost(net, 4, 32)
+    assert [(b.macs, b.num_parameters) for b in cost.blocks] == [(0, 64)]
+    assert cost.macs == count_cost(bare, 4, 32).macs
+
+
+def test_counting_leaves_the_net_as_it_was():
+    net = slow_resnet(num_classes=10, width=4).train()
+    before = copy.deepcopy(net.state_dict())
+    count_cost(net, 4, 32)
+    assert net.training
+    torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
+
+
+def test_cost_reads_as_one_line(slow):
+    assert str(count_cost(slow, 8, 224)) == (
+        "32.45 M parameters, 41.74 GMACs per view of 8 x 224 x 224"
+    )

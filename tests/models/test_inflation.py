@@ -1,0 +1,124 @@
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+
+from gcvideo.models import (
+    Weights,
+    WeightsError,
+    c2d_resnet,
+    i3d_resnet,
+    imagenet_weights,
+    inflate_torchvision,
+    load_weights,
+    slow_resnet,
+)
+from gcvideo.models.inflation import inflate_kernel
+from gcvideo.models.weights import HEAD
+
+NETS = [slow_resnet, i3d_resnet, c2d_resnet]
+
+
+@pytest.fixture(scope="module")
+def image_net():
+    """torchvision's ResNet-50 with batch-norm parameters and statistics that are not trivial."""
+    generator = torch.Generator().manual_seed(0)
+    net = torchvision.models.resnet50(weights=None, num_classes=10)
+    for name, tensor in net.state_dict().items():
+        if tensor.ndim == 1 and tensor.is_floating_point() and not name.startswith("fc"):
+            tensor.uniform_(0.5, 1, generator=generator)
+    return net.eval()
+
+
+def weights_of(net, **arguments):
+    arguments = {"fresh": HEAD} | arguments
+    return Weights(name="image", read=net.state_dict, convert=inflate_torchvision, **arguments)
+
+
+@pytest.mark.parametrize("make", NETS)
+def test_every_parameter_but_the_head_comes_from_the_image_net(on_meta, image_net, make):
+    target = on_meta(make, num_classes=10).state_dict()
+    source = image_net.state_dict()
+    converted = inflate_torchvision(source, target)
+    missing = target.keys() - converted.keys()
+    assert {key.rpartition(".proj.")[2] for key in missing} == {"weight", "bias"}
+    assert converted.keys() <= target.keys()
+    assert all(converted[key].shape == target[key].shape for key in converted)
+    assert len(converted) == len(source) - 2  # each key once, without the classifier
+
+
+def test_loading_reports_only_the_head_as_fresh(image_net):
+    net = slow_resnet(num_classes=10)
+    report = load_weights(net, weights_of(image_net))
+    assert report.fresh == ("blocks.5.proj.weight", "blocks.5.proj.bias")
+    assert report.ignored == ()
+    kernel = image_net.layer4[2].conv1.weight
+    assert torch.equal(net.blocks[4].res_blocks[2].branch2.conv_a.weight[:, :, 1], kernel / 3)
+
+
+@pytest.mark.parametrize("num_frames", [1, 3, 5])
+def test_an_inflated_kernel_gives_the_image_result_on_identical_frames(num_frames):
+    kernel, image = torch.randn(4, 3, 3, 3), torch.randn(2, 3, 6, 6)
+    video = image.unsqueeze(2).expand(-1, -1, 7, -1, -1)
+    result = F.conv3d(video, inflate_kernel(kernel, num_frames), padding=(0, 1, 1))
+    expected = F.conv2d(image, kernel, padding=1).unsqueeze(2).expand_as(result)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_inflated_c2d_sees_an_image_in_a_video_of_identical_frames(image_net):
+    net = c2d_resnet(num_classes=10).eval()
+    load_weights(net, weights_of(image_net))
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        videos = images.unsqueeze(2).expand(-1, -1, 4, -1, -1)
+        features = torch.nn.Sequential(*net.blocks[:-1])(videos).mean(dim=(2, 3, 4))
+        expected = torch.nn.Sequential(*list(image_net.children())[:-1])(images).flatten(1)
+    assert expected.std() > 0.01
+    assert (features - expected).abs().max() < 1e-4 * expected.std()
+
+
+def test_a_deeper_image_net_is_refused(on_meta):
+    deeper = on_meta(torchvision.models.resnet101)
+    with pytest.raises(WeightsError, match=r"306 unexpected \(blocks\.3\.res_blocks\.6.* depth"):
+        load_weights(on_meta(slow_resnet, num_classes=10), weights_of(deeper))
+
+
+def test_a_shallower_image_net_is_refused(on_meta, image_net):
+    with pytest.raises(WeightsError, match=r"missing \(blocks\.3\.res_blocks\.6.* depth"):
+        load_weights(on_meta(slow_resnet, num_classes=10, depth=101), weights_of(image_net))
+
+
+def test_another_architecture_is_refused(on_meta):
+    other = on_meta(torchvision.models.vgg11)
+    with pytest.raises(
+        WeightsError, match=r"'features\.0\.weight' is no parameter of a torchvision"
+    ):
+        load_weights(on_meta(slow_resnet, num_classes=10), weights_of(other))
+
+
+def test_imagenet_weights_load_without_batch_counters(monkeypatch, image_net):
+    # The file of IMAGENET1K_V1 dates from before the counters.
+    state = {
+        k: v for k, v in image_net.state_dict().items() if not k.endswith("num_batches_tracked")
+    }
+    entry = torchvision.models.ResNet50_Weights
+    monkeypatch.setattr(entry, "get_state_dict", lambda self, **options: state)
+    net = slow_resnet(num_classes=10)
+    report = load_weights(net, imagenet_weights())
+    assert report.name == "ResNet50_Weights.IMAGENET1K_V1"
+    assert {k for k in report.fresh if not k.endswith("num_batches_tracked")} == {
+        "blocks.5.proj.weight",
+        "blocks.5.proj.bias",
+    }
+    assert torch.equal(net.blocks[0].norm.running_var, image_net.bn1.running_var)
+
+
+def test_a_failed_download_says_where_the_file_belongs(monkeypatch):
+    def fail(self, **options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torchvision.models.ResNet50_Weights, "get_state_dict", fail)
+    with pytest.raises(
+        WeightsError, match=r"resnet50-.* could not be downloaded \(no route .*checkpoints"
+    ):
+        load_weights(slow_resnet(num_classes=10, width=4), imagenet_weights())

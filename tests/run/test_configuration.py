@@ -1,0 +1,160 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from gcvideo.models import inserted_blocks
+from gcvideo.run import OverrideError, best_precision, check_overrides
+
+CONF = Path(__file__).resolve().parent.parent.parent / "conf"
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+KINDS = {
+    "gc": "ContextBlock",
+    "snl": "ContextBlock",
+    "se": "ContextBlock",
+    "nl": "NonLocalBlock",
+    "cc": "CrissCrossBlock",
+}
+
+
+def files(group):
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_builds_with_the_blocks_that_its_name_says(compose_config, name):
+    cfg = compose_config("train", [f"model={name}", "width=16", "num_classes=3"])
+    net = instantiate(cfg.model.net, _convert_="all")
+    family, _, block = name.partition("_")
+    assert cfg.model.name == name
+    assert cfg.model.net._target_ == f"gcvideo.models.{family}_resnet"
+    blocks = inserted_blocks(net)
+    assert [(b.stage, b.index) for b in blocks] == (
+        [("res3", 1), ("res3", 3), ("res4", 1), ("res4", 3), ("res4", 5)] if block else []
+    )
+    assert {b.kind for b in blocks} == ({KINDS[block]} if block else set())
+    assert {b.position for b in blocks} <= (
+        {"after_relu"} if block in ("nl", "cc") else {"after_conv3"}
+    )
+
+
+def test_there_is_a_preset_for_every_net_and_block():
+    assert (
+        sorted(
+            [
+                net + block
+                for net in ("slow", "i3d", "c2d")
+                for block in ("", *(f"_{k}" for k in KINDS))
+            ]
+        )
+        == MODELS
+    )
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [
+        (group, name)
+        for group in ("data", "transform", "protocol", "optimizer", "trainer", "weights")
+        for name in files(group)
+    ],
+)
+def test_every_file_of_every_group_composes_and_resolves(compose_config, group, name):
+    cfg = compose_config("train", [f"{group}={name}", "output_dir=x"])
+    for key in ("data", "weights"):
+        if cfg[key] is not None:
+            for field in ("root", "path"):
+                if OmegaConf.is_missing(cfg[key], field):
+                    cfg[key][field] = "given"
+    OmegaConf.resolve(cfg)
+
+
+@pytest.mark.parametrize("name", files("experiment"))
+def test_every_experiment_composes_and_states_its_command(compose_config, name):
+    overrides = [f"experiment={name}", "data.root=x", "output_dir=x"]
+    if name == "kinetics400_finetune_blocks":
+        overrides.append("weights.path=x")
+    cfg = compose_config("train", overrides)
+    OmegaConf.resolve(cfg)
+    text = (CONF / "experiment" / f"{name}.yaml").read_text()
+    assert f"python scripts/train.py experiment={name}" in text
+
+
+def test_kinetics_recipes_have_the_published_numbers(compose_config):
+    cfg = compose_config("train", ["experiment=kinetics400_scratch", "data.root=x", "output_dir=x"])
+    assert (cfg.epochs, cfg.lr, cfg.base_batch_size, cfg.warmup_epochs) == (196, 0.1, 64, 34)
+    assert (cfg.optimizer.momentum, cfg.optimizer.nesterov) == (0.9, True)
+    assert (cfg.short_side, cfg.max_short_side, cfg.crop_size) == (256, 321, 224)
+    protocol = instantiate(cfg.protocol, _convert_="all")
+    assert (protocol.num_clips, protocol.num_crops, protocol.crop_size) == (10, 3, 256)
+    inflated = compose_config(
+        "train", ["experiment=kinetics400_imagenet", "data.root=x", "output_dir=x"]
+    )
+    schedule = instantiate(inflated.scheduler, _convert_="all")
+    rates = [inflated.lr * schedule.factor(e, inflated.epochs) for e in (0, 43, 44, 88, 117)]
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-4, 1e-4])
+
+
+def test_the_recipe_follows_the_data_and_yields_to_the_command_line(compose_config):
+    kinetics = compose_config("train", ["data=kinetics400", "data.root=x", "optimizer=adamw"])
+    assert (kinetics.epochs, kinetics.width) == (196, 64)
+    assert kinetics.optimizer._target_ == "torch.optim.AdamW"
+    assert compose_config("train", []).width == 16
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["modle=i3d"], r"'modle' is no key of this configuration: did you mean model"),
+        (["trainer.max_epoch=3"], r"did you mean trainer\.max_epochs"),
+        (["model.block.ration=0.5"], r"did you mean model\.block\.ratio"),
+        (["epochss=3"], r"did you mean epochs"),
+        (["model=i3d_gx"], r"i3d_gc"),
+        (["ratio=0.5"], r"did you mean model\.block\.ratio"),
+    ],
+)
+def test_a_misspelled_override_fails_with_the_near_misses(overrides, message):
+    with pytest.raises(OverrideError, match=message):
+        check_overrides(CONF, "train", overrides)
+
+
+def test_good_overrides_and_sweeps_pass():
+    check_overrides(CONF, "train", ["model=slow_gc,slow_nl", "model.block.ratio=0.25,0.125"])
+    check_overrides(CONF, "train", ["+extra=1", "data=folder", "data.root=/x"])
+
+
+def test_an_override_of_a_block_that_is_not_there_says_so():
+    with pytest.raises(OverrideError, match=r"'model\.block\.ratio' is no key"):
+        check_overrides(CONF, "train", ["model=slow", "model.block.ratio=0.25"])
+
+
+def test_precision_is_bf16_only_where_the_hardware_has_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert best_precision("auto") == ("bf16-mixed" if native else "32-true")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert best_precision("gpu") == "bf16-mixed"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert best_precision("auto") == "32-true"
+
+
+def test_no_number_of_the_recipe_is_written_twice():
+    """Files outside of recipes and experiments interpolate what recipes set."""
+    recipe = OmegaConf.load(CONF / "recipe" / "kinetics400.yaml")
+    numbers = {str(key) for key in recipe if key != "defaults"}
+    for group in ("net", "protocol", "transform", "trainer", "scheduler", "optimizer"):
+        for path in (CONF / group).glob("*.yaml"):
+            content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+            for key in numbers & set(content):
+                assert str(content[key]).startswith("${"), f"{path}: {key}"
+
+
+def test_tracked_configuration_names_no_machine():
+    found = subprocess.run(
+        ["grep", "-rnE", "/home/|/root/|/work/", str(CONF)], capture_output=True, text=True
+    )
+    assert found.stdout == ""

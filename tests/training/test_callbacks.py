@@ -1,0 +1,67 @@
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from gcvideo.training import EpochLine, FiniteLoss, LearningCurve, Throughput
+
+pytestmark = pytest.mark.usefixtures("unchecked")  # stand-ins for trainer and module
+
+
+def fake_trainer(**values):
+    given = {
+        "world_size": 1,
+        "is_global_zero": True,
+        "current_epoch": 0,
+        "max_epochs": 2,
+        "global_step": 7,
+        "callback_metrics": {},
+    }
+    return SimpleNamespace(**(given | values))
+
+
+def test_throughput_splits_time_into_waiting_and_stepping():
+    logged = {}
+    module = SimpleNamespace(log_dict=lambda values, **_: logged.update(values))
+    trainer = fake_trainer(world_size=2)
+    batch = {"labels": torch.zeros(4, 1)}
+    callback = Throughput()
+    callback.on_train_epoch_start(trainer, module)
+    for _ in range(2):
+        time.sleep(0.03)
+        callback.on_train_batch_start(trainer, module, batch, 0)
+        time.sleep(0.01)
+        callback.on_train_batch_end(trainer, module, None, batch, 0)
+    assert 0.5 < logged["data_wait"] < 0.95
+    assert callback.views == 16
+    seconds = callback.waited_seconds + callback.stepped_seconds
+    assert logged["clips_per_second"] == pytest.approx(16 / seconds)
+
+
+def test_a_loss_that_is_no_number_stops_with_step_and_videos():
+    batch = {"video": torch.tensor([3, 5])}
+    FiniteLoss().on_train_batch_end(fake_trainer(), None, {"loss": torch.tensor(1.0)}, batch, 0)
+    with pytest.raises(
+        FloatingPointError, match=r"the loss is nan at step 7 on the videos \[3, 5\]"
+    ):
+        FiniteLoss().on_train_batch_end(
+            fake_trainer(), None, {"loss": torch.tensor(float("nan"))}, batch, 0
+        )
+
+
+def test_an_epoch_prints_one_line(capsys):
+    metrics = {"train/loss_epoch": torch.tensor(0.5), "val/top1": torch.tensor(0.25)}
+    EpochLine().on_train_epoch_end(fake_trainer(callback_metrics=metrics), None)
+    assert capsys.readouterr().out == "epoch 1/2  loss 0.500  val top-1 0.250\n"
+
+
+def test_the_learning_curve_is_drawn_and_survives_a_checkpoint(tmp_path):
+    curve = LearningCurve(str(tmp_path))
+    for epoch in range(2):
+        metrics = {"val/top1": torch.tensor(0.1 * epoch), "val/loss": torch.tensor(2.0)}
+        curve.on_train_epoch_end(fake_trainer(current_epoch=epoch, callback_metrics=metrics), None)
+    assert (tmp_path / "learning_curve.png").stat().st_size > 5000
+    again = LearningCurve(str(tmp_path))
+    again.load_state_dict(curve.state_dict())
+    assert [value for _, value in again.history["val/top1"]] == pytest.approx([0.0, 0.1])

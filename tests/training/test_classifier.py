@@ -1,0 +1,185 @@
+import functools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning import Trainer
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from gcvideo.models import ClipClassifier, Placement, slow_resnet
+from gcvideo.nn import global_context
+from gcvideo.training import VideoClassifier, WarmupSteps
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no"),
+]
+
+GC = Placement(block=functools.partial(global_context, ratio=1 / 4), res4=[1])
+
+
+def make_module(placement=GC, num_classes=6, **changes):
+    net = slow_resnet(num_classes=num_classes, width=4, dropout=0.0, placement=placement)
+    given = {
+        "classes": [f"class {label}" for label in range(num_classes)],
+        "optimizer": functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+        "lr": 0.1,
+        "base_batch_size": 4,
+        "views_per_step": 4,
+    }
+    model = ClipClassifier(net, mean=[0.45] * 3, std=[0.225] * 3)
+    return VideoClassifier(model, **(given | changes))
+
+
+def make_batch(videos=2, views=2, num_classes=6):
+    return {
+        "views": torch.randint(0, 256, (videos, views, 3, 2, 32, 32), dtype=torch.uint8),
+        "labels": torch.randint(0, num_classes, (videos, 1)).expand(videos, views).contiguous(),
+        "video": torch.arange(videos),
+    }
+
+
+def loader(*batches):
+    return DataLoader(list(batches), batch_size=None, num_workers=0)
+
+
+def make_trainer(tmp_path, **changes):
+    given = {
+        "accelerator": "cpu",
+        "max_epochs": 1,
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+        "default_root_dir": tmp_path,
+        "num_sanity_val_steps": 0,
+    }
+    return Trainer(**(given | changes))
+
+
+def test_the_loss_is_the_cross_entropy_of_every_view():
+    module = make_module(label_smoothing=0.1)
+    batch = make_batch()
+    module.log = lambda *args, **kwargs: None
+    loss = module.training_step(batch, 0)
+    logits = module.model(batch["views"])
+    views = [
+        F.cross_entropy(logits[b, v][None], batch["labels"][b, v][None], label_smoothing=0.1)
+        for b in range(2)
+        for v in range(2)
+    ]
+    torch.testing.assert_close(loss, torch.stack(views).mean())
+
+
+def test_mixing_blends_views_and_labels_on_the_given_scale():
+    module = make_module(mixing=v2.MixUp(alpha=1.0, num_classes=6))
+    batch = make_batch(videos=3, views=1)
+    views, targets = module._mix(batch["views"], batch["labels"])
+    assert views.shape == batch["views"].shape
+    assert targets.shape == (3, 6)
+    torch.testing.assert_close(targets.sum(1), torch.ones(3))
+    rolled = batch["views"].roll(1, 0).float()
+    share = targets[0, batch["labels"][0, 0]]
+    if batch["labels"][0, 0] != batch["labels"][-1, 0]:
+        expected = share * batch["views"][0].float() + (1 - share) * rolled[0]
+        torch.testing.assert_close(views[0], expected)
+
+
+def test_cutmix_pastes_the_same_window_into_all_frames():
+    module = make_module(mixing=v2.CutMix(alpha=1.0, num_classes=6))
+    batch = make_batch(videos=2, views=1)
+    views, _ = module._mix(batch["views"], batch["labels"])
+    foreign = (views != batch["views"].float()).any(dim=2)  # (b, v, t, h, w)
+    assert torch.equal(foreign[:, :, 0], foreign[:, :, 1]) or foreign.float().mean() < 1
+
+
+def test_validation_averages_softmax_over_views_and_counts_each_video_once(tmp_path):
+    module = make_module()
+    batches = [make_batch(videos=3, views=2), make_batch(videos=1, views=2)]
+    trainer = make_trainer(tmp_path)
+    (metrics,) = trainer.validate(module, loader(*batches), verbose=False)
+    correct, total = 0, 0
+    module.eval()
+    with torch.no_grad():
+        for batch in batches:
+            scores = module.model(batch["views"]).softmax(-1).mean(1)
+            correct += int((scores.argmax(1) == batch["labels"][:, 0]).sum())
+            total += len(scores)
+    assert total == 4
+    assert metrics["val/top1"] == pytest.approx(correct / 4)
+
+
+def test_top5_and_mean_class_accuracy_by_hand(tmp_path):
+    module = make_module()
+    batch = make_batch(videos=12, views=1)
+    trainer = make_trainer(tmp_path)
+    (metrics,) = trainer.test(module, loader(batch), verbose=False)
+    with torch.no_grad():
+        logits = module.eval().model(batch["views"])[:, 0]
+    labels = batch["labels"][:, 0]
+    in_top5 = (logits.topk(5).indices == labels[:, None]).any(1).float().mean()
+    assert metrics["test/top5"] == pytest.approx(float(in_top5))
+    hits = logits.argmax(1) == labels
+    recalls = [hits[labels == c].float().mean() for c in labels.unique()]
+    assert metrics["test/mean_class_accuracy"] == pytest.approx(float(torch.stack(recalls).mean()))
+
+
+def test_the_test_keeps_the_scores_of_every_video(tmp_path):
+    module = make_module()
+    batch = make_batch(videos=3)
+    make_trainer(tmp_path).test(module, loader(batch), verbose=False)
+    with torch.no_grad():
+        expected = module.eval().model(batch["views"]).softmax(-1).mean(1)
+    torch.testing.assert_close(module.test_scores.scores(), expected)
+    assert torch.equal(module.test_scores.labels(), batch["labels"][:, 0])
+
+
+def test_the_rate_follows_the_real_batch_and_the_schedule_per_step(tmp_path):
+    module = make_module(
+        scheduler=WarmupSteps(milestones=[1]), base_batch_size=16, weight_decay=0.0
+    )
+    rates = []
+
+    step = module.training_step
+
+    def record(batch, batch_idx):
+        rates.append(module.trainer.optimizers[0].param_groups[0]["lr"])
+        return step(batch, batch_idx)
+
+    module.training_step = record
+    make_trainer(tmp_path, max_epochs=2, accumulate_grad_batches=2).fit(
+        module, loader(*[make_batch() for _ in range(4)])
+    )
+    assert module.total_batch_size == 8
+    # 0.1 * 8 / 16, for two steps of two batches; a tenth after the first epoch.
+    assert rates == pytest.approx([0.05] * 4 + [0.005] * 4)
+
+
+def test_train_only_blocks_leaves_the_trunk_and_its_statistics_alone(tmp_path):
+    module = make_module(train_only="blocks")
+    before = {k: v.clone() for k, v in module.model.state_dict().items()}
+    make_trainer(tmp_path).fit(module, loader(make_batch(), make_batch()))
+    changed = {k for k, v in module.model.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert all("branch_fusion" in key or ".proj." in key for key in changed)
+
+
+def test_train_only_blocks_without_blocks_is_refused():
+    with pytest.raises(ValueError, match="train_only is 'blocks' but the net holds no inserted"):
+        make_module(placement=Placement(), train_only="blocks")
+
+
+def test_a_few_steps_fit_a_batch(tmp_path):
+    module = make_module()
+    batch = make_batch(videos=4, views=1)
+    module.log = lambda *args, **kwargs: None
+    optimizer = torch.optim.Adam(module.parameters(), 1e-2)
+    losses = []
+    for _ in range(12):
+        loss = module.training_step(batch, 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
