@@ -108,14 +108,10 @@ class VideoClassifier(LightningModule):
             module.requires_grad_(True)
         norms = nn.modules.batchnorm._NormBase
         self.frozen = [m for m in self.model.modules() if isinstance(m, norms) and m not in kept]
-        # Lightning takes the module in the mode it is in.
-        self.train()
 
-    def train(self, mode: bool = True) -> "VideoClassifier":
-        super().train(mode)
+    def on_train_epoch_start(self) -> None:
         for norm in self.frozen:
             norm.eval()
-        return self
 
     def forward(self, views: Tensor) -> Float[Tensor, "b v k"]:
         return self.model(views)

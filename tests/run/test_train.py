@@ -7,9 +7,10 @@ import torch
 from omegaconf import OmegaConf
 
 import gcvideo
+from gcvideo import run
 from gcvideo.data import annotated_videos
 from gcvideo.inference import read_checkpoint
-from gcvideo.run import predict, test, train
+from gcvideo.run import predict, train
 from gcvideo.run.composition import user_error
 
 
@@ -67,7 +68,7 @@ def test_the_checkpoint_holds_plain_data_only(checkpoint):
 def run_test(compose_config, folder, checkpoint, *overrides):
     given = [f"checkpoint={checkpoint}", f"output_dir={folder}", "trainer=cpu", "num_workers=0"]
     cfg = compose_config("test", [*given, "trainer.enable_progress_bar=false", *overrides])
-    metrics = test(cfg)
+    metrics = run.test(cfg)
     return metrics, json.loads((folder / "results.json").read_text())
 
 
