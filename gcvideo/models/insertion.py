@@ -1,10 +1,9 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pytorchvideo.models.net import Net
-from pytorchvideo.models.resnet import ResStage
 from torch import nn
 
+from gcvideo.models.backbone import Net, ResStage
 from gcvideo.models.placement import STAGES, Placement, Stage
 from gcvideo.nn import ActivationThenBlock, Position, ResidualFusion
 

@@ -1,10 +1,9 @@
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
-from pytorchvideo.models.net import Net
-from pytorchvideo.models.resnet import create_resnet
 from torch import nn
 
+from gcvideo.models.backbone import Net, create_resnet
 from gcvideo.models.head import Head, HeadMode
 from gcvideo.models.insertion import insert_blocks
 from gcvideo.models.placement import Placement

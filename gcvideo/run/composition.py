@@ -1,6 +1,8 @@
 import difflib
+import logging
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -43,6 +45,9 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
         job: gets the composed configuration; its value is the objective of a sweep.
     """
     console = Console(stderr=True, highlight=False)
+    # Hints of Lightning about its other products and its own deprecations; the run reports its device.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
     overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
     if not any(word in ("--help", "-h", "--hydra-help", "--version") for word in sys.argv[1:]):
         try:

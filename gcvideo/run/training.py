@@ -124,7 +124,7 @@ def _data_module(
 def _module(cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol) -> VideoClassifier:
     net = _build(cfg.model.net)
     if cfg.weights is not None:
-        _CONSOLE.print(str(load_weights(net, _build(cfg.weights))))
+        _CONSOLE.print(f"weights    {load_weights(net, _build(cfg.weights))}", soft_wrap=True)
     model = ClipClassifier(
         net, mean=protocol.mean, std=protocol.std, channels_last=cfg.channels_last
     )
