@@ -1,8 +1,8 @@
 """Clip sampling: which frames of a video make up a clip, as each published protocol computes it.
 
-n = ``num_video_frames``, T = ``num_frames``, tau = ``sampling_rate``, K = ``num_clips``, and k is
-a clip in 0..K-1. All indices are frames of the video as it is stored, in [0, n). Released weights
-were trained and scored with the spacing of their own protocol: no oddity is "fixed" here.
+n = ``num_video_frames``, T = ``num_frames``, tau = ``sampling_rate``, K = ``num_clips``, k is a clip
+in 0..K-1. All indices are frames of the video as stored, in [0, n). Released weights were trained
+and scored with the spacing of their own protocol: no oddity is "fixed" here.
 """
 
 import math
@@ -38,12 +38,12 @@ class ClipSpec:
 
 
 @runtime_checkable
-@runtime_checkable
 class ClipSampling(Protocol):
     """A published rule for choosing the frames of training and test clips.
 
-    Both methods raise ValueError if the video has no frame, ``fps`` is not positive or no clip is
-    asked for. Randomness comes from ``rng`` only.
+    A single test clip is the middle one, also where a published formula for many would give the
+    first. Both methods raise ValueError if the video has no frame, ``fps`` is not positive or no
+    clip is asked for. Randomness comes from ``rng`` only.
     """
 
     def train(
@@ -72,7 +72,7 @@ class SlowFastSampling:
     single-precision one, which decides the frame where a point falls on a whole number.
 
     Args:
-        offset: DATA.USE_OFFSET_SAMPLING; with one clip it takes the middle one.
+        offset: DATA.USE_OFFSET_SAMPLING.
         target_fps: frames per second at which the clip lasts tau T frames.
     """
 
@@ -98,10 +98,10 @@ class SlowFastSampling:
         return np.stack([self._indices(s, window, num_video_frames, spec) for s in starts])
 
     def _start(self, clip: int, slack: float, num_clips: int) -> float:
-        if not self.offset:
-            return slack * clip / num_clips
         if num_clips == 1:
             return float(math.floor(slack / 2))
+        if not self.offset:
+            return slack * clip / num_clips
         return float(clip * math.floor(slack / (num_clips - 1)))
 
     @staticmethod
@@ -190,7 +190,7 @@ class NonLocalSampling:
         indices = (s + i tau) mod n,    i = 0..T-1
         train: s ~ randint{0..max(n - tau T, 0)};    test: s_k = floor(k n / K)
 
-    The late test clips of every video wrap, not only those of short videos. ``fps`` plays no part.
+    Late test clips wrap in every video, not only in short ones. ``fps`` plays no part.
     Source: video-nonlocal-net (Caffe2), customized_video_io.cc.
     """
 
@@ -200,15 +200,21 @@ class NonLocalSampling:
         _check_video(num_video_frames, fps)
         last_start = max(num_video_frames - spec.num_frames * spec.sampling_rate, 0)
         start = int(rng.integers(last_start, endpoint=True))
-        return (start + _strided(spec)) % num_video_frames
+        return (start + np.arange(spec.num_frames) * spec.sampling_rate) % num_video_frames
 
     def test(
         self, num_video_frames: int, fps: float, spec: ClipSpec, num_clips: int
     ) -> Int64[np.ndarray, "k t"]:
         _check_video(num_video_frames, fps)
         _check_num_clips(num_clips)
-        starts = np.arange(num_clips, dtype=np.int64) * num_video_frames // num_clips
-        return (starts[:, None] + _strided(spec)) % num_video_frames
+        if num_clips == 1:
+            span = (spec.num_frames - 1) * spec.sampling_rate + 1
+            starts = np.array([max(num_video_frames - span, 0) // 2])
+        else:
+            starts = np.arange(num_clips, dtype=np.int64) * num_video_frames // num_clips
+        return (
+            starts[:, None] + np.arange(spec.num_frames) * spec.sampling_rate
+        ) % num_video_frames
 
 
 @dataclass(frozen=True)
@@ -248,8 +254,8 @@ class PyTorchVideoSampling:
         _check_num_clips(num_clips)
         window = self._window(fps, spec)
         slack = max(num_video_frames - window, 0.0)
-        parts = max(num_clips - 1, 1) if self.inclusive else num_clips
-        starts = [slack * k / parts for k in range(num_clips)]
+        parts = num_clips - 1 if self.inclusive else num_clips
+        starts = [slack / 2] if num_clips == 1 else [slack * k / parts for k in range(num_clips)]
         return np.stack([self._indices(s, window, num_video_frames, spec) for s in starts])
 
     def _window(self, fps: float, spec: ClipSpec) -> float:
@@ -268,10 +274,8 @@ class PyTorchVideoSampling:
 
 def _check_video(num_video_frames: int, fps: float) -> None:
     if num_video_frames < 1:
-        raise ValueError(
-            f"num_video_frames is {num_video_frames} but a clip needs at least 1 frame; "
-            "leave videos without frames out of the list"
-        )
+        reason = f"num_video_frames is {num_video_frames} but a clip needs at least 1 frame"
+        raise ValueError(f"{reason}; leave videos without frames out of the list")
     if not fps > 0:
         raise ValueError(f"fps is {fps} but must be positive; pass the video's frames per second")
 
@@ -283,10 +287,6 @@ def _check_num_clips(num_clips: int) -> None:
 
 def _window_frames(spec: ClipSpec, fps: float, target_fps: float) -> float:
     return max(1.0, spec.sampling_rate * spec.num_frames * fps / target_fps)
-
-
-def _strided(spec: ClipSpec) -> Int64[np.ndarray, "t"]:
-    return np.arange(spec.num_frames, dtype=np.int64) * spec.sampling_rate
 
 
 def _torch_linspace(start: float, end: float, steps: int) -> np.ndarray:
