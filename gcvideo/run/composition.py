@@ -48,10 +48,14 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
     # Hints of Lightning about its other products and its own deprecations; the run reports its device.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
-    overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
-    if not any(word in ("--help", "-h", "--hydra-help", "--version") for word in sys.argv[1:]):
+    # Its successor does not exist in older torch.
+    warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")
+    if all(word in ("-m", "--multirun") or not word.startswith("-") for word in sys.argv[1:]):
+        # Other flags change what is composed, or show help; Lightning's further ranks use them too.
         try:
-            check_overrides(config_folder, config_name, overrides)
+            check_overrides(
+                config_folder, config_name, [w for w in sys.argv[1:] if not w.startswith("-")]
+            )
         except OverrideError as error:
             console.print(f"error: {error}", markup=False, soft_wrap=True)
             raise SystemExit(2) from error
@@ -148,7 +152,7 @@ def _explain(error: Exception, parsed: Sequence[Override], known: Sequence[str])
     hints = []
     for override in parsed:
         key = override.key_or_group
-        if key in known or override.is_add():
+        if key in known or override.is_add() or key.startswith("hydra"):
             continue
         near = difflib.get_close_matches(key, known, n=3, cutoff=0.6) or _same_leaf(key, known)
         hint = f"did you mean {' or '.join(near)}?" if near else "no key comes near"

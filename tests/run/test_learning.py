@@ -1,0 +1,24 @@
+import pytest
+
+from gcvideo.run import train
+
+DEMO = [
+    "data=demo",
+    "trainer=cpu",
+    "trainer.enable_progress_bar=false",
+    "callbacks=none",
+    "logger=none",
+]
+
+
+@pytest.mark.slow
+def test_a_net_that_sees_time_learns_the_demo_and_one_that_does_not_stays_at_chance(
+    compose_config, tmp_path
+):
+    """Chance is 0.125: no frame by itself may tell the motion."""
+    accuracy = {}
+    for model in ("i3d_gc", "c2d"):
+        cfg = compose_config("train", [f"model={model}", *DEMO, f"output_dir={tmp_path / model}"])
+        accuracy[model] = train(cfg)["last_val_top1"]
+    assert accuracy["i3d_gc"] >= 0.95
+    assert accuracy["c2d"] < 0.25

@@ -1,0 +1,131 @@
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from gcvideo_runs import TINY
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def run(*command, cwd=PROJECT, **environment):
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_example_in_the_readme_runs_and_prints_the_cost_of_five_blocks(capsys):
+    text = (PROJECT / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("34.30 M parameters, 41.77 GMACs per view of 8 x 224")
+
+
+def test_every_command_in_the_documentation_names_files_and_groups_that_exist():
+    documents = [PROJECT / "README.md", *(PROJECT / "conf" / "experiment").glob("*.yaml")]
+    commands = [
+        line
+        for document in documents
+        for line in re.findall(r"python (scripts/[^#\n]*)", document.read_text())
+    ]
+    assert len(commands) > 12
+    groups = {path.name for path in (PROJECT / "conf").iterdir() if path.is_dir()}
+    for command in commands:
+        script, *words = command.split()
+        assert (PROJECT / script).is_file(), command
+        for key, _, value in (word.partition("=") for word in words if "=" in word):
+            for choice in value.split(",") if key in groups else ():
+                assert (PROJECT / "conf" / key / f"{choice}.yaml").is_file(), command
+
+
+def test_a_misspelled_override_ends_the_script_with_a_hint():
+    done = run("scripts/train.py", "modle=i3d")
+    assert done.returncode == 2
+    assert "did you mean model" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_in_the_data_ends_the_script_without_a_traceback(tmp_path):
+    (tmp_path / "videos").mkdir()
+    done = run(
+        "scripts/train.py",
+        "data=folder",
+        f"data.root={tmp_path / 'videos'}",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    )
+    assert done.returncode == 1
+    assert "there are no videos in" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_importing_the_package_is_cheap():
+    done = run("-c", "import gcvideo, sys; print('torch' in sys.modules)")
+    assert done.stdout.strip() == "False"
+
+
+def test_import_contracts_catch_a_planted_violation(tmp_path):
+    for name in ("gcvideo", "pyproject.toml"):
+        source = PROJECT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    lint = Path(sys.executable).with_name("lint-imports")
+    clean = subprocess.run([lint], cwd=tmp_path, capture_output=True, text=True)
+    assert clean.returncode == 0, clean.stdout
+    for module, line in (
+        ("nn/context.py", "import torchvision"),
+        ("models/head.py", "import gcvideo.data.protocol"),
+        ("data/protocol.py", "import hydra"),
+        ("inference/classifier.py", "import av"),
+        ("training/optim.py", "import pytorchvideo.models"),
+    ):
+        planted = tmp_path / "gcvideo" / module
+        text = planted.read_text()
+        planted.write_text(f"{line}\n{text}")
+        broken = subprocess.run([lint], cwd=tmp_path, capture_output=True, text=True)
+        planted.write_text(text)
+        assert broken.returncode != 0, f"{module}: {line}"
+
+
+def test_no_file_is_longer_than_300_lines():
+    for folder in ("gcvideo", "tests", "scripts", "conf"):
+        for path in (PROJECT / folder).rglob("*.py"):
+            assert len(path.read_text().splitlines()) <= 300, path
+
+
+@pytest.mark.slow
+def test_train_test_and_predict_run_as_scripts_on_two_processes(tmp_path, video_folder):
+    """Every video is scored once, whether the test runs on one process or on two."""
+    data = ["data=folder", f"data.root={video_folder}"]
+    folder = tmp_path / "run"
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    tiny = [word for word in TINY if word != "trainer=cpu"]
+    done = run("scripts/train.py", "model=c2d_gc", *data, *tiny, *two, f"hydra.run.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    tables = []
+    for name, words in (("one", ["trainer=cpu"]), ("two", two)):
+        out = tmp_path / name
+        done = run(
+            "scripts/test.py",
+            f"checkpoint={checkpoint}",
+            *data,
+            f"data.test={video_folder}",
+            *words,
+            "num_workers=0",
+            f"hydra.run.dir={out}",
+        )
+        assert done.returncode == 0, done.stderr
+        tables.append((out / "scores.csv").read_text())
+    assert tables[0] == tables[1]
+    assert len(tables[0].splitlines()) == 13
+    video = video_folder / "dark" / "dark_0.mp4"
+    done = run("scripts/predict.py", f"checkpoint={checkpoint}", f"video={video}", "device=cpu")
+    assert done.returncode == 0, done.stderr
+    assert "dark" in done.stdout
