@@ -178,7 +178,7 @@ def _report_start(
     module.trainer = trainer
     _CONSOLE.print(
         f"data       {len(splits.train)} training and {len(splits.val)} validation videos, "
-        f"{len(splits.classes)} classes\n"
+        f"{len(splits.classes)} classes{_missing(splits)}\n"
         f"protocol   {protocol}\n"
         f"training   {cfg.epochs} epochs, {module.total_batch_size} views per step, "
         f"lr {module.learning_rate:g}, precision {trainer.precision}, "
@@ -186,6 +186,11 @@ def _report_start(
         f"folder     {cfg.output_dir}",
         soft_wrap=True,
     )
+
+
+def _missing(splits: VideoSplits) -> str:
+    missing = splits.train.num_missing + splits.val.num_missing
+    return f"; {missing} listed videos are not on disk" if missing else ""
 
 
 def _collect(trainer: Trainer) -> dict[str, float]:

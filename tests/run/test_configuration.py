@@ -58,7 +58,7 @@ def test_there_is_a_preset_for_every_net_and_block():
     ("group", "name"),
     [
         (group, name)
-        for group in ("data", "transform", "protocol", "optimizer", "trainer", "weights")
+        for group in ("data", "transform", "protocol", "optimizer", "trainer", "weights", "mixing")
         for name in files(group)
     ],
 )

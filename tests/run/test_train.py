@@ -186,6 +186,22 @@ def test_training_is_reproducible(compose_config, tmp_path, tiny, video_folder):
     assert weights("a") == weights("b")
 
 
+def test_mixing_trains_and_leaves_training_accuracy_out(
+    compose_config, tmp_path, tiny, video_folder
+):
+    cfg = compose_config(
+        "train",
+        [
+            *tiny,
+            *("model=c2d", "data=folder", f"data.root={video_folder}", "mixing=mixup_cutmix"),
+            *(f"output_dir={tmp_path}", "callbacks=none", "logger=none"),
+        ],
+    )
+    metrics = train(cfg)
+    assert "last_train_top1" not in metrics
+    assert metrics["last_train_loss_epoch"] > 0
+
+
 def test_training_starts_from_a_checkpoint_with_other_classes(
     compose_config, tmp_path, tiny, video_folder, checkpoint, capsys
 ):
