@@ -45,8 +45,9 @@ def find_clips(
 ) -> list[str | None]:
     """The file of each clip relative to ``root``, None where there is none.
 
-    Looks for ``{id}_{start:06d}_{end:06d}`` and ``{id}``, in ``root`` and in a folder named like
-    the class, with spaces or underscores. Every folder is listed once; no file is looked up singly.
+    Looks for ``{id}_{start:06d}_{end:06d}`` and ``{id}``, in ``root``, in a folder named like the
+    split, and in one named like the class, with spaces or underscores, in either. Every folder is
+    listed once; no file is looked up singly.
 
     Args:
         clips: rows of the official list.
@@ -83,6 +84,7 @@ def find_clips(
 
 def _places(clip: KineticsClip) -> Iterator[tuple[str, str]]:
     timed = f"{clip.youtube_id}_{clip.time_start:06d}_{clip.time_end:06d}"
-    for folder in ("", clip.label, clip.label.replace(" ", "_")):
-        for stem in (timed, clip.youtube_id):
-            yield folder, stem
+    for above in dict.fromkeys(("", clip.split)):
+        for folder in ("", clip.label, clip.label.replace(" ", "_")):
+            for stem in (timed, clip.youtube_id):
+                yield str(Path(above, folder)), stem

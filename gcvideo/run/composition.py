@@ -1,5 +1,6 @@
 import difflib
 import logging
+import os
 import re
 import sys
 import warnings
@@ -65,9 +66,10 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
             return job(cfg)
         except Exception as error:
             cause = user_error(error)
-            if cause is None:
+            if cause is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
                 raise
             console.print(f"error: {cause}", markup=False, soft_wrap=True)
+            console.print("(HYDRA_FULL_ERROR=1 shows where it happened)")
             raise SystemExit(1) from error
 
     guarded.__module__ = "__main__"

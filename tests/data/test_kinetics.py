@@ -27,6 +27,8 @@ def clip(label: str = "air drumming", youtube_id: str = "-abc") -> KineticsClip:
         "air drumming/-abc_000005_000015.mp4",
         "air_drumming/-abc_000005_000015.MP4",
         "air_drumming/-abc.mp4",
+        "train/-abc_000005_000015.mp4",
+        "train/air_drumming/-abc_000005_000015.mp4",
     ],
 )
 def test_a_clip_is_found_under_every_usual_name(tmp_path: Path, name: str) -> None:

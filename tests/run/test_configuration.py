@@ -1,4 +1,3 @@
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -151,10 +150,3 @@ def test_no_number_of_the_recipe_is_written_twice():
             content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
             for key in numbers & set(content):
                 assert str(content[key]).startswith("${"), f"{path}: {key}"
-
-
-def test_tracked_configuration_names_no_machine():
-    found = subprocess.run(
-        ["grep", "-rnE", "/home/|/root/|/work/", str(CONF)], capture_output=True, text=True
-    )
-    assert found.stdout == ""
