@@ -197,7 +197,7 @@ def _collect(trainer: Trainer) -> dict[str, float]:
     metrics = {
         f"last_{key.replace('/', '_')}": float(value)
         for key, value in trainer.callback_metrics.items()
-        if key.startswith("val/") or key in ("train/top1", "train/loss_epoch")
+        if key.startswith("val/") or key in ("train/top1_epoch", "train/loss_epoch")
     }
     checkpoint = trainer.checkpoint_callback
     best = getattr(checkpoint, "best_model_score", None)

@@ -8,6 +8,7 @@ from gcvideo.training.classifier import VideoClassifier as VideoClassifier
 from gcvideo.training.classifier import accuracy_metrics as accuracy_metrics
 from gcvideo.training.optim import parameter_groups as parameter_groups
 from gcvideo.training.optim import scaled_lr as scaled_lr
+from gcvideo.training.progress import ProgressBar as ProgressBar
 from gcvideo.training.schedule import Schedule as Schedule
 from gcvideo.training.schedule import WarmupCosine as WarmupCosine
 from gcvideo.training.schedule import WarmupSteps as WarmupSteps

@@ -74,7 +74,7 @@ class EpochLine(Callback):
         values = trainer.callback_metrics
         shown = {
             "loss": "train/loss_epoch",
-            "train top-1": "train/top1",
+            "train top-1": "train/top1_epoch",
             "val loss": "val/loss",
             "val top-1": "val/top1",
             "clips/s": "clips_per_second",
@@ -104,7 +104,7 @@ class LearningCurve(Callback):
         self.history: dict[str, list[tuple[float, float]]] = {}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for key in ("train/loss_epoch", "val/loss", "train/top1", "val/top1"):
+        for key in ("train/loss_epoch", "val/loss", "train/top1_epoch", "val/top1"):
             if key in trainer.callback_metrics:
                 value = float(trainer.callback_metrics[key])
                 self.history.setdefault(key, []).append((trainer.current_epoch + 1, value))
@@ -116,7 +116,7 @@ class LearningCurve(Callback):
         loss, accuracy = figure.subplots(1, 2)
         for axes, keys, label in (
             (loss, ("train/loss_epoch", "val/loss"), "loss"),
-            (accuracy, ("train/top1", "val/top1"), "top-1 accuracy"),
+            (accuracy, ("train/top1_epoch", "val/top1"), "top-1 accuracy"),
         ):
             for key in keys:
                 if key in self.history:

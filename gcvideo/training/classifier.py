@@ -122,7 +122,7 @@ class VideoClassifier(LightningModule):
             logits = self.model(views).flatten(0, 1)
             targets = labels.flatten()
             self.train_top1(logits, targets)
-            self.log("train/top1", self.train_top1, on_step=False, on_epoch=True, prog_bar=True)
+            self.log("train/top1", self.train_top1, on_step=True, on_epoch=True, prog_bar=True)
         else:
             views, targets = self._mix(views, labels)
             logits = self.model(views).flatten(0, 1)

@@ -96,7 +96,7 @@ def test_mixing_trains_and_leaves_training_accuracy_out(
         ],
     )
     metrics = train(cfg)
-    assert "last_train_top1" not in metrics
+    assert "last_train_top1_epoch" not in metrics
     assert metrics["last_train_loss_epoch"] > 0
 
 

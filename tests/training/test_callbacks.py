@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gcvideo.training import EpochLine, FiniteLoss, LearningCurve, Throughput
+from gcvideo.training import EpochLine, FiniteLoss, LearningCurve, ProgressBar, Throughput
 
 pytestmark = pytest.mark.usefixtures("unchecked")  # stand-ins for trainer and module
 
@@ -65,3 +65,16 @@ def test_the_learning_curve_is_drawn_and_survives_a_checkpoint(tmp_path):
     again = LearningCurve(str(tmp_path))
     again.load_state_dict(curve.state_dict())
     assert [value for _, value in again.history["val/top1"]] == pytest.approx([0.0, 0.1])
+
+
+def test_the_progress_bar_shows_what_a_run_is_watched_for(monkeypatch):
+    metrics = {"train/loss_step": 1.5, "train/top1_step": 0.25, "data_wait": 0.1, "other": 3.0}
+    trainer = fake_trainer(progress_bar_metrics=metrics, loggers=[])
+    shown = ProgressBar().get_metrics(trainer, None)
+    assert shown == {"loss": 1.5, "top-1": 0.25, "data wait": 0.1}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_progress_bar_is_silent_without_a_terminal(monkeypatch, terminal):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    assert ProgressBar().is_enabled == terminal
