@@ -1,4 +1,7 @@
+import os
+
 import pytest
+import torch
 
 from gcvideo.run import train
 
@@ -11,7 +14,15 @@ DEMO = [
 ]
 
 
+@pytest.fixture
+def _all_cores():
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(1)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("_all_cores")
 def test_a_net_that_sees_time_learns_the_demo_and_one_that_does_not_stays_at_chance(
     compose_config, tmp_path
 ):
