@@ -219,4 +219,5 @@ def accuracy_metrics(num_classes: int, prefix: str) -> MetricCollection:
     }
     if num_classes > 5:
         metrics["top5"] = MulticlassAccuracy(num_classes, top_k=5, average="micro")
-    return MetricCollection(dict(metrics), prefix=prefix)
+    # Groups would be formed from the first batch: top-1 and top-5 that agree on it would stay one.
+    return MetricCollection(dict(metrics), prefix=prefix, compute_groups=False)

@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 
 from gcvideo.models import ClipClassifier, Placement, slow_resnet
 from gcvideo.nn import global_context
-from gcvideo.training import VideoClassifier, WarmupSteps
+from gcvideo.training import VideoClassifier, WarmupSteps, accuracy_metrics
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),
@@ -123,6 +123,17 @@ def test_top5_and_mean_class_accuracy_by_hand(tmp_path):
     hits = logits.argmax(1) == labels
     recalls = [hits[labels == c].float().mean() for c in labels.unique()]
     assert metrics["test/mean_class_accuracy"] == pytest.approx(float(torch.stack(recalls).mean()))
+
+
+def test_top1_and_top5_part_ways_after_a_first_batch_on_which_they_agree():
+    metrics = accuracy_metrics(6, "val/")
+    best = torch.eye(6)
+    metrics.update(best, torch.arange(6))
+    second_best = best + 0.5 * torch.eye(6).roll(1, dims=1)
+    metrics.update(second_best, torch.arange(6).roll(-1))
+    values = metrics.compute()
+    assert float(values["val/top1"]) == pytest.approx(0.5)
+    assert float(values["val/top5"]) == pytest.approx(1.0)
 
 
 def test_the_test_keeps_the_scores_of_every_video(tmp_path):
