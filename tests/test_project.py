@@ -46,6 +46,16 @@ def test_every_command_in_the_documentation_names_files_and_groups_that_exist():
                 assert (PROJECT / "conf" / key / f"{choice}.yaml").is_file(), command
 
 
+def test_the_two_commands_of_the_readme_are_those_that_ci_runs():
+    readme, ci = (PROJECT / "README.md").read_text(), (PROJECT / ".ci" / "run").read_text()
+    tests = 'pip install -e ".[dev]" && pytest'
+    assert f"\n    {tests}\n" in readme
+    assert f"\n{tests}\n" in ci
+    job = "python scripts/train.py model=i3d_gc"
+    assert f"\n    pip install -e . && {job}\n" in readme
+    assert f"\n{job} " in ci
+
+
 def test_a_misspelled_override_ends_the_script_with_a_hint():
     done = run("scripts/train.py", "modle=i3d")
     assert done.returncode == 2
