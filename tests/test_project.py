@@ -139,3 +139,8 @@ def test_train_test_and_predict_run_as_scripts_on_two_processes(tmp_path, video_
     done = run("scripts/predict.py", f"checkpoint={checkpoint}", f"video={video}", "device=cpu")
     assert done.returncode == 0, done.stderr
     assert "dark" in done.stdout
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"")
+    done = run("scripts/predict.py", f"checkpoint={checkpoint}", f"video={broken}", "device=cpu")
+    assert done.returncode == 1
+    assert "the file is empty" in done.stdout
