@@ -76,6 +76,14 @@ def test_a_mistake_in_the_data_ends_the_script_without_a_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_prediction_without_a_checkpoint_says_so_and_leaves_no_file_behind(tmp_path):
+    script = PROJECT / "scripts" / "predict.py"
+    done = run(script, "checkpoint=none.ckpt", f"video={script}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no checkpoint at 'none.ckpt'" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_importing_the_package_is_cheap():
     done = run("-c", "import gcvideo, sys; print('torch' in sys.modules)")
     assert done.stdout.strip() == "False"

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from rich.console import Console
 
 from gcvideo.construction import ConstructionError
@@ -29,6 +29,7 @@ _USER_ERRORS = (
     VideoReadError,
     FileNotFoundError,
     FloatingPointError,
+    MissingMandatoryValue,
     ValueError,
 )
 
@@ -90,6 +91,10 @@ def user_error(error: BaseException) -> str | None:
         quoted = re.search(r"VideoReadError: (cannot read video .*)", str(cause))
         if quoted:
             return quoted[1]
+        if isinstance(cause, MissingMandatoryValue):
+            return (
+                f"{cause.full_key} has no value; give it on the command line: {cause.full_key}=..."
+            )
         if isinstance(cause, _USER_ERRORS):
             found = str(cause)
         cause = cause.__cause__
