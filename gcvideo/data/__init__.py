@@ -5,15 +5,14 @@ from gcvideo.data.annotation import Annotations as Annotations
 from gcvideo.data.annotation import read_annotations as read_annotations
 from gcvideo.data.annotation import read_classes as read_classes
 from gcvideo.data.annotation import stratified_split as stratified_split
+from gcvideo.data.container import VideoReadError as VideoReadError
 from gcvideo.data.datamodule import VideoDataModule as VideoDataModule
 from gcvideo.data.dataset import EvaluationVideos as EvaluationVideos
 from gcvideo.data.dataset import TrainingVideos as TrainingVideos
 from gcvideo.data.dataset import VideoBatch as VideoBatch
 from gcvideo.data.dataset import VideoItem as VideoItem
 from gcvideo.data.dataset import read_views as read_views
-from gcvideo.data.decoding import VideoInfo as VideoInfo
 from gcvideo.data.decoding import VideoReader as VideoReader
-from gcvideo.data.decoding import VideoReadError as VideoReadError
 from gcvideo.data.decoding import probe as probe
 from gcvideo.data.decoding import read_frames as read_frames
 from gcvideo.data.demo import demo_videos as demo_videos
@@ -31,5 +30,6 @@ from gcvideo.data.sampling import PyTorchVideoSampling as PyTorchVideoSampling
 from gcvideo.data.sampling import SlowFastSampling as SlowFastSampling
 from gcvideo.data.source import VideoSplits as VideoSplits
 from gcvideo.data.source import annotated_videos as annotated_videos
+from gcvideo.data.timeline import VideoInfo as VideoInfo
 from gcvideo.data.transform import TrainTransform as TrainTransform
 from gcvideo.data.transform import evaluation_views as evaluation_views

@@ -1,16 +1,18 @@
-import inspect
+import itertools
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.video.frame import PictureType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gcvideo.data import decoding
-from gcvideo.data.decoding import VideoReader, VideoReadError, probe, read_frames
+from gcvideo.data.container import VideoReadError
+from gcvideo.data.decoding import VideoReader, probe, read_frames
 
 MakeVideo = Callable[[str], Path]
 NAMES = (
@@ -150,8 +152,9 @@ def test_rotated_files_come_upright(data_folder: Path, degrees: int) -> None:
 
 
 def test_nothing_reaches_the_terminal(data_folder: Path, capfd: pytest.CaptureFixture) -> None:
+    path = data_folder / "zoo/made/bad_bitflips.mp4"
     with pytest.raises(VideoReadError):
-        probe(data_folder / "zoo/made/bad_bitflips.mp4")
+        read_frames(path, range(probe(path).num_frames))
     assert capfd.readouterr() == ("", "")
 
 
@@ -159,38 +162,139 @@ def test_a_seek_that_lands_late_is_repeated_further_back(
     make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with VideoReader(make_video("h264.mp4")) as reader:
-        assert reader._times is not None
-        late = dict(zip(reader._keyframes, reader._keyframes[1:], strict=False))
+        keyframes = reader.timeline.keyframes.tolist()
+        late = dict(itertools.pairwise(keyframes))
         inner = reader._container
+        landed = []
 
         class LateSeeks:
             def seek(self, offset: int, **arguments: object) -> None:
-                inner.seek(late.get(offset, offset), **arguments)
+                landed.append(late.get(offset, offset))
+                inner.seek(landed[-1], **arguments)
 
             def __getattr__(self, name: str) -> object:
                 return getattr(inner, name)
 
         monkeypatch.setattr(reader, "_container", LateSeeks())
         assert [drawn_index(frame) for frame in reader.read([30, 26])] == [30, 26]
+        target = reader.timeline.times[26]
+        assert landed[0] > target >= landed[1]
 
 
-def test_packets_that_lie_are_replaced_by_counting(make_video: MakeVideo) -> None:
+def with_timeline(reader: VideoReader, times: np.ndarray) -> VideoReader:
+    info = replace(reader.info, num_frames=len(times))
+    return VideoReader(reader.path, timeline=replace(reader.timeline, info=info, times=times))
+
+
+def test_a_timeline_that_lies_is_replaced_by_counting(make_video: MakeVideo) -> None:
     with VideoReader(make_video("h264.mp4")) as reader:
-        assert reader._times is not None
-        del reader._times[20]
-        assert [drawn_index(frame) for frame in reader.read([25, 3])] == [25, 3]
-        assert reader._times is None
+        times = reader.timeline.times
+    assert times is not None
+    shifted = times.copy()
+    shifted[25] += 1
+    with with_timeline(reader, shifted) as lied_to:
+        assert [drawn_index(frame) for frame in lied_to.read([25, 3])] == [25, 3]
+        assert lied_to.timeline.times is None
 
 
 def test_a_file_with_fewer_frames_than_packets_is_refused_where_they_lack(
     make_video: MakeVideo,
 ) -> None:
     with VideoReader(make_video("h264.mp4")) as reader:
-        assert reader._times is not None
-        reader._times.append(reader._times[-1] + 512)
-        object.__setattr__(reader.info, "num_frames", 61)
-        with pytest.raises(VideoReadError, match="has packets for 61 frames but gives 60"):
-            reader.read([60])
+        times = reader.timeline.times
+    assert times is not None
+    with (
+        with_timeline(reader, np.append(times, times[-1] + 512)) as lied_to,
+        pytest.raises(VideoReadError, match="has packets for 61 frames but gives 60"),
+    ):
+        lied_to.read([60])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_timeline_kept_from_before_gives_the_same_frames(
+    make_video: MakeVideo, name: str
+) -> None:
+    with VideoReader(make_video(name)) as scanned:
+        indices = [59, 2, 31, 30, 2]
+        expected = scanned.read(indices)
+    with VideoReader(make_video(name), timeline=scanned.timeline) as reader:
+        assert np.array_equal(reader.read(indices), expected)
+        assert reader.timeline is scanned.timeline
+
+
+def test_only_references_and_wanted_frames_are_decoded(
+    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_video("h264.mp4")
+    with av.open(str(path)) as container:
+        kinds = {f.pts: PictureType(f.pict_type).name for f in container.decode(video=0)}
+    with VideoReader(path) as reader:
+        decoded: list[int] = []
+        decode_due = VideoReader._decode_due
+
+        def watched(*arguments: object) -> Iterator[av.VideoFrame]:
+            for frame in decode_due(*arguments):
+                decoded.append(frame.pts)
+                yield frame
+
+        monkeypatch.setattr(VideoReader, "_decode_due", watched)
+        times = reader.timeline.times
+        assert times is not None
+        wanted = next(i for i in range(14, 23) if kinds[times[i]] == "B")
+        reader.read([wanted])
+    needed = [t for t in decoded if kinds[t] != "B" or t == times[wanted]]
+    assert times[wanted] in decoded
+    # B-frames that others refer to come too (a pyramid), those that nobody refers to do not.
+    assert len(decoded) - len(needed) <= 2
+    assert min(decoded) >= times[12]
+    assert max(decoded) < times[24]
+
+
+def test_damaged_packets_are_left_out_and_counted_on_request(
+    make_video: MakeVideo, tmp_path: Path
+) -> None:
+    source = make_video("h264.mp4")
+    with av.open(str(source)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    content = bytearray(source.read_bytes())
+    for start, size in packets[13:15]:
+        content[start : start + size] = bytes(size)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(content)
+    with VideoReader(path) as strict, pytest.raises(VideoReadError, match="decoding failed"):
+        strict.read(range(60))
+    with VideoReader(path, tolerant=True) as reader:
+        assert reader.num_damaged == 2
+        assert reader.info.num_frames == 58
+        shown = [drawn_index(frame) for frame in reader.read(range(58))]
+    assert shown[:12] == list(range(12))
+    assert shown[-36:] == list(range(24, 60))
+
+
+@pytest.mark.parametrize(
+    ("size", "short_side", "expected"), [((64, 48), 24, (24, 32)), ((64, 48), 25, (48, 64))]
+)
+def test_large_sources_are_scaled_down_while_converting(
+    make_video: MakeVideo, size: tuple[int, int], short_side: int, expected: tuple[int, int]
+) -> None:
+    with VideoReader(make_video("h264.mp4")) as reader:
+        assert (reader.info.width, reader.info.height) == size
+        full = reader.read([5, 21])
+        frames = reader.read([5, 21], short_side=short_side)
+    assert frames.shape[1:3] == expected
+    if expected == (24, 32):
+        halved = full.reshape(2, 24, 2, 32, 2, 3).mean(axis=(2, 4))
+        assert np.abs(frames - halved).mean() < 2
+    else:
+        assert np.array_equal(frames, full)
+
+
+def test_scaling_happens_before_turning(data_folder: Path) -> None:
+    with VideoReader(data_folder / "zoo/made/rot90.mp4") as reader:
+        short_side = min(reader.info.width, reader.info.height) // 4
+        frame = reader.read([3], short_side=short_side)[0]
+        assert min(frame.shape[:2]) == short_side
+        assert (frame.shape[0] > frame.shape[1]) == (reader.info.height > reader.info.width)
 
 
 @pytest.mark.parametrize("index", [-1, 60])
@@ -252,16 +356,3 @@ def test_an_error_survives_the_way_out_of_a_worker() -> None:
     error = pickle.loads(pickle.dumps(VideoReadError("a.mp4", "the file is empty", "fetch it")))
     assert (error.path, error.reason) == ("a.mp4", "the file is empty")
     assert str(error) == "cannot read video 'a.mp4': the file is empty; fetch it"
-
-
-def test_streams_without_a_rate_take_it_from_the_duration() -> None:
-    class Stream:
-        average_rate = guessed_rate = None
-
-    class Container:
-        duration = 2_000_000
-
-    rate = inspect.unwrap(decoding._frames_per_second)
-    assert rate(Container(), Stream(), 60) == 30
-    Container.duration = None
-    assert rate(Container(), Stream(), 60) == 25

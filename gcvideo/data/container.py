@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Discard, Disposition
+from av.video import VideoStream
+
+# A broken header may promise pictures of gigabytes.
+MAX_PIXELS = 8192 * 8192
+
+
+class VideoReadError(Exception):
+    """The file ``path`` cannot be read as a video: the reason and the remedy."""
+
+    def __init__(
+        self, path: str, reason: str, remedy: str = "replace the file or leave it out of the list"
+    ) -> None:
+        super().__init__(path, reason, remedy)  # all three, or it does not survive pickling
+        self.path, self.reason, self.remedy = path, reason, remedy
+
+    def __str__(self) -> str:
+        return f"cannot read video '{self.path}': {self.reason}; {self.remedy}"
+
+
+def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoStream]:
+    """Open a file at its video stream, ready to decode on one thread.
+
+    Of several video streams FFmpeg's best is taken, never cover art; packets of the others are
+    dropped before they are read.
+
+    Args:
+        path: of a file.
+        probe: read ahead to learn frame rate and reordering; without, a frame may come late.
+
+    Raises:
+        VideoReadError: if the file is missing, is no video, or has no video stream.
+    """
+    file = Path(path).absolute()  # a relative name with a colon would be taken for a protocol
+    if not file.is_file():
+        raise VideoReadError(path, "there is no such file", "check the path and data.root")
+    options = {} if probe else {"analyzeduration": "0", "fpsprobesize": "0"}
+    try:
+        # Tags in other encodings than UTF-8 are common (HMDB51); PyAV 19 takes them unasked.
+        if int(av.__version__.split(".")[0]) < 19:
+            container = av.open(str(file), options=options, metadata_errors="replace")
+        else:
+            container = av.open(str(file), options=options)
+    except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        raise VideoReadError(path, *_why_not_a_video(file)) from error
+    except OSError as error:
+        raise VideoReadError(path, f"it cannot be opened ({error.strerror})") from error
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
+        container.close()
+        raise VideoReadError(path, "it has no video stream")
+    for other in container.streams:
+        if other is not stream:
+            other.discard = Discard.all
+    # Before the first frame is decoded, or PyAV takes every CPU in every worker.
+    stream.codec_context.thread_count = 1
+    stream.codec_context.thread_type = "SLICE"
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return container, stream
+
+
+def _why_not_a_video(file: Path) -> tuple[str, ...]:
+    with file.open("rb") as stream:
+        start = stream.read(512).lstrip().lower()
+    if not start:
+        return ("the file is empty", "download it again or leave it out of the list")
+    if start.startswith(b"version https://git-lfs"):
+        return ("it is a Git LFS pointer", "run `git lfs pull`")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return ("it looks like an HTML page, not a video", "download it again")
+    return ("FFmpeg does not recognise it as a video",)
