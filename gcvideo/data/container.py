@@ -54,6 +54,9 @@ def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoS
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
         container.close()
         raise VideoReadError(path, "it has no video stream")
+    if stream.codec_context is None:
+        container.close()
+        raise VideoReadError(path, "FFmpeg has no decoder for it", "encode it anew")
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all

@@ -3,6 +3,7 @@
 from gcvideo.run.composition import OverrideError as OverrideError
 from gcvideo.run.composition import check_overrides as check_overrides
 from gcvideo.run.composition import run_script as run_script
+from gcvideo.run.indexing import index as index
 from gcvideo.run.prediction import find_videos as find_videos
 from gcvideo.run.prediction import predict as predict
 from gcvideo.run.testing import test as test

@@ -127,13 +127,13 @@ def _first_choice(override: Override) -> str:
 def _composable(config_name: str, parsed: Sequence[Override]) -> DictConfig:
     """The configuration with as many of the overrides as compose together."""
     accepted: list[str] = []
-    config = compose(config_name)
-    for override in parsed:
+    config = OmegaConf.create()
+    for words in ([], *([_first_choice(override)] for override in parsed)):
         try:
-            config = compose(config_name, [*accepted, _first_choice(override)])
+            config = compose(config_name, [*accepted, *words])
         except (HydraException, OmegaConfBaseException):
             continue
-        accepted.append(_first_choice(override))
+        accepted.extend(words)
     return config
 
 

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -7,7 +8,20 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from gcvideo.construction import construct
-from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
+from gcvideo.data import (
+    EvaluationProtocol,
+    EvaluationVideos,
+    VideoDataModule,
+    VideoReadError,
+    VideoSplits,
+)
+from gcvideo.data.failure import (
+    BadVideosError,
+    VideoProblem,
+    describe_problems,
+    write_bad_videos,
+)
+from gcvideo.data.parallel import ProcessDiedError, parallel_map
 from gcvideo.inference import Checkpoint, read_checkpoint
 from gcvideo.run.record import write_environment, write_json
 from gcvideo.run.training import best_precision, build_trainer
@@ -24,6 +38,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
     protocol and the numbers of videos listed and scored.
 
     Raises:
+        BadVideosError: if listed videos cannot be read; all of them are in ``bad_videos.csv``.
         RuntimeError: if a listed video was not scored.
     """
     checkpoint = read_checkpoint(cfg.checkpoint)
@@ -53,7 +68,14 @@ def test(cfg: DictConfig) -> dict[str, float]:
     trainer: Trainer = build_trainer(cfg)
     if trainer.is_global_zero:
         _CONSOLE.print(f"checkpoint {checkpoint.path}\nprotocol   {protocol}", soft_wrap=True)
-    trainer.test(module, data, verbose=False)
+    try:
+        trainer.test(module, data, verbose=False)
+    except Exception as error:
+        unreadable = _unreadable(data) if _is_read_error(error) else []
+        if not unreadable:
+            raise
+        # Without a cause: the message of a worker quotes the first video alone.
+        raise _bad_videos_error(unreadable, splits, folder) from None
     metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
     if trainer.is_global_zero:
         _write(folder, cfg, checkpoint, protocol, splits, module, metrics)
@@ -63,6 +85,50 @@ def test(cfg: DictConfig) -> dict[str, float]:
             "metrics do not stand for the list"
         )
     return metrics
+
+
+def _is_read_error(error: Exception) -> bool:
+    # The exception of a loader's worker arrives as a RuntimeError that quotes it.
+    return isinstance(error, VideoReadError) or VideoReadError.__name__ in str(error)
+
+
+def _unreadable(data: VideoDataModule) -> list[VideoProblem]:
+    """All videos of the test that cannot be read for their views."""
+    videos = data.test_videos()
+    results = parallel_map(
+        partial(_problem, videos),
+        range(len(videos)),
+        description="A video cannot be read; looking for others",
+        num_workers=data.num_workers,
+    )
+    found: list[VideoProblem] = []
+    for video, result in results:
+        if isinstance(result, ProcessDiedError):
+            path = videos.annotations.path(video)
+            found.append(VideoProblem(video, path, str(result), 0, None))
+        elif result is not None:
+            found.append(result)
+    return sorted(found)
+
+
+def _problem(videos: EvaluationVideos, video: int) -> VideoProblem | None:
+    try:
+        videos[video]
+    except VideoReadError as error:
+        return VideoProblem(video, error.path, error.reason, 0, None)
+    return None
+
+
+def _bad_videos_error(
+    unreadable: list[VideoProblem], splits: VideoSplits, folder: Path
+) -> BadVideosError:
+    path = folder / "bad_videos.csv"
+    write_bad_videos(path, unreadable)
+    return BadVideosError(
+        f"{len(unreadable)} of {len(splits.test)} test videos cannot be read, so that no score would "
+        f"stand for the list:\n{describe_problems(unreadable)}\nall are listed in '{path}'; replace "
+        "them, or make a list without them with `python scripts/check.py`"
+    )
 
 
 def _no_optimizer(groups: list[dict[str, Any]]) -> Any:

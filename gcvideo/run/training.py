@@ -16,6 +16,7 @@ from gcvideo.inference import configure_head
 from gcvideo.models import ClipClassifier, Cost, count_cost, inserted_blocks, load_weights
 from gcvideo.run.record import write_environment, write_json
 from gcvideo.training import VideoClassifier
+from gcvideo.training.bad_videos import BadVideos
 
 _CONSOLE = Console(highlight=False)
 
@@ -43,6 +44,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     data = _data_module(cfg, splits, protocol)
     module = _module(cfg, splits, protocol)
     trainer: Trainer = build_trainer(cfg)
+    bad_videos = _watch_bad_videos(trainer, folder)
     cost = count_cost(module.model.net, cfg.num_frames, cfg.crop_size)
     if trainer.is_global_zero:
         _report_start(cfg, splits, protocol, module, trainer, cost)
@@ -56,6 +58,10 @@ def train(cfg: DictConfig) -> dict[str, float]:
             "cost": {"parameters": cost.num_parameters, "macs_per_view": cost.macs},
             "protocol": OmegaConf.to_container(cfg.protocol, resolve=True),
             "videos": {"train": len(splits.train), "val": len(splits.val)},
+            "bad_videos": {
+                "unreadable": bad_videos.num_unreadable,
+                "damaged": bad_videos.num_damaged,
+            },
             "classes": list(splits.classes),
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
@@ -103,6 +109,16 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     if not cfg.trainer.enable_progress_bar:
         callbacks = [c for c in callbacks if "ProgressBar" not in type(c).__name__]
     return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, _convert_="all")
+
+
+def _watch_bad_videos(trainer: Trainer, folder: Path) -> BadVideos:
+    """The callback that reports replaced videos; also without other callbacks, for none are silent."""
+    for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(callback, BadVideos):
+            return callback
+    callback = BadVideos(str(folder))
+    trainer.callbacks.append(callback)  # pyright: ignore[reportAttributeAccessIssue]
+    return callback
 
 
 def _data_module(
@@ -178,7 +194,7 @@ def _report_start(
     module.trainer = trainer
     _CONSOLE.print(
         f"data       {len(splits.train)} training and {len(splits.val)} validation videos, "
-        f"{len(splits.classes)} classes{_missing(splits)}\n"
+        f"{len(splits.classes)} classes{_missing(splits)}, {_index(splits)}\n"
         f"protocol   {protocol}\n"
         f"training   {cfg.epochs} epochs, {module.total_batch_size} views per step, "
         f"lr {module.learning_rate:g}, precision {trainer.precision}, "
@@ -191,6 +207,10 @@ def _report_start(
 def _missing(splits: VideoSplits) -> str:
     missing = splits.train.num_missing + splits.val.num_missing
     return f"; {missing} listed videos are not on disk" if missing else ""
+
+
+def _index(splits: VideoSplits) -> str:
+    return "no frame index" if splits.index is None else f"frame index {splits.index.path}"
 
 
 def _collect(trainer: Trainer) -> dict[str, float]:

@@ -1,0 +1,277 @@
+"""Where the frames of all videos of a data set lie: scanned once, then looked up."""
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from gcvideo.data.array_file import ArrayFile, write_arrays
+from gcvideo.data.cache import cache_folder
+from gcvideo.data.container import VideoReadError
+from gcvideo.data.decoding import VideoReader
+from gcvideo.data.ragged import Ragged
+from gcvideo.data.timeline import Timeline, VideoInfo
+
+_VERSION = "1"
+_RAGGED = ("path", "times", "keyframes", "reason", "remedy")
+_COLUMNS = {
+    "hash": np.uint64,
+    "size": np.int64,
+    "mtime_ns": np.int64,
+    "num_frames": np.int64,
+    "fps": np.float64,
+    "width": np.int32,
+    "height": np.int32,
+    "rotation": np.int16,
+    "counted": np.bool_,
+    "skips_unwanted": np.bool_,
+    "first_time": np.int64,
+    "time_step": np.int64,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class IndexEntry:
+    """What is known of one file, and the state of the file that it holds for.
+
+    Args:
+        path: as listed.
+        size: of the file in bytes.
+        mtime_ns: time of its last change.
+        timeline: of its frames; None if it cannot be read.
+        reason: why not, and
+        remedy: what to do, as in VideoReadError.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    timeline: Timeline | None
+    reason: str = ""
+    remedy: str = ""
+
+
+def index_video(path: str, file: str) -> IndexEntry:
+    """The entry of a video: its packets are scanned and its first frame is decoded.
+
+    Args:
+        path: as listed.
+        file: the same, ready to open.
+    """
+    try:
+        state = Path(file).stat()
+        size, mtime_ns = state.st_size, state.st_mtime_ns
+    except OSError:
+        size = mtime_ns = -1
+    try:
+        with VideoReader(file) as reader:
+            return IndexEntry(path, size, mtime_ns, reader.timeline)
+    except VideoReadError as error:
+        return IndexEntry(path, size, mtime_ns, None, error.reason, error.remedy)
+
+
+class FrameIndex:
+    """An index file, memory-mapped: all processes share its pages, and a pickle holds its path.
+
+    Constant frame rates take no room: time i is ``first_time + i * time_step``.
+
+    Args:
+        path: written by :func:`write_index`.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged or of another version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        arrays = ArrayFile(self.path)
+        if arrays.metadata.get("gcvideo_index") != _VERSION:
+            raise ValueError(
+                f"'{self.path}' is no frame index of this version of gcvideo; delete it and make it "
+                "anew with scripts/index.py"
+            )
+        self.columns = {name: arrays[name] for name in _COLUMNS}
+        self.ragged = {name: Ragged(arrays[name], arrays[f"{name}_offsets"]) for name in _RAGGED}
+
+    @classmethod
+    def of_root(cls, root: str | Path) -> "FrameIndex | None":
+        """The index of the videos below ``root`` in the cache folder; None if there is none.
+
+        A damaged one, or one of another version, counts as none, with a warning: videos are read
+        without it too.
+        """
+        path = index_path(root)
+        try:
+            return cls(path)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            warnings.warn(str(error), stacklevel=2)
+            return None
+
+    def __len__(self) -> int:
+        return len(self.columns["hash"])
+
+    def __reduce__(self) -> tuple[type["FrameIndex"], tuple[Path]]:
+        return FrameIndex, (self.path,)
+
+    def find(self, path: str, file: str) -> Timeline | None:
+        """The timeline of a video; None if it is not listed here or has changed since.
+
+        Args:
+            path: as listed.
+            file: the same, ready to open.
+
+        Raises:
+            VideoReadError: if the file is known to be unreadable.
+        """
+        row = self._row(path)
+        if row is None or not self._is_current(row, file):
+            return None
+        reason = self._text("reason", row)
+        if reason:
+            raise VideoReadError(file, reason, self._text("remedy", row))
+        return self._timeline(row)
+
+    def is_current(self, path: str, file: str) -> bool:
+        """Whether the file is here, readable, and has not changed since."""
+        row = self._row(path)
+        return row is not None and not self._text("reason", row) and self._is_current(row, file)
+
+    def _row(self, path: str) -> int | None:
+        key = _hash(path)
+        hashes = self.columns["hash"]
+        row = int(np.searchsorted(hashes, key))
+        while row < len(hashes) and hashes[row] == key:
+            if self._text("path", row) == path:
+                return row
+            row += 1
+        return None
+
+    def _is_current(self, row: int, file: str) -> bool:
+        try:
+            state = Path(file).stat()
+        except OSError:
+            return False
+        return (state.st_size, state.st_mtime_ns) == (
+            self.columns["size"][row],
+            self.columns["mtime_ns"][row],
+        )
+
+    def _text(self, name: str, row: int) -> str:
+        return self.ragged[name].row(row).tobytes().decode("utf-8", "surrogatepass")
+
+    def _timeline(self, row: int) -> Timeline:
+        def value(name: str) -> int:
+            return int(self.columns[name][row])
+
+        info = VideoInfo(
+            value("num_frames"),
+            float(self.columns["fps"][row]),
+            value("width"),
+            value("height"),
+            value("rotation"),
+        )
+        times = None
+        if not self.columns["counted"][row]:
+            step = value("time_step")
+            times = np.asarray(self.ragged["times"].row(row))
+            if step:
+                times = value("first_time") + step * np.arange(info.num_frames, dtype=np.int64)
+        keyframes = np.asarray(self.ragged["keyframes"].row(row))
+        return Timeline(info, times, keyframes, bool(self.columns["skips_unwanted"][row]))
+
+
+def index_path(root: str | Path) -> Path:
+    """Where the index of a folder of videos is kept, unless another place is named."""
+    key = hashlib.sha256(str(Path(root).resolve()).encode("utf-8", "surrogatepass")).hexdigest()
+    return cache_folder() / "index" / f"{key[:16]}.safetensors"
+
+
+def write_index(path: Path, entries: Sequence[IndexEntry], old: FrameIndex | None = None) -> None:
+    """Write entries, and those of an older index for other videos, in one step.
+
+    Args:
+        path: of the index; its folder is made if need be.
+        entries: one a video.
+        old: taken over as far as ``entries`` do not replace it.
+    """
+    columns, ragged = _arrays(entries)
+    if old is not None:
+        stale = np.isin(old.columns["hash"], columns["hash"])
+        kept = np.flatnonzero(~stale)
+        columns = {
+            name: np.concatenate([old.columns[name][kept], columns[name]]) for name in columns
+        }
+        ragged = {name: old.ragged[name].take(kept).followed_by(ragged[name]) for name in ragged}
+    order = np.argsort(columns["hash"], kind="stable")
+    arrays = {name: column[order] for name, column in columns.items()}
+    for name, rows in ragged.items():
+        arrays[name], arrays[f"{name}_offsets"] = rows.take(order)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_arrays(path, arrays, {"gcvideo_index": _VERSION})
+
+
+def _arrays(
+    entries: Sequence[IndexEntry],
+) -> tuple[dict[str, np.ndarray], dict[str, Ragged]]:
+    rows = [_row_values(entry) for entry in entries]
+    columns = {
+        name: np.array([row[name] for row in rows], dtype) for name, dtype in _COLUMNS.items()
+    }
+    texts = {name: [getattr(e, name) for e in entries] for name in ("path", "reason", "remedy")}
+    ragged = {
+        name: Ragged.from_rows(map(_bytes, column), np.uint8) for name, column in texts.items()
+    }
+    for name in ("times", "keyframes"):
+        ragged[name] = Ragged.from_rows((row[name] for row in rows), np.int64)
+    return columns, ragged
+
+
+def _row_values(entry: IndexEntry) -> dict[str, Any]:
+    timeline = entry.timeline
+    info = timeline.info if timeline else VideoInfo(0, 0.0, 0, 0, 0)
+    first, step, times = _run_length(None if timeline is None else timeline.times)
+    return {
+        "hash": _hash(entry.path),
+        "size": entry.size,
+        "mtime_ns": entry.mtime_ns,
+        "num_frames": info.num_frames,
+        "fps": info.fps,
+        "width": info.width,
+        "height": info.height,
+        "rotation": info.rotation,
+        "counted": timeline is not None and timeline.times is None,
+        "skips_unwanted": timeline is not None and timeline.skips_unwanted,
+        "first_time": first,
+        "time_step": step,
+        "times": times,
+        "keyframes": () if timeline is None else timeline.keyframes,
+    }
+
+
+def _run_length(
+    times: Int64[np.ndarray, "n"] | None,
+) -> tuple[int, int, Int64[np.ndarray, "m"]]:
+    """First time, step and no times where the step is constant; else all times."""
+    if times is None:
+        return 0, 0, np.empty(0, np.int64)
+    steps = np.diff(times)
+    if len(times) and (steps == (step := steps[0] if len(steps) else 1)).all():
+        return int(times[0]), int(step), np.empty(0, np.int64)
+    return 0, 0, times
+
+
+def _hash(path: str) -> np.uint64:
+    digest = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return np.uint64(int.from_bytes(digest, "little"))
+
+
+def _bytes(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)

@@ -1,0 +1,71 @@
+"""Reads mutated video files, in a process of its own: python mutation.py FOLDER FIRST COUNT SEED.
+
+Writes the number of the file in hand to FOLDER/current, so that a crash or a hang can be told apart and
+repeated. Ends with exit code 1 at the first result that is neither right in shape nor a VideoReadError.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from gcvideo.data.container import VideoReadError
+from gcvideo.data.decoding import VideoReader
+
+
+def mutated(sources: list[bytes], rng: np.random.Generator) -> bytes:
+    """A source with flipped bits, cut short, or continued by a part of another one."""
+    content = np.frombuffer(sources[rng.integers(len(sources))], np.uint8).copy()
+    kind = rng.integers(4)
+    if kind == 0:
+        places = rng.integers(len(content), size=rng.integers(1, 50))
+        content[places] ^= (1 << rng.integers(8, size=len(places))).astype(np.uint8)
+    elif kind == 1:
+        content = content[: rng.integers(len(content))]
+    elif kind == 2:
+        other = np.frombuffer(sources[rng.integers(len(sources))], np.uint8)
+        cut, start = rng.integers(len(content)), rng.integers(len(other))
+        content = np.concatenate([content[:cut], other[start:]])
+    else:
+        # Headers hold the sizes, counts and offsets that a demuxer trusts.
+        ends = (content[:1500], content[-4000:])
+        end = ends[rng.integers(2)]
+        places = rng.integers(len(end), size=rng.integers(1, 8))
+        end[places] = rng.integers(256, size=len(places))
+    return content.tobytes()
+
+
+def read(path: Path, rng: np.random.Generator, *, tolerant: bool) -> bool:
+    """Whether the file gave frames; raises AssertionError if they have another shape than promised."""
+    try:
+        with VideoReader(path, tolerant=tolerant) as reader:
+            info = reader.info
+            assert info.num_frames > 0, info
+            assert info.fps > 0, info
+            indices = rng.integers(info.num_frames, size=6)
+            frames = reader.read(indices)
+            assert frames.shape == (6, info.height, info.width, 3), (frames.shape, info)
+            assert frames.dtype == np.uint8
+    except VideoReadError:
+        return False
+    return True
+
+
+def main(folder: Path, first: int, count: int, seed: int) -> None:
+    """Read ``count`` mutations of the files in ``folder/sources``."""
+    files = sorted((folder / "sources").iterdir())
+    sources = [file.read_bytes() for file in files]
+    num_read = 0
+    for number in range(first, first + count):
+        (folder / "current").write_text(str(number))
+        rng = np.random.default_rng([seed, number])
+        suffix = files[rng.integers(len(files))].suffix
+        path = folder / f"mutated{suffix}"
+        path.write_bytes(mutated(sources, rng))
+        strict = read(path, rng, tolerant=False)
+        num_read += read(path, rng, tolerant=True) or strict
+    sys.stdout.write(f"{num_read}\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

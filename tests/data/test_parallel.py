@@ -1,0 +1,114 @@
+import multiprocessing
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from gcvideo.data.parallel import ProcessDiedError, parallel_map
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def exit_on(fatal: int, number: int) -> int:
+    if number == fatal:
+        os._exit(7)
+    return square(number)
+
+
+def die_once(marks: Path, number: int) -> int:
+    """Dies on the first touch of 3: the mark outlives the process."""
+    if number == 3 and not (marks / "3").exists():
+        (marks / "3").touch()
+        os.kill(os.getpid(), 11)
+    return square(number)
+
+
+def refuse_two(number: int) -> int:
+    if number == 2:
+        raise KeyError("two is refused")
+    return square(number)
+
+
+def linger(folder: Path, number: int) -> int:
+    draft = folder / f"draft_{number}"
+    draft.touch()
+    try:
+        time.sleep(0 if number == 0 else 60)
+    finally:
+        draft.unlink()
+    return number
+
+
+def exit_at_once(*_: object) -> None:
+    os._exit(3)
+
+
+def test_results_are_those_of_a_plain_map_each_once():
+    items = list(range(-20, 20))
+    for num_workers in (0, 2):
+        pairs = list(parallel_map(square, items, description="Squares", num_workers=num_workers))
+        assert sorted(pairs) == [(index, item * item) for index, item in enumerate(items)]
+
+
+def test_no_items_give_no_results():
+    assert list(parallel_map(square, [], description="Nothing", num_workers=2)) == []
+
+
+def test_an_item_that_kills_its_process_twice_is_named_and_no_other_is_lost():
+    items = [10, 11, 12, 13, 14, 15]
+    function = partial(exit_on, 12)
+    results = dict(parallel_map(function, items, description="Squares", num_workers=2))
+    died = results.pop(2)
+    assert isinstance(died, ProcessDiedError)
+    assert str(died) == (
+        "the process that worked on 12 died twice (exit code 7); leave the item out, or free memory "
+        "if that ran short"
+    )
+    assert results == {index: items[index] ** 2 for index in (0, 1, 3, 4, 5)}
+
+
+def test_an_item_whose_process_died_once_gets_its_result_last(tmp_path):
+    function = partial(die_once, tmp_path)
+    pairs = list(parallel_map(function, range(8), description="Squares", num_workers=2))
+    assert dict(pairs) == {number: number * number for number in range(8)}
+    assert pairs[-1] == (3, 9)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_exception_of_the_function_arrives(num_workers):
+    with pytest.raises(KeyError, match="two is refused"):
+        list(parallel_map(refuse_two, range(5), description="Squares", num_workers=num_workers))
+
+
+def test_leaving_early_ends_the_processes_and_lets_them_clean_up(tmp_path):
+    results = parallel_map(
+        partial(linger, tmp_path), range(4), description="Waiting", num_workers=2
+    )
+    assert next(results) == (0, 0)
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.01)
+    start = time.monotonic()
+    results.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - start < 10
+    assert multiprocessing.active_children() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_that_cannot_start_are_told_apart_from_deadly_items(monkeypatch):
+    monkeypatch.setattr("gcvideo.data.parallel._serve", exit_at_once)
+    with pytest.raises(RuntimeError, match=r"ended before its first item .exit code 3.; start"):
+        list(parallel_map(square, [1, 2], description="Squares", num_workers=1))
+
+
+def test_a_negative_number_of_workers_is_refused():
+    with pytest.raises(ValueError, match="num_workers is -1; give 0"):
+        parallel_map(square, [1], description="Squares", num_workers=-1)
+
+
+def test_without_a_terminal_one_line_tells_how_much_was_done(capsys):
+    list(parallel_map(square, [1, 2, 3], description="Squares", num_workers=0))
+    assert capsys.readouterr().out.startswith("Squares: 3 of 3 in 0 s")
