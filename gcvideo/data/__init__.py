@@ -23,10 +23,13 @@ from gcvideo.data.frame_index import IndexEntry as IndexEntry
 from gcvideo.data.frame_index import index_path as index_path
 from gcvideo.data.frame_index import index_video as index_video
 from gcvideo.data.frame_index import write_index as write_index
+from gcvideo.data.parallel import ProcessDiedError as ProcessDiedError
 from gcvideo.data.parallel import parallel_map as parallel_map
 from gcvideo.data.protocol import EvaluationProtocol as EvaluationProtocol
 from gcvideo.data.protocol import MMActionCrops as MMActionCrops
 from gcvideo.data.protocol import SlowFastCrops as SlowFastCrops
+from gcvideo.data.reencoding import Reencoding as Reencoding
+from gcvideo.data.reencoding import reencode_video as reencode_video
 from gcvideo.data.sampler import EpochSampler as EpochSampler
 from gcvideo.data.sampler import ExactSampler as ExactSampler
 from gcvideo.data.sampling import ClipSampling as ClipSampling

@@ -6,6 +6,7 @@ from gcvideo.run.composition import run_script as run_script
 from gcvideo.run.indexing import index as index
 from gcvideo.run.prediction import find_videos as find_videos
 from gcvideo.run.prediction import predict as predict
+from gcvideo.run.reencoding import reencode as reencode
 from gcvideo.run.testing import test as test
 from gcvideo.run.training import best_precision as best_precision
 from gcvideo.run.training import train as train

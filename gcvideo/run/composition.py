@@ -43,7 +43,7 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
 
     Args:
         config_folder: absolute path of ``conf``.
-        config_name: "train", "test" or "predict".
+        config_name: of a file in ``conf``: "train", "test", ...
         job: gets the composed configuration; its value is the objective of a sweep.
     """
     console = Console(stderr=True, highlight=False)
@@ -65,6 +65,9 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
     def guarded(cfg: DictConfig) -> Any:
         try:
             return job(cfg)
+        except KeyboardInterrupt:
+            console.print("interrupted")
+            raise SystemExit(130) from None
         except Exception as error:
             cause = user_error(error)
             if cause is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
