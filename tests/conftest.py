@@ -34,6 +34,15 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """What tests keep does not mix with what their user keeps."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GCVIDEO_CACHE", str(folder))
+        yield
+
+
 @pytest.fixture
 def unchecked():
     """What users without the test-time type checker see: our own messages."""

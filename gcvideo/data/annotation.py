@@ -1,34 +1,40 @@
 """Sample lists: which videos there are and what they show."""
 
-import csv
 import difflib
 import os
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Int64
 
-from gcvideo.data.kinetics import KINETICS_COLUMNS, find_clips, read_kinetics
-
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"}
-    | {".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"}
+from gcvideo.data.array_file import ArrayFile
+from gcvideo.data.list_store import (
+    LONG_LIST,
+    keep_list,
+    kept_content,
+    recall_list,
+    remember_list,
+    source_key,
 )
-_PATH_COLUMNS = ("path", "file", "video", "filename")
-_LABEL_COLUMNS = ("label", "class", "class_name")
-_INTEGER = re.compile(r"-?[0-9]+")
-_SPLIT_NAMES = {"training": "train", "validate": "val", "validation": "val", "testing": "test"}
+from gcvideo.data.listing import INTEGER, Listing, read_listing
+from gcvideo.data.listing import VIDEO_SUFFIXES as VIDEO_SUFFIXES
+from gcvideo.data.sample_list import PathList
+
+_KEPT = ("paths", "labels", "classes")
 
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
     """Videos with their labels.
 
+    A list of 10,000 videos or more lies in a file below ``$GCVIDEO_CACHE``, else
+    ``~/.cache/gcvideo``, which all processes map; a pickle of it names that file.
+
     Args:
-        paths: as listed: relative to ``root``, or absolute.
+        paths: as listed: relative to ``root``, or absolute; kept as a ``PathList``.
         labels: one a video, counted from 0.
         classes: names in label order.
         source: where the list came from.
@@ -36,12 +42,31 @@ class Annotations:
         num_missing: listed videos left out because their files are not there (Kinetics only).
     """
 
-    paths: tuple[str, ...]
-    labels: Int64[np.ndarray, "n"]
+    paths: Sequence[str]
+    labels: Int64[np.ndarray, " n"]
     classes: tuple[str, ...]
     source: str
     root: str = "."
     num_missing: int = 0
+
+    _file: ArrayFile | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        paths = PathList.of(self.paths)
+        file = keep_list(paths, self.labels, self.classes) if len(paths) >= LONG_LIST else None
+        self.__setstate__({"paths": paths, "_file": file})
+
+    def __getstate__(self) -> dict[str, Any]:
+        state, file = dict(vars(self)), self._file
+        if file is not None and not file.path.exists():
+            state["_file"] = file = keep_list(PathList.of(self.paths), self.labels, self.classes)
+        return state if file is None else {k: v for k, v in state.items() if k not in _KEPT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Frozen for everybody else.
+        vars(self).update(state)
+        if self._file is not None:
+            vars(self).update(zip(_KEPT, kept_content(self._file), strict=True))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -53,7 +78,7 @@ class Annotations:
     def subset(self, indices: Sequence[int] | Int[np.ndarray, "m"]) -> "Annotations":
         """The videos at ``indices``, in that order, with the same classes."""
         chosen = np.asarray(indices, dtype=np.int64)
-        paths = tuple(self.paths[i] for i in chosen.tolist())
+        paths = PathList.of(self.paths).take(chosen)
         return replace(self, paths=paths, labels=self.labels[chosen])
 
 
@@ -86,26 +111,21 @@ def read_annotations(
         ValueError: naming the row, if the list cannot be used as it is.
     """
     place = _locate(source, Path(root))
-    rows, stated = _rows(place, Path(root), split)
-    if not rows:
-        raise ValueError(f"{place} lists no videos; check data.train, data.val and data.test")
-    names = tuple(classes or stated)
-    labels = _labels(rows, names, place)
-    paths = tuple(row.path for row in rows if row.path is not None)
-    present = np.array([row.path is not None for row in rows])
-    names = names or _class_names(paths, labels[present])
-    if len(names) < 2 or (classes is None and len(np.unique(labels)) < 2):
-        raise ValueError(
-            f"{place} has only one class, '{names[labels[0]]}'; a classifier needs two or more: "
-            "give each class its folder or label"
+    key = source_key(place, classes, split) if place.is_file() else None
+    kept = recall_list(key) if key else None
+    if kept is None:
+        found = _parse(place, str(root), classes, split, key)
+    else:
+        found = Annotations.__new__(Annotations)
+        found.__setstate__(
+            {"source": str(place), "root": str(root), "num_missing": 0, "_file": kept}
         )
-    if not (first := Path(root) / paths[0]).is_file():
+    if not Path(first := found.path(0)).is_file():
         raise FileNotFoundError(
-            f"{place} lists '{paths[0]}', but there is no file '{first}'; set data.root to the "
-            "folder that the paths start from"
+            f"{place} lists '{found.paths[0]}', but there is no file '{first}'; set data.root to "
+            "the folder that the paths start from"
         )
-    missing = len(rows) - len(paths)
-    return Annotations(paths, labels[present], names, str(place), str(root), missing)
+    return found
 
 
 def read_classes(path: str | Path) -> tuple[str, ...]:
@@ -148,14 +168,6 @@ def stratified_split(
     return annotations.subset(np.flatnonzero(~in_val)), annotations.subset(np.flatnonzero(in_val))
 
 
-@dataclass(frozen=True)
-class _Row:
-    number: int
-    path: str | None
-    label: str
-    split: str = ""
-
-
 def _locate(source: str | Path, root: Path) -> Path:
     for place in (root / source, Path(source)):
         if place.exists():
@@ -164,117 +176,56 @@ def _locate(source: str | Path, root: Path) -> Path:
     raise FileNotFoundError(f"there is neither {tried}; give a folder, a text list or a CSV")
 
 
-def _rows(place: Path, root: Path, split: str | None) -> tuple[list[_Row], list[str]]:
-    """The rows of a source, and the names of its classes if it has any."""
-    if place.is_dir():
-        folders = sorted(p for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
-        return _folder_rows(place, folders, root), [folder.name for folder in folders]
-    if place.suffix.lower() == ".csv":
-        return _table_rows(place, root, split)
-    return _text_rows(place), []
-
-
-def _folder_rows(place: Path, folders: Sequence[Path], root: Path) -> list[_Row]:
-    files = [
-        file
-        for folder in folders
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in VIDEO_SUFFIXES
-    ]
-    if not files:
-        raise ValueError(f"there are no videos in '{place}'; put them into one folder per class")
-    depth = len(place.parts)
-    below = place.is_relative_to(root)
-    return [
-        _Row(i, str(file.relative_to(root) if below else file.absolute()), file.parts[depth])
-        for i, file in enumerate(files, start=1)
-    ]
-
-
-def _text_rows(file: Path) -> list[_Row]:
-    rows = []
-    text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        path, *label = line.strip().rsplit(maxsplit=1)
-        if not label:
-            raise ValueError(f"{file}, row {number}: '{path}' has no label; write 'path label'")
-        rows.append(_Row(number, path, label[0]))
-    return rows
-
-
-def _table_rows(file: Path, root: Path, split: str | None) -> tuple[list[_Row], list[str]]:
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        table = csv.DictReader(stream)
-        columns = table.fieldnames = [name.strip() for name in table.fieldnames or ()]
-        if KINETICS_COLUMNS.issubset(columns):
-            return _kinetics_rows(file, root, split)
-        path, label = (_column(columns, names, file) for names in (_PATH_COLUMNS, _LABEL_COLUMNS))
-        rows = [
-            _Row(i, row[path], (row[label] or "").strip(), row.get("split") or "")
-            for i, row in enumerate(table, start=2)
-        ]
-    return _of_split(rows, split, file), _names(rows)
-
-
-def _kinetics_rows(file: Path, root: Path, split: str | None) -> tuple[list[_Row], list[str]]:
-    clips = read_kinetics(file)
-    rows = [_Row(i, None, clip.label, clip.split) for i, clip in enumerate(clips, start=2)]
-    chosen = _of_split(rows, split, file)
-    paths = find_clips([clips[row.number - 2] for row in chosen], root, VIDEO_SUFFIXES)
-    found = [replace(row, path=path) for row, path in zip(chosen, paths, strict=True)]
-    return found, _names(rows)
-
-
-def _names(rows: Sequence[_Row]) -> list[str]:
-    # Of all splits, so that a class keeps its label where one split lacks another class.
-    names = sorted({row.label for row in rows})
-    return [] if all(_INTEGER.fullmatch(name) for name in names) else names
-
-
-def _of_split(rows: list[_Row], split: str | None, file: Path) -> list[_Row]:
-    present = sorted({row.split for row in rows if row.split})
-    if split is None or not present:
-        return rows
-    wanted = {split, *(name for name in present if _SPLIT_NAMES.get(name) == split)}
-    chosen = [row for row in rows if row.split in wanted]
-    if not chosen:
+def _parse(
+    place: Path, root: str, classes: Sequence[str] | None, split: str | None, key: str | None
+) -> Annotations:
+    """The list in a source; a long one is remembered under ``key`` unless other files matter."""
+    rows = read_listing(place, Path(root), split)
+    if not len(rows):
+        raise ValueError(f"{place} lists no videos; check data.train, data.val and data.test")
+    names = tuple(classes or rows.classes)
+    labels = _labels(rows, names, place)
+    paths = [path for path in rows.paths if path is not None]
+    present = np.array([path is not None for path in rows.paths])
+    names = names or _class_names(paths, labels[present])
+    if len(names) < 2 or (classes is None and len(np.unique(labels)) < 2):
         raise ValueError(
-            f"{file} has no rows of the split '{split}'; its column split has {', '.join(present)}"
+            f"{place} has only one class, '{names[labels[0]]}'; a classifier needs two or more: "
+            "give each class its folder or label"
         )
-    return chosen
+    missing = len(rows) - len(paths)
+    found = Annotations(paths, labels[present], names, str(place), root, missing)
+    # The file may have changed while it was read.
+    if key and found._file and rows.from_file and key == source_key(place, classes, split):
+        remember_list(key, found._file)
+    return found
 
 
-def _column(columns: Sequence[str], names: Sequence[str], file: Path) -> str:
-    for name in names:
-        if name in columns:
-            return name
-    raise ValueError(
-        f"{file} has the columns {', '.join(columns) or '(none)'}, but needs one of "
-        f"{', '.join(names)}; add it to the header line"
-    )
-
-
-def _labels(rows: Sequence[_Row], names: Sequence[str], place: Path) -> Int64[np.ndarray, "n"]:
+def _labels(rows: Listing, names: Sequence[str], place: Path) -> Int64[np.ndarray, " n"]:
     label_of = {name: label for label, name in enumerate(names)}
-    if names and all(row.label in label_of for row in rows):
-        return np.array([label_of[row.label] for row in rows], dtype=np.int64)
-    for row in rows:
-        if not _INTEGER.fullmatch(row.label) and row.label not in label_of:
-            close = difflib.get_close_matches(row.label, names, n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else "give all with data.classes"
-            rule = f"one of the {len(names)} classes" if names else "a whole number"
-            raise ValueError(
-                f"{place}, row {row.number}: label '{row.label}' is not {rule}; {hint}"
-            )
-    labels = np.array([int(row.label) for row in rows], dtype=np.int64)
-    _check_range(labels, rows, len(names), place)
+    # A split may lack some of the texts.
+    _, firsts = np.unique(rows.codes, return_index=True)
+    first_rows = {rows.label(row): row for row in np.sort(firsts).tolist()}
+    named = bool(names) and label_of.keys() >= first_rows.keys()
+    if not named and not all(map(INTEGER.fullmatch, first_rows)):
+        unknown = [text for text in first_rows if text not in label_of]
+        text = next((text for text in unknown if not INTEGER.fullmatch(text)), unknown[0])
+        close = difflib.get_close_matches(text, names, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "give all with data.classes"
+        rule = f"one of the {len(names)} classes" if names else "a whole number"
+        number = rows.numbers[first_rows[text]]
+        raise ValueError(f"{place}, row {number}: label '{text}' is not {rule}; {hint}")
+    value = np.zeros(len(rows.texts), dtype=np.int64)
+    for text, row in first_rows.items():
+        value[rows.codes[row]] = label_of[text] if named else int(text)
+    labels = value[rows.codes]
+    if not named:
+        _check_range(labels, rows, len(names), place)
     return labels
 
 
 def _check_range(
-    labels: Int64[np.ndarray, "n"], rows: Sequence[_Row], num_classes: int, place: Path
+    labels: Int64[np.ndarray, " n"], rows: Listing, num_classes: int, place: Path
 ) -> None:
     end = num_classes or int(labels.max()) + 1
     if labels.min() == 1 and (not num_classes or labels.max() == num_classes):
@@ -284,17 +235,21 @@ def _check_range(
         )
     outside = np.flatnonzero((labels < 0) | (labels >= end))
     if len(outside):
-        row = rows[outside[0]]
+        row = int(outside[0])
         raise ValueError(
-            f"{place}, row {row.number}: label {row.label} is not in 0..{end - 1}, the "
-            f"{end} classes; correct it, or give all names with data.classes"
+            f"{place}, row {rows.numbers[row]}: label {rows.label(row)} is not in 0..{end - 1}, "
+            f"the {end} classes; correct it, or give all names with data.classes"
         )
 
 
-def _class_names(paths: Sequence[str], labels: Int64[np.ndarray, "n"]) -> tuple[str, ...]:
+def _class_names(paths: Sequence[str], labels: Int64[np.ndarray, " n"]) -> tuple[str, ...]:
     """Folder names in label order if each label has a folder of its own, else the labels."""
-    pairs = set(zip(labels.tolist(), (Path(path).parent.name for path in paths), strict=True))
-    folders = {folder for _, folder in pairs}
-    one_to_one = len(pairs) == len(folders) == len(np.unique(labels)) and "" not in folders
-    names = dict(pairs) if one_to_one else {}
-    return tuple(names.get(label, str(label)) for label in range(int(labels.max()) + 1))
+    folders = map(os.path.dirname, paths)  # far fewer than paths, and cheaper than a Path each
+    pairs = {
+        (label, Path(folder).name)
+        for label, folder in set(zip(labels.tolist(), folders, strict=True))
+    }
+    names = {folder for _, folder in pairs}
+    one_to_one = len(pairs) == len(names) == len(np.unique(labels)) and "" not in names
+    name_of = dict(pairs) if one_to_one else {}
+    return tuple(name_of.get(label, str(label)) for label in range(int(labels.max()) + 1))

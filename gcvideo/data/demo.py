@@ -1,7 +1,6 @@
 import hashlib
 import json
 import math
-import os
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from rich.progress import track
 from torch import Tensor
 
 from gcvideo.data.annotation import Annotations, read_annotations
+from gcvideo.data.cache import cache_folder
 from gcvideo.data.encoding import write_video
 from gcvideo.data.source import VideoSplits
 
@@ -74,17 +74,13 @@ def demo_videos(
         seed: of textures and motions.
     """
     spec = DemoSpec(train_per_class, val_per_class, num_frames, size, seed)
-    folder = _cache_folder(root) / f"demo-{_fingerprint(spec)}"
+    folder = cache_folder(root) / f"demo-{_fingerprint(spec)}"
     if not folder.is_dir():
         _make(spec, folder)
     train = read_annotations("train", root=folder)
     val = read_annotations("val", root=folder, classes=train.classes)
     _check_complete(train, val, spec, folder)
     return VideoSplits(train, val, val, _FLIP_PAIRS)
-
-
-def _cache_folder(root: str | None) -> Path:
-    return Path(root or os.environ.get("GCVIDEO_CACHE") or Path.home() / ".cache" / "gcvideo")
 
 
 def _fingerprint(spec: DemoSpec) -> str:

@@ -2,7 +2,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Int64, Shaped
+from jaxtyping import Int, Integer, Shaped
+
+_ROWS_AT_ONCE = 65_536
 
 
 class Ragged(NamedTuple):
@@ -14,7 +16,7 @@ class Ragged(NamedTuple):
     """
 
     values: Shaped[np.ndarray, "v"]
-    offsets: Int[np.ndarray, "n+1"]
+    offsets: Integer[np.ndarray, "n+1"]
 
     @classmethod
     def from_rows(cls, rows: Iterable[Sequence[int] | np.ndarray], dtype: type) -> "Ragged":
@@ -27,13 +29,18 @@ class Ragged(NamedTuple):
         """One row, as a view."""
         return self.values[int(self.offsets[index]) : int(self.offsets[index + 1])]
 
-    def take(self, rows: Int64[np.ndarray, "m"]) -> "Ragged":
-        """The rows at ``rows``, in that order."""
+    def take(self, rows: Int[np.ndarray, "m"]) -> "Ragged":
+        """The rows at ``rows``, in that order; negative ones count from the end."""
         starts = np.asarray(self.offsets[:-1], np.int64)[rows]
         lengths = np.asarray(self.offsets[1:], np.int64)[rows] - starts
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        source = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Ragged(self.values[source], offsets)
+        values = np.empty(offsets[-1], self.values.dtype)
+        # In parts, because the position of each value takes eight times the room of a byte.
+        for first in range(0, len(starts), _ROWS_AT_ONCE):
+            goal = offsets[first : first + _ROWS_AT_ONCE + 1]
+            shift = np.repeat(starts[first : first + _ROWS_AT_ONCE] - goal[:-1], np.diff(goal))
+            values[goal[0] : goal[-1]] = self.values[shift + np.arange(goal[0], goal[-1])]
+        return Ragged(values, offsets)
 
     def followed_by(self, other: "Ragged") -> "Ragged":
         """The rows of both."""

@@ -110,6 +110,7 @@ def test_a_table_serves_several_splits_with_the_same_labels(root: Path) -> None:
         ("f.txt", ["x.mp4 0", "x.mp4 0"], "has only one class, '0'; a classifier needs two"),
         ("g.csv", ["name,label", "x.mp4,0"], "columns name, label, but needs one of path, file"),
         ("h.csv", ["path,verb", "x.mp4,0"], "columns path, verb, but needs one of label, class"),
+        ("i.csv", ["label,path", "0,x.mp4", "1"], r"i\.csv, row 3 has no path; complete or delete"),
     ],
 )
 def test_a_list_that_cannot_be_used_says_why(
@@ -125,6 +126,7 @@ def test_a_list_that_cannot_be_used_says_why(
         (["x.mp4 1", "x.mp4 3"], "start at 1 and end at 3"),
         (["x.mp4 0", "x.mp4 3"], r"row 2: label 3 is not in 0\.\.2, the 3 classes"),
         (["x.mp4 jumpp"], "row 1: label 'jumpp' is not one of the 3 classes; did you mean jump"),
+        (["x.mp4 run", "x.mp4 1"], "row 2: label '1' is not one of the 3 classes; give all"),
         (["x.mp4 zzz"], "row 1: label 'zzz' is not one of the 3 classes; give all"),
     ],
 )
@@ -174,7 +176,7 @@ def test_a_stratified_split_has_every_class_in_both_parts() -> None:
     train, val = stratified_split(whole, 0.2, seed=3)
     assert np.bincount(train.labels).tolist() == [8, 1, 4]
     assert np.bincount(val.labels).tolist() == [2, 1, 1]
-    assert sorted(train.paths + val.paths) == sorted(whole.paths)
+    assert sorted([*train.paths, *val.paths]) == sorted(whole.paths)
     assert train.classes == val.classes == whole.classes
 
 
