@@ -11,6 +11,7 @@ from gcvideo.data.dataset import EvaluationVideos as EvaluationVideos
 from gcvideo.data.dataset import TrainingVideos as TrainingVideos
 from gcvideo.data.dataset import VideoBatch as VideoBatch
 from gcvideo.data.dataset import VideoItem as VideoItem
+from gcvideo.data.dataset import collate_videos as collate_videos
 from gcvideo.data.dataset import read_views as read_views
 from gcvideo.data.deadline import run_within as run_within
 from gcvideo.data.decoding import VideoReader as VideoReader
@@ -18,6 +19,10 @@ from gcvideo.data.decoding import probe as probe
 from gcvideo.data.decoding import read_frames as read_frames
 from gcvideo.data.demo import demo_videos as demo_videos
 from gcvideo.data.encoding import write_video as write_video
+from gcvideo.data.failure import BadVideosError as BadVideosError
+from gcvideo.data.failure import VideoProblem as VideoProblem
+from gcvideo.data.failure import describe_problems as describe_problems
+from gcvideo.data.failure import write_bad_videos as write_bad_videos
 from gcvideo.data.frame_index import FrameIndex as FrameIndex
 from gcvideo.data.frame_index import IndexEntry as IndexEntry
 from gcvideo.data.frame_index import index_path as index_path

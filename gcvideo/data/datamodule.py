@@ -1,21 +1,30 @@
 import os
+from typing import TypedDict
 
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from gcvideo.data.dataset import EvaluationVideos, TrainingVideos, VideoItem
+from gcvideo.data.dataset import EvaluationVideos, TrainingVideos, VideoItem, collate_videos
+from gcvideo.data.frame_index import FrameIndex
 from gcvideo.data.protocol import EvaluationProtocol
 from gcvideo.data.sampler import EpochSampler, ExactSampler
 from gcvideo.data.source import VideoSplits
 from gcvideo.data.transform import TrainTransform
 
 
+class _Reading(TypedDict):
+    index: FrameIndex | None
+    time_budget_seconds: float | None
+
+
 class VideoDataModule(LightningDataModule):
     """Loaders over the splits of a data set; views leave the workers as uint8.
 
     Training batches hold ``batch_size`` videos with ``clips_per_video`` views each. Validation uses
-    one centre view, the test all views of the protocol, one video per batch.
+    one centre view, the test all views of the protocol, one video per batch; their batches come in
+    any order. What training could not read stands in ``batch["problems"]``; the callback
+    ``gcvideo.training.BadVideos`` reports and limits it.
 
     Args:
         splits: annotated videos.
@@ -61,6 +70,7 @@ class VideoDataModule(LightningDataModule):
             transform=self.transform,
             clips_per_video=self.clips_per_video,
             seed=self.seed,
+            **self._reading(),
         )
         sampler = EpochSampler(len(dataset), seed=self.seed, **self._ranks())
         if len(sampler) < self.batch_size:
@@ -77,16 +87,21 @@ class VideoDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
+            collate_fn=collate_videos,
             worker_init_fn=_use_one_thread,
         )
 
     def val_dataloader(self) -> DataLoader[VideoItem]:
-        dataset = EvaluationVideos(self.splits.val, protocol=self.protocol.single_view())
+        protocol = self.protocol.single_view()
+        dataset = EvaluationVideos(self.splits.val, protocol=protocol, **self._reading())
         return self._exact_loader(dataset, self.batch_size, persistent=True)
 
     def test_dataloader(self) -> DataLoader[VideoItem]:
-        dataset = EvaluationVideos(self.splits.test, protocol=self.protocol)
-        return self._exact_loader(dataset, 1, persistent=False)
+        return self._exact_loader(self.test_videos(), 1, persistent=False)
+
+    def test_videos(self) -> EvaluationVideos:
+        """The videos of the test with all their views."""
+        return EvaluationVideos(self.splits.test, protocol=self.protocol, **self._reading())
 
     def _exact_loader(
         self, dataset: EvaluationVideos, batch_size: int, *, persistent: bool
@@ -98,8 +113,17 @@ class VideoDataModule(LightningDataModule):
             persistent_workers=persistent and self.num_workers > 0,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
+            collate_fn=collate_videos,
             worker_init_fn=_use_one_thread,
+            # Results are kept by video: a slow file need not hold up those behind it.
+            in_order=False,
         )
+
+    def _reading(self) -> _Reading:
+        return {
+            "index": self.splits.index,
+            "time_budget_seconds": self.splits.time_budget_seconds,
+        }
 
     def _ranks(self) -> dict[str, int]:
         if self.trainer is None:

@@ -1,38 +1,113 @@
-from typing import TypedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int, Int64, UInt8
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from gcvideo.data.annotation import Annotations
+from gcvideo.data.container import VideoReadError
+from gcvideo.data.deadline import run_within
 from gcvideo.data.decoding import VideoReader
+from gcvideo.data.failure import VideoProblem
+from gcvideo.data.frame_index import FrameIndex
 from gcvideo.data.protocol import EvaluationProtocol
+from gcvideo.data.timeline import Timeline, VideoInfo
 from gcvideo.data.transform import TrainTransform, evaluation_views
+
+_MAX_REPLACEMENTS = 10
 
 
 class VideoItem(TypedDict):
-    """One video with all its views; batches stack items along a new first axis."""
+    """One video with all its views, and what was wrong with it or with those it stands for."""
 
     views: UInt8[Tensor, "v 3 t s s"]
     labels: Int64[Tensor, " v"]
     video: int
+    problems: tuple[VideoProblem, ...]
 
 
 class VideoBatch(TypedDict):
-    """Items of one loader step."""
+    """Items of one loader step, stacked along a new first axis; problems stand one after another."""
 
     views: UInt8[Tensor, "b v 3 t s s"]
     labels: Int64[Tensor, "b v"]
     video: Int64[Tensor, " b"]
+    problems: tuple[VideoProblem, ...]
 
 
-class TrainingVideos(Dataset[VideoItem]):
+def collate_videos(items: Sequence[VideoItem]) -> VideoBatch:
+    """The batch of some items."""
+    return {
+        "views": default_collate([item["views"] for item in items]),
+        "labels": default_collate([item["labels"] for item in items]),
+        "video": default_collate([item["video"] for item in items]),
+        "problems": tuple(problem for item in items for problem in item["problems"]),
+    }
+
+
+class _Clips(NamedTuple):
+    """Distinct frames of a video and the positions in them that its clips take."""
+
+    frames: UInt8[np.ndarray, "u h w 3"]
+    positions: Int[np.ndarray, "v t"]
+    num_damaged: int
+
+
+_Sample = Callable[[VideoInfo], Int[np.ndarray, "v t"]]
+
+
+def _read_clips(
+    path: str,
+    sample: _Sample,
+    protocol: EvaluationProtocol,
+    *,
+    timeline: Timeline | None = None,
+    tolerant: bool = False,
+) -> _Clips:
+    with VideoReader(path, timeline=timeline, tolerant=tolerant) as reader:
+        num_damaged = reader.num_damaged  # of the whole file; a read counts those on its way
+        clips = sample(reader.info)
+        distinct, positions = np.unique(clips, return_inverse=True)
+        frames = reader.read(distinct, short_side=protocol.decode_short_side)
+    return _Clips(frames, positions.reshape(clips.shape), num_damaged)
+
+
+class _ListedVideos(Dataset[VideoItem]):
+    def __init__(
+        self,
+        annotations: Annotations,
+        protocol: EvaluationProtocol,
+        index: FrameIndex | None,
+        time_budget_seconds: float | None,
+    ) -> None:
+        self.annotations = annotations
+        self.protocol = protocol
+        self.index = index
+        self.time_budget_seconds = time_budget_seconds
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    def _read(self, video: int, sample: _Sample) -> _Clips:
+        path, timeline = self.annotations.path(video), None
+        if self.index is not None:
+            timeline = self.index.find(self.annotations.paths[video], path)
+        return _read_clips(path, sample, self.protocol, timeline=timeline)
+
+
+class TrainingVideos(_ListedVideos):
     """Random views of listed videos, a pure function of (seed, epoch, video, view).
 
     Each file is opened once per epoch for all its ``clips_per_video`` views, and each wanted frame
-    is decoded once.
+    is decoded once. A damaged file is read without its damaged packets. An unreadable one is
+    replaced by another video, with the label of that and the random numbers of the first: again a
+    function of (seed, epoch, video). Items say so in ``problems``.
 
     Args:
         annotations: videos and labels.
@@ -40,6 +115,8 @@ class TrainingVideos(Dataset[VideoItem]):
         transform: spatial augmentation of a clip.
         clips_per_video: views per item, each with a clip, crop and flip of its own.
         seed: of the whole run.
+        index: of the frames of the files, which then need not be scanned.
+        time_budget_seconds: for reading one file; more makes it unreadable. None: no limit.
     """
 
     def __init__(
@@ -50,60 +127,130 @@ class TrainingVideos(Dataset[VideoItem]):
         transform: TrainTransform,
         clips_per_video: int = 1,
         seed: int = 0,
+        index: FrameIndex | None = None,
+        time_budget_seconds: float | None = None,
     ) -> None:
         if clips_per_video < 1:
             raise ValueError(f"clips_per_video is {clips_per_video}; it must be at least 1")
-        self.annotations = annotations
-        self.protocol = protocol
+        super().__init__(annotations, protocol, index, time_budget_seconds)
         self.transform = transform
         self.clips_per_video = clips_per_video
         self.seed = seed
 
-    def __len__(self) -> int:
-        return len(self.annotations)
-
     def __getitem__(self, key: tuple[int, int]) -> VideoItem:
-        """The item of ``(epoch, video)``."""
-        epoch, video = key
-        streams = [
-            np.random.default_rng([self.seed, epoch, video, view])
+        """The item of ``(epoch, video)``.
+
+        Raises:
+            VideoReadError: if neither the video nor any of ten others can be read.
+        """
+        epoch, slot = key
+        failed: list[VideoProblem] = []
+        for video in self._candidates(epoch, slot):
+            path = self.annotations.path(video)
+            work = partial(self._read_if_need_be_damaged, epoch, slot, video)
+            try:
+                clips, streams, reason = run_within(self.time_budget_seconds, path, work)
+            except VideoReadError as error:
+                failed.append(VideoProblem(video, path, error.reason, 0, None))
+                continue
+            problems = [problem._replace(replaced_by=video) for problem in failed]
+            if reason:
+                problems.append(VideoProblem(video, path, reason, clips.num_damaged, None))
+            return self._item(video, clips, streams, tuple(problems))
+        raise VideoReadError(
+            failed[0].path,
+            f"{failed[0].reason}; nor can any of the {len(failed) - 1} videos tried in its place, "
+            f"such as '{failed[-1].path}' ({failed[-1].reason})",
+            "check data.root and the disk it lies on",
+        )
+
+    def _candidates(self, epoch: int, slot: int) -> Iterator[int]:
+        """The video itself, then others, all distinct."""
+        yield slot
+        # A fifth word: the streams of views have four, and numpy pads shorter ones with zeros.
+        rng = np.random.default_rng([self.seed, epoch, slot, 0, 1])
+        others = rng.choice(len(self), min(len(self), _MAX_REPLACEMENTS + 1), replace=False)
+        yield from islice((int(v) for v in others if v != slot), _MAX_REPLACEMENTS)
+
+    def _streams(self, epoch: int, slot: int) -> list[np.random.Generator]:
+        return [
+            np.random.default_rng([self.seed, epoch, slot, view])
             for view in range(self.clips_per_video)
         ]
-        with VideoReader(self.annotations.path(video)) as reader:
-            info = reader.info
-            clips = np.stack(
-                [
-                    self.protocol.sampling.train(info.num_frames, info.fps, self.protocol.spec, rng)
-                    for rng in streams
-                ]
-            )
-            distinct, positions = np.unique(clips, return_inverse=True)
-            frames = reader.read(distinct)
+
+    def _sample(
+        self, streams: Sequence[np.random.Generator], info: VideoInfo
+    ) -> Int[np.ndarray, "v t"]:
+        train, spec = self.protocol.sampling.train, self.protocol.spec
+        return np.stack([train(info.num_frames, info.fps, spec, rng) for rng in streams])
+
+    def _read_if_need_be_damaged(
+        self, epoch: int, slot: int, video: int
+    ) -> tuple[_Clips, list[np.random.Generator], str]:
+        streams = self._streams(epoch, slot)
+        try:
+            return self._read(video, partial(self._sample, streams)), streams, ""
+        except VideoReadError as error:
+            streams = self._streams(epoch, slot)
+            sample = partial(self._sample, streams)
+            path = self.annotations.path(video)
+            with suppress(VideoReadError):
+                # Without the index, or what is shown would depend on whether there is one.
+                clips = _read_clips(path, sample, self.protocol, tolerant=True)
+                return clips, streams, error.reason
+            raise
+
+    def _item(
+        self,
+        video: int,
+        clips: _Clips,
+        streams: Sequence[np.random.Generator],
+        problems: tuple[VideoProblem, ...],
+    ) -> VideoItem:
         label = int(self.annotations.labels[video])
         views, labels = zip(
             *(
-                self.transform(frames[clip], label, int(rng.integers(2**63)))
-                for clip, rng in zip(positions.reshape(clips.shape), streams, strict=True)
+                self.transform(clips.frames[clip], label, int(rng.integers(2**63)))
+                for clip, rng in zip(clips.positions, streams, strict=True)
             ),
             strict=True,
         )
-        return {"views": torch.stack(views), "labels": torch.tensor(labels), "video": video}
+        return {
+            "views": torch.stack(views),
+            "labels": torch.tensor(labels),
+            "video": video,
+            "problems": problems,
+        }
 
 
-class EvaluationVideos(Dataset[VideoItem]):
-    """All views of a protocol for each listed video; each file is opened and decoded once."""
+class EvaluationVideos(_ListedVideos):
+    """All views of a protocol for each listed video; each file is opened and decoded once.
 
-    def __init__(self, annotations: Annotations, *, protocol: EvaluationProtocol) -> None:
-        self.annotations = annotations
-        self.protocol = protocol
+    Nothing is replaced or left out: an item of an unreadable or damaged file raises VideoReadError.
 
-    def __len__(self) -> int:
-        return len(self.annotations)
+    Args:
+        annotations: videos and labels.
+        protocol: clips, crops and sizes.
+        index: of the frames of the files, which then need not be scanned.
+        time_budget_seconds: for reading one file; more makes it unreadable. None: no limit.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        *,
+        protocol: EvaluationProtocol,
+        index: FrameIndex | None = None,
+        time_budget_seconds: float | None = None,
+    ) -> None:
+        super().__init__(annotations, protocol, index, time_budget_seconds)
 
     def __getitem__(self, video: int) -> VideoItem:
-        views = read_views(self.annotations.path(video), self.protocol)
-        label = int(self.annotations.labels[video])
-        return {"views": views, "labels": torch.full((len(views),), label), "video": video}
+        work = partial(self._read, video, partial(_test_clips, self.protocol))
+        clips = run_within(self.time_budget_seconds, self.annotations.path(video), work)
+        views = evaluation_views(clips.frames, clips.positions, self.protocol)
+        labels = torch.full((len(views),), int(self.annotations.labels[video]))
+        return {"views": views, "labels": labels, "video": video, "problems": ()}
 
 
 def read_views(path: str, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t s s"]:
@@ -112,9 +259,9 @@ def read_views(path: str, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t 
     Raises:
         VideoReadError: if the file cannot be read.
     """
-    with VideoReader(path) as reader:
-        info = reader.info
-        clips = protocol.sampling.test(info.num_frames, info.fps, protocol.spec, protocol.num_clips)
-        distinct, positions = np.unique(clips, return_inverse=True)
-        frames = reader.read(distinct)
-    return evaluation_views(frames, positions.reshape(clips.shape), protocol)
+    clips = _read_clips(path, partial(_test_clips, protocol), protocol)
+    return evaluation_views(clips.frames, clips.positions, protocol)
+
+
+def _test_clips(protocol: EvaluationProtocol, info: VideoInfo) -> Int[np.ndarray, "v t"]:
+    return protocol.sampling.test(info.num_frames, info.fps, protocol.spec, protocol.num_clips)

@@ -118,6 +118,15 @@ class EvaluationProtocol:
         return self.num_clips * self.num_crops
 
     @property
+    def decode_short_side(self) -> int:
+        """``1.25 * short_side``: what far larger sources are scaled down to while they are decoded.
+
+        Copies of Kinetics are commonly kept at 320 pixels for a short side of 256. Sources of less than
+        twice this size are decoded as they are.
+        """
+        return round(1.25 * self.short_side)
+
+    @property
     def head_pool_size(self) -> int:
         """Window of the fully-convolutional heads in feature cells."""
         return max(1, self.train_crop_size // 32)

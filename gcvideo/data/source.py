@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gcvideo.data.annotation import (
@@ -8,6 +9,7 @@ from gcvideo.data.annotation import (
     read_classes,
     stratified_split,
 )
+from gcvideo.data.frame_index import FrameIndex
 
 
 @dataclass(frozen=True)
@@ -19,17 +21,34 @@ class VideoSplits:
         val: watched during training.
         test: scored with all views.
         flip_pairs: names of classes that a horizontal flip exchanges.
+        index: of the frames of the files; None: each file is scanned when it is opened.
+        max_bad_fraction: training stops when more than this share of its videos is unreadable.
+        time_budget_seconds: for reading one file, which is unreadable beyond; None: no limit.
 
     Raises:
-        ValueError: if splits disagree about classes or a flip pair names an unknown class.
+        ValueError: if splits disagree about classes, a flip pair names an unknown class or a number
+            is out of range.
     """
 
     train: Annotations
     val: Annotations
     test: Annotations
     flip_pairs: tuple[tuple[str, str], ...] = ()
+    index: FrameIndex | None = None
+    max_bad_fraction: float = 0.01
+    time_budget_seconds: float | None = 60.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.max_bad_fraction < 1:
+            raise ValueError(
+                f"max_bad_fraction is {self.max_bad_fraction}; a share of the training videos lies in "
+                "[0, 1): try 0.01"
+            )
+        if self.time_budget_seconds is not None and not self.time_budget_seconds > 0:
+            raise ValueError(
+                f"time_budget_seconds is {self.time_budget_seconds}; give a number of seconds above 0, "
+                "or null for no limit"
+            )
         for name in ("val", "test"):
             other = getattr(self, name)
             if other.classes != self.classes:
@@ -58,7 +77,14 @@ def _short(names: Sequence[str]) -> str:
     return f"[{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}] ({len(names)})"
 
 
-def annotated_videos(
+def _class_names(folder: Path, classes: str | Sequence[str] | None) -> Sequence[str] | None:
+    if not isinstance(classes, str):
+        return classes
+    below = folder / classes
+    return read_classes(below if below.is_file() else classes)
+
+
+def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
     *,
     root: str,
     train: str | None = None,
@@ -68,6 +94,9 @@ def annotated_videos(
     val_fraction: float = 0.2,
     seed: int = 0,
     flip_pairs: Sequence[Sequence[str]] = (),
+    index: str | None = None,
+    max_bad_fraction: float = 0.01,
+    time_budget_seconds: float | None = 60.0,
 ) -> VideoSplits:
     """A data set of your own: folders, lists or tables of videos.
 
@@ -81,10 +110,14 @@ def annotated_videos(
             folders of ``root``, divided into train and val.
         val: source of the validation split. None: ``root/val`` if it exists, else a share of train.
         test: source of the test split; None: the same as val. Given alone, there is nothing to train on.
-        classes: names in label order, or a text file with one a line; None: taken from the lists.
+        classes: names in label order, or a text file with one a line, below ``root`` or else below
+            the working folder; None: taken from the lists.
         val_fraction: share of each class that becomes val where no val is given.
         seed: of that division.
         flip_pairs: pairs of class names that a horizontal flip exchanges, such as left and right.
+        index: file of a frame index; None: the one kept for ``root``, if there is one.
+        max_bad_fraction: training stops when more than this share of its videos is unreadable.
+        time_budget_seconds: for reading one file, which is unreadable beyond; None: no limit.
 
     Raises:
         FileNotFoundError, ValueError: naming the source, the row and the remedy.
@@ -94,16 +127,26 @@ def annotated_videos(
         raise FileNotFoundError(
             f"data.root is '{root}', which is no folder; give the videos' folder"
         )
-    names = read_classes(classes) if isinstance(classes, str) else classes
-
-    pairs = tuple((str(a), str(b)) for a, b in flip_pairs)
+    names = _class_names(folder, classes)
+    if index is not None and not Path(index).is_file():
+        raise FileNotFoundError(
+            f"data.index is '{index}', which is no file; make one with scripts/index.py or leave "
+            "data.index out"
+        )
+    make_splits = partial(
+        VideoSplits,
+        flip_pairs=tuple((str(a), str(b)) for a, b in flip_pairs),
+        index=FrameIndex.of_root(root) if index is None else FrameIndex(index),
+        max_bad_fraction=max_bad_fraction,
+        time_budget_seconds=time_budget_seconds,
+    )
 
     def read(source: str, split: str, names: Sequence[str] | None) -> Annotations:
         return read_annotations(source, root=root, classes=names, split=split)
 
     if test and not (train or val):
         only = read(test, "test", names)
-        return VideoSplits(only.subset([]), only, only, pairs)
+        return make_splits(only.subset([]), only, only)
     train_source = train or str(folder / "train" if (folder / "train").is_dir() else folder)
     val_source = val or (str(folder / "val") if (folder / "val").is_dir() else None)
     train_list = read(train_source, "train", names)
@@ -112,4 +155,4 @@ def annotated_videos(
     else:
         val_list = read(val_source, "val", names or train_list.classes)
     test_list = read(test, "test", names or train_list.classes) if test else val_list
-    return VideoSplits(train_list, val_list, test_list, pairs)
+    return make_splits(train_list, val_list, test_list)

@@ -9,19 +9,18 @@ from rich.console import Console
 
 from gcvideo.construction import construct
 from gcvideo.data import (
+    BadVideosError,
     EvaluationProtocol,
     EvaluationVideos,
+    ProcessDiedError,
     VideoDataModule,
+    VideoProblem,
     VideoReadError,
     VideoSplits,
-)
-from gcvideo.data.failure import (
-    BadVideosError,
-    VideoProblem,
     describe_problems,
+    parallel_map,
     write_bad_videos,
 )
-from gcvideo.data.parallel import ProcessDiedError, parallel_map
 from gcvideo.inference import Checkpoint, read_checkpoint
 from gcvideo.run.record import write_environment, write_json
 from gcvideo.run.training import best_precision, build_trainer

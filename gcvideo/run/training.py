@@ -15,8 +15,7 @@ from gcvideo.data import EvaluationProtocol, TrainTransform, VideoDataModule, Vi
 from gcvideo.inference import configure_head
 from gcvideo.models import ClipClassifier, Cost, count_cost, inserted_blocks, load_weights
 from gcvideo.run.record import write_environment, write_json
-from gcvideo.training import VideoClassifier
-from gcvideo.training.bad_videos import BadVideos
+from gcvideo.training import BadVideos, VideoClassifier
 
 _CONSOLE = Console(highlight=False)
 

@@ -1,5 +1,6 @@
 """Training on Lightning: the module, parameter groups, schedules and callbacks."""
 
+from gcvideo.training.bad_videos import BadVideos as BadVideos
 from gcvideo.training.callbacks import EpochLine as EpochLine
 from gcvideo.training.callbacks import FiniteLoss as FiniteLoss
 from gcvideo.training.callbacks import LearningCurve as LearningCurve

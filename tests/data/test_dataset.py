@@ -1,38 +1,27 @@
+import shutil
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from broken_files import UNREADABLE, damage_packet
+from small_protocol import make_protocol
 from torchvision.transforms import v2
 
 from gcvideo.data import (
     EpochSampler,
-    EvaluationProtocol,
     EvaluationVideos,
     ExactSampler,
-    MMActionSampling,
     TrainingVideos,
     TrainTransform,
     VideoDataModule,
-    VideoSplits,
     annotated_videos,
     read_annotations,
     read_frames,
+    write_video,
 )
-
-
-def make_protocol(**changes):
-    given = {
-        "name": "test",
-        "sampling": MMActionSampling(),
-        "num_frames": 4,
-        "sampling_rate": 2,
-        "num_clips": 2,
-        "num_crops": 1,
-        "short_side": 48,
-        "crop_size": 48,
-        "val_crop_size": 32,
-        "train_crop_size": 32,
-    }
-    return EvaluationProtocol(**(given | changes))
 
 
 def make_module(root, **changes):
@@ -82,16 +71,122 @@ def test_a_video_shorter_than_the_clip_repeats_frames(video_folder):
     assert training[0, 0]["views"].shape[2] == 16
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_batches_do_not_depend_on_the_number_of_workers(video_folder, num_workers):
-    def batches(workers):
-        loader = make_module(video_folder, num_workers=workers, seed=5).train_dataloader()
-        loader.sampler.set_epoch(2)
-        return list(loader)
+@pytest.fixture(scope="module")
+def partly_broken(video_folder, tmp_path_factory):
+    """Splits of the class folders in which four videos cannot be read and one is damaged."""
+    root = shutil.copytree(video_folder, tmp_path_factory.mktemp("broken") / "videos")
+    splits = annotated_videos(root=str(root), max_bad_fraction=0.5)
+    for breaking, video in zip((*UNREADABLE, damage_packet), (0, 2, 5, 7, 8), strict=True):
+        breaking(Path(splits.train.path(video)))
+    return splits
 
-    for ours, expected in zip(batches(num_workers), batches(0), strict=True):
-        assert torch.equal(ours["views"], expected["views"])
-        assert ours["video"].tolist() == expected["video"].tolist()
+
+def shown(splits, num_workers, world_size=1):
+    """Video, views and labels by the listed video that they stand for."""
+    found = {}
+    for rank in range(world_size):
+        module = VideoDataModule(
+            splits,
+            protocol=make_protocol(),
+            transform=TrainTransform([v2.RandomCrop(32)]),
+            batch_size=1,
+            clips_per_video=2,
+            num_workers=num_workers,
+            seed=5,
+        )
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)
+        loader = module.train_dataloader()
+        loader.sampler.set_epoch(2)
+        for batch in loader:
+            (video,) = batch["video"].tolist()
+            slot = batch["problems"][0].video if batch["problems"] else video
+            assert slot not in found
+            found[slot] = (video, batch)
+    return found
+
+
+@pytest.mark.usefixtures("unchecked")  # a stand-in for the trainer
+@pytest.mark.parametrize(("num_workers", "world_size"), [(1, 1), (2, 1), (0, 2), (1, 2)])
+def test_clips_and_crops_depend_on_no_number_of_workers_or_ranks(
+    partly_broken, num_workers, world_size
+):
+    expected = shown(partly_broken, 0)
+    found = shown(partly_broken, num_workers, world_size)
+    assert found.keys() == expected.keys() == set(range(10))
+    for slot, (video, batch) in found.items():
+        assert video == expected[slot][0]
+        assert batch["problems"] == expected[slot][1]["problems"]
+        for key in ("views", "labels"):
+            assert torch.equal(batch[key], expected[slot][1][key])
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_come_in_the_same_order_from_any_number_of_workers(partly_broken, num_workers):
+    def videos():
+        module = VideoDataModule(
+            partly_broken,
+            protocol=make_protocol(),
+            transform=TrainTransform([v2.RandomCrop(32)]),
+            batch_size=3,
+            num_workers=num_workers,
+        )
+        return [batch["video"].tolist() for batch in module.train_dataloader()]
+
+    order = np.random.default_rng([0, 0]).permutation(10)
+    assert [len(batch) for batch in videos()] == [3, 3, 3]
+    good = [video for batch in videos() for video in batch]
+    assert [v == o for v, o in zip(good, order, strict=False)] == [
+        o not in (0, 2, 5, 7) for o in order[:9]
+    ]
+
+
+def test_a_slow_video_does_not_hold_up_the_others_of_an_evaluation(video_folder, monkeypatch):
+    read = EvaluationVideos.__getitem__
+
+    def read_slowly(self, video):
+        time.sleep(1.0 if video == 0 else 0.0)
+        return read(self, video)
+
+    monkeypatch.setattr(EvaluationVideos, "__getitem__", read_slowly)
+    module = make_module(video_folder, num_workers=2)
+    module.splits = annotated_videos(root=str(video_folder), test=str(video_folder))
+    videos = [batch["video"].item() for batch in module.test_dataloader()]
+    assert sorted(videos) == list(range(12))
+    assert videos.index(0) > 2
+
+
+def moving_pattern(scale):
+    """Twelve frames of coarse waves, ``scale`` times 48 x 64 pixels."""
+    y, x = np.mgrid[0 : 48 * scale, 0 : 64 * scale] / scale
+    frames = [128 + 60 * np.sin((x + i) / 6) * np.cos(y / 7) for i in range(12)]
+    return np.repeat(np.stack(frames)[..., None], 3, axis=-1).astype(np.uint8)
+
+
+def test_large_sources_are_scaled_down_while_they_are_decoded(tmp_path):
+    """Both kinds of data sets: views come close to those of a copy made at 1.25 x the short side."""
+    sizes = []
+    views = {}
+
+    class Transform(TrainTransform):
+        def __call__(self, clip, label, seed):
+            sizes.append(clip.shape[1:3])
+            return super().__call__(clip, label, seed)
+
+    protocol = make_protocol(short_side=32, crop_size=32)
+    assert protocol.decode_short_side == 40
+    for scale in (1, 4):
+        root = tmp_path / str(scale)
+        for name in ("a", "b"):
+            (root / name).mkdir(parents=True)
+            write_video(root / name / "1.mp4", moving_pattern(scale), options={"crf": "10"})
+        annotations = read_annotations(root, root=root)
+        training = TrainingVideos(annotations, protocol=protocol, transform=Transform([]))
+        training[0, 0]
+        views[scale] = EvaluationVideos(annotations, protocol=protocol)[0]["views"]
+    # 48 is less than twice 40: it stays.
+    assert sizes == [(48, 64), (40, 53)]
+    difference = (views[1].float() - views[4].float()).abs()
+    assert 0 < difference.mean() < 3
 
 
 def test_the_epoch_sampler_shuffles_by_seed_and_epoch_and_divides_over_ranks():
@@ -143,42 +238,3 @@ def test_validation_takes_one_view_and_the_test_all(video_folder):
 def test_loaders_that_cannot_work_are_refused(video_folder, changes, message):
     with pytest.raises(ValueError, match=message):
         make_module(video_folder, **changes).train_dataloader()
-
-
-def test_a_folder_without_a_val_list_is_divided_by_class(video_folder):
-    splits = annotated_videos(root=str(video_folder), val_fraction=0.5)
-    assert splits.classes == ("dark", "light")
-    assert sorted(splits.val.labels.tolist()) == [0, 0, 0, 1, 1, 1]
-    assert not {*splits.train.paths} & {*splits.val.paths}
-    assert splits.test is splits.val
-
-
-def test_a_test_list_alone_leaves_nothing_to_train_on(video_folder):
-    splits = annotated_videos(root=str(video_folder), test=str(video_folder))
-    assert (len(splits.train), len(splits.test)) == (0, 12)
-
-
-def test_folders_named_train_and_val_are_found(video_folder, tmp_path):
-    for name in ("train", "val"):
-        (tmp_path / name).symlink_to(video_folder)
-    splits = annotated_videos(root=str(tmp_path))
-    assert (len(splits.train), len(splits.val)) == (12, 12)
-
-
-def test_flip_pairs_give_the_labels_of_mirrored_videos(video_folder):
-    splits = annotated_videos(root=str(video_folder), flip_pairs=[["dark", "light"]])
-    assert splits.swapped_labels == {0: 1, 1: 0}
-    with pytest.raises(ValueError, match="flip_pairs names 'lift', which is no class"):
-        annotated_videos(root=str(video_folder), flip_pairs=[["dark", "lift"]])
-
-
-def test_a_missing_root_is_named():
-    with pytest.raises(FileNotFoundError, match=r"data\.root is '/no/such', which is no folder"):
-        annotated_videos(root="/no/such")
-
-
-def test_splits_with_other_classes_are_refused(video_folder):
-    train = read_annotations(video_folder, root=video_folder)
-    other = read_annotations(video_folder, root=video_folder, classes=["dark", "light", "dusk"])
-    with pytest.raises(ValueError, match=r"the val split has the classes \[dark, light, dusk\]"):
-        VideoSplits(train, other, train)

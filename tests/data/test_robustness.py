@@ -124,7 +124,7 @@ def checksum(frame: np.ndarray) -> int:
 
 @pytest.mark.slow
 def test_every_frame_of_the_zoo_is_the_one_of_a_full_decode(data_folder: Path) -> None:
-    """Sixty indices alone, then random sets with a timeline kept from before."""
+    """Indices alone, then random sets with a timeline kept from before; fewer of large pictures."""
     rng = np.random.default_rng(0)
     num_files = 0
     for path in sorted((data_folder / "zoo").glob("*/*")):
@@ -136,12 +136,13 @@ def test_every_frame_of_the_zoo_is_the_one_of_a_full_decode(data_folder: Path) -
         num_files += 1
         with VideoReader(path) as reader:
             assert reader.info.num_frames == len(expected), path
-            singles = rng.permutation(len(expected))[:60].tolist()
+            count = 40 if reader.info.width * reader.info.height < 500_000 else 4
+            singles = rng.permutation(len(expected))[:count].tolist()
             assert [checksum(reader.read([i])[0]) for i in singles] == [
                 expected[i] for i in singles
             ], path
             timeline = reader.timeline
-        for _ in range(10):
+        for _ in range(max(count // 4, 2)):
             indices = rng.integers(len(expected), size=rng.integers(1, 12))
             with VideoReader(path, timeline=timeline) as reader:
                 frames = reader.read(indices)

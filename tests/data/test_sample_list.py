@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcvideo.data import ragged
+from gcvideo.data import ragged, sample_list
 from gcvideo.data.sample_list import PathList
 
 # Lone surrogates too, which stand for the bytes of file names that are no UTF-8.

@@ -1,0 +1,121 @@
+import csv
+import json
+import shutil
+
+import pytest
+from broken_files import UNREADABLE, damage_packet
+
+from gcvideo import run
+from gcvideo.data.failure import BadVideosError
+from gcvideo.data.parallel import parallel_map
+from gcvideo.run import testing, train
+from gcvideo.run.composition import user_error
+
+
+@pytest.fixture(scope="module")
+def folders(video_folder, tmp_path_factory):
+    """A list of 80 training videos, all good, and the same list with 4 unreadable and 1 damaged."""
+    roots = {name: tmp_path_factory.mktemp(name) for name in ("good", "bad")}
+    for root in roots.values():
+        for name in ("dark", "light"):
+            shutil.copytree(video_folder / name, root / "val" / name)
+            (root / "videos").mkdir(exist_ok=True)
+            for number in range(40):
+                source = video_folder / name / f"{name}_{number % 6}.mp4"
+                shutil.copy(source, root / "videos" / f"{name}_{number:02d}.mp4")
+        lines = [
+            f"videos/{path.name} {label}\n"
+            for label, name in enumerate(("dark", "light"))
+            for path in sorted((root / "videos").glob(f"{name}_*.mp4"))
+        ]
+        (root / "train.txt").write_text("".join(lines))
+    broken = ("dark_07", "dark_30", "light_11", "light_39")
+    for breaking, name in zip(UNREADABLE, broken, strict=True):
+        breaking(roots["bad"] / "videos" / f"{name}.mp4")
+    damage_packet(roots["bad"] / "videos" / "light_20.mp4", number=1)
+    roots["broken"] = {str(roots["bad"] / "videos" / f"{name}.mp4") for name in broken}
+    return roots
+
+
+@pytest.fixture
+def train_on(compose_config, tiny, tmp_path, folders):
+    """Train on the good or the bad list; results.json and the rows of bad_videos.csv."""
+
+    def run_training(name, folder, *overrides):
+        data = ["data=folder", f"data.root={folders[name]}", "data.train=train.txt"]
+        out = tmp_path / folder
+        given = ["model=c2d", *data, "data.classes=[dark,light]", f"output_dir={out}"]
+        train(compose_config("train", [*tiny, *given, *overrides]))
+        return json.loads((out / "results.json").read_text()), read_table(out)
+
+    return run_training
+
+
+def read_table(folder):
+    path = folder / "bad_videos.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_with_few_bad_videos_ends_like_one_without_and_lists_exactly_them(
+    train_on, folders, capsys
+):
+    good, none = train_on("good", "good")
+    assert none == []
+    assert good["bad_videos"] == {"unreadable": 0, "damaged": 0}
+    capsys.readouterr()
+    bad, rows = train_on("bad", "bad", "data.max_bad_fraction=0.06")
+    assert "no frame index" in capsys.readouterr().out
+    assert bad["steps"] == good["steps"] == 20
+    assert {row["path"] for row in rows if row["status"] == "unreadable"} == folders["broken"]
+    assert bad["bad_videos"]["unreadable"] == 4
+    (damaged,) = (row for row in rows if row["status"] == "damaged")
+    assert damaged["path"].endswith("light_20.mp4")
+    assert damaged["damaged_packets"] == "1"
+    again, rows_again = train_on(
+        "bad", "again", "data.max_bad_fraction=0.06", "num_workers=2", "callbacks=none"
+    )
+    assert rows_again == rows
+    assert again["metrics"]["last_train_loss_epoch"] == bad["metrics"]["last_train_loss_epoch"]
+
+
+def test_a_run_with_too_many_bad_videos_stops_with_the_list(train_on, folders, tmp_path):
+    with pytest.raises(BadVideosError) as caught:
+        train_on("bad", "run", "data.max_bad_fraction=0.04")
+    message = user_error(caught.value)
+    assert message is not None
+    assert "4 of 80 training videos cannot be read so far: 5.00%, above max_bad" in message
+    assert "raise data.max_bad_fraction" in message
+    unreadable = {r["path"] for r in read_table(tmp_path / "run") if r["status"] == "unreadable"}
+    assert unreadable == folders["broken"]
+    assert all(f"  {path}: " in message for path in unreadable)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_the_test_stops_with_the_list_of_all_unreadable_videos(
+    compose_config, tmp_path, checkpoint, folders, num_workers, monkeypatch
+):
+    # Starting processes of its own takes longer than all else here; they have tests of their own.
+    monkeypatch.setattr(
+        testing,
+        "parallel_map",
+        lambda *args, **given: parallel_map(*args, **given | {"num_workers": 0}),
+    )
+    data = ["data=folder", f"data.root={folders['bad']}", "data.test=train.txt"]
+    given = [f"checkpoint={checkpoint}", f"output_dir={tmp_path}", f"num_workers={num_workers}"]
+    cfg = compose_config(
+        "test", [*given, *data, "trainer=cpu", "trainer.enable_progress_bar=false"]
+    )
+    with pytest.raises(BadVideosError) as caught:
+        run.test(cfg)
+    message = user_error(caught.value)
+    assert message is not None
+    assert "of 80 test videos cannot be read, so that no score would stand for the list" in message
+    rows = read_table(tmp_path)
+    assert folders["broken"] <= {row["path"] for row in rows}
+    assert len(rows) <= 5
+    assert all(f"  {row['path']}: {row['reason']}" in message for row in rows)
+    assert not (tmp_path / "scores.csv").exists()
+    assert not (tmp_path / "results.json").exists()
