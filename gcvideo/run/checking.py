@@ -54,10 +54,7 @@ def check(cfg: DictConfig) -> CheckReport:
             stand in a list.
     """
     splits = cast(VideoSplits, instantiate(cfg.data, _convert_="all"))
-    lists = {"train": splits.train, "val": splits.val}
-    if not _same(splits.test, splits.val):
-        lists["test"] = splits.test
-    lists = {name: annotations for name, annotations in lists.items() if len(annotations)}
+    lists = _lists(splits)
     files = {a.paths[i]: a.path(i) for a in lists.values() for i in range(len(a))}
     check_listable(files, splits.classes)
     root = Path(splits.val.root).resolve()
@@ -73,6 +70,16 @@ def check(cfg: DictConfig) -> CheckReport:
         _CONSOLE.print(histogram.text(min(_CONSOLE.width, 80)), markup=False, soft_wrap=True)
     _show(folder, lists, checks, problems)
     return CheckReport(checks, problems, folder)
+
+
+def _lists(splits: VideoSplits) -> dict[str, Annotations]:
+    """The splits that were given: val serves as test where there is none, and the other way round."""
+    if not len(splits.train):
+        return {"test": splits.test}
+    lists = {"train": splits.train, "val": splits.val, "test": splits.test}
+    if _same(splits.test, splits.val):
+        del lists["test"]
+    return lists
 
 
 def _same(one: Annotations, other: Annotations) -> bool:

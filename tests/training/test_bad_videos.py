@@ -46,7 +46,10 @@ def test_bad_videos_are_listed_once_as_soon_as_they_are_known(tmp_path, capsys):
     show(callback)
     assert not list(tmp_path.iterdir())
     show(callback, unreadable(3), damaged(5))
-    rows = [("3.mp4", "the file is empty", "0", "yes"), ("5.mp4", "decoding failed", "3", "no")]
+    rows = [
+        ("3.mp4", "unreadable", "the file is empty", "0"),
+        ("5.mp4", "damaged", "decoding failed", "3"),
+    ]
     assert table(tmp_path) == rows
     show(callback, unreadable(3), damaged(5))
     assert table(tmp_path) == rows
@@ -62,7 +65,7 @@ def test_a_damaged_video_that_becomes_unreadable_counts_as_that(tmp_path):
     for problem in (damaged(5), unreadable(5), damaged(5)):
         show(callback, problem)
     assert (callback.num_unreadable, callback.num_damaged) == (1, 0)
-    assert table(tmp_path) == [("5.mp4", "the file is empty", "0", "yes")]
+    assert table(tmp_path) == [("5.mp4", "unreadable", "the file is empty", "0")]
 
 
 def test_too_many_unreadable_videos_stop_the_run_and_damaged_ones_do_not(tmp_path):
