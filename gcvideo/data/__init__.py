@@ -5,6 +5,8 @@ from gcvideo.data.annotation import Annotations as Annotations
 from gcvideo.data.annotation import read_annotations as read_annotations
 from gcvideo.data.annotation import read_classes as read_classes
 from gcvideo.data.annotation import stratified_split as stratified_split
+from gcvideo.data.checking import VideoCheck as VideoCheck
+from gcvideo.data.checking import check_video as check_video
 from gcvideo.data.container import VideoReadError as VideoReadError
 from gcvideo.data.datamodule import VideoDataModule as VideoDataModule
 from gcvideo.data.dataset import EvaluationVideos as EvaluationVideos
@@ -28,6 +30,10 @@ from gcvideo.data.frame_index import IndexEntry as IndexEntry
 from gcvideo.data.frame_index import index_path as index_path
 from gcvideo.data.frame_index import index_video as index_video
 from gcvideo.data.frame_index import write_index as write_index
+from gcvideo.data.list_file import check_listable as check_listable
+from gcvideo.data.list_file import write_list as write_list
+from gcvideo.data.list_file import write_table as write_table
+from gcvideo.data.list_file import write_text as write_text
 from gcvideo.data.parallel import ProcessDiedError as ProcessDiedError
 from gcvideo.data.parallel import parallel_map as parallel_map
 from gcvideo.data.protocol import EvaluationProtocol as EvaluationProtocol

@@ -6,6 +6,9 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video import VideoStream
 
+# PyAV 19 raises ValueError for every packet after a decoder that could not be opened.
+DECODE_ERRORS = (av.error.FFmpegError, ValueError)
+
 # A broken header may promise pictures of gigabytes.
 MAX_PIXELS = 8192 * 8192
 

@@ -13,7 +13,7 @@ from av.video import VideoFrame
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Int, Int64, UInt8
 
-from gcvideo.data.container import VideoReadError, open_video
+from gcvideo.data.container import DECODE_ERRORS, VideoReadError, open_video
 from gcvideo.data.frame_array import FrameArray
 from gcvideo.data.timeline import Timeline, VideoInfo, frame_info, scan_packets
 
@@ -202,7 +202,7 @@ class VideoReader:
         for packet in self._packets():
             try:
                 frames = packet.decode()
-            except av.error.FFmpegError:
+            except DECODE_ERRORS:
                 if not self._tolerant:
                     raise
                 self.num_damaged += 1

@@ -1,10 +1,10 @@
 """Videos that cannot be read, or not as they are: what is known of them, and where it is written."""
 
-import csv
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from gcvideo.data.list_file import write_table
 
 
 class VideoProblem(NamedTuple):
@@ -36,16 +36,8 @@ class BadVideosError(ValueError):
 
 def write_bad_videos(path: Path, problems: Iterable[VideoProblem]) -> None:
     """Write a table with path, status, reason and damaged_packets, in one step."""
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        # surrogateescape: names of files need not be UTF-8.
-        with draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "status", "reason", "damaged_packets"])
-            writer.writerows((p.path, p.status, p.reason, p.damaged_packets) for p in problems)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    rows = ((p.path, p.status, p.reason, p.damaged_packets) for p in problems)
+    write_table(path, ("path", "status", "reason", "damaged_packets"), rows)
 
 
 def describe_problems(problems: Sequence[VideoProblem], limit: int = 20) -> str:

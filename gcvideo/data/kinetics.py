@@ -32,7 +32,7 @@ def read_kinetics(path: Path) -> list[KineticsClip]:
         for row_number, row in enumerate(csv.DictReader(file), start=2):
             try:
                 start, end = int(row["time_start"]), int(row["time_end"])
-            except ValueError:
+            except (TypeError, ValueError):
                 raise ValueError(
                     f"{path}, row {row_number}: time_start is {row['time_start']!r} and time_end "
                     f"{row['time_end']!r}, but both must be whole seconds; use the official CSV"
@@ -88,7 +88,7 @@ def find_clips(
     if clips and not any(found):
         raise FileNotFoundError(
             f"none of the {len(clips)} Kinetics clips is in '{root}'; tried "
-            f"'{root / _timed(clips[0])}.mp4' first; set data.root to the folder of the videos"
+            f"'{root / _timed(clips[0])}.mp4' first; set root (data.root) to the folder of the videos"
         )
     return found
 

@@ -20,7 +20,7 @@ VIDEO_SUFFIXES = frozenset(
 INTEGER = re.compile(r"-?[0-9]+")
 _PATH_COLUMNS = ("path", "file", "video", "filename")
 _LABEL_COLUMNS = ("label", "class", "class_name")
-_SPLIT_NAMES = {"training": "train", "validate": "val", "validation": "val", "testing": "test"}
+SPLIT_NAMES = {"training": "train", "validate": "val", "validation": "val", "testing": "test"}
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _of_split(whole: Listing, splits: Sequence[str], split: str | None, file: Pa
     present = sorted({*splits} - {""})
     if split is None or not present:
         return whole
-    wanted = {split, *(name for name in present if _SPLIT_NAMES.get(name) == split)}
+    wanted = {split, *(name for name in present if SPLIT_NAMES.get(name) == split)}
     chosen = [i for i, name in enumerate(splits) if name in wanted]
     if not chosen:
         raise ValueError(

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -12,7 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
-from gcvideo.data.container import VideoReadError, open_video
+from gcvideo.data.container import DECODE_ERRORS, VideoReadError, open_video
 
 _DEFAULT_FPS = Fraction(25)  # FFmpeg's own assumption for streams that state no rate
 
@@ -130,8 +131,10 @@ class _Pictures:
         self.num_damaged = 0
         self.container, self._stream = open_video(path)
         self._short_side = short_side
-        self.rate = self._stream.average_rate or self._stream.guessed_rate or _DEFAULT_FPS
-        self.time_base = self._stream.time_base or 1 / self.rate
+        self.rate = _fraction(
+            self._stream.average_rate or self._stream.guessed_rate or _DEFAULT_FPS
+        )
+        self.time_base = _fraction(self._stream.time_base or 1 / self.rate)
 
     def __iter__(self) -> Iterator[VideoFrame]:
         # One context and one thread: PyAV's default, a context per frame, costs more than decoding.
@@ -181,9 +184,14 @@ class _Pictures:
     def _decode_packet(self, packet: Packet | None) -> list[VideoFrame]:
         try:
             return self._stream.codec_context.decode(packet)
-        except av.error.FFmpegError:
+        except DECODE_ERRORS:
             self.num_damaged += 1
             return []
+
+
+def _fraction(number: Any) -> Fraction:
+    """The number as PyAV 18 gives it; PyAV 19 has a type of its own."""
+    return Fraction(number.numerator, number.denominator)
 
 
 def _even_size(width: int, height: int, short_side: int) -> tuple[int, int]:

@@ -1,9 +1,11 @@
 """From configuration to runs: the only room that knows Hydra."""
 
+from gcvideo.run.checking import check as check
 from gcvideo.run.composition import OverrideError as OverrideError
 from gcvideo.run.composition import check_overrides as check_overrides
 from gcvideo.run.composition import run_script as run_script
 from gcvideo.run.indexing import index as index
+from gcvideo.run.kinetics import kinetics as kinetics
 from gcvideo.run.prediction import find_videos as find_videos
 from gcvideo.run.prediction import predict as predict
 from gcvideo.run.reencoding import reencode as reencode

@@ -1,5 +1,3 @@
-import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -12,9 +10,18 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.filesize import decimal
 
-from gcvideo.data import Annotations, VideoReadError, VideoSplits
-from gcvideo.data.parallel import parallel_map
-from gcvideo.data.reencoding import Reencoding, reencode_video
+from gcvideo.data import (
+    Annotations,
+    Reencoding,
+    VideoReadError,
+    VideoSplits,
+    check_listable,
+    parallel_map,
+    reencode_video,
+    write_list,
+    write_table,
+    write_text,
+)
 from gcvideo.run.record import write_json
 
 _CONSOLE = Console(highlight=False)
@@ -45,6 +52,7 @@ def reencode(cfg: DictConfig) -> dict[str, str]:
     output = Path(cfg.output)
     targets = find_targets(lists.values(), output)
     settings = {name: cfg[name] for name in _SETTINGS}
+    check_listable(targets.values(), splits.classes)
     _claim(output, settings)
 
     jobs = list(targets.items())
@@ -63,7 +71,7 @@ def reencode(cfg: DictConfig) -> dict[str, str]:
 
     for name, annotations in lists.items():
         _write_list(output / f"{name}.txt", annotations, targets, failures)
-    _write(output / "classes.txt", "".join(f"{name}\n" for name in splits.classes))
+    write_text(output / "classes.txt", "".join(f"{name}\n" for name in splits.classes))
     _write_failures(output / "failed.csv", failures)
     _show(made, len(jobs), failures)
     _CONSOLE.print(_usage(output, lists), soft_wrap=True, markup=False)
@@ -165,26 +173,17 @@ def _same(one: Annotations, other: Annotations) -> bool:
 def _write_list(
     file: Path, annotations: Annotations, targets: Mapping[str, str], failures: Mapping[str, str]
 ) -> None:
-    sources = (_absolute(annotations, video) for video in range(len(annotations)))
-    rows = zip(sources, annotations.labels.tolist(), strict=True)
-    lines = [f"{targets[source]} {label}\n" for source, label in rows if source not in failures]
-    _write(file, "".join(lines))
+    sources = [_absolute(annotations, video) for video in range(len(annotations))]
+    kept = [video for video, source in enumerate(sources) if source not in failures]
+    paths = [targets[sources[video]] for video in kept]
+    write_list(file, paths, annotations.labels[kept], annotations.classes)
 
 
 def _write_failures(file: Path, failures: Mapping[str, str]) -> None:
-    if not failures:
+    if failures:
+        write_table(file, ("path", "reason"), sorted(failures.items()))
+    else:
         file.unlink(missing_ok=True)
-        return
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([("path", "reason"), *sorted(failures.items())])
-    _write(file, text.getvalue())
-
-
-def _write(file: Path, text: str) -> None:
-    draft = file.with_name(file.name + ".draft")
-    # File names need not be UTF-8; the lists are read the same way.
-    draft.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
-    draft.replace(file)
 
 
 def _show(made: list[Reencoding], num_videos: int, failures: Mapping[str, str]) -> None:
@@ -204,4 +203,4 @@ def _show(made: list[Reencoding], num_videos: int, failures: Mapping[str, str]) 
 
 def _usage(output: Path, lists: Mapping[str, Annotations]) -> str:
     given = " ".join(f"data.{name}={name}.txt" for name in lists)
-    return f"  use: data=folder data.root={output} {given} data.classes={output / 'classes.txt'}"
+    return f"  use: data=folder data.root={output} {given} data.classes=classes.txt"

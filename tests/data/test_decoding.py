@@ -1,5 +1,4 @@
 import itertools
-import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +9,8 @@ import pytest
 from av.video.frame import PictureType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plain_decoding import decoded_frames
 
-from gcvideo.data import container
 from gcvideo.data.container import VideoReadError
 from gcvideo.data.decoding import VideoReader, probe, read_frames
 
@@ -64,23 +63,6 @@ def drawn_index(frame: np.ndarray) -> int:
     return sum(int(bit) << i for i, bit in enumerate(bits))
 
 
-def decode_everything(path: Path) -> list[np.ndarray]:
-    """A plain PyAV decode from start to end, written without the reader."""
-    frames = []
-    with av.open(str(path), metadata_errors="replace") as container:
-        stream = container.streams.best("video")
-        reformatter = av.video.reformatter.VideoReformatter()
-        size = None
-        for packet in container.demux(stream):
-            if packet.size == 0 and packet.dts is not None:
-                continue
-            for frame in packet.decode():
-                size = size or (frame.width, frame.height)
-                rgb = reformatter.reformat(frame, *size, format="rgb24", threads=1)
-                frames.append(np.rot90(rgb.to_ndarray(), frame.rotation // 90).copy())
-    return frames
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_frame_is_the_one_asked_for(make_video: MakeVideo, name: str) -> None:
     with VideoReader(make_video(name)) as reader:
@@ -94,7 +76,7 @@ def test_every_frame_is_the_one_asked_for(make_video: MakeVideo, name: str) -> N
 @pytest.mark.parametrize("name", NAMES)
 def test_sparse_reads_equal_a_full_decode(make_video: MakeVideo, name: str) -> None:
     path = make_video(name)
-    everything = decode_everything(path)
+    everything = [*decoded_frames(path)]
 
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.integers(0, len(everything) - 1), max_size=12))
@@ -112,7 +94,7 @@ def test_sparse_reads_equal_a_full_decode(make_video: MakeVideo, name: str) -> N
 @pytest.mark.parametrize("name", ZOO)
 def test_real_files_read_as_a_full_decode(data_folder: Path, name: str) -> None:
     path = data_folder / "zoo" / name
-    everything = decode_everything(path)
+    everything = [*decoded_frames(path)]
     rng = np.random.default_rng(0)
     with VideoReader(path) as reader:
         assert reader.info.num_frames == len(everything)
@@ -315,64 +297,3 @@ def test_an_index_out_of_range_names_the_number_of_frames(
 
 def test_no_index_gives_no_frame(make_video: MakeVideo) -> None:
     assert read_frames(make_video("h264.mp4"), []).shape == (0, 48, 64, 3)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "the file is empty; download it again"),
-        (b"<!DOCTYPE html><p>404", "looks like an HTML page, not a video"),
-        (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer; run `git lfs pull`"),
-        (bytes(range(256)), "does not recognise it as a video; replace the file"),
-    ],
-)
-def test_what_is_no_video_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    (tmp_path / "clip.mp4").write_bytes(content)
-    with pytest.raises(VideoReadError, match=rf"cannot read video '.*clip\.mp4': .*{message}"):
-        probe(tmp_path / "clip.mp4")
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(VideoReadError, match="there is no such file; check the path"):
-        probe(tmp_path / "none.mp4")
-
-
-def test_sound_alone_is_no_video(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
-        stream = container.add_stream("aac", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        frame.sample_rate = 8000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    with pytest.raises(VideoReadError, match="it has no video stream"):
-        probe(tmp_path / "sound.mp4")
-
-
-def test_a_codec_without_a_decoder_is_named(make_video: MakeVideo, tmp_path: Path) -> None:
-    content = make_video("h264.mp4").read_bytes()
-    (tmp_path / "clip.mp4").write_bytes(content.replace(b"avc1", b"zzzz"))
-    with pytest.raises(VideoReadError, match="FFmpeg has no decoder for it; encode it anew"):
-        probe(tmp_path / "clip.mp4")
-
-
-def test_pictures_larger_than_memory_are_refused(
-    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(container, "MAX_PIXELS", 64 * 48 - 1)
-    with pytest.raises(VideoReadError, match="decoding failed"):
-        probe(make_video("h264.mp4"))
-
-
-@pytest.mark.parametrize("name", ["-dash.mp4", "a:b é漢 '.mp4", "noext"])
-def test_awkward_names_are_only_names(
-    make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    (tmp_path / name).write_bytes(make_video("h264.mp4").read_bytes())
-    monkeypatch.chdir(tmp_path)
-    assert probe(name).num_frames == 60
-
-
-def test_an_error_survives_the_way_out_of_a_worker() -> None:
-    error = pickle.loads(pickle.dumps(VideoReadError("a.mp4", "the file is empty", "fetch it")))
-    assert (error.path, error.reason) == ("a.mp4", "the file is empty")
-    assert str(error) == "cannot read video 'a.mp4': the file is empty; fetch it"

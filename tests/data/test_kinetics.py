@@ -54,7 +54,7 @@ def test_each_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_no_clip_at_all_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError,
-        match=r"none of the 1 Kinetics clips .*-abc_000005_000015\.mp4' first; set data\.root",
+        match=r"none of the 1 Kinetics clips .*-abc_000005_000015\.mp4' first; set root \(data\.root\)",
     ):
         find_clips([clip()], tmp_path, SUFFIXES)
 
@@ -62,6 +62,12 @@ def test_no_clip_at_all_is_an_error(tmp_path: Path) -> None:
 def test_times_are_whole_seconds(tmp_path: Path) -> None:
     (tmp_path / "k.csv").write_text(HEADER + "a,x,1,2,train\na,y,1.5,3,train\n")
     with pytest.raises(ValueError, match=r"row 3: time_start is '1\.5' .* whole seconds"):
+        read_kinetics(tmp_path / "k.csv")
+
+
+def test_a_row_cut_short_is_named(tmp_path: Path) -> None:
+    (tmp_path / "k.csv").write_text(HEADER + "a,x\n")
+    with pytest.raises(ValueError, match=r"row 2: time_start is None .* whole seconds"):
         read_kinetics(tmp_path / "k.csv")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from plain_decoding import decoded_frames
 
 from gcvideo.data.decoding import VideoReader, VideoReadError
 
@@ -100,22 +101,10 @@ def test_memory_is_flat_over_thousands_of_reads(files: list[Path]) -> None:
 
 def frame_sums(path: Path) -> list[int] | None:
     """A checksum of every frame of a plain decode; None if that fails."""
-    sums = []
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            stream = container.streams.best("video")
-            reformatter = av.video.reformatter.VideoReformatter()
-            size = None
-            for packet in container.demux(stream):
-                if packet.size == 0 and packet.dts is not None:
-                    continue
-                for frame in packet.decode():
-                    size = size or (frame.width, frame.height)
-                    rgb = reformatter.reformat(frame, *size, format="rgb24", threads=1)
-                    sums.append(checksum(np.rot90(rgb.to_ndarray(), frame.rotation // 90)))
+        return [checksum(frame) for frame in decoded_frames(path)]
     except (av.error.FFmpegError, AttributeError):
         return None
-    return sums
 
 
 def checksum(frame: np.ndarray) -> int:

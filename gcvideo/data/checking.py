@@ -1,0 +1,184 @@
+"""Decoding a video from end to end to see whether it is whole."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import av.error
+import numpy as np
+from av import Packet
+from av.container import InputContainer
+from av.video import VideoFrame, VideoStream
+from jaxtyping import Int64
+
+from gcvideo.data.container import VideoReadError, open_video
+from gcvideo.data.deadline import run_within
+from gcvideo.data.timeline import frame_info, scan_packets
+
+Status = Literal["ok", "damaged", "unreadable"]
+_SECONDS_A_STEP = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class VideoCheck:
+    """What a decode from the first packet to the last found.
+
+    Args:
+        status: ok; damaged: frames come, but not all or not as promised; unreadable: none come.
+        reason: why it is not ok, else empty.
+        num_frames: decoded.
+        num_promised: frames that the time stamps of the packets promise; None where they do not tell.
+        damaged_packets: that did not decode.
+        corrupt_frames: decoded ones that the decoder itself marks as corrupt.
+        fps: average frames per second; 0 if unreadable.
+        width: of the first frame in pixels, after rotation; 0 if unreadable.
+        height: of the first frame in pixels, after rotation; 0 if unreadable.
+    """
+
+    status: Status
+    reason: str = ""
+    num_frames: int = 0
+    num_promised: int | None = None
+    damaged_packets: int = 0
+    corrupt_frames: int = 0
+    fps: float = 0.0
+    width: int = 0
+    height: int = 0
+
+    @property
+    def duration_seconds(self) -> float:
+        """``num_frames / fps``; 0 if unreadable."""
+        return self.num_frames / self.fps if self.fps else 0.0
+
+
+def check_video(path: str, *, time_budget_seconds: float | None = None) -> VideoCheck:
+    """Decode a video from end to end, without converting its frames.
+
+    Packets that do not decode are left out and counted, as a tolerant
+    :class:`~gcvideo.data.VideoReader` does. Where packets are enough for it to tell the frames,
+    number and time stamps of the decoded ones are compared with what they promise.
+
+    Args:
+        path: of the file.
+        time_budget_seconds: without any progress, after which the file counts as unreadable; a long
+            video may take longer in all. None: no limit.
+    """
+    steps = _examine(path)
+    found = None
+    try:
+        while found is None:
+            found = run_within(time_budget_seconds, path, partial(next, steps))
+    except VideoReadError as error:
+        return VideoCheck("unreadable", error.reason)
+    return found
+
+
+def _examine(path: str) -> Iterator[VideoCheck | None]:
+    """None every now and then while it decodes, at last the finding."""
+    try:
+        promised = _promised_times(path)
+        yield None
+        container, stream = open_video(path)
+        with container:
+            decode = _Decode(container, stream, promised)
+            yield from decode
+            yield decode.finding()
+    except VideoReadError as error:
+        yield VideoCheck("unreadable", error.reason)
+    except Exception as error:
+        # Whatever it is, a training would meet it too; one file must not end the check of all.
+        yield VideoCheck("unreadable", f"{type(error).__name__}: {error}")
+
+
+def _promised_times(path: str) -> Int64[np.ndarray, " n"] | None:
+    container, stream = open_video(path)
+    with container:
+        try:
+            timeline = scan_packets(container, stream)
+        except av.error.FFmpegError:
+            return None  # the decode tells more
+    return timeline.times if timeline else None
+
+
+class _Decode:
+    """One pass over all packets; iterating does it step by step."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        promised: Int64[np.ndarray, " n"] | None,
+    ) -> None:
+        self._container, self._stream, self._promised = container, stream, promised
+        self._first: VideoFrame | None = None
+        self._error: av.error.FFmpegError | None = None
+        self._num_frames = self._num_damaged = self._num_corrupt = 0
+        self._has_promised_times = True
+
+    def __iter__(self) -> Iterator[None]:
+        mark = time.monotonic()
+        for packet in self._packets():
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                self._note(error)
+                frames = []
+            for frame in frames:
+                self._count(frame)
+            if time.monotonic() > mark + _SECONDS_A_STEP:
+                yield None
+                mark = time.monotonic()
+
+    def finding(self) -> VideoCheck:
+        if self._first is None:
+            reason = "no frame can be decoded"
+            return VideoCheck(
+                "unreadable", f"{reason} ({self._error.strerror})" if self._error else reason
+            )
+        info = frame_info(self._container, self._stream, self._first, self._num_frames)
+        reason = self._reason()
+        return VideoCheck(
+            status="damaged" if reason else "ok",
+            reason=reason,
+            num_frames=self._num_frames,
+            num_promised=None if self._promised is None else len(self._promised),
+            damaged_packets=self._num_damaged,
+            corrupt_frames=self._num_corrupt,
+            fps=info.fps,
+            width=info.width,
+            height=info.height,
+        )
+
+    def _packets(self) -> Iterator[Packet]:
+        try:
+            for packet in self._container.demux(self._stream):
+                # The last packet is empty and drains the decoder; others stand for "show the last
+                # frame again" (Theora), and decoders refuse them.
+                if packet.size or packet.dts is None:
+                    yield packet
+        except av.error.FFmpegError as error:
+            self._note(error)
+
+    def _note(self, error: av.error.FFmpegError) -> None:
+        self._num_damaged += 1
+        self._error = self._error or error
+
+    def _count(self, frame: VideoFrame) -> None:
+        self._first = self._first or frame
+        self._num_corrupt += frame.is_corrupt
+        if self._promised is not None and self._num_frames < len(self._promised):
+            self._has_promised_times &= frame.pts == self._promised[self._num_frames]
+        self._num_frames += 1
+
+    def _reason(self) -> str:
+        if self._error is not None:
+            return f"packets that do not decode: {self._num_damaged} ({self._error.strerror})"
+        if self._num_corrupt:
+            return f"frames that the decoder marks as corrupt: {self._num_corrupt}"
+        if self._promised is not None and self._num_frames != len(self._promised):
+            return f"it has packets for {len(self._promised)} frames but gives {self._num_frames}"
+        if not self._has_promised_times:
+            return "its frames have other time stamps than its packets"
+        return ""

@@ -1,0 +1,193 @@
+import importlib
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from conftest import numbered_frames
+
+from gcvideo.data import VideoReader, write_video
+
+MODULES = ("comparison", "decode", "footage", "load", "loader", "references", "subject")
+TINY = ("--rounds", "1", "--seconds", "1", "--size", "96x64")
+FIELDS = {"case", "reference", "ours", "theirs", "unit", "ratio", "low", "high", "note"}
+
+
+@pytest.fixture
+def benchmark(project, monkeypatch):
+    """Loads a module of the benchmarks, whose names are their own only while they run as scripts."""
+    monkeypatch.syspath_prepend(str(project / "benchmarks"))
+    num_threads = torch.get_num_threads()
+    yield importlib.import_module
+    torch.set_num_threads(num_threads)
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+def rows_of(path):
+    rows = json.loads(path.read_text())
+    for row in rows:
+        assert row.keys() == FIELDS
+        if row["ratio"] is None:
+            assert row["note"].startswith("left out: ")
+            assert len(row["note"]) > len("left out: ")
+        else:
+            assert row["ratio"] == pytest.approx(row["theirs"] / row["ours"])
+            assert row["unit"] in ("ms", "s", "MB", "frames")
+    return rows
+
+
+def test_the_decoding_benchmark_compares_equal_pixels_in_every_case(benchmark, tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    assert benchmark("decode").main([*TINY, "--large", "192x128", "--json", str(path)]) == 0
+    rows = rows_of(path)
+    kinds = ("GOP 250", "GOP 250, no B-frames", "GOP 16", "GOP 250, AAC")
+    cases = {row["case"] for row in rows}
+    for kind in kinds:
+        assert {f"8x8 clip, {kind}", f"8x8 clip, {kind}, no index"} <= cases
+        assert f"10 clips x 3 crops, {kind}" in cases
+        for reference in ("PySlowFast's loop", "plain PyAV loop", "ours, no index"):
+            (note,) = (
+                row["note"]
+                for row in rows
+                if (row["case"], row["reference"]) == (f"8x8 clip, {kind}", reference)
+            )
+            assert note == "equal"
+        (frames,) = (row for row in rows if row["case"] == f"frames decoded, {kind}")
+        assert 0.8 < frames["ratio"] <= 1
+    assert {"8x8 clip, re-encoded (GOP 16)", "8x8 clip, 192x128 to 38"} <= cases
+    assert "ratio" in capsys.readouterr().out
+
+
+def test_the_loading_benchmark_compares_equal_clips(project, tmp_path):
+    path = tmp_path / "figures.json"
+    script = project / "benchmarks" / "loader.py"
+    done = subprocess.run(
+        [sys.executable, script, *TINY, "--videos", "4", "--batch-size", "2", "--json", path],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(project)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(path)
+    (batch,) = (row for row in rows if row["case"] == "batch of 2, GOP 16")
+    assert batch["ratio"] == 4
+    cases = {row["case"] for row in rows}
+    assert {f"clip, GOP 250, {workers} workers" for workers in (0, 2)} <= cases
+    assert "validation, batches of 1, in_order=False" in cases
+
+
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        ("decode", ("--case", "clip")),
+        ("decode", ("--case", "views")),
+        ("loader", ("--case", "dataset", "--videos", "2")),
+    ],
+)
+def test_a_reader_of_wrong_frames_ends_the_benchmark_with_an_error(
+    benchmark, monkeypatch, capsys, tmp_path, script, options
+):
+    if script == "loader":
+        pytest.importorskip("pytorchvideo.data")
+    module, read = benchmark(script), VideoReader.read
+
+    def read_one_late(self, indices, **settings):
+        late = np.minimum(np.asarray(indices) + 1, self.info.num_frames - 1)
+        return read(self, late, **settings)
+
+    monkeypatch.setattr(VideoReader, "read", read_one_late)
+    path = tmp_path / "figures.json"
+    assert module.main([*TINY, *options, "--json", str(path)]) == 1
+    assert "find the wrong one before times are compared" in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_a_result_of_another_shape_is_not_compared(benchmark):
+    comparison = benchmark("comparison")
+    with pytest.raises(
+        comparison.UnequalError, match=r"case: .* \(1, 2\), the reference's \(1, 3\)"
+    ):
+        comparison.require_equal("case", np.zeros((1, 2)), np.zeros((1, 3)))
+
+
+def test_pixels_may_differ_by_the_tolerance_and_no_more(benchmark):
+    comparison = benchmark("comparison")
+    ours, theirs = np.zeros((2, 2), np.uint8), np.array([[0, 0], [1, 1]], np.uint8)
+    assert comparison.require_equal("case", ours, ours) == "equal"
+    assert "0.500 levels" in comparison.require_equal("case", ours, theirs, tolerance=0.5)
+    with pytest.raises(
+        comparison.UnequalError, match=r"differ by 0\.5 levels .*, 0\.4 are allowed"
+    ):
+        comparison.require_equal("case", ours, theirs, tolerance=0.4)
+
+
+def test_contenders_take_turns_and_each_is_timed_by_the_clock(benchmark):
+    calls, now = [], [0.0]
+
+    def contender(name, seconds):
+        def call(number):
+            calls.append((name, number))
+            now[0] += seconds + number
+
+        return call
+
+    contenders = {"a": contender("a", 1.0), "b": contender("b", 2.0)}
+    seconds = benchmark("comparison").measure(contenders, 3, lambda: now[0])
+    assert calls[2:] == [("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 2), ("b", 2)]
+    np.testing.assert_array_equal(seconds["a"], [1, 2, 3])
+    np.testing.assert_array_equal(seconds["b"], [2, 3, 4])
+
+
+def test_a_ratio_is_that_of_the_medians_and_its_spread_that_of_the_rounds(benchmark):
+    table = benchmark("comparison").Comparison("title")
+    ours, theirs = np.array([0.001, 0.002, 0.004]), np.array([0.002, 0.006, 0.016])
+    table.add_times("case", "reference", ours, theirs)
+    (row,) = table.rows
+    assert (row.ours, row.theirs, row.unit) == (2.0, 6.0, "ms")
+    assert (row.ratio, row.low, row.high) == pytest.approx((3.0, 2.5, 3.5))
+
+
+def test_a_library_that_does_not_load_is_left_out_by_name_with_the_reason(
+    benchmark, monkeypatch, capsys
+):
+    references, comparison = benchmark("references"), benchmark("comparison")
+
+    def fail(name):
+        raise RuntimeError(f"no shared library for {name}\nand a long trace")
+
+    monkeypatch.setattr(references, "import_module", fail)
+    lost = [reference for reference in references.all_references() if reference.read is None]
+    assert {reference.name.split()[0] for reference in lost} == {
+        "torchcodec",
+        "decord",
+        "pytorchvideo",
+    }
+    table = comparison.Comparison("title")
+    table.leave_out("case", lost[0].name, lost[0].reason)
+    table.show()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert lost[0].name in shown
+    assert "left out: " in shown
+    assert "long trace" not in shown
+
+
+def test_a_clip_of_a_window_with_too_few_frames_is_refused(benchmark):
+    clip = benchmark("references").Clip("a.mp4", np.array([4, 6, 8]), Fraction(30))
+    assert clip.thin(list("abcde")) == ["a", "c", "e"]
+    with pytest.raises(ValueError, match="has 4 frames, not 5; the frame rate must be constant"):
+        clip.thin(list("abcd"))
+
+
+def test_a_video_too_short_for_a_clip_is_named(benchmark, video_folder, tmp_path):
+    subject = benchmark("subject").Subject
+    whole = subject.of("short", str(video_folder / "dark" / "dark_0.mp4"), 3)
+    assert all(clip.indices[-1] < 20 and len(clip.indices) == 8 for clip in whole.clips)
+    write_video(tmp_path / "seven.mp4", numbered_frames(7))
+    with pytest.raises(ValueError, match=r"seven\.mp4' has 7 frames; a clip takes at least 8"):
+        subject.of("short", str(tmp_path / "seven.mp4"), 3)
