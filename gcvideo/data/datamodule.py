@@ -92,12 +92,15 @@ class VideoDataModule(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[VideoItem]:
-        protocol = self.protocol.single_view()
-        dataset = EvaluationVideos(self.splits.val, protocol=protocol, **self._reading())
-        return self._exact_loader(dataset, self.batch_size, persistent=True)
+        return self._exact_loader(self.val_videos(), self.batch_size, persistent=True)
 
     def test_dataloader(self) -> DataLoader[VideoItem]:
         return self._exact_loader(self.test_videos(), 1, persistent=False)
+
+    def val_videos(self) -> EvaluationVideos:
+        """The videos of the validation with one centre view."""
+        protocol = self.protocol.single_view()
+        return EvaluationVideos(self.splits.val, protocol=protocol, **self._reading())
 
     def test_videos(self) -> EvaluationVideos:
         """The videos of the test with all their views."""

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -72,9 +73,11 @@ def evaluation_views(
     height, width = video.shape[2:]
     size = protocol.crop_size
     corners = protocol.crops.corners(height, width, size, protocol.num_crops)
-    views = [
-        video[torch.from_numpy(clip), :, y : y + size, x : x + size]
-        for clip in clips
-        for y, x in corners
-    ]
-    return torch.stack(views).permute(0, 2, 1, 3, 4).contiguous()
+    pictures = video.numpy()
+    # Colours are parted once per frame, not once per view that shows it; rows are then copied whole.
+    planar = np.stack([pictures[:, channel] for channel in range(3)])
+    views = np.empty((len(clips) * len(corners), 3, clips.shape[1], size, size), np.uint8)
+    for view, (clip, (y, x)) in zip(views, product(clips, corners), strict=True):
+        for position, frame in enumerate(clip):
+            view[:, position] = planar[:, frame, y : y + size, x : x + size]
+    return torch.from_numpy(views)

@@ -1,4 +1,3 @@
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,20 +7,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from gcvideo.construction import construct
-from gcvideo.data import (
-    BadVideosError,
-    EvaluationProtocol,
-    EvaluationVideos,
-    ProcessDiedError,
-    VideoDataModule,
-    VideoProblem,
-    VideoReadError,
-    VideoSplits,
-    describe_problems,
-    parallel_map,
-    write_bad_videos,
-)
+from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoReadError, VideoSplits
 from gcvideo.inference import Checkpoint, read_checkpoint
+from gcvideo.run.readability import bad_videos_error, unreadable_videos
 from gcvideo.run.record import write_environment, write_json
 from gcvideo.run.training import best_precision, build_trainer
 from gcvideo.training import VideoClassifier
@@ -70,11 +58,12 @@ def test(cfg: DictConfig) -> dict[str, float]:
     try:
         trainer.test(module, data, verbose=False)
     except Exception as error:
-        unreadable = _unreadable(data) if _is_read_error(error) else []
+        read_error = _is_read_error(error)
+        unreadable = unreadable_videos(data.test_videos(), data.num_workers) if read_error else []
         if not unreadable:
             raise
         # Without a cause: the message of a worker quotes the first video alone.
-        raise _bad_videos_error(unreadable, splits, folder) from None
+        raise bad_videos_error(unreadable, len(splits.test), "test", folder) from None
     metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
     if trainer.is_global_zero:
         _write(folder, cfg, checkpoint, protocol, splits, module, metrics)
@@ -89,45 +78,6 @@ def test(cfg: DictConfig) -> dict[str, float]:
 def _is_read_error(error: Exception) -> bool:
     # The exception of a loader's worker arrives as a RuntimeError that quotes it.
     return isinstance(error, VideoReadError) or VideoReadError.__name__ in str(error)
-
-
-def _unreadable(data: VideoDataModule) -> list[VideoProblem]:
-    """All videos of the test that cannot be read for their views."""
-    videos = data.test_videos()
-    results = parallel_map(
-        partial(_problem, videos),
-        range(len(videos)),
-        description="A video cannot be read; looking for others",
-        num_workers=data.num_workers,
-    )
-    found: list[VideoProblem] = []
-    for video, result in results:
-        if isinstance(result, ProcessDiedError):
-            path = videos.annotations.path(video)
-            found.append(VideoProblem(video, path, str(result), 0, None))
-        elif result is not None:
-            found.append(result)
-    return sorted(found)
-
-
-def _problem(videos: EvaluationVideos, video: int) -> VideoProblem | None:
-    try:
-        videos[video]
-    except VideoReadError as error:
-        return VideoProblem(video, error.path, error.reason, 0, None)
-    return None
-
-
-def _bad_videos_error(
-    unreadable: list[VideoProblem], splits: VideoSplits, folder: Path
-) -> BadVideosError:
-    path = folder / "bad_videos.csv"
-    write_bad_videos(path, unreadable)
-    return BadVideosError(
-        f"{len(unreadable)} of {len(splits.test)} test videos cannot be read, so that no score would "
-        f"stand for the list:\n{describe_problems(unreadable)}\nall are listed in '{path}'; replace "
-        "them, or make a list without them with `python scripts/check.py`"
-    )
 
 
 def _no_optimizer(groups: list[dict[str, Any]]) -> Any:

@@ -14,6 +14,7 @@ import gcvideo
 from gcvideo.data import EvaluationProtocol, TrainTransform, VideoDataModule, VideoSplits
 from gcvideo.inference import configure_head
 from gcvideo.models import ClipClassifier, Cost, count_cost, inserted_blocks, load_weights
+from gcvideo.run.readability import bad_videos_error, unopenable_videos
 from gcvideo.run.record import write_environment, write_json
 from gcvideo.training import BadVideos, VideoClassifier
 
@@ -47,6 +48,10 @@ def train(cfg: DictConfig) -> dict[str, float]:
     cost = count_cost(module.model.net, cfg.num_frames, cfg.crop_size)
     if trainer.is_global_zero:
         _report_start(cfg, splits, protocol, module, trainer, cost)
+        # Now, not after hours of the first epoch.
+        unopenable = unopenable_videos(data.val_videos(), data.num_workers)
+        if unopenable:
+            raise bad_videos_error(unopenable, len(splits.val), "validation", folder)
     trainer.fit(module, data)
     metrics = _collect(trainer)
     if trainer.is_global_zero:

@@ -6,9 +6,10 @@ import pytest
 from broken_files import UNREADABLE, damage_packet
 
 from gcvideo import run
+from gcvideo.data import annotated_videos, index_path, index_video, write_index
 from gcvideo.data.failure import BadVideosError
 from gcvideo.data.parallel import parallel_map
-from gcvideo.run import testing, train
+from gcvideo.run import readability, train
 from gcvideo.run.composition import user_error
 
 
@@ -99,7 +100,7 @@ def test_the_test_stops_with_the_list_of_all_unreadable_videos(
 ):
     # Starting processes of its own takes longer than all else here; they have tests of their own.
     monkeypatch.setattr(
-        testing,
+        readability,
         "parallel_map",
         lambda *args, **given: parallel_map(*args, **given | {"num_workers": 0}),
     )
@@ -119,3 +120,41 @@ def test_the_test_stops_with_the_list_of_all_unreadable_videos(
     assert all(f"  {row['path']}: {row['reason']}" in message for row in rows)
     assert not (tmp_path / "scores.csv").exists()
     assert not (tmp_path / "results.json").exists()
+
+
+def test_unreadable_videos_in_val_end_a_training_before_it_starts(
+    train_on, folders, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("GCVIDEO_CACHE", str(tmp_path / "cache"))
+    val = shutil.copytree(folders["good"] / "val", tmp_path / "val")
+    (val / "dark" / "empty.mp4").touch()
+    (val / "light" / "page.mp4").write_bytes(b"<!DOCTYPE html>")
+    for _ in range(2):
+        with pytest.raises(BadVideosError) as caught:
+            train_on("good", "run", f"data.val={val}")
+        message = str(caught.value)
+        assert "2 of 14 validation videos cannot be read, so that no score" in message
+        assert "empty.mp4: the file is empty" in message
+        assert "page.mp4: it looks like an HTML page, not a video" in message
+        assert len(read_table(tmp_path / "run")) == 2
+        assert "epoch 1/" not in capsys.readouterr().out
+        # Once more, now with an index that knows.
+        splits = annotated_videos(root=str(folders["good"]), train="train.txt", val=str(val))
+        videos = [(splits.val.paths[i], splits.val.path(i)) for i in range(len(splits.val))]
+        write_index(index_path(folders["good"]), [index_video(*video) for video in videos])
+
+
+def test_videos_that_the_index_knows_are_not_opened_before_a_training(
+    train_on, folders, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GCVIDEO_CACHE", str(tmp_path / "cache"))
+    opened = []
+    monkeypatch.setattr(readability, "probe", opened.append)
+    train_on("good", "scanned")
+    assert len(opened) == 12
+    splits = annotated_videos(root=str(folders["good"]), train="train.txt")
+    videos = [(splits.val.paths[i], splits.val.path(i)) for i in range(len(splits.val))]
+    write_index(index_path(folders["good"]), [index_video(*video) for video in videos])
+    opened.clear()
+    train_on("good", "indexed")
+    assert not opened

@@ -7,7 +7,6 @@ import torch
 from omegaconf import OmegaConf
 
 import gcvideo
-from gcvideo.data import annotated_videos
 from gcvideo.inference import read_checkpoint
 from gcvideo.run import train
 from gcvideo.run.composition import user_error
@@ -156,36 +155,6 @@ def test_mistakes_of_the_user_end_in_one_message(
     explanation = user_error(caught.value)
     assert explanation is not None
     assert re.search(message, explanation)
-
-
-def test_an_unreadable_video_in_val_ends_the_run_and_is_named(
-    compose_config, tmp_path, tiny, video_folder
-):
-    root = tmp_path / "videos"
-    splits = annotated_videos(root=str(video_folder))
-    for split, annotations in (("train", splits.train), ("val", splits.val)):
-        for video in range(len(annotations)):
-            link = root / split / annotations.paths[video]
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(annotations.path(video))
-    broken = root / "val" / "dark" / "broken.mp4"
-    broken.write_bytes(b"not a video")
-    cfg = compose_config(
-        "train",
-        [
-            *tiny,
-            "model=c2d",
-            "data=folder",
-            f"data.root={root}",
-            f"output_dir={tmp_path / 'run'}",
-            "num_workers=1",
-        ],
-    )
-    with pytest.raises(RuntimeError) as caught:
-        train(cfg)
-    explanation = user_error(caught.value)
-    assert explanation is not None
-    assert f"cannot read video '{broken}'" in explanation
 
 
 def test_a_clip_longer_than_the_video_still_trains(compose_config, tmp_path, tiny, video_folder):
