@@ -122,6 +122,13 @@ def test_the_test_stops_with_the_list_of_all_unreadable_videos(
     assert not (tmp_path / "results.json").exists()
 
 
+def index_val(root, **given):
+    classes = ["dark", "light"]
+    val = annotated_videos(root=str(root), train="train.txt", classes=classes, **given).val
+    entries = [index_video(val.paths[i], val.path(i)) for i in range(len(val))]
+    write_index(index_path(root), entries)
+
+
 def test_unreadable_videos_in_val_end_a_training_before_it_starts(
     train_on, folders, tmp_path, monkeypatch, capsys
 ):
@@ -139,9 +146,7 @@ def test_unreadable_videos_in_val_end_a_training_before_it_starts(
         assert len(read_table(tmp_path / "run")) == 2
         assert "epoch 1/" not in capsys.readouterr().out
         # Once more, now with an index that knows.
-        splits = annotated_videos(root=str(folders["good"]), train="train.txt", val=str(val))
-        videos = [(splits.val.paths[i], splits.val.path(i)) for i in range(len(splits.val))]
-        write_index(index_path(folders["good"]), [index_video(*video) for video in videos])
+        index_val(folders["good"], val=str(val))
 
 
 def test_videos_that_the_index_knows_are_not_opened_before_a_training(
@@ -152,9 +157,7 @@ def test_videos_that_the_index_knows_are_not_opened_before_a_training(
     monkeypatch.setattr(readability, "probe", opened.append)
     train_on("good", "scanned")
     assert len(opened) == 12
-    splits = annotated_videos(root=str(folders["good"]), train="train.txt")
-    videos = [(splits.val.paths[i], splits.val.path(i)) for i in range(len(splits.val))]
-    write_index(index_path(folders["good"]), [index_video(*video) for video in videos])
+    index_val(folders["good"])
     opened.clear()
     train_on("good", "indexed")
     assert not opened
