@@ -1,5 +1,4 @@
 from collections.abc import Callable, Mapping, Sequence
-from itertools import product
 
 import numpy as np
 import torch
@@ -74,10 +73,11 @@ def evaluation_views(
     size = protocol.crop_size
     corners = protocol.crops.corners(height, width, size, protocol.num_crops)
     pictures = video.numpy()
-    # Colours are parted once per frame, not once per view that shows it; rows are then copied whole.
-    planar = np.stack([pictures[:, channel] for channel in range(3)])
-    views = np.empty((len(clips) * len(corners), 3, clips.shape[1], size, size), np.uint8)
-    for view, (clip, (y, x)) in zip(views, product(clips, corners), strict=True):
-        for position, frame in enumerate(clip):
-            view[:, position] = planar[:, frame, y : y + size, x : x + size]
-    return torch.from_numpy(views)
+    views = np.empty((len(clips), len(corners), 3, clips.shape[1], size, size), np.uint8)
+    for frame, picture in enumerate(pictures):
+        # Colours are parted once per frame, not once per view that shows it: then rows are copied.
+        planar = np.ascontiguousarray(picture)
+        for clip, position in np.argwhere(clips == frame):
+            for crop, (y, x) in enumerate(corners):
+                views[clip, crop, :, position] = planar[:, y : y + size, x : x + size]
+    return torch.from_numpy(views.reshape(-1, *views.shape[2:]))
