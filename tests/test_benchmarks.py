@@ -41,6 +41,20 @@ def rows_of(path):
     return rows
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores cannot be chosen here")
+@pytest.mark.parametrize("flag", [(), ("--all-cores",)])
+def test_readers_get_one_core_or_all(benchmark, tmp_path, monkeypatch, flag):
+    decode = benchmark("decode")
+    available, seen = os.sched_getaffinity(0), []
+    monkeypatch.setattr(
+        decode, "compare_with_limit", lambda *_: seen.append(os.sched_getaffinity(0))
+    )
+    write_video(tmp_path / "a.mp4", numbered_frames(20))
+    decode.main(["--case", "limit", "--video", str(tmp_path / "a.mp4"), *flag])
+    assert seen == [available] if flag else len(seen[0]) == 1
+    assert os.sched_getaffinity(0) == available
+
+
 def test_the_decoding_benchmark_compares_equal_pixels_in_every_case(benchmark, tmp_path, capsys):
     path = tmp_path / "figures.json"
     assert benchmark("decode").main([*TINY, "--large", "192x128", "--json", str(path)]) == 0
