@@ -1,15 +1,20 @@
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+import gcvideo
 from gcvideo.construction import construct
 from gcvideo.data import EvaluationProtocol
 from gcvideo.models import ClipClassifier, Head
 
+_KEY = "gcvideo"
 _PREFIX = "model."
 
 
@@ -55,7 +60,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint written by training; the file cannot run code.
+    """Read a checkpoint written by training or by conversion; the file cannot run code.
 
     Raises:
         CheckpointError: if the file is absent, unreadable or not one of ours.
@@ -66,29 +71,54 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             f"no checkpoint at '{path}'; training writes RUN_FOLDER/checkpoints/best.ckpt"
         )
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        product, tensors = _read(file)
     except Exception as error:
         raise CheckpointError(
             f"'{path}' cannot be read as a checkpoint ({type(error).__name__}); it is damaged or was "
             "made by another program"
         ) from error
-    product = content.get("gcvideo") if isinstance(content, dict) else None
     if not isinstance(product, dict) or "classes" not in product:
         raise CheckpointError(
             f"'{path}' is not a gcvideo checkpoint: it has weights but neither configuration nor class "
-            "names; load its weights into a net with weights=checkpoint weights.path=... and train"
+            f"names; make it one with `python scripts/convert.py source={file.name} ...`, or train from "
+            "it with weights=checkpoint weights.path=..."
         )
     return Checkpoint(
         path=str(path),
         config=product["config"],
         classes=tuple(product["classes"]),
         protocol=product["config"]["protocol"],
-        state_dict={
-            key.removeprefix(_PREFIX): value
-            for key, value in content["state_dict"].items()
-            if key.startswith(_PREFIX)
-        },
+        state_dict=tensors,
     )
+
+
+def _read(file: Path) -> tuple[Any, dict[str, Tensor]]:
+    if file.suffix == ".safetensors":
+        with safe_open(file, "pt") as content:
+            product = (content.metadata() or {}).get(_KEY)
+            tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
+        return None if product is None else json.loads(product), tensors
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict) or _KEY not in content:
+        return None, {}
+    state = content["state_dict"]
+    tensors = {k.removeprefix(_PREFIX): v for k, v in state.items() if k.startswith(_PREFIX)}
+    return content[_KEY], tensors
+
+
+def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint as one safetensors file: weights, configuration, classes and protocol."""
+    product = {
+        "version": gcvideo.__version__,
+        "classes": list(checkpoint.classes),
+        "config": {**checkpoint.config, "protocol": checkpoint.protocol},
+    }
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.draft")
+    tensors = {key: value.contiguous() for key, value in checkpoint.state_dict.items()}
+    save_file(tensors, draft, {_KEY: json.dumps(product)})
+    draft.rename(file)
 
 
 def configure_head(model: ClipClassifier, protocol: EvaluationProtocol) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gcvideo.data import EvaluationProtocol, evaluation_views, read_views
 from gcvideo.evaluation import average_views
-from gcvideo.inference.checkpoint import read_checkpoint
+from gcvideo.inference.published import load_checkpoint
 from gcvideo.models import ClipClassifier
 
 
@@ -120,10 +120,12 @@ def load(
     device: str | torch.device | None = None,
     packages: Sequence[str] = ("gcvideo",),
 ) -> TrainedClassifier:
-    """Load a checkpoint of this package, ready to classify.
+    """Load a checkpoint of this package, or published weights by name, ready to classify.
 
     Args:
-        path: file written by training, such as ``runs/.../checkpoints/best.ckpt``.
+        path: file written by training, such as ``runs/.../checkpoints/best.ckpt``, or by
+            ``scripts/convert.py``; or a name in ``gcvideo.models.ZOO``, such as
+            "slow_8x8_r50_pytorchvideo", whose weights are downloaded on first use.
         device: where the net runs; None: a CUDA device if there is one, else the CPU.
         packages: top-level packages that the checkpoint may name; add yours if the net holds a block
             of your own.
@@ -131,8 +133,9 @@ def load(
     Raises:
         CheckpointError: if the file is absent, damaged or not one of ours.
         ConstructionError: if it names a function outside ``packages``.
+        WeightsError: if published weights cannot be had.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = load_checkpoint(path)
     protocol = checkpoint.build_protocol(packages)
     model = checkpoint.build_model(protocol, packages)
     if device is None:

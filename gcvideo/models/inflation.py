@@ -1,82 +1,49 @@
-import re
+from typing import Literal, get_args
 
 import torch
-import torchvision
 from jaxtyping import Float
 from torch import Tensor
 
-from gcvideo.models.weights import BLOCKS, HEAD, StateDict, Weights, WeightsError
+from gcvideo.models.layout import StateDict
 
-_CONV = {"1": "a", "2": "b", "3": "c"}
-# Files from before PyTorch 0.4.1 lack the counters, which batch norm with a momentum never reads.
-_COUNTERS = ("*.num_batches_tracked",)
+Inflation = Literal["mean", "centre"]
 
 
-def inflate_kernel(kernel: Float[Tensor, "o i h w"], num_frames: int) -> Float[Tensor, "o i t h w"]:
-    """Repeat a 2-D kernel over time and divide by its length: w3d_t = w2d / T.
+def inflate_kernel(
+    kernel: Float[Tensor, "o i h w"], num_frames: int, inflation: Inflation = "mean"
+) -> Float[Tensor, "o i t h w"]:
+    """A 2-D kernel over time.
 
-    On a video whose frames are all alike the inflated convolution gives the 2-D result.
-    Source: Carreira and Zisserman, I3D (arXiv:1705.07750).
-    """
-    return kernel.unsqueeze(2).repeat(1, 1, num_frames, 1, 1) / num_frames
+        mean:    w3d_t = w2d / T            centre:    w3d_t = w2d if t = (T - 1) / 2 else 0
 
-
-def inflate_torchvision(source: StateDict, target: StateDict) -> dict[str, Tensor]:
-    """A torchvision 2-D ResNet in our naming, its kernels inflated to those of the target net.
-
-    Batch-norm parameters and statistics are copied; the classifier is left out.
+    On a video whose frames are all alike the convolution with the first gives the 2-D result away
+    from the ends of time; with the second it gives that of each frame, in any video.
+    Source: "mean" Carreira and Zisserman, I3D (arXiv:1705.07750); "centre" Feichtenhofer et al.,
+    Spatiotemporal Residual Networks (arXiv:1611.02155).
 
     Raises:
-        WeightsError: if the source is no torchvision ResNet. Another depth than the target's is
-            found by ``load_weights``.
+        ValueError: for an unknown kind of inflation.
     """
-    indices = {int(m[1]) for key in target if (m := re.match(r"blocks\.(\d+)\.res_blocks\.", key))}
-    stages = sorted(indices)
-    converted = {}
-    for key, value in source.items():
-        name = _renamed(key, stages)
-        if name is None:
-            continue
-        if value.ndim == 4 and name in target and target[name].ndim == 5:
-            value = inflate_kernel(value, target[name].shape[2])
-        converted[name] = value
-    return converted
+    if inflation not in get_args(Inflation):
+        raise ValueError(
+            f"inflation is {inflation!r}; choose one of {', '.join(get_args(Inflation))}"
+        )
+    if inflation == "mean":
+        return kernel.unsqueeze(2).repeat(1, 1, num_frames, 1, 1) / num_frames
+    inflated = torch.zeros(*kernel.shape[:2], num_frames, *kernel.shape[2:], dtype=kernel.dtype)
+    inflated[:, :, num_frames // 2] = kernel
+    return inflated
 
 
-def _renamed(key: str, stages: list[int]) -> str | None:
-    if key.startswith("fc."):
-        return None
-    if match := re.fullmatch(r"(conv|bn)1\.(\w+)", key):
-        return f"blocks.0.{'conv' if match[1] == 'conv' else 'norm'}.{match[2]}"
-    match = re.fullmatch(r"layer(\d)\.(\d+)\.(conv|bn|downsample)\.?(\d)\.(\w+)", key)
-    if match is None:
-        raise WeightsError(f"{key!r} is no parameter of a torchvision bottleneck ResNet")
-    stage, block, kind, number, leaf = match.groups()
-    prefix = f"blocks.{stages[int(stage) - 1]}.res_blocks.{block}"
-    if kind == "downsample":
-        return f"{prefix}.branch1_{'conv' if number == '0' else 'norm'}.{leaf}"
-    return f"{prefix}.branch2.{'conv' if kind == 'conv' else 'norm'}_{_CONV[number]}.{leaf}"
+def inflate(source: StateDict, target: StateDict, inflation: Inflation) -> dict[str, Tensor]:
+    """Kernels of one frame in ``source`` inflated to the length that they have in ``target``."""
+    return {
+        key: inflate_kernel(value[:, :, 0], target[key].shape[2], inflation)
+        if key in target and _is_longer(target[key], value)
+        else value
+        for key, value in source.items()
+    }
 
 
-def imagenet_weights(name: str = "ResNet50_Weights.IMAGENET1K_V1") -> Weights:
-    """ImageNet weights of torchvision's ResNet, inflated; context blocks and head start fresh.
-
-    Args:
-        name: a torchvision weights entry of the depth of the net; downloaded once into the torch
-            hub cache.
-    """
-
-    def read() -> StateDict:
-        weights = torchvision.models.get_weight(name)
-        try:
-            return weights.get_state_dict(progress=True, check_hash=True)
-        except OSError as error:
-            cache = f"{torch.hub.get_dir()}/checkpoints"
-            raise WeightsError(
-                f"{weights.url} could not be downloaded ({error}); fetch the file on another machine "
-                f"and put it into {cache}"
-            ) from error
-
-    return Weights(
-        name=name, read=read, convert=inflate_torchvision, fresh=BLOCKS + HEAD + _COUNTERS
-    )
+def _is_longer(target: Tensor, source: Tensor) -> bool:
+    return source.ndim == target.ndim == 5 and source.shape[2] == 1 < target.shape[2]

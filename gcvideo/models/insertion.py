@@ -1,7 +1,11 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from gcvideo.models.backbone import Net, ResStage
 from gcvideo.models.placement import STAGES, Placement, Stage
@@ -73,6 +77,43 @@ def _insert(residual_block: Any, block: nn.Module, position: Position) -> None:
         residual_block.activation = ActivationThenBlock(residual_block.activation, block)
     else:
         residual_block.branch_fusion = ResidualFusion(block, position)
+
+
+@contextmanager
+def bypassed_blocks(net: nn.Module) -> Iterator[None]:
+    """The net as if it held no context blocks."""
+    seams = [
+        seam
+        for stage in stages_of(net).values()
+        for residual_block in _residual_blocks(stage)
+        for seam in (residual_block.branch_fusion, residual_block.activation)
+        if isinstance(seam, ResidualFusion | ActivationThenBlock)
+    ]
+    blocks = [seam.block for seam in seams]
+    for seam in seams:
+        seam.block = nn.Identity()
+    try:
+        yield
+    finally:
+        for seam, block in zip(seams, blocks, strict=True):
+            seam.block = block
+
+
+@torch.inference_mode()
+def insertion_effect(net: nn.Module, clips: Float[Tensor, "b 3 t h w"]) -> float:
+    """Largest absolute difference that the context blocks of a net make to its logits.
+
+    0 for fresh blocks that add: a trained net into which they are inserted is still the same net.
+    The net is put into evaluation mode for it and back.
+    """
+    was_training = net.training
+    net.eval()
+    try:
+        logits = net(clips)
+        with bypassed_blocks(net):
+            return (net(clips) - logits).abs().max().item()
+    finally:
+        net.train(was_training)
 
 
 def inserted_blocks(net: nn.Module) -> list[InsertedBlock]:

@@ -9,10 +9,12 @@ from gcvideo.models.insertion import insert_blocks
 from gcvideo.models.placement import Placement
 
 Depth = Literal[50, 101]
-Kernel = tuple[int, int, int]
+TemporalKernels = Sequence[Sequence[int]]
 
-_SPATIAL: Kernel = (1, 1, 1)
-_TEMPORAL: Kernel = (3, 1, 1)
+SLOW_KERNELS: TemporalKernels = ((1,), (1,), (3,), (3,))
+I3D_KERNELS: TemporalKernels = ((3,), (3, 1), (3, 1), (1, 3))
+C2D_KERNELS: TemporalKernels = ((1,), (1,), (1,), (1,))
+STAGE_DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
 def slow_resnet(
@@ -23,6 +25,7 @@ def slow_resnet(
     dropout: float = 0.5,
     head: HeadMode = "adaptive",
     placement: Placement = Placement(),
+    stem_pool_padding: Literal[0, 1] = 1,
 ) -> Net:
     """Slow pathway of SlowFast: 2-D until res3, 3x1x1 kernels in res4 and res5, no temporal pooling.
 
@@ -39,6 +42,7 @@ def slow_resnet(
         dropout: probability before the linear layer.
         head: pooling mode of :class:`~gcvideo.models.Head`.
         placement: context blocks to insert; none by default.
+        stem_pool_padding: of the 3x3 max-pool behind the first convolution; 0 in video-nonlocal-net.
 
     Raises:
         ValueError: for another depth, fewer than two classes or a placement that does not fit.
@@ -50,20 +54,19 @@ def slow_resnet(
         >>> sum(p.numel() for p in net.parameters())
         34035411
     """
-    return _resnet(
+    return video_resnet(
+        temporal_kernels=SLOW_KERNELS,
         depth=depth,
         width=width,
         num_classes=num_classes,
         dropout=dropout,
         head=head,
         placement=placement,
-        stem_kernel=(1, 7, 7),
-        temporal_pool=False,
-        conv_a_kernels=(_SPATIAL, _SPATIAL, _TEMPORAL, _TEMPORAL),
+        stem_pool_padding=stem_pool_padding,
     )
 
 
-def i3d_resnet(
+def i3d_resnet(  # noqa: PLR0913 - published variants differ in the stem and in the pools
     *,
     num_classes: int,
     depth: Depth = 50,
@@ -71,32 +74,34 @@ def i3d_resnet(
     dropout: float = 0.5,
     head: HeadMode = "adaptive",
     placement: Placement = Placement(),
+    temporal_stride: Literal[1, 2] = 1,
+    stem_pool_padding: Literal[0, 1] = 1,
+    temporal_pool: bool = True,
 ) -> Net:
     """Inflated 3-D ResNet: 3x1x1 kernels in every other residual block and a 2x1x1 pool after res2.
 
     Source: the I3D of Wang et al., Non-local Neural Networks (arXiv:1711.07971), in the 8x8 form of
     PySlowFast and PyTorchVideo (``i3d_r50``): stem 5x7x7, no temporal stride in the stem.
-    Arguments, shapes and errors as for :func:`slow_resnet`.
+    Shapes, errors and arguments as for :func:`slow_resnet`, and two of published variants:
+    ``temporal_stride`` of the first convolution and of the pool behind it, each (2 in mmaction2's
+    32x2 nets), and whether there is the ``temporal_pool`` after res2.
     """
-    return _resnet(
+    return video_resnet(
+        temporal_kernels=I3D_KERNELS,
+        stem_kernel=5,
         depth=depth,
         width=width,
         num_classes=num_classes,
         dropout=dropout,
         head=head,
         placement=placement,
-        stem_kernel=(5, 7, 7),
-        temporal_pool=True,
-        conv_a_kernels=(
-            _TEMPORAL,
-            [_TEMPORAL, _SPATIAL],
-            [_TEMPORAL, _SPATIAL],
-            [_SPATIAL, _TEMPORAL],
-        ),
+        temporal_stride=temporal_stride,
+        stem_pool_padding=stem_pool_padding,
+        temporal_pool=temporal_pool,
     )
 
 
-def c2d_resnet(
+def c2d_resnet(  # noqa: PLR0913 - as for i3d_resnet
     *,
     num_classes: int,
     depth: Depth = 50,
@@ -104,39 +109,52 @@ def c2d_resnet(
     dropout: float = 0.5,
     head: HeadMode = "adaptive",
     placement: Placement = Placement(),
+    temporal_stride: Literal[1, 2] = 1,
+    stem_pool_padding: Literal[0, 1] = 1,
+    temporal_pool: bool = True,
 ) -> Net:
     """2-D ResNet over frames: time meets only in the 2x1x1 pool after res2 and in the head.
 
     Source: the C2D baseline of Wang et al., Non-local Neural Networks (arXiv:1711.07971), in the 8x8
     form of PySlowFast and PyTorchVideo (``c2d_r50``).
-    Arguments, shapes and errors as for :func:`slow_resnet`.
+    Arguments, shapes and errors as for :func:`i3d_resnet`.
     """
-    return _resnet(
+    return video_resnet(
+        temporal_kernels=C2D_KERNELS,
         depth=depth,
         width=width,
         num_classes=num_classes,
         dropout=dropout,
         head=head,
         placement=placement,
-        stem_kernel=(1, 7, 7),
-        temporal_pool=True,
-        conv_a_kernels=(_SPATIAL,) * 4,
+        temporal_stride=temporal_stride,
+        stem_pool_padding=stem_pool_padding,
+        temporal_pool=temporal_pool,
     )
 
 
-def _resnet(  # noqa: PLR0913 - the union of what the three nets and their users set
+def video_resnet(  # noqa: PLR0913 - the union of what the three nets and their users set
     *,
-    depth: int,
-    width: int,
     num_classes: int,
-    dropout: float,
-    head: HeadMode,
-    placement: Placement,
-    stem_kernel: Kernel,
-    temporal_pool: bool,
-    conv_a_kernels: Sequence[Kernel | Sequence[Kernel]],
+    temporal_kernels: TemporalKernels,
+    stem_kernel: int = 1,
+    depth: Depth = 50,
+    width: int = 64,
+    dropout: float = 0.5,
+    head: HeadMode = "adaptive",
+    placement: Placement = Placement(),
+    temporal_stride: Literal[1, 2] = 1,
+    stem_pool_padding: Literal[0, 1] = 1,
+    temporal_pool: bool = False,
 ) -> Net:
-    if depth not in (50, 101):
+    """Bottleneck ResNet over clips with temporal kernels of any pattern: what the named nets share.
+
+    ``temporal_kernels`` are, for each of res2-res5, the lengths in frames of the residual blocks'
+    first kernels, repeated over the blocks: ``[[3], [3, 1], [3, 1], [1, 3]]`` is I3D.
+    ``stem_kernel`` is the length in frames of the first convolution. Shapes, errors and further
+    arguments as for :func:`i3d_resnet`.
+    """
+    if depth not in STAGE_DEPTHS:
         raise ValueError(f"depth is {depth}; a ResNet of this family has 50 or 101 layers")
     if num_classes < 2:
         raise ValueError(f"num_classes is {num_classes}; a classifier needs at least 2")
@@ -144,18 +162,32 @@ def _resnet(  # noqa: PLR0913 - the union of what the three nets and their users
         raise ValueError(
             f"width is {width}; the stem needs at least 1 channel (64 is the full net)"
         )
+    _check_kernels([[stem_kernel], *temporal_kernels])
     # pytorchvideo annotates kernels as one-element tuples and optional parts as callables.
     build = cast(Any, create_resnet)
     net: Net = build(
         model_depth=depth,
         stem_dim_out=width,
-        stem_conv_kernel_size=stem_kernel,
+        stem_conv_kernel_size=(stem_kernel, 7, 7),
+        stem_conv_stride=(temporal_stride, 2, 2),
+        stem_pool_stride=(temporal_stride, 2, 2),
         stage1_pool=nn.MaxPool3d if temporal_pool else None,
         stage1_pool_kernel_size=(2, 1, 1),
-        stage_conv_a_kernel_size=tuple(conv_a_kernels),
+        stage_conv_a_kernel_size=tuple(
+            [(k, 1, 1) for k in pattern] for pattern in temporal_kernels
+        ),
         head=None,
     )
-    cast(nn.ModuleList, net.blocks).append(
-        Head(32 * width, num_classes, dropout=dropout, mode=head)
-    )
+    blocks = cast(Any, net.blocks)
+    blocks[0].pool.padding = (0, stem_pool_padding, stem_pool_padding)
+    blocks.append(Head(32 * width, num_classes, dropout=dropout, mode=head))
     return insert_blocks(net, placement)
+
+
+def _check_kernels(patterns: Sequence[Sequence[int]]) -> None:
+    lengths = [length for pattern in patterns for length in pattern]
+    if len(patterns) != 5 or not all(patterns) or any(k < 1 or k % 2 == 0 for k in lengths):
+        raise ValueError(
+            f"stem_kernel and temporal_kernels are {list(patterns)}; give one for the stem and one for "
+            "each of res2-res5, as odd numbers of frames"
+        )

@@ -1,20 +1,22 @@
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-StateDict = Mapping[str, Tensor]
+from gcvideo.construction import construct
+from gcvideo.models.architecture import Architecture, architecture_of
+from gcvideo.models.layout import LAYOUTS, StateDict, rename, to_common
+from gcvideo.models.resnet import STAGE_DEPTHS
+from gcvideo.models.state_file import WeightsError
+from gcvideo.nn import NonLocalBlock
 
 BLOCKS = ("*.branch_fusion.*", "*.activation.block.*")
 HEAD = ("*.proj.*",)
-
-
-class WeightsError(ValueError):
-    """Weights that cannot be read or do not fit the net."""
+# Batch norm with a momentum never reads its counters, and old and Caffe2 files lack them.
+COUNTERS = ("*.num_batches_tracked",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ class Weights:
         fresh: patterns (fnmatch) of parameters of the net that the source may lack, or hold in
             another shape; they keep their initial values.
         ignored: patterns of converted source keys that the net does not need.
+        net: description of the net that the weights were made for, if it is known: what leaves no
+            trace in tensors, such as strides and padding, is then compared as well.
     """
 
     name: str
@@ -36,80 +40,44 @@ class Weights:
     convert: Callable[[StateDict, StateDict], StateDict]
     fresh: Sequence[str] = ()
     ignored: Sequence[str] = ()
+    net: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What loading did with every parameter and buffer of the net and of the source."""
+    """What loading did with every parameter and buffer of the net and of the source.
+
+    Args:
+        name: of the weights.
+        loaded: keys of the net that were filled.
+        fresh: keys of the net that keep their initial values.
+        ignored: keys of the source that the net does not need.
+        reshaped: those of ``fresh`` that the source has in another shape, with both shapes.
+    """
 
     name: str
     loaded: tuple[str, ...]
     fresh: tuple[str, ...]
     ignored: tuple[str, ...]
+    reshaped: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"{self.name}: {len(self.loaded)} tensors loaded, {len(self.fresh)} fresh, "
             f"{len(self.ignored)} of the source ignored"
         )
-
-
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The state dict in a .safetensors, .pyth, .pth or .ckpt file, unwrapped and without prefixes.
-
-    Files are read with ``weights_only=True``: they cannot run code.
-
-    Raises:
-        WeightsError: if the file is absent, unreadable or holds no state dict.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"no weights at '{path}'; check the path")
-    try:
-        if path.suffix == ".safetensors":
-            content = safetensors.torch.load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(
-            f"'{path}' cannot be read as weights ({type(error).__name__}: {error}); it must be a "
-            "torch.save or safetensors file of tensors and plain values"
-        ) from error
-    for wrapper in ("state_dict", "model_state"):
-        if isinstance(content, dict) and wrapper in content:
-            content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise WeightsError(f"'{path}' holds no state dict; expected tensors by parameter name")
-    return {_without_prefix(key): value for key, value in content.items()}
-
-
-def _without_prefix(key: str) -> str:
-    for prefix in ("model.net.", "model."):
-        if key.startswith(prefix):
-            return key.removeprefix(prefix)
-    return key
-
-
-def checkpoint_weights(path: str, *, fresh: Sequence[str] = BLOCKS + HEAD) -> Weights:
-    """Weights of a gcvideo checkpoint or of a PyTorchVideo ResNet, whose naming we share.
-
-    By default inserted blocks and a head with another number of classes start fresh; everything
-    else must match. Pass ``fresh=[]`` to demand all.
-    """
-    return Weights(
-        name=str(path),
-        read=lambda: read_state_dict(path),
-        convert=lambda source, target: dict(source),
-        fresh=tuple(fresh),
-        ignored=("mean", "std"),
-    )
+        heads = [s for k, s in self.reshaped.items() if k.endswith(".proj.weight")]
+        for theirs, ours in heads:
+            text += f"; the head starts fresh: it knew {theirs[0]} classes, the net has {ours[0]}"
+        return text
 
 
 def load_weights(net: nn.Module, weights: Weights) -> LoadReport:
     """Fill a net in place; strict but for the patterns of ``weights``.
 
     Raises:
-        WeightsError: names keys that are missing, unexpected or of another shape.
+        WeightsError: names keys that are missing, unexpected or of another shape, and the net that
+            the weights were made for. The net is then unchanged.
     """
     target = net.state_dict()
     source = weights.convert(weights.read(), target)
@@ -124,16 +92,25 @@ def load_weights(net: nn.Module, weights: Weights) -> LoadReport:
         "unexpected": unexpected,
     }
     if any(problems.values()) or not fits:
-        raise WeightsError(_complaint(weights.name, problems, bool(fits)))
+        raise WeightsError(_complaint(weights.name, problems, bool(fits), source, target))
+    if weights.net is not None:
+        _check_function(net, weights)
     net.load_state_dict(fits, strict=False)
-    return LoadReport(weights.name, tuple(fits), tuple(fresh), tuple(ignored))
+    reshaped = {k: (tuple(source[k].shape), tuple(target[k].shape)) for k in fresh if k in source}
+    return LoadReport(weights.name, tuple(fits), tuple(fresh), tuple(ignored), reshaped)
 
 
 def _matches(key: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
 
 
-def _complaint(name: str, problems: Mapping[str, Sequence[str]], any_fits: bool) -> str:
+def _complaint(
+    name: str,
+    problems: Mapping[str, Sequence[str]],
+    any_fits: bool,
+    source: StateDict,
+    target: StateDict,
+) -> str:
     parts = [
         f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
         for kind, keys in problems.items()
@@ -141,7 +118,72 @@ def _complaint(name: str, problems: Mapping[str, Sequence[str]], any_fits: bool)
     ]
     if not any_fits:
         parts.append("no tensor fits")
-    return (
-        f"the weights '{name}' do not fit the net: {'; '.join(parts)}; choose the architecture, depth "
-        "and width the weights were made for, or name what may start fresh with weights.fresh"
-    )
+    theirs, ours = _architecture(source), _architecture(target)
+    if theirs is None or ours is None or str(theirs) == str(ours):
+        remedy = (
+            "choose the architecture, depth and width the weights were made for, or name what may "
+            "start fresh with weights.fresh"
+        )
+    else:
+        remedy = f"they were made for {theirs}, and the net is {ours}: build it with {_overrides(theirs)}"
+    return f"the weights '{name}' do not fit the net: {'; '.join(parts)}; {remedy}"
+
+
+def _architecture(state: StateDict) -> Architecture | None:
+    try:
+        return architecture_of(to_common(state, LAYOUTS["pytorchvideo"]))
+    except WeightsError:
+        return None
+
+
+def _overrides(architecture: Architecture) -> str:
+    """How a net of some weights is asked for on the command line."""
+    kinds = set(architecture.blocks.values())
+    suffix = {"non-local": "_nl", "context": "_gc"}.get("".join(kinds), "")
+    words = [f"model={architecture.family or 'slow'}{suffix}"]
+    if architecture.depth != min(STAGE_DEPTHS):
+        words.append(f"model.net.depth={architecture.depth}")
+    if architecture.width != 64:
+        words.append(f"width={architecture.width}")
+    if kinds:
+        words += [
+            f"model.placement.{stage}={str(indices).replace(' ', '')}"
+            for stage, indices in architecture.placement.items()
+        ]
+    return " ".join(words)
+
+
+def _check_function(net: nn.Module, weights: Weights) -> None:
+    """Compare strides, padding, pools and settings of blocks with those of the net of the weights."""
+    with torch.device("meta"):
+        theirs = _settings(construct(weights.net))
+    ours = _settings(net)
+    places = theirs.keys() | {place for place in ours if place.endswith("pool")}
+    for place in sorted(places):
+        if theirs.get(place) != ours.get(place):
+            raise WeightsError(
+                f"the weights '{weights.name}' fit the net in shape, but not in function: "
+                f"{place} was {theirs.get(place, 'absent')} and is {ours.get(place, 'absent')}; "
+                f"build it with {_arguments(weights)}"
+            )
+
+
+def _settings(net: nn.Module) -> dict[str, str]:
+    """What tensors do not show, by common names; the pool behind res2 has no fixed position."""
+    renames = LAYOUTS["pytorchvideo"].renames(net.state_dict())
+    settings = {}
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv3d | nn.MaxPool3d | NonLocalBlock):
+            place = rename(f"{name}.", renames).rstrip(".")
+            place = "pool" if place.startswith("blocks.") else place
+            settings[place] = f"{type(module).__name__}({module.extra_repr()})"
+    return settings
+
+
+def _arguments(weights: Weights) -> str:
+    net = dict(weights.net or {})
+    names = ("temporal_stride", "stem_pool_padding", "temporal_pool")
+    words = [f"model.net.{name}={net[name]}" for name in names if name in net]
+    block = dict(net.get("placement", {}).get("block", {}))
+    words += [f"model.block.{k}={v}" for k, v in block.items() if not k.startswith("_")]
+    return " ".join(words)

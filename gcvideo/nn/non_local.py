@@ -137,7 +137,10 @@ class NonLocalBlock(nn.Module):
         return x + unfold(update.mT, x.shape[2:], self.axes).to(x.dtype)
 
     def extra_repr(self) -> str:
-        return f"kind={self.kind!r}, axes={self.axes!r}, sub_sample={self.sub_sample!r}"
+        return (
+            f"kind={self.kind!r}, axes={self.axes!r}, sub_sample={self.sub_sample!r}, "
+            f"scale={self.scale:.4g}"
+        )
 
     def _embed(
         self, x: Float[Tensor, "b c *grid"]

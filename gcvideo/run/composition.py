@@ -21,6 +21,7 @@ from gcvideo.construction import ConstructionError
 from gcvideo.data import VideoReadError
 from gcvideo.inference import CheckpointError
 from gcvideo.models import WeightsError
+from gcvideo.run.weight_group import register_published_weights
 
 _USER_ERRORS = (
     ConstructionError,
@@ -32,6 +33,9 @@ _USER_ERRORS = (
     MissingMandatoryValue,
     ValueError,
 )
+
+
+register_published_weights()
 
 
 class OverrideError(ValueError):

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from gcvideo.construction import construct
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoReadError, VideoSplits
-from gcvideo.inference import Checkpoint, read_checkpoint
+from gcvideo.inference import Checkpoint, load_checkpoint
 from gcvideo.run.readability import bad_videos_error, unreadable_videos
 from gcvideo.run.record import write_environment, write_json
 from gcvideo.run.training import best_precision, build_trainer
@@ -28,7 +28,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
         BadVideosError: if listed videos cannot be read; all of them are in ``bad_videos.csv``.
         RuntimeError: if a listed video was not scored.
     """
-    checkpoint = read_checkpoint(cfg.checkpoint)
+    checkpoint = load_checkpoint(cfg.checkpoint)
     trained = OmegaConf.create(dict(checkpoint.config))
     for name in _GEOMETRY:
         if cfg[name] is None:
@@ -93,6 +93,11 @@ def _protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationProtocol:
 
 
 def _splits(cfg: DictConfig, checkpoint: Checkpoint) -> VideoSplits:
+    if cfg.data is None and "data" not in checkpoint.config:
+        raise ValueError(
+            f"'{checkpoint.path}' was not trained here, so it names no videos to test on; give data=..., "
+            "such as data=kinetics400 data.root=/data/k400"
+        )
     if cfg.data is None:
         splits = cast(
             VideoSplits, construct(checkpoint.config["data"], packages=list(cfg.packages))

@@ -9,11 +9,13 @@ from lightning import Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 import gcvideo
 from gcvideo.data import EvaluationProtocol, TrainTransform, VideoDataModule, VideoSplits
 from gcvideo.inference import configure_head
-from gcvideo.models import ClipClassifier, Cost, count_cost, inserted_blocks, load_weights
+from gcvideo.models import ClipClassifier, Cost, count_cost, inserted_blocks
+from gcvideo.run.initialization import initialize_net
 from gcvideo.run.readability import bad_videos_error, unopenable_videos
 from gcvideo.run.record import write_environment, write_json
 from gcvideo.training import BadVideos, VideoClassifier
@@ -42,11 +44,14 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
     protocol: EvaluationProtocol = _build(cfg.protocol)
     data = _data_module(cfg, splits, protocol)
-    module = _module(cfg, splits, protocol)
+    net, start = initialize_net(cfg)
+    module = _module(cfg, net, splits, protocol)
     trainer: Trainer = build_trainer(cfg)
     bad_videos = _watch_bad_videos(trainer, folder)
     cost = count_cost(module.model.net, cfg.num_frames, cfg.crop_size)
     if trainer.is_global_zero:
+        for line in start:
+            _CONSOLE.print(line, soft_wrap=True, markup=False)
         _report_start(cfg, splits, protocol, module, trainer, cost)
         # Now, not after hours of the first epoch.
         unopenable = unopenable_videos(data.val_videos(), data.num_workers)
@@ -141,10 +146,9 @@ def _data_module(
     )
 
 
-def _module(cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol) -> VideoClassifier:
-    net = _build(cfg.model.net)
-    if cfg.weights is not None:
-        _CONSOLE.print(f"weights    {load_weights(net, _build(cfg.weights))}", soft_wrap=True)
+def _module(
+    cfg: DictConfig, net: nn.Module, splits: VideoSplits, protocol: EvaluationProtocol
+) -> VideoClassifier:
     model = ClipClassifier(
         net, mean=protocol.mean, std=protocol.std, channels_last=cfg.channels_last
     )

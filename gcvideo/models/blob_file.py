@@ -1,0 +1,105 @@
+import math
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")
+
+
+class ForbiddenGlobalError(pickle.UnpicklingError):
+    """A pickle asks for a function or class that arrays do not need."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def read_blobs(path: str | Path) -> dict[str, Any]:
+    """The ``"blobs"`` of a Caffe2 pickle, which Python 2 may have written: arrays and plain values.
+
+    The pickle reaches only stand-ins that collect the bytes of arrays: neither numpy's own unpickling
+    nor any other code runs.
+
+    Raises:
+        ForbiddenGlobalError: if the file asks for anything else.
+        ValueError: if it holds no blobs, or arrays of another type than numbers.
+        Exception: of many kinds from ``pickle``, if the file is damaged.
+    """
+    with Path(path).open("rb") as file:
+        content = _BlobUnpickler(file, encoding="latin1").load()
+    blobs = content.get("blobs") if isinstance(content, dict) else None
+    if not isinstance(blobs, dict):
+        raise ValueError('a pickle must hold {"blobs": {name: array}}, as those of Caffe2 do')
+    return {
+        str(name): value.array(str(name)) if isinstance(value, _Array) else value
+        for name, value in blobs.items()
+    }
+
+
+class _Type:
+    """Stands for ``numpy.dtype``."""
+
+    def __init__(self, name: str, *_: object) -> None:
+        self.name, self.order = name, "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = state[1]
+
+
+class _Array:
+    """Stands for ``numpy.ndarray``; holds what makes the array: shape, type, order, bytes."""
+
+    state: tuple[Any, ...] = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.state = state
+
+    def array(self, name: str) -> Shaped[np.ndarray, "..."]:
+        shape, kind, is_fortran, data = self.state[-4:]
+        if not isinstance(kind, _Type) or kind.name not in _TYPES or kind.order not in "=|<>":
+            raise ValueError(
+                f"blob '{name}' is an array of '{getattr(kind, 'name', kind)}'; only numbers "
+                f"({', '.join(_TYPES)}) are read"
+            )
+        dtype = np.dtype(kind.order + kind.name)
+        content = data.encode("latin1") if isinstance(data, str) else data
+        if len(content) != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"blob '{name}' has {len(content)} bytes for the shape {shape}")
+        array = np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
+        # PyTorch takes neither read-only memory nor foreign byte orders.
+        return np.array(array, dtype.newbyteorder("="), order="C")
+
+
+def _reconstruct(*_: object) -> _Array:
+    return _Array()
+
+
+def _scalar(kind: object, data: object) -> _Array:
+    array = _Array()
+    array.state = ((), kind, False, data)
+    return array
+
+
+def _encode(text: str, _: str) -> bytes:
+    return text.encode("latin1")
+
+
+_STAND_INS = {
+    ("numpy", "dtype"): _Type,
+    ("numpy", "ndarray"): _Array,
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("_codecs", "encode"): _encode,
+}
+
+
+class _BlobUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _STAND_INS:
+            raise ForbiddenGlobalError(f"{module}.{name}")
+        return _STAND_INS[module, name]

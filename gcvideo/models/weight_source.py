@@ -1,0 +1,73 @@
+from collections.abc import Sequence
+from functools import partial
+
+from torch import Tensor
+
+from gcvideo.models.conversion import IGNORED, convert_state_dict
+from gcvideo.models.download import cached_file
+from gcvideo.models.inflation import Inflation
+from gcvideo.models.layout import StateDict
+from gcvideo.models.state_file import read_state_dict
+from gcvideo.models.weights import BLOCKS, COUNTERS, HEAD, Weights
+from gcvideo.models.zoo import published
+
+# Buffers of the classifier around a net in our checkpoints.
+_OURS = ("mean", "std")
+
+
+def checkpoint_weights(
+    path: str,
+    *,
+    fresh: Sequence[str] = BLOCKS + HEAD + COUNTERS,
+    inflation: Inflation | None = None,
+) -> Weights:
+    """Weights in a file: a gcvideo checkpoint, or those of a code base that we can convert.
+
+    Args:
+        path: of the file.
+        fresh: patterns of what may start fresh; by default inserted blocks and a head with another
+            number of classes. Everything else must match; ``fresh=[]`` demands all.
+        inflation: "mean" or "centre" for image weights; None: kernels must have the same length.
+    """
+    return Weights(
+        name=str(path),
+        read=lambda: read_state_dict(path),
+        convert=partial(_convert, inflation=inflation),
+        fresh=tuple(fresh),
+        ignored=IGNORED + _OURS,
+    )
+
+
+def published_weights(
+    name: str,
+    *,
+    fresh: Sequence[str] = BLOCKS + HEAD + COUNTERS,
+    inflation: Inflation = "mean",
+) -> Weights:
+    """Published weights by their name in the zoo, downloaded once into the torch hub cache.
+
+    Args:
+        name: such as "slow_8x8_r50_pytorchvideo"; ``gcvideo.models.ZOO`` has all.
+        fresh: as for :func:`checkpoint_weights`.
+        inflation: "mean" or "centre", of image weights.
+
+    Raises:
+        WeightsError: for an unknown name.
+    """
+    record = published(name)
+    return Weights(
+        name=name,
+        read=lambda: read_state_dict(cached_file(record.url, sha256=record.sha256)),
+        convert=partial(_convert, inflation=inflation if record.inflated else None),
+        fresh=tuple(fresh),
+        ignored=IGNORED,
+        net=None if record.inflated else record.net,
+    )
+
+
+def _convert(
+    source: StateDict, target: StateDict, *, inflation: Inflation | None
+) -> dict[str, Tensor]:
+    ours = {k: v for k, v in source.items() if k in _OURS}
+    tensors = {k: v for k, v in source.items() if k not in ours}
+    return ours | convert_state_dict(tensors, target, inflation=inflation)

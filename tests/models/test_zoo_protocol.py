@@ -1,0 +1,79 @@
+import pytest
+
+from gcvideo.construction import construct
+from gcvideo.data import (
+    EvaluationProtocol,
+    MMActionCrops,
+    MMActionSampling,
+    NonLocalSampling,
+    PyTorchVideoSampling,
+    SlowFastSampling,
+)
+from gcvideo.models.class_name import class_names
+from gcvideo.models.zoo import ZOO
+
+IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+GREY_MEAN, GREY_STD = [0.45] * 3, [0.225] * 3
+KINETICS = [name for name, record in ZOO.items() if record.classes]
+
+
+def mmaction(num_frames, sampling_rate, **arguments):
+    return EvaluationProtocol(
+        name="mmaction",
+        sampling=MMActionSampling(),
+        crops=MMActionCrops(),
+        num_frames=num_frames,
+        sampling_rate=sampling_rate,
+        head="adaptive",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        **arguments,
+    )
+
+
+def eight_by_eight(name, sampling):
+    return EvaluationProtocol(
+        name=name,
+        sampling=sampling,
+        num_frames=8,
+        sampling_rate=8,
+        val_crop_size=256,
+        head="fcn_prob",
+        mean=GREY_MEAN,
+        std=GREY_STD,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("slow_8x8_r50_pytorchvideo", eight_by_eight("pytorchvideo", PyTorchVideoSampling())),
+        ("slow_8x8_r50_pyslowfast", eight_by_eight("slowfast", SlowFastSampling())),
+        ("i3d_nl_8x8_r50_pyslowfast", eight_by_eight("slowfast", SlowFastSampling())),
+        (
+            "i3d_nl_8x8_r50_video_nonlocal_imagenet",
+            eight_by_eight("nonlocal", NonLocalSampling()),
+        ),
+        ("slow_nl_4x16_r50_mmaction2_0x_imagenet", mmaction(4, 16)),
+        ("slow_8x8_r101_mmaction2", mmaction(8, 8)),
+        ("i3d_nl_gaussian_32x2_r50_mmaction2_imagenet", mmaction(32, 2)),
+        ("c2d_16x4_r50_mmaction2_imagenet", mmaction(16, 4, short_side=224, crop_size=224)),
+        (
+            "c2d_nopool_8x8_r50_mmaction2_imagenet",
+            mmaction(8, 8, short_side=224, crop_size=224, average="logit"),
+        ),
+    ],
+)
+def test_a_protocol_is_that_of_the_published_accuracy(name, expected):
+    assert construct(ZOO[name].protocol) == expected
+
+
+@pytest.mark.parametrize("name", KINETICS)
+def test_every_protocol_fits_its_record(name):
+    record = ZOO[name]
+    protocol = construct(record.protocol)
+    assert record.views == f"{protocol.num_clips} x {protocol.num_crops}"
+    # PyTorchVideo's nets average logits, but were scored by PySlowFast, which averages softmax.
+    assert record.net["head"] == protocol.head or record.layout == "pytorchvideo"
+    assert record.classes == "kinetics400"
+    assert len(class_names(record.classes)) == record.net["num_classes"]
