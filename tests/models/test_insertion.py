@@ -8,10 +8,12 @@ from torch import nn
 
 from gcvideo.models import (
     Placement,
+    bypassed_blocks,
     c2d_resnet,
     i3d_resnet,
     insert_blocks,
     inserted_blocks,
+    insertion_effect,
     slow_resnet,
     stages_of,
 )
@@ -195,3 +197,22 @@ def test_global_context_in_a_zero_residual_learns_from_the_first_step():
     F.cross_entropy(net(torch.randn(4, 3, 4, 32, 32)), torch.arange(4)).backward()
     for block in inserted_blocks(net):
         assert block.module.add_transform.expand.weight.grad.any()
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_bypassed_blocks_leave_the_net_without_them_and_come_back(randomised, position):
+    placement = Placement(block=GC, **FIVE, position=position)
+    net = randomised(slow_resnet(num_classes=10, width=4, placement=placement)).eval()
+    for block in inserted_blocks(net):
+        nn.init.normal_(block.module.add_transform.expand.bias)
+    bare = slow_resnet(num_classes=10, width=4).eval()
+    bare.load_state_dict({k: v for k, v in net.state_dict().items() if ".block." not in k})
+    x = torch.randn(2, 3, 4, 32, 32)
+    with torch.no_grad():
+        expected, with_blocks = bare(x), net(x)
+        with bypassed_blocks(net):
+            assert torch.equal(net(x), expected)
+        assert torch.equal(net(x), with_blocks)
+    net.train()
+    assert insertion_effect(net, x) == pytest.approx((with_blocks - expected).abs().max().item())
+    assert net.training

@@ -1,0 +1,65 @@
+import pytest
+import torch
+from hydra.core.config_store import ConfigStore
+
+from gcvideo.models import ZOO, i3d_resnet
+from gcvideo.run.initialization import initialize_net
+
+
+@pytest.fixture
+def bare_weights(tmp_path):
+    """A trained net without blocks, for two classes."""
+    net = i3d_resnet(num_classes=2, width=4)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    torch.save(net.state_dict(), tmp_path / "bare.pth")
+    return f"weights.path={tmp_path / 'bare.pth'}"
+
+
+def start(compose_config, tiny, *overrides):
+    given = [*tiny, "data.root=x", "data=folder", "output_dir=x", "num_classes=2"]
+    return initialize_net(compose_config("train", [*given, *overrides]))
+
+
+def test_without_weights_nothing_is_said(compose_config, tiny):
+    _, lines = start(compose_config, tiny, "model=i3d_gc")
+    assert lines == []
+
+
+def test_new_blocks_in_a_trained_net_are_proved_to_change_nothing(
+    compose_config, tiny, bare_weights
+):
+    _, lines = start(compose_config, tiny, "model=i3d_gc", "weights=checkpoint", bare_weights)
+    assert "320 tensors loaded" in lines[0]
+    assert lines[1] == "new blocks 5, and the logits are those without them, bit for bit"
+
+
+def test_blocks_that_change_the_logits_are_named_with_the_remedy(
+    compose_config, tiny, bare_weights
+):
+    words = ["model=i3d_se", "weights=checkpoint", bare_weights]
+    _, lines = start(compose_config, tiny, *words)
+    assert "new blocks 5, and they change the logits by up to" in lines[1]
+    assert "model.block.mul_start=identity" in lines[1]
+    _, lines = start(compose_config, tiny, *words, "model.block.mul_start=identity")
+    assert "bit for bit" in lines[1]
+
+
+def test_a_net_without_new_blocks_says_what_was_loaded(compose_config, tiny, bare_weights):
+    _, lines = start(compose_config, tiny, "model=i3d", "weights=checkpoint", bare_weights)
+    assert len(lines) == 1
+
+
+def test_another_number_of_classes_keeps_the_trunk_and_says_so(compose_config, tiny, bare_weights):
+    words = ["model=i3d", "weights=checkpoint", bare_weights, "num_classes=7"]
+    _, lines = start(compose_config, tiny, *words)
+    assert "the head starts fresh: it knew 2 classes, the net has 7" in lines[0]
+
+
+def test_every_published_name_is_a_choice_of_weights(compose_config):
+    choices = ConfigStore.instance().list("weights")
+    assert {f"{name}.yaml" for name in ZOO} <= set(choices)
+    for name in ("slow_8x8_r50_pytorchvideo", "resnet101_torchvision_v1"):
+        cfg = compose_config("train", [f"weights={name}", "output_dir=x"])
+        assert cfg.weights.name == name
+        assert ("inflation" in cfg.weights) == ZOO[name].inflated
