@@ -52,6 +52,9 @@ from gcvideo.data.sampling import PyTorchVideoSampling as PyTorchVideoSampling
 from gcvideo.data.sampling import SlowFastSampling as SlowFastSampling
 from gcvideo.data.source import VideoSplits as VideoSplits
 from gcvideo.data.source import annotated_videos as annotated_videos
+from gcvideo.data.stream import FrameStream as FrameStream
+from gcvideo.data.stream import is_stream as is_stream
+from gcvideo.data.stream import stream_frames as stream_frames
 from gcvideo.data.timeline import VideoInfo as VideoInfo
 from gcvideo.data.transform import TrainTransform as TrainTransform
 from gcvideo.data.transform import evaluation_views as evaluation_views

@@ -60,6 +60,12 @@ def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoS
     if stream.codec_context is None:
         container.close()
         raise VideoReadError(path, "FFmpeg has no decoder for it", "encode it anew")
+    prepare_stream(container, stream)
+    return container, stream
+
+
+def prepare_stream(container: InputContainer, stream: VideoStream) -> None:
+    """Read nothing but this stream, and decode it on one thread."""
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
@@ -67,7 +73,6 @@ def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoS
     stream.codec_context.thread_count = 1
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-    return container, stream
 
 
 def _why_not_a_video(file: Path) -> tuple[str, ...]:

@@ -72,9 +72,13 @@ class TrainedClassifier:
             VideoReadError: if the file cannot be read.
             ValueError: if ``top_k`` is less than one or frames have another shape or type.
         """
+        scores = self.scores(video, num_clips=num_clips, num_crops=num_crops)
+        return self.rank(scores, top_k)
+
+    def rank(self, scores: Float[Tensor, " k"], top_k: int = 5) -> list[Prediction]:
+        """The best classes of some scores, best first; ValueError if ``top_k`` is less than one."""
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}; ask for at least 1 class")
-        scores = self.scores(video, num_clips=num_clips, num_crops=num_crops)
         best = scores.topk(min(top_k, len(self.classes)))
         return [
             Prediction(label, self.classes[label], score)

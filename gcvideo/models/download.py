@@ -46,7 +46,7 @@ def cached_file(url: str, *, sha256: str | None = None, num_bytes: int | None = 
     if sha256 is not None and not re.fullmatch("[0-9a-f]{8,64}", sha256):
         raise WeightsError(f"sha256 is '{sha256}'; give its 8 to 64 first digits, 0-9 and a-f")
     path = _path(url)
-    if not path.is_file() and not url.startswith("file:"):
+    if not path.is_file() and urllib.parse.urlsplit(url).scheme != "file":
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_name(f".{path.name}.lock")):
@@ -93,7 +93,7 @@ def _download(url: str, path: Path, sha256: str | None, num_bytes: int | None) -
                 )
             part = _part(url, path, response, is_checked=sha256 is not None)
             _receive(url, response, part, total)
-    except (urllib.error.URLError, http.client.HTTPException) as error:
+    except (urllib.error.URLError, http.client.HTTPException, UnicodeError) as error:
         raise WeightsError(_failure(url, path, part, error)) from error
     with part.open("rb") as file:
         head = file.read(1024)

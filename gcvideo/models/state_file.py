@@ -188,7 +188,10 @@ def _unwrapped(path: Path, content: Any, notes: list[str]) -> dict[str, Tensor]:
 def _wrappers(content: Any) -> list[str]:
     if not isinstance(content, dict):
         return []
-    return [name for name in _WRAPPERS if isinstance(content.get(name), dict)]
+    wrappers = [name for name in _WRAPPERS if isinstance(content.get(name), dict)]
+    # "model" may also be a description of the net.
+    filled = [n for n in wrappers if any(isinstance(v, Tensor) for v in content[n].values())]
+    return filled or wrappers
 
 
 def _blob_tensors(path: Path, blobs: Mapping[str, Any], notes: list[str]) -> dict[str, Tensor]:

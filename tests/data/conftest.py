@@ -1,4 +1,5 @@
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,3 +61,20 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real videos in '{folder}'; set GCVIDEO_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """A named pipe, and how to have bytes written to it while it is read."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    threads = []
+
+    def write(content):
+        threads.append(threading.Thread(target=path.write_bytes, args=[content]))
+        threads[-1].start()
+        return str(path)
+
+    yield write
+    for thread in threads:
+        thread.join()

@@ -261,6 +261,14 @@ def test_an_address_that_names_no_file_is_refused(url):
         cached_file(url)
 
 
+@pytest.mark.parametrize("name", ["é.pth", "a b.pth"])
+def test_an_address_with_bare_characters_is_refused(site, name):
+    with pytest.raises(
+        WeightsError, match=rf"{name}.* cannot be downloaded \(.*\); check the address"
+    ):
+        cached_file(site.url.replace("net%20a.pth", name))
+
+
 def test_a_name_cannot_leave_the_cache(site):
     url = site.url.replace("net%20a.pth", "..%2F..%2Fnet.pth")
     assert cached_file(url) == site.cache / "net.pth"

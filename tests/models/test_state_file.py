@@ -55,6 +55,7 @@ def test_the_content_decides_on_the_format_not_the_suffix(tmp_path, save, name):
         (lambda s: {"model_state": OrderedDict(s)}, ["unwrapped from 'model_state'"]),
         (lambda s: {"model": s, "optimizer": {}}, ["unwrapped from 'model'"]),
         (lambda s: {"model": "slow_r50", "state_dict": s}, ["unwrapped from 'state_dict'"]),
+        (lambda s: {"model": {"depth": 50}, "state_dict": s}, ["unwrapped from 'state_dict'"]),
         (
             lambda s: {"model": {"state_dict": s}},
             ["unwrapped from 'model'", "unwrapped from 'state_dict'"],

@@ -1,0 +1,175 @@
+"""Windows over a long video: the protocol's clip, moved on again and again."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64, UInt8
+from torch import Tensor
+
+from gcvideo.data import EvaluationProtocol, VideoReader, evaluation_views
+from gcvideo.data.stream import stream_frames
+from gcvideo.evaluation import average_views
+from gcvideo.inference.classifier import TrainedClassifier
+
+# Time stamps are rounded to the container's clock: so much early, in frames, is still in time.
+STAMP_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class WindowScores:
+    """Scores of the windows of one video, in the order of time.
+
+    Args:
+        starts: seconds at which the first frame of each window is shown.
+        ends: seconds at which the last frame of each window goes.
+        scores: in [0, 1], one row a window.
+    """
+
+    starts: Float64[np.ndarray, "n"]
+    ends: Float64[np.ndarray, "n"]
+    scores: Float[Tensor, "n k"]
+
+    def at(self, seconds: float) -> Float[Tensor, " k"]:
+        """Scores of the window :meth:`nearest` to a time."""
+        return self.scores[self.nearest(seconds)]
+
+    def nearest(self, seconds: float) -> int:
+        """The window whose centre is nearest; of two equally near, the earlier."""
+        centres = (self.starts + self.ends) / 2
+        return int(np.abs(centres - seconds).argmin())
+
+
+def classify_windows(
+    classifier: TrainedClassifier,
+    path: str | Path,
+    *,
+    stride_seconds: float,
+    num_crops: int = 1,
+    batch_size: int = 8,
+) -> WindowScores:
+    r"""Scores of a video in windows of one clip that start every ``stride_seconds``.
+
+        first_j = ceil(j stride fps - 0.1) < n - w,  j = 0, 1, ...;  the last is n - w
+        frames of window j = first_j + o;  seconds from first_j / fps to (first_j + w) / fps
+
+    with n frames in the video and the ``o`` and w of :func:`window_offsets`. The last window ends with
+    the video: with a stride of at most a window, all of the video lies in some window. A video of less
+    than w frames is one window, by the protocol's own rule for short videos. Memory holds the frames of
+    one batch, however long the video is.
+
+    Args:
+        classifier: gives net and protocol.
+        path: of the file.
+        stride_seconds: between the starts of two windows.
+        num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.
+        batch_size: windows that are read and classified at a time.
+
+    Raises:
+        VideoReadError: if the file cannot be read.
+        ValueError: if the stride is not positive or the batch size is less than one.
+    """
+    check_stride(stride_seconds)
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; classify at least 1 window at a time")
+    protocol = classifier.protocol
+    with VideoReader(path) as reader:
+        num_frames, fps = reader.info.num_frames, reader.info.fps
+        offsets = window_offsets(protocol, fps)
+        span = int(offsets.max()) + 1
+        if num_frames < span:
+            firsts = np.zeros(1, np.int64)
+            windows = protocol.sampling.test(num_frames, fps, protocol.spec, 1)
+        else:
+            firsts = _first_frames(num_frames - span, stride_seconds * fps)
+            windows = firsts[:, None] + offsets
+        batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
+        wanted = [np.unique(batch) for batch in batches]
+        scores = [
+            classify_clips(classifier, frames, np.searchsorted(indices, batch), num_crops)
+            for batch, indices, frames in zip(
+                batches, wanted, _read(reader, wanted, protocol.decode_short_side), strict=True
+            )
+        ]
+    ends = np.minimum(firsts + span, num_frames)
+    return WindowScores(firsts / fps, ends / fps, torch.cat(scores))
+
+
+def window_offsets(protocol: EvaluationProtocol, fps: float) -> Int64[np.ndarray, "t"]:
+    """Frames of a window counted from its first: o, where w = max(o) + 1 frames are spanned.
+
+        o = c - min(c),    c = the protocol's single clip of a video of tau T ceil(fps) frames
+
+    That video has room for the clip of every rule which paces to at least one frame a second. A window
+    that starts with the protocol's own clip is that clip, but for a frame where PyTorchVideo's window
+    is not of a whole number of frames, and for SlowFast's single precision minutes into a video.
+
+    Raises:
+        ValueError: if ``fps`` is not positive.
+    """
+    num_frames = protocol.num_frames * protocol.sampling_rate * max(1, math.ceil(fps))
+    clip = protocol.sampling.test(num_frames, fps, protocol.spec, 1)[0]
+    return clip - clip.min()
+
+
+@torch.inference_mode()
+def classify_clips(
+    classifier: TrainedClassifier,
+    frames: UInt8[np.ndarray, "u h w 3"],
+    clips: Int64[np.ndarray, "b t"],
+    num_crops: int,
+) -> Float[Tensor, "b k"]:
+    """Scores of each clip by itself, on the CPU.
+
+    Args:
+        classifier: gives net and protocol.
+        frames: the distinct frames that the clips use, RGB.
+        clips: positions in ``frames``.
+        num_crops: 1 (centre) or 3 spatial views per clip.
+    """
+    protocol = classifier.protocol
+    protocol = protocol.single_view() if num_crops == 1 else protocol.with_views(1, num_crops)
+    views = evaluation_views(frames, clips, protocol).unflatten(0, (len(clips), num_crops))
+    logits = classifier.model(views.to(classifier.device))
+    return average_views(logits, cast(Any, protocol.average)).cpu()
+
+
+def check_stride(stride_seconds: float) -> None:
+    """Raise ValueError unless a stride is a positive number of seconds."""
+    if not 0 < stride_seconds < math.inf:
+        raise ValueError(
+            f"stride_seconds is {stride_seconds:g} but must be positive and finite; 1 gives a result "
+            "every second"
+        )
+
+
+def _first_frames(last: int, stride: float) -> Int64[np.ndarray, "n"]:
+    stride = max(stride, 1.0)
+    starts = np.arange(math.ceil((last + 1) / stride)) * stride
+    firsts = np.ceil(starts - STAMP_TOLERANCE).astype(np.int64)
+    return np.append(firsts[firsts < last], last)
+
+
+def _read(
+    reader: VideoReader, wanted: Sequence[Int64[np.ndarray, "_"]], short_side: int
+) -> Iterator[UInt8[np.ndarray, "_ h w 3"]]:
+    """Frames of each set of indices; the sets start and end ever later."""
+    if reader.timeline.times is not None:
+        for indices in wanted:
+            yield reader.read(indices, short_side=short_side)
+        return
+    # Such a file is decoded from its start at every read: here it is, once, for all sets.
+    kept: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
+    with stream_frames(str(Path(reader.path).absolute()), short_side=short_side) as frames:
+        numbered = enumerate(frame for _, frame in frames)
+        for indices in wanted:
+            kept = {index: frame for index, frame in kept.items() if index >= indices[0]}
+            while indices[-1] not in kept:
+                index, frame = next(numbered)
+                if index >= indices[0]:
+                    kept[index] = frame
+            yield np.stack([kept[index] for index in indices.tolist()])

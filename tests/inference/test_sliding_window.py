@@ -1,0 +1,196 @@
+import numpy as np
+import pytest
+import torch
+from small_protocol import make_protocol
+
+from gcvideo.data import (
+    MMActionSampling,
+    NonLocalSampling,
+    PyTorchVideoSampling,
+    SlowFastSampling,
+    VideoReader,
+    VideoReadError,
+    read_frames,
+    read_views,
+    write_video,
+)
+from gcvideo.inference import TrainedClassifier, sliding_window
+from gcvideo.inference.sliding_window import WindowScores, classify_windows, window_offsets
+from gcvideo.models import ClipClassifier
+
+SAMPLINGS = [
+    SlowFastSampling(),
+    MMActionSampling(),
+    MMActionSampling(target_fps=15.0),
+    NonLocalSampling(),
+    PyTorchVideoSampling(),
+]
+
+
+def make_classifier(**changes):
+    """A net whose scores depend on every pixel of every frame, and on the order of frames."""
+    protocol = make_protocol(**{"val_crop_size": 48} | changes)
+    pixels = 3 * protocol.num_frames * 48 * 48
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(pixels, 3))
+    model = ClipClassifier(net, mean=protocol.mean, std=protocol.std).eval()
+    return TrainedClassifier(model, classes=["a", "b", "c"], protocol=protocol)
+
+
+def make_video(path, num_frames, fps=30.0):
+    frames = np.random.default_rng(0).integers(0, 256, (num_frames, 48, 64, 3), np.uint8)
+    # mp4 with h264 is read by time stamps, mkv with ffv1 by counting.
+    codec = "libx264" if path.suffix == ".mp4" else "ffv1"
+    write_video(path, frames, fps=fps, codec=codec)
+    return path
+
+
+def seen_views(classifier):
+    views = []
+    classifier.model.register_forward_pre_hook(lambda _, inputs: views.append(inputs[0]))
+    return views
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=repr)
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_a_window_scores_as_the_video_that_is_cut_out_of_it(tmp_path, name, sampling):
+    path = make_video(tmp_path / name, 50)
+    classifier = make_classifier(sampling=sampling)
+    windows = classify_windows(classifier, path, stride_seconds=0.3, batch_size=2)
+    frames = read_frames(path, range(50))
+    for i, (start, end) in enumerate(zip(windows.starts, windows.ends, strict=True)):
+        cut = frames[round(start * 30) : round(end * 30)]
+        torch.testing.assert_close(windows.scores[i], classifier.scores(cut))
+    assert len(windows.scores.unique(dim=0)) == len(windows.scores) >= 4
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=repr)
+def test_the_window_that_lies_where_the_protocol_looks_has_its_views_bit_for_bit(
+    tmp_path, sampling
+):
+    path = make_video(tmp_path / "clip.mp4", 41)
+    classifier = make_classifier(sampling=sampling)
+    protocol = classifier.protocol
+    first = int(sampling.test(41, 30.0, protocol.spec, 1).min())
+    views = seen_views(classifier)
+    windows = classify_windows(classifier, path, stride_seconds=first / 30, batch_size=1)
+    assert torch.equal(views[1][0], read_views(str(path), protocol.single_view()))
+    assert torch.equal(windows.scores[1], classifier.scores(path))
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=repr)
+@pytest.mark.parametrize("fps", [24.0, 25.0, 30000 / 1001, 30.0, 60.0])
+@pytest.mark.parametrize(("num_frames", "sampling_rate"), [(4, 16), (8, 8), (32, 2), (1, 1)])
+def test_offsets_are_those_of_the_protocols_own_clip(sampling, fps, num_frames, sampling_rate):
+    protocol = make_protocol(sampling=sampling, num_frames=num_frames, sampling_rate=sampling_rate)
+    offsets = window_offsets(protocol, fps)
+    span = offsets.max() + 1
+    num_equal = 0
+    for length in range(span, span + 40):
+        clip = sampling.test(length, fps, protocol.spec, 1)[0]
+        missing = span - (clip.max() - clip.min() + 1)
+        assert abs(missing) <= (1 if isinstance(sampling, PyTorchVideoSampling) else 0)
+        if not missing:
+            np.testing.assert_array_equal(clip - clip.min(), offsets)
+            num_equal += 1
+    assert num_equal >= 10
+
+
+def test_offsets_follow_the_rate_of_the_video_where_the_protocol_does():
+    slowfast = make_protocol(sampling=SlowFastSampling(), num_frames=8, sampling_rate=8)
+    assert window_offsets(slowfast, 30.0).tolist() == [0, 9, 18, 27, 36, 45, 54, 63]
+    assert window_offsets(slowfast, 15.0).tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
+    every_8th = make_protocol(num_frames=4, sampling_rate=8)
+    assert window_offsets(every_8th, 15.0).tolist() == [0, 8, 16, 24]
+
+
+def test_windows_start_with_the_stride_and_the_last_ends_with_the_video(tmp_path):
+    path = make_video(tmp_path / "clip.mp4", 100, fps=25)
+    windows = classify_windows(make_classifier(), path, stride_seconds=0.5)
+    # Every 12.5th frame, or the one after; a window spans 7 frames.
+    firsts = np.array([0, 13, 25, 38, 50, 63, 75, 88, 93])
+    np.testing.assert_allclose(windows.starts, firsts / 25)
+    np.testing.assert_allclose(windows.ends, (firsts + 7) / 25)
+    assert windows.ends[-1] == 4.0
+
+
+def test_a_stride_below_a_frame_gives_each_window_once(tmp_path):
+    path = make_video(tmp_path / "clip.mp4", 20)
+    windows = classify_windows(make_classifier(), path, stride_seconds=1e-9)
+    np.testing.assert_allclose(windows.starts, np.arange(14) / 30)
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=repr)
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_a_short_video_is_one_window_by_the_rule_of_the_protocol(tmp_path, name, sampling):
+    path = make_video(tmp_path / name, 5)
+    classifier = make_classifier(sampling=sampling)
+    windows = classify_windows(classifier, path, stride_seconds=0.01)
+    assert (windows.starts.tolist(), windows.ends.tolist()) == ([0.0], [5 / 30])
+    assert torch.equal(windows.scores[0], classifier.scores(path))
+
+
+def test_three_crops_are_averaged(tmp_path):
+    path = make_video(tmp_path / "clip.mp4", 20)
+    classifier = make_classifier()
+    windows = classify_windows(classifier, path, stride_seconds=0.2, num_crops=3, batch_size=2)
+    expected = classifier.scores(read_frames(path, range(6, 13)), num_crops=3)
+    torch.testing.assert_close(windows.scores[1], expected)
+    one = classify_windows(classifier, path, stride_seconds=0.2)
+    assert not torch.allclose(one.scores, windows.scores)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_a_batch_holds_its_own_frames_once_and_no_others(tmp_path, monkeypatch, name, batch_size):
+    held = []
+    classify = sliding_window.classify_clips
+
+    def spy(classifier, frames, clips, num_crops):
+        held.append((len(clips), len(frames)))
+        return classify(classifier, frames, clips, num_crops)
+
+    monkeypatch.setattr(sliding_window, "classify_clips", spy)
+    path = make_video(tmp_path / name, 26)
+    classifier = make_classifier()
+    # Ten windows of frames f, f + 2, f + 4, f + 6 with f = 0, 2, ..., 18, and the last with f = 19.
+    windows = classify_windows(classifier, path, stride_seconds=2 / 30, batch_size=batch_size)
+    expected = {
+        1: [(1, 4)] * 11,
+        3: [(3, 6), (3, 6), (3, 6), (2, 8)],
+        100: [(11, 17)],
+    }
+    assert held == expected[batch_size]
+    cut = read_frames(path, range(19, 26))
+    torch.testing.assert_close(windows.scores[-1], classifier.scores(cut))
+
+
+def test_a_file_that_must_be_counted_is_read_once_from_its_start(tmp_path, monkeypatch):
+    path = make_video(tmp_path / "clip.mkv", 40)
+    monkeypatch.delattr(VideoReader, "read")
+    windows = classify_windows(make_classifier(), path, stride_seconds=0.1, batch_size=1)
+    assert len(windows.starts) == 12
+
+
+def test_the_scores_of_a_second_are_those_of_the_nearest_centre():
+    scores = torch.eye(3)
+    windows = WindowScores(np.array([0.0, 1.0, 2.0]), np.array([2.0, 3.0, 4.0]), scores)
+    nearest = {-1: 0, 0: 0, 1.4: 0, 1.5: 0, 1.6: 1, 2.4: 1, 2.6: 2, 99: 2}
+    for seconds, window in nearest.items():
+        assert torch.equal(windows.at(seconds), scores[window]), seconds
+
+
+@pytest.mark.parametrize("stride", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_stride_must_be_positive(stride):
+    message = rf"stride_seconds is {stride:g} but must be positive and finite; 1 gives a result"
+    with pytest.raises(ValueError, match=message):
+        classify_windows(make_classifier(), "none.mp4", stride_seconds=stride)
+
+
+def test_a_batch_has_a_window():
+    with pytest.raises(ValueError, match="batch_size is 0; classify at least 1 window"):
+        classify_windows(make_classifier(), "none.mp4", stride_seconds=1, batch_size=0)
+
+
+def test_an_unreadable_file_is_named():
+    with pytest.raises(VideoReadError, match=r"'none\.mp4': there is no such file"):
+        classify_windows(make_classifier(), "none.mp4", stride_seconds=1)
