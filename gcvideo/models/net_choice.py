@@ -109,10 +109,13 @@ def _pyslowfast(config: str) -> NetChoice:
         "slow_c2d",
         "slow_i3d",
     )
+    resnet, ones = content.get("RESNET", {}), [[1]] * 4
     _check_settings(
         {
-            "RESNET.STRIDE_1X1": (content.get("RESNET", {}).get("STRIDE_1X1", False), False),
-            "NONLOCAL.GROUP": (non_local.get("GROUP", [[1]] * 4), [[1]] * 4),
+            "RESNET.STRIDE_1X1": (resnet.get("STRIDE_1X1", False), False),
+            "RESNET.SPATIAL_DILATIONS": (resnet.get("SPATIAL_DILATIONS", ones), ones),
+            "NONLOCAL.GROUP": (non_local.get("GROUP", ones), ones),
+            "MODEL.HEAD_ACT": (model.get("HEAD_ACT", "softmax"), "softmax"),
         }
     )
     return NetChoice(
@@ -133,9 +136,11 @@ def _mmaction2(config: str) -> NetChoice:
             settings.setdefault(str(node.arg), []).append(node.value.value)
     values = {name: found[0] for name, found in settings.items()}
     # Other objects of a configuration have modes, too.
-    kinds = [m for m in settings.get("mode", ()) if m in ("embedded_gaussian", "dot_product")]
+    kinds: list[Any] = [
+        m for m in settings.get("mode", ()) if m in ("embedded_gaussian", "dot_product")
+    ]
     is_image_net = "ResNet" in settings.get("type", ())  # its C2D without a temporal pool
-    stride = values.get("conv1_stride_t")
+    stride = values.get("conv1_stride_t", 1 if "pool1_stride_t" in values else None)
     _check_settings(
         {
             "style": (values.get("style", "pytorch"), "pytorch"),

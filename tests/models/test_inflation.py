@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,12 +9,15 @@ from gcvideo.models import (
     Weights,
     WeightsError,
     c2d_resnet,
+    checkpoint_weights,
+    convert_state_dict,
     i3d_resnet,
-    imagenet_weights,
-    inflate_torchvision,
     load_weights,
+    published_weights,
     slow_resnet,
+    weight_source,
 )
+from gcvideo.models.conversion import IGNORED
 from gcvideo.models.inflation import inflate_kernel
 from gcvideo.models.weights import HEAD
 
@@ -31,38 +36,73 @@ def image_net():
 
 
 def weights_of(net, **arguments):
-    arguments = {"fresh": HEAD} | arguments
-    return Weights(name="image", read=net.state_dict, convert=inflate_torchvision, **arguments)
+    arguments = {"fresh": HEAD, "ignored": IGNORED} | arguments
+    convert = partial(convert_state_dict, inflation="mean")
+    return Weights(name="image", read=net.state_dict, convert=convert, **arguments)
 
 
 @pytest.mark.parametrize("make", NETS)
 def test_every_parameter_but_the_head_comes_from_the_image_net(on_meta, image_net, make):
     target = on_meta(make, num_classes=10).state_dict()
     source = image_net.state_dict()
-    converted = inflate_torchvision(source, target)
+    converted = convert_state_dict(source, target, inflation="mean")
     missing = target.keys() - converted.keys()
     assert {key.rpartition(".proj.")[2] for key in missing} == {"weight", "bias"}
-    assert converted.keys() <= target.keys()
-    assert all(converted[key].shape == target[key].shape for key in converted)
-    assert len(converted) == len(source) - 2  # each key once, without the classifier
+    assert converted.keys() - target.keys() == {"fc.weight", "fc.bias"}
+    assert all(
+        converted[key].shape == target[key].shape for key in converted.keys() & target.keys()
+    )
+    assert len(converted) == len(source)
 
 
 def test_loading_reports_only_the_head_as_fresh(image_net):
     net = slow_resnet(num_classes=10)
     report = load_weights(net, weights_of(image_net))
     assert report.fresh == ("blocks.5.proj.weight", "blocks.5.proj.bias")
-    assert report.ignored == ()
+    assert report.ignored == ("fc.weight", "fc.bias")
     kernel = image_net.layer4[2].conv1.weight
     assert torch.equal(net.blocks[4].res_blocks[2].branch2.conv_a.weight[:, :, 1], kernel / 3)
 
 
+@pytest.mark.parametrize("inflation", ["mean", "centre"])
 @pytest.mark.parametrize("num_frames", [1, 3, 5])
-def test_an_inflated_kernel_gives_the_image_result_on_identical_frames(num_frames):
+def test_an_inflated_kernel_gives_the_image_result_on_identical_frames(num_frames, inflation):
     kernel, image = torch.randn(4, 3, 3, 3), torch.randn(2, 3, 6, 6)
     video = image.unsqueeze(2).expand(-1, -1, 7, -1, -1)
-    result = F.conv3d(video, inflate_kernel(kernel, num_frames), padding=(0, 1, 1))
+    result = F.conv3d(video, inflate_kernel(kernel, num_frames, inflation), padding=(0, 1, 1))
     expected = F.conv2d(image, kernel, padding=1).unsqueeze(2).expand_as(result)
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_frames", [1, 3, 5])
+def test_a_kernel_inflated_at_its_centre_sees_each_frame_by_itself(num_frames):
+    kernel, video = torch.randn(4, 3, 3, 3), torch.randn(2, 3, 7, 6, 6)
+    inflated = inflate_kernel(kernel, num_frames, "centre")
+    result = F.conv3d(video, inflated, padding=(num_frames // 2, 1, 1))
+    expected = torch.stack([F.conv2d(frame, kernel, padding=1) for frame in video.unbind(2)], 2)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_unknown_inflation_is_refused(unchecked):
+    with pytest.raises(ValueError, match="inflation is 'copy'; choose one of mean, centre"):
+        inflate_kernel(torch.ones(1, 1, 3, 3), 3, "copy")
+
+
+@pytest.mark.parametrize("inflation", ["mean", "centre"])
+def test_image_weights_in_a_file_are_inflated_on_request(tmp_path, image_net, inflation):
+    torch.save(image_net.state_dict(), tmp_path / "image.pth")
+    net = slow_resnet(num_classes=10)
+    load_weights(net, checkpoint_weights(str(tmp_path / "image.pth"), inflation=inflation))
+    kernel = image_net.layer4[0].conv1.weight
+    expected = inflate_kernel(kernel.detach(), 3, inflation)
+    assert torch.equal(net.blocks[4].res_blocks[0].branch2.conv_a.weight, expected)
+
+
+def test_kernels_of_images_are_not_inflated_unasked(tmp_path, image_net):
+    torch.save(image_net.state_dict(), tmp_path / "image.pth")
+    net = slow_resnet(num_classes=10)
+    with pytest.raises(WeightsError, match="9 of another shape"):
+        load_weights(net, checkpoint_weights(str(tmp_path / "image.pth")))
 
 
 def test_inflated_c2d_sees_an_image_in_a_video_of_identical_frames(image_net):
@@ -91,34 +131,24 @@ def test_a_shallower_image_net_is_refused(on_meta, image_net):
 def test_another_architecture_is_refused(on_meta):
     other = on_meta(torchvision.models.vgg11)
     with pytest.raises(
-        WeightsError, match=r"'features\.0\.weight' is no parameter of a torchvision"
+        WeightsError, match=r"\(classifier\.0\.bias.* are those of no known code base"
     ):
         load_weights(on_meta(slow_resnet, num_classes=10), weights_of(other))
 
 
-def test_imagenet_weights_load_without_batch_counters(monkeypatch, image_net):
+def test_published_image_weights_load_without_batch_counters(monkeypatch, tmp_path, image_net):
     # The file of IMAGENET1K_V1 dates from before the counters.
     state = {
         k: v for k, v in image_net.state_dict().items() if not k.endswith("num_batches_tracked")
     }
-    entry = torchvision.models.ResNet50_Weights
-    monkeypatch.setattr(entry, "get_state_dict", lambda self, **options: state)
+    torch.save(state, tmp_path / "image.pth")
+    monkeypatch.setattr(weight_source, "cached_file", lambda *_, **__: tmp_path / "image.pth")
     net = slow_resnet(num_classes=10)
-    report = load_weights(net, imagenet_weights())
-    assert report.name == "ResNet50_Weights.IMAGENET1K_V1"
+    report = load_weights(net, published_weights("resnet50_torchvision_v1"))
+    assert report.name == "resnet50_torchvision_v1"
     assert {k for k in report.fresh if not k.endswith("num_batches_tracked")} == {
         "blocks.5.proj.weight",
         "blocks.5.proj.bias",
     }
+    assert report.ignored == ("fc.weight", "fc.bias")
     assert torch.equal(net.blocks[0].norm.running_var, image_net.bn1.running_var)
-
-
-def test_a_failed_download_says_where_the_file_belongs(monkeypatch):
-    def fail(self, **options):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(torchvision.models.ResNet50_Weights, "get_state_dict", fail)
-    with pytest.raises(
-        WeightsError, match=r"resnet50-.* could not be downloaded \(no route .*checkpoints"
-    ):
-        load_weights(slow_resnet(num_classes=10, width=4), imagenet_weights())

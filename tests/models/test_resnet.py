@@ -4,10 +4,17 @@ import pytest
 import torch
 from pytorchvideo.models import hub
 from pytorchvideo.models.resnet import create_resnet
-from safetensors.torch import load_file
 from torch import nn
 
-from gcvideo.models import Placement, c2d_resnet, i3d_resnet, slow_resnet, stages_of
+from gcvideo.models import (
+    Placement,
+    c2d_resnet,
+    i3d_resnet,
+    slow_resnet,
+    stages_of,
+    video_resnet,
+)
+from gcvideo.models.resnet import SLOW_KERNELS
 from gcvideo.nn import NonLocalBlock, global_context, simplified_non_local
 
 NETS = [slow_resnet, i3d_resnet, c2d_resnet]
@@ -34,6 +41,10 @@ PEERS = {
         "stage_conv_a_kernel_size": ((1, 1, 1),) * 4,
     },
 }
+
+
+def unpadded_pool(*, kernel_size, stride, padding):
+    return nn.MaxPool3d(kernel_size, stride, padding=0)
 
 
 def num_parameters(net):
@@ -92,6 +103,112 @@ def test_bare_net_computes_what_pytorchvideo_computes(randomised, make, head):
         expected = peer(x)
         torch.testing.assert_close(net(x), expected, rtol=1e-5, atol=1e-5)
     assert expected.std() > 0.01
+
+
+VARIANTS = {
+    "temporal stride": (
+        {"stem_conv_stride": (2, 2, 2), "stem_pool_stride": (2, 2, 2)},
+        {"temporal_stride": 2},
+    ),
+    "stem pool padding": ({"stem_pool": unpadded_pool}, {"stem_pool_padding": 0}),
+    "no temporal pool": ({"stage1_pool": None}, {"temporal_pool": False}),
+    "all": (
+        {
+            "stem_conv_stride": (2, 2, 2),
+            "stem_pool_stride": (2, 2, 2),
+            "stem_pool": unpadded_pool,
+            "stage1_pool": None,
+        },
+        {"temporal_stride": 2, "stem_pool_padding": 0, "temporal_pool": False},
+    ),
+}
+
+
+@pytest.mark.parametrize("make", [i3d_resnet, c2d_resnet])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_published_variants_compute_what_pytorchvideo_computes(randomised, make, variant):
+    theirs, ours = VARIANTS[variant]
+    peer = randomised(
+        create_resnet(
+            stem_dim_out=4,
+            model_num_class=10,
+            head_pool=nn.AdaptiveAvgPool3d,
+            **(PEERS[make] | theirs),
+        )
+    )
+    net = make(num_classes=10, width=4, **ours).eval()
+    plain = make(num_classes=10, width=4).eval()
+    net.load_state_dict(peer.state_dict())
+    x = torch.randn(1, 3, 16, 64, 64)
+    with torch.no_grad():
+        expected = peer(x)
+        torch.testing.assert_close(net(x), expected, rtol=1e-5, atol=1e-5)
+        if ours.get("temporal_pool", True):
+            plain.load_state_dict(peer.state_dict())
+            assert not torch.allclose(plain(x), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_slow_without_padding_computes_what_pytorchvideo_computes(randomised):
+    peer = create_resnet(
+        stem_dim_out=4,
+        model_num_class=10,
+        head_pool=nn.AdaptiveAvgPool3d,
+        stem_pool=unpadded_pool,
+        **PEERS[slow_resnet],
+    )
+    net = slow_resnet(num_classes=10, width=4, stem_pool_padding=0).eval()
+    net.load_state_dict(randomised(peer).state_dict())
+    x = torch.randn(1, 3, 4, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(net(x), peer(x), rtol=1e-5, atol=1e-5)
+
+
+PATTERNS = [
+    (1, ((3,), (1, 3), (1,), (3, 1, 1))),
+    (3, ((1,), (5,), (3, 3, 1), (1,))),
+]
+
+
+@pytest.mark.parametrize(("stem_kernel", "kernels"), PATTERNS)
+@pytest.mark.parametrize("pool", [False, True])
+def test_any_pattern_of_kernels_computes_what_pytorchvideo_computes(
+    randomised, stem_kernel, kernels, pool
+):
+    peer = create_resnet(
+        stem_dim_out=4,
+        model_num_class=10,
+        head_pool=nn.AdaptiveAvgPool3d,
+        stem_conv_kernel_size=(stem_kernel, 7, 7),
+        stage1_pool=nn.MaxPool3d if pool else None,
+        stage_conv_a_kernel_size=tuple([(k, 1, 1) for k in pattern] for pattern in kernels),
+    )
+    net = video_resnet(
+        num_classes=10,
+        width=4,
+        stem_kernel=stem_kernel,
+        temporal_kernels=kernels,
+        temporal_pool=pool,
+    ).eval()
+    net.load_state_dict(randomised(peer).state_dict())
+    x = torch.randn(1, 3, 6, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(net(x), peer(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("stem_kernel", "kernels"),
+    [
+        (2, SLOW_KERNELS),
+        (1, ((1,), (1,), (4,), (1,))),
+        (1, ((1,),) * 3),
+        (1, ((1,), (), (1,), (1,))),
+    ],
+)
+def test_kernels_that_no_net_has_are_refused(stem_kernel, kernels):
+    with pytest.raises(
+        ValueError, match=r"stem_kernel and temporal_kernels are \[.*; give one for"
+    ):
+        video_resnet(num_classes=10, width=4, stem_kernel=stem_kernel, temporal_kernels=kernels)
 
 
 @pytest.mark.parametrize(
@@ -158,135 +275,3 @@ def test_dropout_and_head_mode_reach_the_head():
 def test_wrong_arguments_are_refused(unchecked, make, arguments, message):
     with pytest.raises(ValueError, match=message):
         make(**({"num_classes": 10, "width": 4} | arguments))
-
-
-def read_parity(shared_data, name):
-    path = shared_data / "parity" / f"{name}.safetensors"
-    if not path.exists():
-        pytest.skip(f"no parity file {path}; set GCVIDEO_DATA to the folder that holds parity/")
-    tensors = load_file(path)
-    prefix = "state_dict."
-    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    return tensors, state
-
-
-def load_renamed(net, state, rename):
-    """Every tensor of the net comes from the source; 1x1x1 convolutions become linear layers."""
-    shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
-    renamed = {rename(name): tensor for name, tensor in state.items()}
-    net.load_state_dict({k: v.reshape(shapes[k]) for k, v in renamed.items()}, strict=True)
-    return net.eval()
-
-
-def replaced(name, table):
-    for old, new in table.items():
-        name = name.replace(old, new)
-    return name
-
-
-def from_pyslowfast(net):
-    """Keys of PySlowFast, which are translated word by word."""
-    stages = {
-        stage: name for name, stage in net.named_modules() if stage in stages_of(net).values()
-    }
-    prefixes = {f"s{r}": name for r, name in enumerate(stages.values(), start=2)}
-    head = f"blocks.{len(net.blocks) - 1}"
-
-    def rename(name):
-        first, _, rest = name.partition(".")
-        if first == "head":
-            return rest.replace("projection", f"{head}.proj")
-        if first == "s1":
-            return replaced(rest, {"pathway0_stem": "blocks.0", ".bn.": ".norm."})
-        where, _, leaf = rest.partition(".")
-        kind, index = where.removeprefix("pathway0_").rstrip("0123456789"), where[-1]
-        block = f"{prefixes[first]}.res_blocks.{index}"
-        if kind == "nonlocal":
-            leaf = leaf.removeprefix("conv_").replace("bn.", "norm.")
-            return f"{block}.activation.block.{leaf}"
-        table = {"branch1_bn": "branch1_norm", "branch1.": "branch1_conv."}
-        for x in "abc":
-            table |= {f".{x}_bn.": f".norm_{x}.", f".{x}.": f".conv_{x}."}
-        return f"{block}.{replaced(leaf, table)}"
-
-    return rename
-
-
-def pyslowfast_net(name, block):
-    make = i3d_resnet if "i3d" in name else slow_resnet
-    placement = Placement(block=block, **FIVE, position="after_relu") if block else Placement()
-    net = make(num_classes=10, width=4, head="fcn_prob", placement=placement)
-    net.blocks[-1].configure("fcn_prob", pool_size=2)
-    return net
-
-
-def assert_parity(actual, expected):
-    assert (actual - expected).abs().max() <= 1e-4 * expected.std()
-
-
-@pytest.mark.parametrize(
-    ("name", "block"),
-    [
-        ("slow_8x8_r50", None),
-        ("slow_8x8_r50_at_96", None),
-        ("slow_nln_8x8_r50", partial(NonLocalBlock, kind="dot_product")),
-        ("i3d_nln_8x8_r50", partial(NonLocalBlock, kind="embedded_gaussian")),
-    ],
-)
-def test_net_equals_pyslowfast(shared_data, name, block):
-    tensors, state = read_parity(shared_data, f"pyslowfast_{name}")
-    net = pyslowfast_net(name, block)
-    load_renamed(net, state, from_pyslowfast(net))
-    with torch.no_grad():
-        assert_parity(net(tensors["input"]).softmax(dim=1), tensors["eval_output_softmax"])
-        net.blocks[-1].configure("fcn_logit", pool_size=2)
-        assert_parity(net(tensors["input"]), tensors["logits_mean_over_positions"])
-
-
-def from_mmaction(name):
-    first, *rest = name.split(".")
-    if first == "cls_head":
-        return name.replace("cls_head.fc_cls", "blocks.5.proj")
-    if rest[0] == "conv1":
-        return replaced(name, {"backbone.conv1": "blocks.0", ".bn.": ".norm."})
-    block = f"blocks.{rest[0][-1]}.res_blocks.{rest[1]}"
-    leaf = ".".join(rest[2:])
-    if leaf.startswith("non_local_block"):
-        table = {
-            "non_local_block": "activation.block",
-            ".0.conv": "",
-            "conv_out.conv": "out",
-            "conv_out.bn": "norm",
-            ".conv": "",
-        }
-    else:
-        table = {"downsample.conv": "branch1_conv", "downsample.bn": "branch1_norm"}
-        for number, letter in zip("123", "abc", strict=True):
-            table |= {
-                f"conv{number}.conv": f"branch2.conv_{letter}",
-                f"conv{number}.bn": f"branch2.norm_{letter}",
-            }
-    return f"{block}.{replaced(leaf, table)}"
-
-
-@pytest.mark.parametrize(
-    ("name", "placement"),
-    [
-        ("slowonly_r50", Placement()),
-        (
-            "slowonly_r50_nl_embedded_gaussian",
-            Placement(
-                block=partial(NonLocalBlock, sub_sample="after", output_bias=False),
-                res3=[0, 2],
-                res4=[0, 2, 4],
-                position="after_relu",
-            ),
-        ),
-    ],
-)
-def test_net_equals_mmaction2(shared_data, name, placement):
-    tensors, state = read_parity(shared_data, f"mmaction2_{name}")
-    net = slow_resnet(num_classes=10, width=4, placement=placement)
-    load_renamed(net, state, from_mmaction)
-    with torch.no_grad():
-        assert_parity(net(tensors["input"]), tensors["logits"])

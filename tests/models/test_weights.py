@@ -1,22 +1,36 @@
-import pickle
 from functools import partial
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from peer_layout import (
+    C2D,
+    CAFFE2,
+    FIVE,
+    I3D,
+    MMACTION2,
+    PYSLOWFAST,
+    SLOW,
+    Peer,
+    random_state,
+)
 from torch import nn
 
 from gcvideo.models import (
     LoadReport,
+    NetChoice,
     Placement,
     Weights,
     WeightsError,
+    c2d_resnet,
     checkpoint_weights,
+    convert,
+    convert_state_dict,
+    i3d_resnet,
     load_weights,
     slow_resnet,
 )
-from gcvideo.models.weights import BLOCKS, HEAD, read_state_dict
-from gcvideo.nn import global_context
+from gcvideo.models.weights import BLOCKS, COUNTERS, HEAD
+from gcvideo.nn import NonLocalBlock, global_context
 
 
 def small():
@@ -32,7 +46,7 @@ def weights_of(state, **arguments):
 def test_everything_is_loaded_and_reported():
     source, net = small(), small()
     report = load_weights(net, weights_of(source.state_dict()))
-    assert report == LoadReport("test", tuple(source.state_dict()), (), ())
+    assert report == LoadReport("test", tuple(source.state_dict()), (), (), {})
     torch.testing.assert_close(net.state_dict(), source.state_dict(), rtol=0, atol=0)
 
 
@@ -96,6 +110,7 @@ def test_fresh_patterns_excuse_missing_and_other_shapes():
     report = load_weights(net, weights_of(state, fresh=["1.*"]))
     assert report.loaded == ("0.weight", "0.bias")
     assert report.fresh == ("1.weight", "1.bias")
+    assert report.reshaped == {"1.weight": ((7, 3), (4, 3))}
     assert torch.equal(net[1].bias, bias)
     with pytest.raises(WeightsError, match=r"1 of another shape \(1\.weight\)"):
         load_weights(net, weights_of(state, fresh=["1.bias"]))
@@ -123,89 +138,146 @@ def test_blocks_and_another_head_start_fresh_by_default(tmp_path):
     blocks = {k for k in net.state_dict() if "branch_fusion" in k}
     assert set(report.fresh) == blocks | {"blocks.5.proj.weight", "blocks.5.proj.bias"}
     assert len(report.loaded) + len(report.fresh) == len(net.state_dict())
+    assert str(report).endswith("; the head starts fresh: it knew 10 classes, the net has 7")
     with pytest.raises(WeightsError, match="2 of another shape"):
         load_weights(net, checkpoint_weights(str(tmp_path / "bare.pth"), fresh=BLOCKS))
     with pytest.raises(WeightsError, match=f"{len(blocks)} missing"):
         load_weights(net, checkpoint_weights(str(tmp_path / "bare.pth"), fresh=HEAD))
 
 
-def test_weights_of_another_width_are_refused(tmp_path):
-    torch.save(slow_resnet(num_classes=10, width=8).state_dict(), tmp_path / "wide.pth")
-    with pytest.raises(WeightsError, match="choose the architecture, depth and width"):
-        load_weights(
-            slow_resnet(num_classes=10, width=4), checkpoint_weights(str(tmp_path / "wide.pth"))
-        )
+def loading(net, state, tmp_path, **arguments):
+    torch.save(state, tmp_path / "w.pth")
+    return load_weights(net, checkpoint_weights(str(tmp_path / "w.pth"), **arguments))
 
 
-def prefixed(state, prefix):
-    return {f"{prefix}{k}": v for k, v in state.items()}
+def pyslowfast(**arguments):
+    return random_state(Peer(names=PYSLOWFAST, **arguments))
 
 
 @pytest.mark.parametrize(
-    ("name", "wrap"),
+    ("state", "make", "message"),
     [
         (
-            "ours.ckpt",
-            lambda s: {"state_dict": prefixed(s, "model.net.") | {"model.mean": torch.ones(3)}},
+            pyslowfast(kernels=SLOW),
+            i3d_resnet,
+            "11 of another shape .* made for Slow R50 of width 4, and the net is I3D R50 of width 4: "
+            "build it with model=slow width=4",
         ),
-        ("hub.pyth", lambda s: {"epoch": 3, "model_state": s}),
-        ("slowfast.pyth", lambda s: {"model_state": prefixed(s, "model.")}),
-        ("plain.pth", dict),
+        (
+            pyslowfast(kernels=I3D),
+            slow_resnet,
+            "made for I3D R50 .* build it with model=i3d width=4",
+        ),
+        (pyslowfast(kernels=SLOW, width=8), slow_resnet, "with model=slow width=8"),
+        (
+            pyslowfast(kernels=C2D, depths=(3, 4, 23, 3)),
+            c2d_resnet,
+            r"with model=c2d model\.net\.depth=101 width=4",
+        ),
+        (
+            pyslowfast(kernels=SLOW, inserted=FIVE),
+            slow_resnet,
+            r"65 unexpected .* with non-local blocks in res3 \[1, 3\], .*model=slow_nl width=4 "
+            r"model\.placement\.res3=\[1,3\] model\.placement\.res4=\[1,3,5\]",
+        ),
     ],
+    ids=["slow into i3d", "i3d into slow", "width", "depth", "blocks"],
 )
-def test_torch_checkpoints_round_trip(tmp_path, name, wrap):
-    source = slow_resnet(num_classes=7, width=4, placement=PLACEMENT)
-    torch.save(wrap(source.state_dict()), tmp_path / name)
-    net = slow_resnet(num_classes=7, width=4, placement=PLACEMENT)
-    report = load_weights(net, checkpoint_weights(str(tmp_path / name), fresh=[]))
-    assert report.fresh == ()
-    assert report.ignored == (("mean",) if name == "ours.ckpt" else ())
-    torch.testing.assert_close(net.state_dict(), source.state_dict(), rtol=0, atol=0)
+def test_the_net_that_weights_were_made_for_is_named(tmp_path, state, make, message):
+    net = make(num_classes=7, width=4)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    with pytest.raises(WeightsError, match=message):
+        loading(net, state, tmp_path)
+    torch.testing.assert_close(dict(net.state_dict()), before, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("prefix", ["", "model.net."])
-def test_safetensors_round_trip(tmp_path, prefix):
-    source, net = (slow_resnet(num_classes=7, width=4, placement=PLACEMENT) for _ in range(2))
-    path = tmp_path / "net.safetensors"
-    save_file(prefixed(source.state_dict(), prefix), path)
-    assert read_state_dict(path).keys() == source.state_dict().keys()
-    load_weights(net, checkpoint_weights(str(path), fresh=[]))
-    torch.testing.assert_close(net.state_dict(), source.state_dict(), rtol=0, atol=0)
+def test_trunk_of_weights_with_other_classes_is_kept(tmp_path):
+    state = pyslowfast(kernels=SLOW, num_classes=5)
+    net = slow_resnet(num_classes=7, width=4)
+    report = loading(net, state, tmp_path)
+    assert set(report.fresh) == report.reshaped.keys()
+    assert report.reshaped == {
+        "blocks.5.proj.weight": ((5, 128), (7, 128)),
+        "blocks.5.proj.bias": ((5,), (7,)),
+    }
+    assert "the head starts fresh: it knew 5 classes, the net has 7" in str(report)
+    assert torch.equal(net.blocks[4].res_blocks[2].branch2.conv_c.weight, state[LAST])
 
 
-def test_an_absent_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"no weights at '.*none\.pth'; check the path"):
-        read_state_dict(tmp_path / "none.pth")
+LAST = "s5.pathway0_res2.branch2.c.weight"
 
 
-@pytest.mark.parametrize("name", ["page.pth", "page.safetensors"])
-def test_an_unreadable_file_is_named(tmp_path, name):
-    (tmp_path / name).write_text("<html>not found</html>")
-    with pytest.raises(WeightsError, match=r"page\.\w+' cannot be read as weights"):
-        read_state_dict(tmp_path / name)
+def recorded(state, choice=None):
+    """Weights with a record of the net that they were made for."""
+    conversion = convert(state, choice)
+    return Weights(
+        name="recorded",
+        read=lambda: state,
+        convert=convert_state_dict,
+        fresh=HEAD + COUNTERS,
+        net=conversion.net,
+    )
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"state_dict": {"a": "b"}}])
-def test_a_file_without_tensors_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "other.pth")
-    with pytest.raises(
-        WeightsError, match="holds no state dict; expected tensors by parameter name"
-    ):
-        read_state_dict(tmp_path / "other.pth")
+def non_local(**arguments):
+    block = partial(NonLocalBlock, kind="dot_product", **arguments)
+    return Placement(block=block, res3=[1, 3], res4=[1, 3, 5], position="after_relu")
 
 
-class Harmful:
-    def __init__(self, path):
-        self.path = path
+@pytest.mark.parametrize(
+    ("peer", "choice", "make", "message"),
+    [
+        (
+            Peer(names=MMACTION2, kernels=I3D),
+            None,
+            i3d_resnet,
+            r"stem\.conv was Conv3d\(.*stride=\(2, 2, 2\).* and is Conv3d\(.*stride=\(1, 2, 2\).*"
+            r"build it with model\.net\.temporal_stride=2",
+        ),
+        (
+            Peer(names=CAFFE2, kernels=SLOW),
+            None,
+            slow_resnet,
+            r"fit the net in shape, but not in function: stem\.pool was MaxPool3d\(.*"
+            r"model\.net\.stem_pool_padding=0",
+        ),
+        (
+            Peer(names=PYSLOWFAST, kernels=I3D),
+            None,
+            partial(i3d_resnet, temporal_pool=False),
+            r"pool was MaxPool3d\(kernel_size=\(2, 1, 1\).* and is absent; .*temporal_pool=True",
+        ),
+        (
+            Peer(names=PYSLOWFAST, kernels=C2D),
+            NetChoice(temporal_pool=False),
+            c2d_resnet,
+            r"pool was absent and is MaxPool3d\(kernel_size=\(2, 1, 1\).*temporal_pool=False",
+        ),
+        (
+            Peer(names=PYSLOWFAST, kernels=SLOW, inserted=FIVE),
+            NetChoice(non_local_kind="embedded_gaussian"),
+            partial(slow_resnet, placement=non_local()),
+            r"block was NonLocalBlock\(kind='embedded_gaussian'.* and is NonLocalBlock\(kind='dot_product'"
+            r".*model\.block\.kind=embedded_gaussian",
+        ),
+        (
+            Peer(names=PYSLOWFAST, kernels=SLOW, inserted=FIVE),
+            NetChoice(non_local_kind="dot_product"),
+            partial(slow_resnet, placement=non_local(sub_sample="none")),
+            r"sub_sample='before'.* and is .*sub_sample='none'.*model\.block\.sub_sample=before",
+        ),
+    ],
+    ids=["stride", "padding", "no pool", "pool", "pairwise function", "keys"],
+)
+def test_weights_for_another_function_of_the_same_shapes_are_refused(peer, choice, make, message):
+    net = make(num_classes=7, width=4)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    with pytest.raises(WeightsError, match=message):
+        load_weights(net, recorded(random_state(peer), choice))
+    torch.testing.assert_close(dict(net.state_dict()), before, rtol=0, atol=0)
 
-    def __reduce__(self):
-        return open, (str(self.path), "w")
 
-
-@pytest.mark.parametrize("save", [torch.save, lambda o, p: p.write_bytes(pickle.dumps(o))])
-def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, save):
-    trace = tmp_path / "trace"
-    save({"state_dict": Harmful(trace)}, tmp_path / "bad.pth")
-    with pytest.raises(WeightsError, match="cannot be read as weights"):
-        read_state_dict(tmp_path / "bad.pth")
-    assert not trace.exists()
+def test_head_mode_and_classes_may_differ_from_the_record():
+    net = slow_resnet(num_classes=9, width=4, head="adaptive", dropout=0.1)
+    report = load_weights(net, recorded(pyslowfast(kernels=SLOW)))
+    assert set(report.fresh) == {"blocks.5.proj.weight", "blocks.5.proj.bias"}

@@ -1,0 +1,47 @@
+"""Classifiers with random weights in which every weight and every statistic matters."""
+
+from torch import nn
+
+from gcvideo.data import EvaluationProtocol, SlowFastSampling
+from gcvideo.inference import TrainedClassifier, configure_head
+from gcvideo.models import ClipClassifier, Head
+
+
+def make_protocol(**changes):
+    given = {
+        "name": "tiny",
+        "sampling": SlowFastSampling(),
+        "num_frames": 4,
+        "sampling_rate": 2,
+        "num_clips": 3,
+        "short_side": 64,
+        "crop_size": 64,
+        "val_crop_size": 48,
+        "train_crop_size": 32,
+        "head": "fcn_prob",
+    }
+    return EvaluationProtocol(**{**given, **changes})
+
+
+def randomize(model):
+    """Every weight and statistic matters: nothing is at its start of zero or one."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm3d):
+            nn.init.normal_(module.running_mean, std=0.3)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+        if isinstance(module, Head):
+            nn.init.normal_(module.proj.weight, std=0.3)
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            nn.init.normal_(parameter, mean=0.5, std=0.5)
+        elif not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+def make_classifier(net, protocol=None, **changes):
+    protocol = protocol or make_protocol(**changes)
+    model = ClipClassifier(net, mean=[0.4, 0.5, 0.6], std=[0.2, 0.25, 0.3])
+    configure_head(randomize(model), protocol)
+    return TrainedClassifier(model, classes=["left", "à droite", "c"], protocol=protocol)
