@@ -12,7 +12,16 @@ from conftest import numbered_frames
 
 from gcvideo.data import VideoReader, write_video
 
-MODULES = ("comparison", "decode", "footage", "load", "loader", "references", "subject")
+MODULES = (
+    "classification",
+    "comparison",
+    "decode",
+    "footage",
+    "load",
+    "loader",
+    "references",
+    "subject",
+)
 TINY = ("--rounds", "1", "--seconds", "1", "--size", "96x64")
 FIELDS = {"case", "reference", "ours", "theirs", "unit", "ratio", "low", "high", "note"}
 
@@ -94,6 +103,48 @@ def test_the_loading_benchmark_compares_equal_clips(project, tmp_path):
     cases = {row["case"] for row in rows}
     assert {f"clip, GOP 250, {workers} workers" for workers in (0, 2)} <= cases
     assert "validation, batches of 1, in_order=False" in cases
+
+
+@pytest.mark.parametrize(
+    ("options", "case"),
+    [
+        (("--case", "one", "--videos", "3"), "3 videos, small net, 1 view"),
+        (("--case", "many", "--videos", "1"), "1 videos, small net, 10 x 3 views"),
+    ],
+)
+def test_the_classification_benchmark_compares_equal_scores(
+    benchmark, tmp_path, video_folder, options, case
+):
+    path = tmp_path / "figures.json"
+    arguments = [str(video_folder), "--rounds", "1", *options, "--json", str(path)]
+    assert benchmark("classification").main(arguments) == 0
+    rows = rows_of(path)
+    references = ["loop over scores()", "decoding alone", "forward alone", "both parts"]
+    assert [(row["case"], row["reference"]) for row in rows] == [(case, r) for r in references]
+
+
+def test_the_classification_benchmark_makes_videos_and_its_nets(benchmark, tmp_path):
+    classification = benchmark("classification")
+    options = classification.parse_arguments(["--videos", "3", "--seconds", "1", "--size", "96x64"])
+    videos = classification.make_videos(tmp_path, options)
+    assert classification.find_videos(tmp_path) == videos
+    with pytest.raises(ValueError, match=r"no video in '.*'; give a folder with videos, or none"):
+        classification.find_videos(tmp_path / "none")
+    assert len(classification.full_classifier().classes) == 400
+
+
+def test_unequal_scores_end_the_classification_benchmark_with_an_error(
+    benchmark, monkeypatch, capsys, video_folder, tmp_path
+):
+    classification, path = benchmark("classification"), tmp_path / "figures.json"
+    scores = classification.TrainedClassifier.scores
+    monkeypatch.setattr(
+        classification.TrainedClassifier, "scores", lambda *a, **k: scores(*a, **k) + 0.001
+    )
+    options = ["--case", "one", "--videos", "2", "--json", str(path)]
+    assert classification.main([str(video_folder), *options]) == 1
+    assert "scores differ by 0.001, 0.0001 is allowed; find" in capsys.readouterr().err
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

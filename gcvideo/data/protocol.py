@@ -145,6 +145,12 @@ class EvaluationProtocol:
             num_crops=self.num_crops if num_crops is None else num_crops,
         )
 
+    def for_prediction(self, num_clips: int, num_crops: int) -> "EvaluationProtocol":
+        """The single view, with its own crop size, or as many views as are asked for."""
+        if (num_clips, num_crops) == (1, 1):
+            return self.single_view()
+        return self.with_views(num_clips, num_crops)
+
     def __str__(self) -> str:
         return (
             f"{self.name}: {self.num_clips} clips x {self.num_crops} crops of {self.num_frames} x "

@@ -94,12 +94,7 @@ class TrainedClassifier:
         num_crops: int = 1,
     ) -> Float[Tensor, " k"]:
         """Scores in [0, 1] of all classes, on the CPU; arguments as for :meth:`classify`."""
-        single = (num_clips, num_crops) == (1, 1)
-        protocol = (
-            self.protocol.single_view()
-            if single
-            else self.protocol.with_views(num_clips, num_crops)
-        )
+        protocol = self.protocol.for_prediction(num_clips, num_crops)
         if isinstance(video, str | Path):
             views = read_views(str(video), protocol)
         else:

@@ -131,8 +131,7 @@ def classify_clips(
         clips: positions in ``frames``.
         num_crops: 1 (centre) or 3 spatial views per clip.
     """
-    protocol = classifier.protocol
-    protocol = protocol.single_view() if num_crops == 1 else protocol.with_views(1, num_crops)
+    protocol = classifier.protocol.for_prediction(1, num_crops)
     views = evaluation_views(frames, clips, protocol).unflatten(0, (len(clips), num_crops))
     logits = classifier.model(views.to(classifier.device))
     return average_views(logits, cast(Any, protocol.average)).cpu()

@@ -1,50 +1,53 @@
-import csv
 import glob
-from dataclasses import asdict
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from gcvideo.data import VIDEO_SUFFIXES, VideoReadError
-from gcvideo.inference import Prediction, load
-from gcvideo.run.record import write_json
+from gcvideo.data.stream import is_stream
+from gcvideo.inference import TrainedClassifier, load
+from gcvideo.inference.batch import classify_videos
+from gcvideo.inference.overlay import Ranking, annotate_video
+from gcvideo.inference.segment import merge_segments
+from gcvideo.inference.sliding_window import classify_windows
+from gcvideo.inference.view_sheet import write_view_sheet
+from gcvideo.run.live_prediction import predict_live
+from gcvideo.run.prediction_output import (
+    Predictions,
+    Timeline,
+    check_output,
+    show_predictions,
+    write_predictions,
+)
 
 _CONSOLE = Console(highlight=False)
+_NUM_DRAWN = 3
 
 
-def predict(cfg: DictConfig) -> tuple[dict[str, list[Prediction]], dict[str, str]]:
-    """Classify a file, a folder or a glob of videos, as configured by ``conf/predict.yaml``.
+def predict(cfg: DictConfig) -> Predictions:
+    """Classify videos or a live source, as configured by ``conf/predict.yaml``.
 
-    Returns:
-        Rankings by path, and the reason by path for files that could not be read. Readable files
-        are all classified and written, whatever became of the others.
+    Readable files are all classified and written, whatever becomes of the others.
 
     Raises:
         FileNotFoundError: if nothing matches ``video``.
-        ValueError: if ``output`` is neither json nor csv.
+        ValueError: if ``output`` is neither json nor csv, or options do not go together.
+        VideoReadError: if a live source cannot be opened or breaks off.
     """
-    output = None if cfg.output is None else Path(cfg.output)
-    if output is not None and output.suffix not in (".json", ".csv"):
-        raise ValueError(f"output is '{output}'; give a file ending in .json or .csv")
-    videos = find_videos(str(cfg.video))
-    classifier = load(cfg.checkpoint, device=cfg.device, packages=list(cfg.packages))
-    rankings: dict[str, list[Prediction]] = {}
-    failures: dict[str, str] = {}
-    for video in track(videos, "Classifying", console=_CONSOLE, disable=len(videos) == 1):
-        try:
-            rankings[video] = classifier.classify(
-                video, cfg.top_k, num_clips=cfg.num_clips, num_crops=cfg.num_crops
-            )
-        except VideoReadError as error:
-            failures[video] = str(error)
-    _show(rankings, failures)
+    output = check_output(cfg.output)
+    if is_stream(str(cfg.video), cfg.format):
+        predictions = predict_live(cfg, _load(cfg))
+    else:
+        videos = find_videos(str(cfg.video))
+        predictions = _predict_files(cfg, _load(cfg), videos)
+    show_predictions(predictions)
     if output is not None:
-        _write(output, rankings, failures)
-    return rankings, failures
+        write_predictions(output, predictions)
+    return predictions
 
 
 def find_videos(pattern: str) -> list[str]:
@@ -64,36 +67,111 @@ def find_videos(pattern: str) -> list[str]:
         found = [p for p in map(Path, matches) if p.is_file()]
     if not found:
         raise FileNotFoundError(
-            f"no video at '{pattern}'; give a file, a folder with videos or a quoted glob like 'clips/*.mp4'"
+            f"no video at '{pattern}'; give a file, a folder with videos, a quoted glob like "
+            "'clips/*.mp4', or the URL of a stream"
         )
     return sorted(str(p) for p in found)
 
 
-def _show(rankings: dict[str, list[Prediction]], failures: dict[str, str]) -> None:
-    table = Table("video", "class", "score")
-    for video, ranking in rankings.items():
-        for rank, prediction in enumerate(ranking):
-            table.add_row(video if rank == 0 else "", prediction.name, f"{prediction.score:.3f}")
-    if rankings:
-        _CONSOLE.print(table)
-    for reason in failures.values():
-        _CONSOLE.print(reason, soft_wrap=True, markup=False)
+def _load(cfg: DictConfig) -> TrainedClassifier:
+    return load(cfg.checkpoint, device=cfg.device, packages=list(cfg.packages))
 
 
-def _write(output: Path, rankings: dict[str, list[Prediction]], failures: dict[str, str]) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if output.suffix == ".json":
-        content: dict[str, Any] = {
-            "predictions": {v: [asdict(p) for p in ranking] for v, ranking in rankings.items()},
-            "failures": failures,
-        }
-        write_json(output, content)
-        return
-    with output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video", "rank", "label", "name", "score", "error"])
-        for video, ranking in rankings.items():
-            for rank, p in enumerate(ranking, 1):
-                writer.writerow([video, rank, p.label, p.name, f"{p.score:.6f}", ""])
-        for video, reason in failures.items():
-            writer.writerow([video, "", "", "", "", reason])
+def _predict_files(
+    cfg: DictConfig, classifier: TrainedClassifier, videos: Sequence[str]
+) -> Predictions:
+    predictions = Predictions()
+    if cfg.stride_seconds is None:
+        _classify_whole(cfg, classifier, videos, predictions)
+    else:
+        _classify_windows(cfg, classifier, videos, predictions)
+    readable = [video for video in videos if video not in predictions.failures]
+    if cfg.annotated is not None:
+        for video in track(readable, "Annotating", console=_CONSOLE, disable=len(readable) == 1):
+            rankings = _drawn(predictions, video)
+            target = _target(cfg.annotated, video, videos, ".mp4")
+            _try(predictions, video, lambda v=video, r=rankings, t=target: annotate_video(v, t, r))
+    if cfg.contact_sheets is not None:
+        protocol = classifier.protocol.for_prediction(cfg.num_clips, cfg.num_crops)
+        for video in readable:
+            target = _target(cfg.contact_sheets, video, videos, ".png")
+            _try(predictions, video, lambda v=video, t=target: write_view_sheet(t, v, protocol))
+    return predictions
+
+
+def _classify_whole(
+    cfg: DictConfig,
+    classifier: TrainedClassifier,
+    videos: Sequence[str],
+    predictions: Predictions,
+) -> None:
+    results = classify_videos(
+        classifier,
+        videos,
+        num_clips=cfg.num_clips,
+        num_crops=cfg.num_crops,
+        batch_size=cfg.batch_size,
+        # For one file, processes would take longer to start than it takes to read.
+        num_workers=cfg.num_workers if len(videos) > 1 else 0,
+        time_budget_seconds=cfg.time_budget_seconds,
+    )
+    # They come as they finish.
+    for index, result in sorted(results, key=lambda indexed: indexed[0]):
+        if isinstance(result, VideoReadError):
+            predictions.failures[videos[index]] = str(result)
+        else:
+            predictions.rankings[videos[index]] = classifier.rank(result, cfg.top_k)
+
+
+def _classify_windows(
+    cfg: DictConfig,
+    classifier: TrainedClassifier,
+    videos: Sequence[str],
+    predictions: Predictions,
+) -> None:
+    if cfg.num_clips != 1:
+        raise ValueError(
+            f"num_clips is {cfg.num_clips}, but with stride_seconds every window is one clip; leave "
+            "num_clips out"
+        )
+
+    def classify(video: str) -> None:
+        windows = classify_windows(
+            classifier,
+            video,
+            stride_seconds=cfg.stride_seconds,
+            num_crops=cfg.num_crops,
+            batch_size=cfg.batch_size or 8,
+        )
+        segments = merge_segments(windows, classifier.classes, threshold=cfg.threshold)
+        best = [classifier.rank(scores, cfg.top_k) for scores in windows.scores]
+        predictions.timelines[video] = Timeline(windows, best, segments)
+
+    for video in track(videos, "Classifying", console=_CONSOLE, disable=len(videos) == 1):
+        _try(predictions, video, lambda v=video: classify(v))
+
+
+def _drawn(predictions: Predictions, video: str) -> Callable[[float], Ranking]:
+    if video not in predictions.timelines:
+        ranking = [(p.name, p.score) for p in predictions.rankings[video][:_NUM_DRAWN]]
+        return lambda _: ranking
+    timeline = predictions.timelines[video]
+    drawn = [[(p.name, p.score) for p in ranking[:_NUM_DRAWN]] for ranking in timeline.rankings]
+    return lambda seconds: drawn[timeline.windows.nearest(seconds)]
+
+
+def _try(predictions: Predictions, video: str, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except VideoReadError as error:
+        predictions.failures[video] = str(error)
+
+
+def _target(folder: str, video: str, videos: Sequence[str], suffix: str) -> Path:
+    """A file in ``folder`` for a video: same subfolders, and names that cannot meet."""
+    root = os.path.commonpath([Path(v).absolute().parent for v in videos])
+    relative = Path(video).absolute().relative_to(root)
+    name = relative.name if relative.suffix.lower() == suffix else f"{relative.name}{suffix}"
+    target = Path(folder) / relative.with_name(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target

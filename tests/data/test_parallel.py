@@ -1,5 +1,8 @@
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -43,6 +46,10 @@ def linger(folder: Path, number: int) -> int:
     return number
 
 
+def is_child_of(parent: int, _: int) -> bool:
+    return os.getppid() == parent
+
+
 def exit_at_once(*_: object) -> None:
     os._exit(3)
 
@@ -52,6 +59,56 @@ def test_results_are_those_of_a_plain_map_each_once():
     for num_workers in (0, 2):
         pairs = list(parallel_map(square, items, description="Squares", num_workers=num_workers))
         assert sorted(pairs) == [(index, item * item) for index, item in enumerate(items)]
+
+
+def test_without_a_description_there_is_no_bar(capsys):
+    assert dict(parallel_map(square, [1, 2], description=None, num_workers=0)) == {0: 1, 1: 4}
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux alone")
+def test_copies_of_this_process_give_the_results_of_a_plain_map():
+    settings = {"description": None, "num_workers": 2, "fork": True}
+    pairs = parallel_map(lambda number: -number, range(40), **settings)  # not picklable
+    assert sorted(pairs) == [(number, -number) for number in range(40)]
+    children = parallel_map(partial(is_child_of, os.getpid()), range(4), **settings)
+    assert all(is_child for _, is_child in children)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux alone")
+def test_copies_end_when_their_parent_is_killed(tmp_path, project):
+    script = """
+import os, sys, time
+from pathlib import Path
+from gcvideo.data.parallel import parallel_map
+def work(number):
+    Path(sys.argv[1], str(os.getpid())).touch()
+    time.sleep(0.01)
+for _ in parallel_map(work, range(10**6), description=None, num_workers=3, fork=True):
+    pass
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, tmp_path], env={**os.environ, "PYTHONPATH": str(project)}
+    )
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(children) == 3
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    while any(map(is_running, children)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, children))
+
+
+def is_running(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
 
 
 def test_no_items_give_no_results():

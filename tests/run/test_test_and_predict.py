@@ -76,7 +76,8 @@ def test_prediction_goes_on_past_a_broken_file_and_names_it(
     (tmp_path / "broken.mp4").write_bytes(b"")
     given = [f"checkpoint={checkpoint}", f"video={tmp_path}", "device=cpu", "top_k=1"]
     cfg = compose_config("predict", [*given, f"output={tmp_path / 'out.json'}"])
-    rankings, failures = predict(cfg)
+    predictions = predict(cfg)
+    rankings, failures = predictions.rankings, predictions.failures
     assert len(rankings) == 2
     assert list(failures) == [str(tmp_path / "broken.mp4")]
     written = json.loads((tmp_path / "out.json").read_text())
@@ -97,7 +98,7 @@ def test_a_glob_and_a_single_file_are_found_and_nothing_is_an_error(
         cfg = compose_config(
             "predict", [f"checkpoint={checkpoint}", f"video='{video}'", "device=cpu"]
         )
-        assert len(predict(cfg)[0]) == count
+        assert len(predict(cfg).rankings) == count
     cfg = compose_config("predict", [f"checkpoint={checkpoint}", "video=/no/such/*.mp4"])
     with pytest.raises(FileNotFoundError, match="no video at '/no/such/"):
         predict(cfg)

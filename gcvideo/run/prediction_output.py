@@ -1,0 +1,154 @@
+"""What a prediction says: on the screen, and as json or csv."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gcvideo.inference import Prediction
+from gcvideo.inference.segment import Segment
+from gcvideo.inference.sliding_window import WindowScores
+from gcvideo.run.record import write_json
+
+_CONSOLE = Console(highlight=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """What was seen in the windows of one video.
+
+    Args:
+        windows: their times and scores.
+        rankings: best classes of each window.
+        segments: windows of one class, merged.
+    """
+
+    windows: WindowScores
+    rankings: Sequence[Sequence[Prediction]]
+    segments: Sequence[Segment]
+
+
+@dataclass
+class Predictions:
+    """Results by path.
+
+    Args:
+        rankings: of videos that were classified as a whole, best first.
+        timelines: of videos that were classified in windows.
+        failures: reasons why others could not be read.
+    """
+
+    rankings: dict[str, list[Prediction]] = field(default_factory=dict)
+    timelines: dict[str, Timeline] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def check_output(output: str | None) -> Path | None:
+    """The output as a path; ValueError if it is neither json nor csv."""
+    if output is not None and Path(output).suffix not in (".json", ".csv"):
+        raise ValueError(f"output is '{output}'; give a file ending in .json or .csv")
+    return None if output is None else Path(output)
+
+
+def show_predictions(predictions: Predictions) -> None:
+    """Print tables of classes and segments, then the files that could not be read."""
+    if predictions.rankings:
+        table = Table("video", "class", "score")
+        for video, ranking in predictions.rankings.items():
+            for rank, prediction in enumerate(ranking):
+                name = video if rank == 0 else ""
+                table.add_row(name, prediction.name, f"{prediction.score:.3f}")
+        _CONSOLE.print(table)
+    if predictions.timelines:
+        table = Table("video", "from", "to", "class", "score")
+        for video, timeline in predictions.timelines.items():
+            if not timeline.segments:
+                table.add_row(video, "", "", "none", "")
+            for number, s in enumerate(timeline.segments):
+                times = format_seconds(s.start_seconds), format_seconds(s.end_seconds)
+                table.add_row("" if number else video, *times, s.name, f"{s.score:.3f}")
+        _CONSOLE.print(table)
+    if predictions.failures:
+        _CONSOLE.print(f"{len(predictions.failures)} files could not be read:")
+    for reason in predictions.failures.values():
+        _CONSOLE.print(f"  {reason}", soft_wrap=True, markup=False)
+
+
+def write_predictions(output: Path, predictions: Predictions) -> None:
+    """Write json or csv, as the suffix says; an older file is replaced at once."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.suffix == ".json":
+        write_json(output, _content(predictions))
+        return
+    draft = output.with_name(f"{output.name}.draft")
+    with draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if predictions.timelines:
+            writer.writerow(
+                ["video", "kind", "start_seconds", "end_seconds", "label", "name", "score", "error"]
+            )
+            writer.writerows(_timeline_rows(predictions))
+        else:
+            writer.writerow(["video", "rank", "label", "name", "score", "error"])
+            writer.writerows(_ranking_rows(predictions))
+    draft.replace(output)
+
+
+def format_seconds(seconds: float) -> str:
+    """Minutes and seconds, and hours if there are any: 61.5 is 1:01.5."""
+    minutes, seconds = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
+
+
+def _content(predictions: Predictions) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "predictions": {v: [asdict(p) for p in r] for v, r in predictions.rankings.items()},
+        "failures": predictions.failures,
+    }
+    if predictions.timelines:
+        content["timelines"] = {
+            video: {
+                "windows": [
+                    {"start_seconds": start, "end_seconds": end, "classes": [asdict(p) for p in r]}
+                    for start, end, r in zip(
+                        timeline.windows.starts.tolist(),
+                        timeline.windows.ends.tolist(),
+                        timeline.rankings,
+                        strict=True,
+                    )
+                ],
+                "segments": [asdict(segment) for segment in timeline.segments],
+            }
+            for video, timeline in predictions.timelines.items()
+        }
+    return content
+
+
+def _ranking_rows(predictions: Predictions) -> list[list[Any]]:
+    rows: list[list[Any]] = [
+        [video, rank, p.label, p.name, f"{p.score:.6f}", ""]
+        for video, ranking in predictions.rankings.items()
+        for rank, p in enumerate(ranking, 1)
+    ]
+    failures = predictions.failures.items()
+    return rows + [[video, "", "", "", "", reason] for video, reason in failures]
+
+
+def _timeline_rows(predictions: Predictions) -> list[list[Any]]:
+    rows: list[list[Any]] = []
+    for video, timeline in predictions.timelines.items():
+        times = zip(timeline.windows.starts.tolist(), timeline.windows.ends.tolist(), strict=True)
+        parts = [
+            *(("window", *t, r[0]) for t, r in zip(times, timeline.rankings, strict=True)),
+            *(("segment", s.start_seconds, s.end_seconds, s) for s in timeline.segments),
+        ]
+        for kind, start, end, p in parts:
+            score = f"{p.score:.6f}"
+            rows.append([video, kind, f"{start:.3f}", f"{end:.3f}", p.label, p.name, score, ""])
+    failures = predictions.failures.items()
+    return rows + [[video, "", "", "", "", "", "", reason] for video, reason in failures]

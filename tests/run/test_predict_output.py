@@ -1,0 +1,142 @@
+import csv
+import json
+import os
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gcvideo
+from gcvideo.data import probe, read_frames, write_video
+from gcvideo.inference.sliding_window import classify_windows
+from gcvideo.run import predict
+from gcvideo.run.prediction_output import format_seconds
+
+
+@pytest.fixture(scope="module")
+def long_video(tmp_path_factory):
+    """Three seconds, dark at first and light then, in a folder with a broken file."""
+    folder = tmp_path_factory.mktemp("long")
+    levels = np.repeat([30, 220], 45).astype(np.uint8)
+    frames = np.broadcast_to(levels[:, None, None, None], (90, 48, 64, 3))
+    write_video(folder / "change.mp4", np.ascontiguousarray(frames))
+    (folder / "broken.mp4").write_bytes(b"no video")
+    return folder
+
+
+@pytest.fixture
+def run_predict(compose_config, checkpoint):
+    def run(video, *overrides):
+        words = [f"checkpoint={checkpoint}", f"video={video}", "num_workers=0", "device=cpu"]
+        return predict(compose_config("predict", [*words, *overrides]))
+
+    return run
+
+
+def test_windows_and_segments_are_written_as_json(run_predict, long_video, tmp_path, checkpoint):
+    output = tmp_path / "new" / "timeline.json"
+    predictions = run_predict(
+        long_video, "stride_seconds=0.5", "threshold=0", "top_k=2", f"output={output}"
+    )
+    video, broken = str(long_video / "change.mp4"), str(long_video / "broken.mp4")
+    assert list(predictions.failures) == [broken]
+    content = json.loads(output.read_text())
+    assert list(content["failures"]) == [broken]
+    windows = content["timelines"][video]["windows"]
+    classifier = gcvideo.load(checkpoint, device="cpu")
+    expected = classify_windows(classifier, video, stride_seconds=0.5)
+    assert [w["start_seconds"] for w in windows] == expected.starts.tolist()
+    assert [w["classes"][0]["score"] for w in windows] == pytest.approx(
+        expected.scores.amax(1).tolist(), abs=1e-6
+    )
+    assert len(windows[0]["classes"]) == 2
+    segments = content["timelines"][video]["segments"]
+    assert segments[0]["start_seconds"] == 0
+    assert segments[-1]["end_seconds"] == pytest.approx(3.0)
+
+
+def test_a_threshold_that_no_window_reaches_leaves_no_segment(run_predict, long_video, capsys):
+    video = long_video / "change.mp4"
+    predictions = run_predict(video, "stride_seconds=1", "threshold=1")
+    assert predictions.timelines[str(video)].segments == []
+    assert " none " in capsys.readouterr().out
+
+
+def test_windows_and_segments_are_written_as_csv(run_predict, long_video, tmp_path):
+    output = tmp_path / "timeline.csv"
+    predictions = run_predict(long_video, "stride_seconds=1", "threshold=0", f"output={output}")
+    timeline = predictions.timelines[str(long_video / "change.mp4")]
+    with output.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    kinds = [row["kind"] for row in rows]
+    assert kinds.count("window") == len(timeline.rankings)
+    assert kinds.count("segment") == len(timeline.segments)
+    assert rows[-1]["video"].endswith("broken.mp4")
+    assert "cannot read video" in rows[-1]["error"]
+    best = next(row for row in rows if row["kind"] == "window")
+    assert best["name"] == timeline.rankings[0][0].name
+
+
+def test_annotated_videos_keep_their_frames_and_gain_a_panel(run_predict, long_video, tmp_path):
+    run_predict(long_video, "stride_seconds=1", f"annotated={tmp_path / 'seen'}")
+    assert [file.name for file in (tmp_path / "seen").iterdir()] == ["change.mp4"]
+    video, seen = long_video / "change.mp4", tmp_path / "seen" / "change.mp4"
+    assert probe(seen).num_frames == probe(video).num_frames
+    before, after = (read_frames(path, [0, 89]).astype(int) for path in (video, seen))
+    assert np.abs(before[:, :10] - after[:, :10]).max() < 12  # encoded anew
+    assert np.abs(before[1, -10:] - after[1, -10:]).max() > 60
+
+
+def test_contact_sheets_show_the_views_of_each_video(run_predict, video_folder, tmp_path):
+    run_predict(
+        video_folder,
+        "num_clips=2",
+        "num_crops=3",
+        f"contact_sheets={tmp_path / 'sheets'}",
+    )
+    sheets = sorted((tmp_path / "sheets").rglob("*.png"))
+    assert [str(s.relative_to(tmp_path / "sheets")) for s in sheets][:1] == ["dark/dark_0.mp4.png"]
+    assert len(sheets) == 12
+    with Image.open(sheets[0]) as sheet:
+        assert sheet.height > 6 * 32  # six views of 32 pixels, each with a caption
+
+
+def test_windows_are_single_clips(run_predict, long_video):
+    with pytest.raises(ValueError, match="num_clips is 2, but with stride_seconds every window"):
+        run_predict(long_video, "stride_seconds=1", "num_clips=2")
+
+
+def test_a_stream_is_classified_as_it_comes(run_predict, long_video, tmp_path, checkpoint, capsys):
+    pipe = tmp_path / "pipe.ts"
+    os.mkfifo(pipe)
+    recorded = tmp_path / "recorded.ts"
+    frames = read_frames(long_video / "change.mp4", range(90))
+    write_video(recorded, frames)
+    sender = threading.Thread(target=lambda: pipe.write_bytes(recorded.read_bytes()))
+    sender.start()
+    predictions = run_predict(pipe, "stride_seconds=1", "threshold=0")
+    sender.join()
+    timeline = predictions.timelines[str(pipe)]
+    expected = classify_windows(
+        gcvideo.load(checkpoint, device="cpu"), recorded, stride_seconds=1.0
+    )
+    assert timeline.windows.starts == pytest.approx(expected.starts, abs=0.02)
+    assert (timeline.windows.scores - expected.scores).abs().max() < 1e-5
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("0:00.0 - ")
+
+
+@pytest.mark.parametrize("option", ["annotated", "contact_sheets"])
+def test_a_stream_cannot_be_read_again(run_predict, option):
+    with pytest.raises(
+        ValueError, match=f"{option} is 'x', but 'udp://host:1' is read as it comes"
+    ):
+        run_predict("udp://host:1", f"{option}=x")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00.0"), (59.97, "1:00.0"), (61.5, "1:01.5"), (3725, "1:02:05.0")]
+)
+def test_seconds_are_printed_as_on_a_clock(seconds, text):
+    assert format_seconds(seconds) == text
