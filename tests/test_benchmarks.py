@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import numbered_frames
+from safetensors.torch import save_file
 
 from gcvideo.data import VideoReader, write_video
+from gcvideo.models import slow_resnet
 
 MODULES = (
     "classification",
@@ -19,6 +21,7 @@ MODULES = (
     "footage",
     "load",
     "loader",
+    "parity",
     "references",
     "subject",
 )
@@ -256,3 +259,25 @@ def test_a_video_too_short_for_a_clip_is_named(benchmark, video_folder, tmp_path
     write_video(tmp_path / "seven.mp4", numbered_frames(7))
     with pytest.raises(ValueError, match=r"seven\.mp4' has 7 frames; a clip takes at least 8"):
         subject.of("short", str(tmp_path / "seven.mp4"), 3)
+
+
+@pytest.mark.parametrize(("error", "code"), [(0.0, 0), (0.01, 1)])
+def test_parity_compares_stored_outputs_and_tells_by_its_exit_code(
+    benchmark, tmp_path, capsys, error, code
+):
+    net = slow_resnet(num_classes=5, width=4, head="fcn_logit").eval()
+    net.blocks[-1].configure("fcn_logit", 2)
+    x = torch.randn(1, 3, 4, 64, 64)
+    with torch.no_grad():
+        logits = net(x)
+    state = {f"state_dict.{k}": v.contiguous() for k, v in net.state_dict().items()}
+    stored = state | {"input": x, "logits": logits + error * logits.std()}
+    save_file(stored, tmp_path / "slow.safetensors")
+    (tmp_path / "block_other.safetensors").write_bytes(b"")
+    output = tmp_path / "parity.json"
+    arguments = [str(tmp_path), "--no-hub", "--json", str(output)]
+    assert benchmark("parity").main(arguments) == code
+    (row,) = json.loads(output.read_text())
+    assert row["found"] == "Slow R50 of width 4"
+    assert row["difference"] == pytest.approx(error, abs=1e-4)
+    assert "slow" in capsys.readouterr().out

@@ -10,6 +10,8 @@ from gcvideo.inference.classifier import Prediction as Prediction
 from gcvideo.inference.classifier import TrainedClassifier as TrainedClassifier
 from gcvideo.inference.classifier import load as load
 from gcvideo.inference.contact_sheet import write_contact_sheet as write_contact_sheet
+from gcvideo.inference.export import export_classifier as export_classifier
+from gcvideo.inference.graph_file import ExportError as ExportError
 from gcvideo.inference.live import LiveScores as LiveScores
 from gcvideo.inference.live import classify_live as classify_live
 from gcvideo.inference.overlay import annotate_video as annotate_video

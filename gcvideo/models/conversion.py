@@ -74,7 +74,7 @@ IGNORED = _IMAGE_HEADS + tuple(pattern for layout in LAYOUTS.values() for patter
 
 
 def convert(
-    source: str | Path | StateDict,
+    source: str | Path | StateDict | StateFile,
     choice: NetChoice | None = None,
     *,
     inflation: Inflation = "mean",
@@ -82,8 +82,9 @@ def convert(
     """Find out which net some weights need, by rule: from names, shapes and stored configuration.
 
     Args:
-        source: file of weights, or a state dict in the naming of PyTorchVideo, PySlowFast, Caffe2
-            (video-nonlocal-net), mmaction2, torchvision or mmdetection with GCNet's plugin.
+        source: file of weights, one that was read, or a state dict, in the naming of PyTorchVideo,
+            PySlowFast, Caffe2 (video-nonlocal-net), mmaction2, torchvision or mmdetection with GCNet's
+            plugin.
         choice: what tensors do not show; it goes before what a file's configuration says, and that
             before the habits of the code base.
         inflation: "mean" or "centre", of image weights.
@@ -100,7 +101,9 @@ def convert(
         'Slow R50 of width 4'
     """
     given = choice or NetChoice()
-    if isinstance(source, Mapping):
+    if isinstance(source, StateFile):
+        name, file = "weights", source
+    elif isinstance(source, Mapping):
         name, file = "weights", StateFile(dict(source), None, ())
     else:
         name, file = Path(source).name, read_state_file(source)

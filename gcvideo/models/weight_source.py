@@ -3,11 +3,12 @@ from functools import partial
 
 from torch import Tensor
 
-from gcvideo.models.conversion import IGNORED, convert_state_dict
+from gcvideo.models.conversion import IGNORED, convert, convert_state_dict
 from gcvideo.models.download import cached_file
 from gcvideo.models.inflation import Inflation
 from gcvideo.models.layout import StateDict
-from gcvideo.models.state_file import read_state_dict
+from gcvideo.models.net_choice import NetChoice
+from gcvideo.models.state_file import read_state_dict, read_state_file
 from gcvideo.models.weights import BLOCKS, COUNTERS, HEAD, Weights
 from gcvideo.models.zoo import published
 
@@ -20,21 +21,31 @@ def checkpoint_weights(
     *,
     fresh: Sequence[str] = BLOCKS + HEAD + COUNTERS,
     inflation: Inflation | None = None,
+    choice: NetChoice | None = None,
 ) -> Weights:
     """Weights in a file: a gcvideo checkpoint, or those of a code base that we can convert.
 
     Args:
-        path: of the file.
+        path: of the file, which is read at once.
         fresh: patterns of what may start fresh; by default inserted blocks and a head with another
             number of classes. Everything else must match; ``fresh=[]`` demands all.
         inflation: "mean" or "centre" for image weights; None: kernels must have the same length.
+        choice: what the tensors of another code base do not show of their net. If it is given, or the
+            file holds a configuration, the net to be filled is compared with theirs in function too.
+
+    Raises:
+        WeightsError: if the file cannot be read, or its net cannot be found out.
     """
+    file = read_state_file(path)
+    # A mere habit of a code base is no reason to refuse a net.
+    told = bool(file.config) or bool(choice and choice.known())
     return Weights(
         name=str(path),
-        read=lambda: read_state_dict(path),
+        read=lambda: file.tensors,
         convert=partial(_convert, inflation=inflation),
         fresh=tuple(fresh),
         ignored=IGNORED + _OURS,
+        net=convert(file, choice).net if told and inflation is None else None,
     )
 
 

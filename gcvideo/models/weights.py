@@ -140,7 +140,9 @@ def _overrides(architecture: Architecture) -> str:
     """How a net of some weights is asked for on the command line."""
     kinds = set(architecture.blocks.values())
     suffix = {"non-local": "_nl", "context": "_gc"}.get("".join(kinds), "")
-    words = [f"model={architecture.family or 'slow'}{suffix}"]
+    if architecture.family is None:
+        return f"gcvideo.models.video_resnet and temporal_kernels={architecture.temporal_kernels}"
+    words = [f"model={architecture.family}{suffix}"]
     if architecture.depth != min(STAGE_DEPTHS):
         words.append(f"model.net.depth={architecture.depth}")
     if architecture.width != 64:

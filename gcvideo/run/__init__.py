@@ -5,6 +5,7 @@ from gcvideo.run.composition import OverrideError as OverrideError
 from gcvideo.run.composition import check_overrides as check_overrides
 from gcvideo.run.composition import run_script as run_script
 from gcvideo.run.converting import convert as convert
+from gcvideo.run.exporting import export as export
 from gcvideo.run.indexing import index as index
 from gcvideo.run.kinetics import kinetics as kinetics
 from gcvideo.run.prediction import find_videos as find_videos

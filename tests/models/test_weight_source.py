@@ -7,6 +7,7 @@ from peer_layout import CAFFE2, EVEN, MMACTION2, PYSLOWFAST, SLOW, Peer, random_
 from safetensors.torch import save_file
 
 from gcvideo.models import (
+    NetChoice,
     Placement,
     WeightsError,
     checkpoint_weights,
@@ -117,3 +118,31 @@ def test_published_weights_are_read_from_the_cache_by_their_record(monkeypatch, 
 def test_an_unknown_name_of_published_weights_is_refused():
     with pytest.raises(WeightsError, match="slow_9x9"):
         published_weights("slow_9x9")
+
+
+PYSLOWFAST_CONFIG = "MODEL: {ARCH: slow}\nNONLOCAL: {INSTANTIATION: dot_product}\n"
+
+
+def test_a_stored_configuration_refuses_a_net_of_another_function(tmp_path):
+    peer = Peer(names=PYSLOWFAST, kernels=SLOW, inserted={3: (1,)}, kind="dot_product")
+    path = tmp_path / "w.pyth"
+    torch.save({"model_state": random_state(peer), "cfg": PYSLOWFAST_CONFIG}, path)
+
+    def net(kind):
+        block = partial(NonLocalBlock, kind=kind, sub_sample="before")
+        placement = Placement(block=block, res3=[1], position="after_relu")
+        return slow_resnet(num_classes=7, width=4, placement=placement)
+
+    load_weights(net("dot_product"), checkpoint_weights(str(path)))
+    with pytest.raises(WeightsError, match=r"not in function: res3\.1\.block was .*'dot_product'"):
+        load_weights(net("embedded_gaussian"), checkpoint_weights(str(path)))
+
+
+def test_what_is_told_of_a_file_refuses_a_net_of_another_function(tmp_path):
+    torch.save(random_state(Peer(names=CAFFE2, kernels=SLOW)), tmp_path / "w.pth")
+    weights = partial(checkpoint_weights, str(tmp_path / "w.pth"))
+    net = slow_resnet(num_classes=7, width=4)
+    load_weights(net, weights())
+    load_weights(net, weights(choice=NetChoice(stem_pool_padding=1)))
+    with pytest.raises(WeightsError, match=r"stem\.pool was .*model\.net\.stem_pool_padding=0"):
+        load_weights(net, weights(choice=NetChoice(stem_pool_padding=0)))

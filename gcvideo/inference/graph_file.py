@@ -1,0 +1,118 @@
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+Run = Callable[[Tensor], dict[str, Tensor]]
+"""Clips to outputs by name."""
+
+
+class ExportError(ValueError):
+    """A classifier that cannot be exported as asked, or whose file would give other scores."""
+
+
+@dataclass(frozen=True)
+class GraphFormat:
+    """A file format for a traced net with its metadata.
+
+    Args:
+        write: a program and its metadata into a file.
+        open: a file, ready to run.
+        packages: that the format needs beside those of a plain installation.
+    """
+
+    write: Callable[[ExportedProgram, dict[str, Any], Path], None]
+    open: Callable[[Path], Run]
+    packages: tuple[str, ...] = ()
+
+
+def graph_format(path: Path) -> GraphFormat:
+    """The format that the suffix of a file stands for.
+
+    Raises:
+        ExportError: for another suffix, or if a package is missing.
+    """
+    if path.suffix not in _FORMATS:
+        raise ExportError(f"output is '{path}'; give a file ending in .onnx or .pt2")
+    found = _FORMATS[path.suffix]
+    for package in found.packages:
+        _import(package)
+    return found
+
+
+def _import(package: str) -> ModuleType:
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        raise ExportError(
+            f"an .onnx file needs the package {package}, which is not installed; "
+            'pip install "gcvideo[export]", or give an output ending in .pt2'
+        ) from error
+
+
+def _write_program(program: ExportedProgram, metadata: dict[str, Any], path: Path) -> None:
+    torch.export.save(program, path, extra_files={"gcvideo.json": _json(metadata)})
+
+
+def _open_program(path: Path) -> Run:
+    return torch.export.load(path).module()
+
+
+def _write_onnx(program: ExportedProgram, metadata: dict[str, Any], path: Path) -> None:
+    # What their optimizer did, and did not do, with each operator.
+    for name in ("onnxscript", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    exported: Any = torch.onnx.export(
+        program.run_decompositions({torch.ops.aten.searchsorted.Tensor: _count_smaller}),
+        (),
+        dynamo=True,
+        dynamic_shapes={"clips": {0: "batch"}},
+        input_names=["clips"],
+        output_names=["logits", "scores"],
+        verbose=False,
+    )
+    exported.model.metadata_props["gcvideo"] = _json(metadata)
+    exported.save(path, external_data=False)
+    if len(list(path.parent.iterdir())) > 1:
+        raise ExportError(
+            "the weights are over 2 GB, which an .onnx file cannot hold; give an output ending in .pt2"
+        )
+
+
+def _open_onnx(path: Path) -> Run:
+    onnxruntime = _import("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = (
+        torch.get_num_threads()
+    )  # its own threads would spin beside these
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(clips: Tensor) -> dict[str, Tensor]:
+        outputs = session.run(["logits", "scores"], {"clips": clips.contiguous().numpy()})
+        logits, scores = map(torch.from_numpy, outputs)
+        return {"logits": logits, "scores": scores}
+
+    return run
+
+
+def _count_smaller(rows: Tensor, values: Tensor, **_: object) -> Tensor:
+    """``torch.searchsorted``, which ONNX lacks: the entries of a sorted row below each value."""
+    return (rows.unsqueeze(-2) < values.unsqueeze(-1)).sum(-1)
+
+
+def _json(metadata: dict[str, Any]) -> str:
+    return json.dumps(metadata, ensure_ascii=False, default=str)
+
+
+_FORMATS = {
+    ".onnx": GraphFormat(_write_onnx, _open_onnx, ("onnx", "onnxscript", "onnxruntime")),
+    ".pt2": GraphFormat(_write_program, _open_program),
+}

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from gcvideo.inference import load
+from gcvideo.inference.export import export_classifier
+from gcvideo.run.prediction import find_videos
+
+_CONSOLE = Console(highlight=False)
+
+
+def export(cfg: DictConfig) -> dict[str, float]:
+    """Write a checkpoint as an ONNX or torch.export file, as configured by ``conf/export.yaml``.
+
+    Returns:
+        The largest absolute difference between file and checkpoint, by the clips compared.
+
+    Raises:
+        FileNotFoundError: if nothing matches ``video``.
+        ValueError: if it cannot be exported as asked; see
+            :func:`~gcvideo.inference.export.export_classifier`.
+    """
+    videos = [] if cfg.video is None else find_videos(str(cfg.video))
+    classifier = load(cfg.checkpoint, device="cpu", packages=list(cfg.packages))
+    output = Path(cfg.output)
+    with _CONSOLE.status(f"Writing and checking {output}"):
+        differences = export_classifier(
+            classifier,
+            output,
+            crop_size=cfg.crop_size,
+            videos=videos,
+            source=str(cfg.checkpoint),
+        )
+    table = Table("compared with the checkpoint on", "largest difference")
+    for name, difference in differences.items():
+        table.add_row(name, f"{difference:.1e}")
+    _CONSOLE.print(table)
+    _CONSOLE.print(f"{output}: {decimal(output.stat().st_size)}", soft_wrap=True, markup=False)
+    return differences

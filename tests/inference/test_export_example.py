@@ -1,0 +1,69 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from random_net import make_classifier, make_protocol
+from torch import nn
+
+from gcvideo.data import write_video
+from gcvideo.data.demo import DemoSpec, render_motion
+from gcvideo.inference.export import export_classifier
+from gcvideo.models import slow_resnet
+
+# The checker of shapes would run inside the traces and slow them down.
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+README = Path(__file__).resolve().parent.parent.parent / "README.md"
+
+
+def test_the_documented_example_gives_the_scores_of_the_package(tmp_path):
+    pytest.importorskip("onnxruntime")
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = (block for block in blocks if "onnxruntime" in block)
+    assert not re.search(r"gcvideo\.|import (torch|gcvideo)", example)
+    (tmp_path / "example.py").write_text(example, encoding="utf-8")
+    frames = render_motion("grow", DemoSpec(num_frames=40, size=160), np.random.default_rng(0))
+    protocol = make_protocol(num_frames=8, sampling_rate=4, short_side=80, head="adaptive")
+    classifier = make_classifier(slow_resnet(num_classes=3, width=4), protocol)
+    magnify_differences(classifier, frames[:, :100, :100].copy())
+    export_classifier(classifier, tmp_path / "net.onnx")
+    for height, width, fps in ((72, 100, 30), (130, 96, 25)):
+        video = tmp_path / f"{height}.mp4"
+        write_video(video, frames[:, :height, :width].copy(), fps=fps)
+        printed = printed_scores(tmp_path, "example.py", "net.onnx", video.name)
+        ranking = classifier.classify(video)
+        assert list(printed) == [prediction.name for prediction in ranking]
+        assert list(printed.values()) == pytest.approx([p.score for p in ranking], abs=2e-2)
+        # Other frames or another crop would be further away.
+        for other in (frames[:36, :height, :width], frames[:, : height - 4, : width - 4]):
+            scores = classifier.scores(other.copy())
+            assert (scores - classifier.scores(video)).abs().max() > 5e-2
+
+
+@torch.no_grad()
+def magnify_differences(classifier, frames, factor=30):
+    """A random net hardly tells one video from another: magnify what is not common to them."""
+    head = classifier.model.net.blocks[-1].proj
+    nn.init.zeros_(head.bias)
+    common = classifier.scores(frames).log()
+    head.weight.mul_(factor)
+    head.bias.copy_(-factor * common)
+
+
+def printed_scores(folder, *command):
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONUTF8": "1"},
+        check=True,
+    )
+    lines = [line.split(" ", 1) for line in done.stdout.splitlines()]
+    return {name: float(score) for score, name in lines}
