@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from pytorchvideo.models import hub
 from rich.console import Console
 from rich.table import Table
 from safetensors import safe_open
@@ -63,6 +62,9 @@ def compare_file(path: Path) -> Agreement:
 
 def compare_hub() -> Iterator[Agreement]:
     """Nets of PyTorchVideo's hub against ours, with the hub's head."""
+    # Not at the top: gcvideo.models keeps quiet a warning that this import gives if it comes first.
+    from pytorchvideo.models import hub  # noqa: PLC0415
+
     for name in ("slow_r50", "i3d_r50", "c2d_r50"):
         torch.manual_seed(0)
         theirs = getattr(hub, name)()
