@@ -112,7 +112,11 @@ def test_the_loading_benchmark_compares_equal_clips(project, tmp_path):
     ("options", "case"),
     [
         (("--case", "one", "--videos", "3"), "3 videos, small net, 1 view"),
-        (("--case", "many", "--videos", "1"), "1 videos, small net, 10 x 3 views"),
+        pytest.param(
+            ("--case", "many", "--videos", "1"),
+            "1 videos, small net, 10 x 3 views",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_classification_benchmark_compares_equal_scores(

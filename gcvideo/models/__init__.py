@@ -17,6 +17,7 @@ from gcvideo.models.insertion import insert_blocks as insert_blocks
 from gcvideo.models.insertion import inserted_blocks as inserted_blocks
 from gcvideo.models.insertion import insertion_effect as insertion_effect
 from gcvideo.models.insertion import stages_of as stages_of
+from gcvideo.models.layout import convert_context_block as convert_context_block
 from gcvideo.models.net_choice import NetChoice as NetChoice
 from gcvideo.models.placement import Placement as Placement
 from gcvideo.models.placement import Stage as Stage

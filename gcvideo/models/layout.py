@@ -17,7 +17,14 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor
 
-from gcvideo.models.rename_table import CAFFE2, MMACTION2, PYSLOWFAST, TORCHVISION, Renames
+from gcvideo.models.rename_table import (
+    CAFFE2,
+    CONTEXT_BLOCK,
+    MMACTION2,
+    PYSLOWFAST,
+    TORCHVISION,
+    Renames,
+)
 from gcvideo.models.state_file import WeightsError
 
 StateDict = Mapping[str, Tensor]
@@ -157,6 +164,30 @@ def rename(key: str, renames: Renames) -> str:
     for old, new in renames:
         key = key.replace(old, new)
     return key
+
+
+def convert_context_block(source: StateDict) -> dict[str, Tensor]:
+    """State dict of a block of GCNet, mmcv or timm for :class:`gcvideo.nn.ContextBlock`.
+
+    Its 1x1 convolutions become linear layers, the same function. timm's block has the layout of the
+    paper's but sits elsewhere in its nets, on the channels inside a bottleneck.
+
+    Args:
+        source: state dict of the block alone, such as ``conv_mask.weight``.
+
+    Raises:
+        WeightsError: for a key that is none of such a block.
+    """
+    converted = {}
+    for key, value in source.items():
+        name = rename(key, CONTEXT_BLOCK)
+        if name == key:
+            raise WeightsError(
+                f"{key!r} is no parameter of a context block of GCNet, mmcv or timm; give the state dict of "
+                "the block alone, whose names start with conv_mask, channel_ or conv_attn, mlp_"
+            )
+        converted[name] = _in_common_form(f".block.{name}", value)
+    return converted
 
 
 def from_common(common: StateDict, target: StateDict) -> dict[str, Tensor]:

@@ -79,11 +79,15 @@ OPEN = {".onnx": open_onnx, ".pt2": open_program}
 
 
 # Several blocks in one net: what an export takes hardly depends on their number.
-@pytest.mark.parametrize("suffix", OPEN)
 @pytest.mark.parametrize(
-    "blocks",
-    [[name for name in BLOCKS if "nl_" in name], [name for name in BLOCKS if "nl_" not in name]],
-    ids=["non-local", "others"],
+    ("suffix", "blocks"),
+    [
+        (".pt2", [name for name in BLOCKS if "nl_" in name]),
+        pytest.param(".pt2", [n for n in BLOCKS if "nl_" not in n], marks=pytest.mark.slow),
+        pytest.param(".onnx", [n for n in BLOCKS if "nl_" in n], marks=pytest.mark.slow),
+        (".onnx", [name for name in BLOCKS if "nl_" not in name]),
+    ],
+    ids=["non-local, pt2", "others, pt2", "non-local, onnx", "others, onnx"],
 )
 def test_all_blocks_give_the_same_logits_from_a_file(tmp_path, blocks, suffix):
     classifier = make_classifier(stem_and_head(*blocks), val_crop_size=32)
@@ -97,9 +101,15 @@ def test_all_blocks_give_the_same_logits_from_a_file(tmp_path, blocks, suffix):
 @pytest.mark.parametrize(
     ("build", "head", "blocks", "suffix"),
     [
-        (slow_resnet, "fcn_prob", ["gc", "nl"], ".onnx"),
+        pytest.param(slow_resnet, "fcn_prob", ["gc", "nl"], ".onnx", marks=pytest.mark.slow),
         (i3d_resnet, "fcn_logit", ["se", "cc"], ".pt2"),
-        (c2d_resnet, "adaptive", ["nl_concatenation", "snl"], ".pt2"),
+        pytest.param(
+            c2d_resnet,
+            "adaptive",
+            ["nl_concatenation", "snl"],
+            ".pt2",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_each_net_with_each_head_gives_the_same_logits(tmp_path, build, head, blocks, suffix):

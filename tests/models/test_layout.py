@@ -17,13 +17,12 @@ from peer_layout import (
 from gcvideo.models import WeightsError, slow_resnet, stages_of
 from gcvideo.models.layout import (
     LAYOUTS,
+    convert_context_block,
     detect_layout,
     from_common,
-    rename,
     stage_positions,
     to_common,
 )
-from gcvideo.models.rename_table import CONTEXT_BLOCK
 from gcvideo.nn import ContextBlock
 
 PEERS = {
@@ -208,10 +207,13 @@ def test_a_single_context_block_of_mmcv_or_timm_is_renamed(words, norm_shape, fu
         state[f"{word}.weight"] = torch.randn(shape)
         state[f"{word}.bias"] = torch.randn(norm_shape if shape is norm_shape else shape[:1])
     block = ContextBlock(16, ratio=1 / 4, fusion=[fusion])
-    target = block.state_dict()
-    renamed = {rename(key, CONTEXT_BLOCK): value for key, value in state.items()}
-    block.load_state_dict({key: value.reshape(target[key].shape) for key, value in renamed.items()})
+    block.load_state_dict(convert_context_block(state))
     x = torch.randn(2, 16, 5, 6)
     update = reference_context_block(x, state, words, len(norm_shape))
     expected = x * update.sigmoid() if fusion == "mul" else x + update
     torch.testing.assert_close(block(x), expected)
+
+
+def test_a_key_of_something_else_is_no_context_block():
+    with pytest.raises(WeightsError, match=r"'conv1\.weight' is no parameter of a context block"):
+        convert_context_block({"conv1.weight": torch.ones(1)})
