@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 import gcvideo
@@ -113,12 +113,19 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "classes": list(checkpoint.classes),
         "config": {**checkpoint.config, "protocol": checkpoint.protocol},
     }
+    write_tensors(path, checkpoint.state_dict, {_KEY: json.dumps(product)})
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file, which appears under its name once it is complete."""
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f"{file.name}.draft")
-    tensors = {key: value.contiguous() for key, value in checkpoint.state_dict.items()}
-    save_file(tensors, draft, {_KEY: json.dumps(product)})
-    draft.rename(file)
+    # Not save_file, whose files are readable by their owner alone.
+    draft.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}, metadata))
+    draft.replace(file)
 
 
 def configure_head(model: ClipClassifier, protocol: EvaluationProtocol) -> None:

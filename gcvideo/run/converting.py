@@ -4,7 +4,6 @@ from typing import Any, cast
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from safetensors.torch import save_file
 
 from gcvideo.inference import (
     Checkpoint,
@@ -13,6 +12,7 @@ from gcvideo.inference import (
     read_checkpoint,
     write_checkpoint,
 )
+from gcvideo.inference.checkpoint import write_tensors
 from gcvideo.inference.published import load_published
 from gcvideo.models import ZOO, Conversion, LoadReport
 from gcvideo.models import convert as convert_weights
@@ -61,8 +61,7 @@ def convert(cfg: DictConfig) -> LoadReport | None:
     conversion = convert_weights(source, instantiate(cfg.choice), inflation=cfg.inflation)
     if conversion.layout in IMAGE_LAYOUTS:
         net, report = conversion.build()
-        output.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: net.state_dict()[key].contiguous() for key in report.loaded}, output)
+        write_tensors(output, {key: net.state_dict()[key] for key in report.loaded})
     else:
         protocol, classes = _protocol(cfg, conversion), _classes(cfg, conversion)
         net, report = conversion.build()

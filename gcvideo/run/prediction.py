@@ -105,14 +105,22 @@ def _classify_whole(
     videos: Sequence[str],
     predictions: Predictions,
 ) -> None:
+    if len(videos) == 1:
+        # There is nothing to share among cores but the operators of the net.
+        def classify() -> None:
+            views = {"num_clips": cfg.num_clips, "num_crops": cfg.num_crops}
+            ranking = classifier.classify(videos[0], cfg.top_k, **views)
+            predictions.rankings[videos[0]] = ranking
+
+        _try(predictions, videos[0], classify)
+        return
     results = classify_videos(
         classifier,
         videos,
         num_clips=cfg.num_clips,
         num_crops=cfg.num_crops,
         batch_size=cfg.batch_size,
-        # For one file, processes would take longer to start than it takes to read.
-        num_workers=cfg.num_workers if len(videos) > 1 else 0,
+        num_workers=cfg.num_workers,
         time_budget_seconds=cfg.time_budget_seconds,
     )
     # They come as they finish.

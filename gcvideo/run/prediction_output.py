@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from gcvideo.inference import Prediction
 from gcvideo.inference.segment import Segment
@@ -15,6 +15,7 @@ from gcvideo.inference.sliding_window import WindowScores
 from gcvideo.run.record import write_json
 
 _CONSOLE = Console(highlight=False)
+_VIDEO = Column("video", overflow="fold")  # a path cut short names no file
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +58,14 @@ def check_output(output: str | None) -> Path | None:
 def show_predictions(predictions: Predictions) -> None:
     """Print tables of classes and segments, then the files that could not be read."""
     if predictions.rankings:
-        table = Table("video", "class", "score")
+        table = Table(_VIDEO, "class", "score")
         for video, ranking in predictions.rankings.items():
             for rank, prediction in enumerate(ranking):
                 name = video if rank == 0 else ""
                 table.add_row(name, prediction.name, f"{prediction.score:.3f}")
         _CONSOLE.print(table)
     if predictions.timelines:
-        table = Table("video", "from", "to", "class", "score")
+        table = Table(_VIDEO, "from", "to", "class", "score")
         for video, timeline in predictions.timelines.items():
             if not timeline.segments:
                 table.add_row(video, "", "", "none", "")

@@ -1,4 +1,5 @@
 import json
+import os
 from functools import partial
 
 import pytest
@@ -109,10 +110,17 @@ def checkpoint():
     )
 
 
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def test_a_checkpoint_in_safetensors_is_all_that_loading_needs(tmp_path, checkpoint, video_folder):
     path = tmp_path / "new" / "tiny.safetensors"
     write_checkpoint(path, checkpoint)
     assert [file.name for file in path.parent.iterdir()] == ["tiny.safetensors"]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
     again = read_checkpoint(path)
     assert (again.config, again.classes) == (checkpoint.config, checkpoint.classes)
     torch.testing.assert_close(again.state_dict, checkpoint.state_dict, rtol=0, atol=0)
