@@ -54,7 +54,7 @@ def _import(package: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise ExportError(
             f"an .onnx file needs the package {package}, which is not installed; "
-            'pip install "gcvideo[export]", or give an output ending in .pt2'
+            "pip install onnx onnxscript onnxruntime, or give an output ending in .pt2"
         ) from error
 
 
