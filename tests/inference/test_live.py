@@ -4,37 +4,15 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from small_protocol import make_protocol
+from exact_net import SAMPLINGS, make_classifier
 
 from gcvideo.data import (
-    MMActionSampling,
-    NonLocalSampling,
-    PyTorchVideoSampling,
     SlowFastSampling,
     write_video,
 )
 from gcvideo.data.stream import stream_frames
-from gcvideo.inference import TrainedClassifier
 from gcvideo.inference.live import classify_live
 from gcvideo.inference.sliding_window import classify_windows
-from gcvideo.models import ClipClassifier
-
-SAMPLINGS = [
-    SlowFastSampling(),
-    MMActionSampling(),
-    MMActionSampling(target_fps=15.0),
-    NonLocalSampling(),
-    PyTorchVideoSampling(),
-]
-
-
-def make_classifier(**changes):
-    """A net whose scores depend on every pixel of every frame, and on the order of frames."""
-    protocol = make_protocol(**{"val_crop_size": 48} | changes)
-    pixels = 3 * protocol.num_frames * 48 * 48
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(pixels, 3))
-    model = ClipClassifier(net, mean=protocol.mean, std=protocol.std).eval()
-    return TrainedClassifier(model, classes=["a", "b", "c"], protocol=protocol)
 
 
 def make_video(path, num_frames, fps=30.0, height=48, width=64):

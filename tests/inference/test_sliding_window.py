@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from exact_net import SAMPLINGS, make_classifier
 from small_protocol import make_protocol
 
 from gcvideo.data import (
-    MMActionSampling,
-    NonLocalSampling,
     PyTorchVideoSampling,
     SlowFastSampling,
     VideoReader,
@@ -14,26 +13,8 @@ from gcvideo.data import (
     read_views,
     write_video,
 )
-from gcvideo.inference import TrainedClassifier, sliding_window
+from gcvideo.inference import sliding_window
 from gcvideo.inference.sliding_window import WindowScores, classify_windows, window_offsets
-from gcvideo.models import ClipClassifier
-
-SAMPLINGS = [
-    SlowFastSampling(),
-    MMActionSampling(),
-    MMActionSampling(target_fps=15.0),
-    NonLocalSampling(),
-    PyTorchVideoSampling(),
-]
-
-
-def make_classifier(**changes):
-    """A net whose scores depend on every pixel of every frame, and on the order of frames."""
-    protocol = make_protocol(**{"val_crop_size": 48} | changes)
-    pixels = 3 * protocol.num_frames * 48 * 48
-    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(pixels, 3))
-    model = ClipClassifier(net, mean=protocol.mean, std=protocol.std).eval()
-    return TrainedClassifier(model, classes=["a", "b", "c"], protocol=protocol)
 
 
 def make_video(path, num_frames, fps=30.0):
