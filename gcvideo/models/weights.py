@@ -9,7 +9,6 @@ from torch import nn
 from gcvideo.construction import construct
 from gcvideo.models.architecture import Architecture, architecture_of
 from gcvideo.models.layout import LAYOUTS, StateDict, rename, to_common
-from gcvideo.models.resnet import STAGE_DEPTHS
 from gcvideo.models.state_file import WeightsError
 from gcvideo.nn import NonLocalBlock
 
@@ -119,13 +118,13 @@ def _complaint(
     if not any_fits:
         parts.append("no tensor fits")
     theirs, ours = _architecture(source), _architecture(target)
-    if theirs is None or ours is None or str(theirs) == str(ours):
+    if theirs is None or ours is None or not _overrides(theirs, ours):
         remedy = (
             "choose the architecture, depth and width the weights were made for, or name what may "
             "start fresh with weights.fresh"
         )
     else:
-        remedy = f"they were made for {theirs}, and the net is {ours}: build it with {_overrides(theirs)}"
+        remedy = f"they were made for {theirs}, and the net is {ours}: build it with {_overrides(theirs, ours)}"
     return f"the weights '{name}' do not fit the net: {'; '.join(parts)}; {remedy}"
 
 
@@ -136,21 +135,25 @@ def _architecture(state: StateDict) -> Architecture | None:
         return None
 
 
-def _overrides(architecture: Architecture) -> str:
-    """How a net of some weights is asked for on the command line."""
-    kinds = set(architecture.blocks.values())
-    suffix = {"non-local": "_nl", "context": "_gc"}.get("".join(kinds), "")
-    if architecture.family is None:
-        return f"gcvideo.models.video_resnet and temporal_kernels={architecture.temporal_kernels}"
-    words = [f"model={architecture.family}{suffix}"]
-    if architecture.depth != min(STAGE_DEPTHS):
-        words.append(f"model.net.depth={architecture.depth}")
-    if architecture.width != 64:
-        words.append(f"width={architecture.width}")
-    if kinds:
+def _overrides(theirs: Architecture, ours: Architecture) -> str:
+    """What to change on the command line, so that the net becomes that of some weights."""
+    if theirs.family is None:
+        return f"gcvideo.models.video_resnet and temporal_kernels={theirs.temporal_kernels}"
+    # Blocks that only the net has start fresh.
+    lacks_blocks = bool(theirs.blocks) and theirs.blocks != ours.blocks
+    words = []
+    if theirs.family != ours.family or lacks_blocks:
+        kinds = set((theirs if theirs.blocks else ours).blocks.values())
+        suffix = {"non-local": "_nl", "context": "_gc"}.get("".join(kinds), "")
+        words.append(f"model={theirs.family}{suffix}")
+    if theirs.depth != ours.depth:
+        words.append(f"model.net.depth={theirs.depth}")
+    if theirs.width != ours.width:
+        words.append(f"width={theirs.width}")
+    if lacks_blocks:
         words += [
             f"model.placement.{stage}={str(indices).replace(' ', '')}"
-            for stage, indices in architecture.placement.items()
+            for stage, indices in theirs.placement.items()
         ]
     return " ".join(words)
 
