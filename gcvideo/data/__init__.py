@@ -42,6 +42,7 @@ from gcvideo.data.protocol import SlowFastCrops as SlowFastCrops
 from gcvideo.data.reencoding import Reencoding as Reencoding
 from gcvideo.data.reencoding import reencode_video as reencode_video
 from gcvideo.data.sample_list import PathList as PathList
+from gcvideo.data.sampler import EpochBatchSampler as EpochBatchSampler
 from gcvideo.data.sampler import EpochSampler as EpochSampler
 from gcvideo.data.sampler import ExactSampler as ExactSampler
 from gcvideo.data.sampling import ClipSampling as ClipSampling

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from gcvideo.data.dataset import EvaluationVideos, TrainingVideos, VideoItem, collate_videos
 from gcvideo.data.frame_index import FrameIndex
 from gcvideo.data.protocol import EvaluationProtocol
-from gcvideo.data.sampler import EpochSampler, ExactSampler
+from gcvideo.data.sampler import EpochBatchSampler, EpochSampler, ExactSampler
 from gcvideo.data.source import VideoSplits
 from gcvideo.data.transform import TrainTransform
 
@@ -60,6 +60,11 @@ class VideoDataModule(LightningDataModule):
         self.num_workers = default_num_workers() if num_workers is None else num_workers
         self.seed = seed
         self.pin_memory = pin_memory
+        self._epoch, self._num_seen = 0, 0
+
+    def resume(self, epoch: int, num_batches: int) -> None:
+        """Let the next training loader go on in ``epoch`` behind its first ``num_batches`` batches."""
+        self._epoch, self._num_seen = epoch, num_batches
 
     def train_dataloader(self) -> DataLoader[VideoItem]:
         if self.transform is None:
@@ -78,12 +83,12 @@ class VideoDataModule(LightningDataModule):
                 f"batch_size is {self.batch_size} but there are only {len(sampler)} training videos "
                 f"per process, so an epoch would be empty; lower batch_size to {len(sampler)} or less"
             )
+        batches = EpochBatchSampler(sampler, self.batch_size)
+        # Workers are given their first batches before Lightning tells the sampler its epoch.
+        batches.resume(self._epoch, self._num_seen)
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            # A last batch of few clips gives poor batch statistics; its videos come next epoch.
-            drop_last=True,
+            batch_sampler=batches,
             persistent_workers=self.num_workers > 0,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,

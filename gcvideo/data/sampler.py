@@ -40,6 +40,38 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return ((self.epoch, int(video)) for video in share)
 
 
+class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of one rank; the first epoch after a resume starts where the run was interrupted.
+
+    A last batch that would not be full is left out: few clips give poor batch statistics, and its
+    videos come another epoch. With batch sizes in inverse proportion to the number of ranks, batch k
+    holds the same videos over all ranks.
+
+    Args:
+        sampler: the videos of the rank.
+        batch_size: videos per batch.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int) -> None:
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self._resumed_epoch, self._num_seen = 0, 0
+
+    def resume(self, epoch: int, num_batches: int) -> None:
+        """Leave out the first batches of an epoch, which were seen before an interruption."""
+        self.sampler.set_epoch(epoch)
+        self._resumed_epoch, self._num_seen = epoch, num_batches
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        return len(self.sampler) // self.batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        first = self._num_seen if self.sampler.epoch == self._resumed_epoch else 0
+        keys, size = list(self.sampler), self.batch_size
+        return (keys[batch * size : (batch + 1) * size] for batch in range(first, len(self)))
+
+
 class ExactSampler(Sampler[int]):
     """Every video once over all ranks, in order, without padding: ranks may differ by one video."""
 

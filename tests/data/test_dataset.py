@@ -11,6 +11,7 @@ from small_protocol import make_protocol
 from torchvision.transforms import v2
 
 from gcvideo.data import (
+    EpochBatchSampler,
     EpochSampler,
     EvaluationVideos,
     ExactSampler,
@@ -238,3 +239,28 @@ def test_validation_takes_one_view_and_the_test_all(video_folder):
 def test_loaders_that_cannot_work_are_refused(video_folder, changes, message):
     with pytest.raises(ValueError, match=message):
         make_module(video_folder, **changes).train_dataloader()
+
+
+def test_a_resumed_epoch_goes_on_behind_the_batches_that_were_seen():
+    def batches(epoch, resumed=None):
+        sampler = EpochBatchSampler(EpochSampler(11, seed=3), 2)
+        if resumed:
+            sampler.resume(*resumed)
+        sampler.sampler.set_epoch(epoch)
+        assert len(sampler) == 5
+        return list(sampler)
+
+    assert len(batches(1)) == 5
+    assert batches(1, resumed=(1, 3)) == batches(1)[3:]
+    assert batches(2, resumed=(1, 3)) == batches(2)
+
+
+@pytest.mark.parametrize("num_videos", [7, 8, 24])
+def test_two_ranks_with_half_the_batch_see_the_batches_of_one(num_videos):
+    def batches(batch_size, rank, world_size):
+        sampler = EpochSampler(num_videos, seed=1, rank=rank, world_size=world_size)
+        return list(EpochBatchSampler(sampler, batch_size))
+
+    shares = [batches(2, rank, 2) for rank in (0, 1)]
+    together = [{*a, *b} for a, b in zip(*shares, strict=True)]
+    assert together == [set(batch) for batch in batches(4, 0, 1)]
