@@ -97,7 +97,7 @@ def shown(splits, num_workers, world_size=1):
         )
         module.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)
         loader = module.train_dataloader()
-        loader.sampler.set_epoch(2)
+        loader.batch_sampler.sampler.set_epoch(2)
         for batch in loader:
             (video,) = batch["video"].tolist()
             slot = batch["problems"][0].video if batch["problems"] else video
