@@ -34,6 +34,9 @@ from gcvideo.data.list_file import check_listable as check_listable
 from gcvideo.data.list_file import write_list as write_list
 from gcvideo.data.list_file import write_table as write_table
 from gcvideo.data.list_file import write_text as write_text
+from gcvideo.data.multigrid import ClipShape as ClipShape
+from gcvideo.data.multigrid import Multigrid as Multigrid
+from gcvideo.data.multigrid import MultigridSchedule as MultigridSchedule
 from gcvideo.data.parallel import ProcessDiedError as ProcessDiedError
 from gcvideo.data.parallel import parallel_map as parallel_map
 from gcvideo.data.protocol import EvaluationProtocol as EvaluationProtocol

@@ -1,12 +1,16 @@
 import os
+from collections.abc import Mapping
+from itertools import islice
 from typing import TypedDict
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from gcvideo.data.dataset import EvaluationVideos, TrainingVideos, VideoItem, collate_videos
 from gcvideo.data.frame_index import FrameIndex
+from gcvideo.data.multigrid import MultigridSchedule
 from gcvideo.data.protocol import EvaluationProtocol
 from gcvideo.data.sampler import EpochBatchSampler, EpochSampler, ExactSampler
 from gcvideo.data.source import VideoSplits
@@ -30,14 +34,21 @@ class VideoDataModule(LightningDataModule):
         splits: annotated videos.
         protocol: views of validation and test, clip sampling of training.
         transform: augmentation of training; None if there is no training.
-        batch_size: videos per step and device.
+        batch_size: videos per step and device; with multigrid, of the base shape.
         clips_per_video: views per training video and epoch.
         num_workers: processes per loader; None: one per core, at most 8, none on a single core.
         seed: of the order, the clips and the crops.
         pin_memory: page-locked batches, for a CUDA device.
+        multigrid: shapes of the training batches; None: all alike. With it the trainer must be told
+            ``reload_dataloaders_every_n_epochs=1``, for epochs differ in their number of batches.
+        transforms: augmentations of training by crop in pixels, one for each of
+            ``multigrid.crop_sizes``.
+
+    Raises:
+        ValueError: for a batch size below one, or a crop of ``multigrid`` without a transform.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument per choice of a recipe
         self,
         splits: VideoSplits,
         *,
@@ -48,10 +59,20 @@ class VideoDataModule(LightningDataModule):
         num_workers: int | None = None,
         seed: int = 0,
         pin_memory: bool = False,
+        multigrid: MultigridSchedule | None = None,
+        transforms: Mapping[int, TrainTransform] | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1 video per step")
+        self.transforms = dict(transforms or {})
+        for crop_size in () if multigrid is None else multigrid.crop_sizes:
+            if crop_size not in self.transforms:
+                raise ValueError(
+                    f"multigrid trains on crops of {crop_size} pixels, the transforms are for "
+                    f"{sorted(self.transforms)}; pass one for each of multigrid.crop_sizes"
+                )
+        self.multigrid = multigrid
         self.splits = splits
         self.protocol = protocol
         self.transform = transform
@@ -66,26 +87,20 @@ class VideoDataModule(LightningDataModule):
         """Let the next training loader go on in ``epoch`` behind its first ``num_batches`` batches."""
         self._epoch, self._num_seen = epoch, num_batches
 
+    def num_batches(self, epoch: int) -> int:
+        """Training batches per rank of an epoch; with multigrid, epochs differ."""
+        batches = self._train_batches()
+        batches.sampler.set_epoch(epoch)
+        return len(batches)
+
     def train_dataloader(self) -> DataLoader[VideoItem]:
-        if self.transform is None:
-            raise ValueError("training needs a transform; pass transform=TrainTransform(...)")
-        dataset = TrainingVideos(
-            self.splits.train,
-            protocol=self.protocol,
-            transform=self.transform,
-            clips_per_video=self.clips_per_video,
-            seed=self.seed,
-            **self._reading(),
-        )
-        sampler = EpochSampler(len(dataset), seed=self.seed, **self._ranks())
-        if len(sampler) < self.batch_size:
-            raise ValueError(
-                f"batch_size is {self.batch_size} but there are only {len(sampler)} training videos "
-                f"per process, so an epoch would be empty; lower batch_size to {len(sampler)} or less"
-            )
-        batches = EpochBatchSampler(sampler, self.batch_size)
+        dataset = self._train_videos(self.seed)
+        batches = self._train_batches()
+        self._check_batch_size(len(batches.sampler))
         # Workers are given their first batches before Lightning tells the sampler its epoch.
         batches.resume(self._epoch, self._num_seen)
+        if self.trainer is not None:
+            batches.sampler.set_epoch(max(self._epoch, self.trainer.current_epoch))
         return DataLoader(
             dataset,
             batch_sampler=batches,
@@ -95,6 +110,61 @@ class VideoDataModule(LightningDataModule):
             collate_fn=collate_videos,
             worker_init_fn=_use_one_thread,
         )
+
+    def statistics_dataloader(self, epoch: int, num_batches: int) -> DataLoader[VideoItem]:
+        """Training clips for batch norm statistics, others than those that the epoch trains on.
+
+        A pure function of (seed, epoch): order, clips and crops come from a seed of their own, drawn
+        from ``SeedSequence([seed, 1])``. Multigrid has no part in it, for the statistics are those
+        that validation and test use: all clips have the base shape.
+
+        Args:
+            epoch: of the training.
+            num_batches: batches per rank; fewer if there are not so many videos.
+        """
+        seed = int(np.random.SeedSequence([self.seed, 1]).generate_state(1, np.uint64)[0])
+        dataset = self._train_videos(seed)
+        sampler = EpochSampler(len(dataset), seed=seed, **self._ranks())
+        sampler.set_epoch(epoch)
+        return DataLoader(
+            dataset,
+            batch_sampler=list(islice(EpochBatchSampler(sampler, self.batch_size), num_batches)),
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            collate_fn=collate_videos,
+            worker_init_fn=_use_one_thread,
+        )
+
+    def _train_videos(self, seed: int) -> TrainingVideos:
+        if self.transform is None:
+            raise ValueError("training needs a transform; pass transform=TrainTransform(...)")
+        return TrainingVideos(
+            self.splits.train,
+            protocol=self.protocol,
+            transform=self.transform,
+            transforms=self.transforms,
+            clips_per_video=self.clips_per_video,
+            seed=seed,
+            **self._reading(),
+        )
+
+    def _train_batches(self) -> EpochBatchSampler:
+        sampler = EpochSampler(len(self.splits.train), seed=self.seed, **self._ranks())
+        return EpochBatchSampler(sampler, self.batch_size, self.multigrid)
+
+    def _check_batch_size(self, num_videos: int) -> None:
+        if num_videos < self.batch_size:
+            raise ValueError(
+                f"batch_size is {self.batch_size} but there are only {num_videos} training videos "
+                f"per process, so an epoch would be empty; lower batch_size to {num_videos} or less"
+            )
+        factor = 1 if self.multigrid is None else self.multigrid.largest_factor
+        if num_videos < factor * self.batch_size:
+            raise ValueError(
+                f"multigrid has batches of {factor} x batch_size = {factor * self.batch_size} videos "
+                f"but there are only {num_videos} training videos per process, so an epoch would be "
+                "empty; lower batch_size, or train without multigrid"
+            )
 
     def val_dataloader(self) -> DataLoader[VideoItem]:
         return self._exact_loader(self.val_videos(), self.batch_size, persistent=True)

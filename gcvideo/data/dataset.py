@@ -1,4 +1,5 @@
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -6,7 +7,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 import torch
-from jaxtyping import Int, Int64, UInt8
+from jaxtyping import Float32, Int, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
@@ -17,6 +18,8 @@ from gcvideo.data.decoding import VideoReader
 from gcvideo.data.failure import VideoProblem
 from gcvideo.data.frame_index import FrameIndex
 from gcvideo.data.protocol import EvaluationProtocol
+from gcvideo.data.sampler import TrainingKey
+from gcvideo.data.sampling import ClipSpec
 from gcvideo.data.timeline import Timeline, VideoInfo
 from gcvideo.data.transform import TrainTransform, evaluation_views
 
@@ -24,12 +27,17 @@ _MAX_REPLACEMENTS = 10
 
 
 class VideoItem(TypedDict):
-    """One video with all its views, and what was wrong with it or with those it stands for."""
+    """One video with all its views, and what was wrong with it or with those it stands for.
+
+    ``seconds`` are what it took to read it, from the opening to the decoded frames and with those
+    that could not be read, and to transform it.
+    """
 
     views: UInt8[Tensor, "v 3 t s s"]
     labels: Int64[Tensor, " v"]
     video: int
     problems: tuple[VideoProblem, ...]
+    seconds: tuple[float, float]
 
 
 class VideoBatch(TypedDict):
@@ -39,6 +47,7 @@ class VideoBatch(TypedDict):
     labels: Int64[Tensor, "b v"]
     video: Int64[Tensor, " b"]
     problems: tuple[VideoProblem, ...]
+    seconds: Float32[Tensor, "b 2"]
 
 
 def collate_videos(items: Sequence[VideoItem]) -> VideoBatch:
@@ -48,6 +57,7 @@ def collate_videos(items: Sequence[VideoItem]) -> VideoBatch:
         "labels": default_collate([item["labels"] for item in items]),
         "video": default_collate([item["video"] for item in items]),
         "problems": tuple(problem for item in items for problem in item["problems"]),
+        "seconds": torch.tensor([item["seconds"] for item in items], dtype=torch.float32),
     }
 
 
@@ -113,6 +123,7 @@ class TrainingVideos(_ListedVideos):
         annotations: videos and labels.
         protocol: clip sampling, T and tau.
         transform: spatial augmentation of a clip.
+        transforms: with multigrid, those of clips whose key has a shape, by its crop in pixels.
         clips_per_video: views per item, each with a clip, crop and flip of its own.
         seed: of the whole run.
         index: of the frames of the files, which then need not be scanned.
@@ -125,6 +136,7 @@ class TrainingVideos(_ListedVideos):
         *,
         protocol: EvaluationProtocol,
         transform: TrainTransform,
+        transforms: Mapping[int, TrainTransform] | None = None,
         clips_per_video: int = 1,
         seed: int = 0,
         index: FrameIndex | None = None,
@@ -134,20 +146,26 @@ class TrainingVideos(_ListedVideos):
             raise ValueError(f"clips_per_video is {clips_per_video}; it must be at least 1")
         super().__init__(annotations, protocol, index, time_budget_seconds)
         self.transform = transform
+        self.transforms = dict(transforms or {})
         self.clips_per_video = clips_per_video
         self.seed = seed
 
-    def __getitem__(self, key: tuple[int, int]) -> VideoItem:
-        """The item of ``(epoch, video)``.
+    def __getitem__(self, key: TrainingKey) -> VideoItem:
+        """The item of ``(epoch, video)`` or ``(epoch, video, shape)``.
 
         Raises:
             VideoReadError: if neither the video nor any of ten others can be read.
         """
-        epoch, slot = key
+        epoch, slot, *shape = key
+        spec, transform = self.protocol.spec, self.transform
+        if shape:
+            spec = ClipSpec(shape[0].num_frames, shape[0].sampling_rate)
+            transform = self.transforms[shape[0].crop_size]
+        started = time.perf_counter()
         failed: list[VideoProblem] = []
         for video in self._candidates(epoch, slot):
             path = self.annotations.path(video)
-            work = partial(self._read_if_need_be_damaged, epoch, slot, video)
+            work = partial(self._read_if_need_be_damaged, epoch, slot, video, spec)
             try:
                 clips, streams, reason = run_within(self.time_budget_seconds, path, work)
             except VideoReadError as error:
@@ -156,7 +174,15 @@ class TrainingVideos(_ListedVideos):
             problems = [problem._replace(replaced_by=video) for problem in failed]
             if reason:
                 problems.append(VideoProblem(video, path, reason, clips.num_damaged, None))
-            return self._item(video, clips, streams, tuple(problems))
+            read = time.perf_counter()
+            views, labels = self._transform(transform, video, clips, streams)
+            return {
+                "views": views,
+                "labels": labels,
+                "video": video,
+                "problems": tuple(problems),
+                "seconds": (read - started, time.perf_counter() - read),
+            }
         raise VideoReadError(
             failed[0].path,
             f"{failed[0].reason}; nor can any of the {len(failed) - 1} videos tried in its place, "
@@ -179,20 +205,20 @@ class TrainingVideos(_ListedVideos):
         ]
 
     def _sample(
-        self, streams: Sequence[np.random.Generator], info: VideoInfo
+        self, streams: Sequence[np.random.Generator], spec: ClipSpec, info: VideoInfo
     ) -> Int[np.ndarray, "v t"]:
-        train, spec = self.protocol.sampling.train, self.protocol.spec
+        train = self.protocol.sampling.train
         return np.stack([train(info.num_frames, info.fps, spec, rng) for rng in streams])
 
     def _read_if_need_be_damaged(
-        self, epoch: int, slot: int, video: int
+        self, epoch: int, slot: int, video: int, spec: ClipSpec
     ) -> tuple[_Clips, list[np.random.Generator], str]:
         streams = self._streams(epoch, slot)
         try:
-            return self._read(video, partial(self._sample, streams)), streams, ""
+            return self._read(video, partial(self._sample, streams, spec)), streams, ""
         except VideoReadError as error:
             streams = self._streams(epoch, slot)
-            sample = partial(self._sample, streams)
+            sample = partial(self._sample, streams, spec)
             path = self.annotations.path(video)
             with suppress(VideoReadError):
                 # Without the index, or what is shown would depend on whether there is one.
@@ -200,27 +226,22 @@ class TrainingVideos(_ListedVideos):
                 return clips, streams, error.reason
             raise
 
-    def _item(
+    def _transform(
         self,
+        transform: TrainTransform,
         video: int,
         clips: _Clips,
         streams: Sequence[np.random.Generator],
-        problems: tuple[VideoProblem, ...],
-    ) -> VideoItem:
+    ) -> tuple[UInt8[Tensor, "v 3 t h w"], Int64[Tensor, " v"]]:
         label = int(self.annotations.labels[video])
         views, labels = zip(
             *(
-                self.transform(clips.frames[clip], label, int(rng.integers(2**63)))
+                transform(clips.frames[clip], label, int(rng.integers(2**63)))
                 for clip, rng in zip(clips.positions, streams, strict=True)
             ),
             strict=True,
         )
-        return {
-            "views": torch.stack(views),
-            "labels": torch.tensor(labels),
-            "video": video,
-            "problems": problems,
-        }
+        return torch.stack(views), torch.tensor(labels)
 
 
 class EvaluationVideos(_ListedVideos):
@@ -246,11 +267,20 @@ class EvaluationVideos(_ListedVideos):
         super().__init__(annotations, protocol, index, time_budget_seconds)
 
     def __getitem__(self, video: int) -> VideoItem:
+        started = time.perf_counter()
         work = partial(self._read, video, partial(_test_clips, self.protocol))
         clips = run_within(self.time_budget_seconds, self.annotations.path(video), work)
+        read = time.perf_counter()
         views = evaluation_views(clips.frames, clips.positions, self.protocol)
         labels = torch.full((len(views),), int(self.annotations.labels[video]))
-        return {"views": views, "labels": labels, "video": video, "problems": ()}
+        seconds = (read - started, time.perf_counter() - read)
+        return {
+            "views": views,
+            "labels": labels,
+            "video": video,
+            "problems": (),
+            "seconds": seconds,
+        }
 
 
 def read_views(path: str, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t s s"]:

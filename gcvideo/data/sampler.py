@@ -1,7 +1,13 @@
 from collections.abc import Iterator
+from itertools import accumulate, cycle, islice
 
 import numpy as np
 from torch.utils.data import Sampler
+
+from gcvideo.data.multigrid import ClipShape, MultigridSchedule
+
+# Epoch, video and, with multigrid, what the clips look like.
+TrainingKey = tuple[int, int] | tuple[int, int, ClipShape]
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -40,21 +46,28 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return ((self.epoch, int(video)) for video in share)
 
 
-class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
+class EpochBatchSampler(Sampler[list[TrainingKey]]):
     """Batches of one rank; the first epoch after a resume starts where the run was interrupted.
 
     A last batch that would not be full is left out: few clips give poor batch statistics, and its
     videos come another epoch. With batch sizes in inverse proportion to the number of ranks, batch k
-    holds the same videos over all ranks.
+    holds the same videos over all ranks, also where the sizes vary.
 
     Args:
         sampler: the videos of the rank.
-        batch_size: videos per batch.
+        batch_size: videos per batch, of the base shape with multigrid.
+        multigrid: sizes of the batches, and the shapes that then stand in their keys.
     """
 
-    def __init__(self, sampler: EpochSampler, batch_size: int) -> None:
+    def __init__(
+        self,
+        sampler: EpochSampler,
+        batch_size: int,
+        multigrid: MultigridSchedule | None = None,
+    ) -> None:
         self.sampler = sampler
         self.batch_size = batch_size
+        self.multigrid = multigrid
         self._resumed_epoch, self._num_seen = 0, 0
 
     def resume(self, epoch: int, num_batches: int) -> None:
@@ -63,13 +76,35 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         self._resumed_epoch, self._num_seen = epoch, num_batches
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
-        return len(self.sampler) // self.batch_size
+        """Batches of the whole epoch of the sampler."""
+        ends = list(accumulate(self._sizes()))
+        cycles, rest = divmod(len(self.sampler), ends[-1])
+        return cycles * len(ends) + sum(end <= rest for end in ends)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[TrainingKey]]:
         first = self._num_seen if self.sampler.epoch == self._resumed_epoch else 0
-        keys, size = list(self.sampler), self.batch_size
-        return (keys[batch * size : (batch + 1) * size] for batch in range(first, len(self)))
+        # All at once: the epoch may change before the first batch is asked for.
+        return iter(self._batches()[first:])
+
+    def _batches(self) -> list[list[TrainingKey]]:
+        keys, sizes = iter(self.sampler), cycle(self._sizes())
+        num_batches = len(self)
+        batches: list[list[TrainingKey]] = [
+            [*islice(keys, size)] for size in islice(sizes, num_batches)
+        ]
+        if self.multigrid is None:
+            return batches
+        shapes = cycle(self.multigrid.short_cycle_shapes(self.sampler.epoch))
+        return [
+            [(epoch, video, shape.clip) for epoch, video, *_ in batch]
+            for batch, shape in zip(batches, shapes, strict=False)
+        ]
+
+    def _sizes(self) -> list[int]:
+        if self.multigrid is None:
+            return [self.batch_size]
+        shapes = self.multigrid.short_cycle_shapes(self.sampler.epoch)
+        return [self.batch_size * shape.factor for shape in shapes]
 
 
 class ExactSampler(Sampler[int]):

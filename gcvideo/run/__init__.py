@@ -1,5 +1,6 @@
 """From configuration to runs: the only room that knows Hydra."""
 
+from gcvideo.run.assembly import best_precision as best_precision
 from gcvideo.run.checking import check as check
 from gcvideo.run.composition import OverrideError as OverrideError
 from gcvideo.run.composition import check_overrides as check_overrides
@@ -11,6 +12,7 @@ from gcvideo.run.kinetics import kinetics as kinetics
 from gcvideo.run.prediction import find_videos as find_videos
 from gcvideo.run.prediction import predict as predict
 from gcvideo.run.reencoding import reencode as reencode
+from gcvideo.run.resuming import ResumeError as ResumeError
+from gcvideo.run.resuming import resumed_config as resumed_config
 from gcvideo.run.testing import test as test
-from gcvideo.run.training import best_precision as best_precision
 from gcvideo.run.training import train as train

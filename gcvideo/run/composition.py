@@ -16,12 +16,23 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from rich.console import Console
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from gcvideo.construction import ConstructionError
 from gcvideo.data import VideoReadError
 from gcvideo.inference import CheckpointError
 from gcvideo.models import WeightsError
+from gcvideo.run.rank_config import (
+    global_rank,
+    joined_watch,
+    publish_config,
+    received_config,
+    refuse_config,
+)
+from gcvideo.run.rank_failure import FirstRankWatch, RankWatch
+from gcvideo.run.resuming import resumed_config
 from gcvideo.run.weight_group import register_published_weights
+from gcvideo.training import TrainingStopped
 
 _USER_ERRORS = (
     ConstructionError,
@@ -56,6 +67,23 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
     warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
     # Its successor does not exist in older torch.
     warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")
+    received = received_config()
+    if received is not None:
+        _guarded(job, console)(received)
+        return
+    try:
+        _compose_and_run(config_folder, config_name, job, console)
+    except SystemExit:
+        refuse_config()
+        raise
+
+
+def _compose_and_run(
+    config_folder: Path, config_name: str, job: Callable[[DictConfig], Any], console: Console
+) -> None:
+    if any(word.startswith("resume=") and word != "resume=null" for word in sys.argv[1:]):
+        _resume(config_folder, job, console)
+        return
     if all(word in ("-m", "--multirun") or not word.startswith("-") for word in sys.argv[1:]):
         # Other flags change what is composed, or show help; Lightning's further ranks use them too.
         try:
@@ -66,24 +94,66 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
             console.print(f"error: {error}", markup=False, soft_wrap=True)
             raise SystemExit(2) from error
 
-    def guarded(cfg: DictConfig) -> Any:
+    run = _guarded(job, console)
+    run.__module__ = "__main__"
+    hydra.main(version_base="1.3", config_path=str(config_folder), config_name=config_name)(run)()
+
+
+def _resume(config_folder: Path, job: Callable[[DictConfig], Any], console: Console) -> None:
+    """Without Hydra, which would make a run folder of its own."""
+    with initialize_config_dir(str(config_folder), version_base="1.3"):
         try:
-            return job(cfg)
+            cfg = resumed_config([w for w in sys.argv[1:] if not w.startswith("-")])
+        except (ValueError, HydraException) as error:
+            console.print(f"error: {error}", markup=False, soft_wrap=True)
+            raise SystemExit(2) from error
+    _guarded(job, console)(cfg)
+
+
+def _guarded(job: Callable[[DictConfig], Any], console: Console) -> Callable[[DictConfig], Any]:
+    def guarded(cfg: DictConfig) -> Any:
+        if "output_dir" in cfg:
+            cfg.output_dir = str(cfg.output_dir)  # no longer a question to Hydra
+        watch = publish_config(cfg) if global_rank() == 0 else joined_watch()
+        try:
+            result = job(cfg)
         except KeyboardInterrupt:
+            if watch is not None:
+                watch.fail("interrupted")
             console.print("interrupted")
             raise SystemExit(130) from None
+        except TrainingStopped as stopped:
+            if watch is not None:
+                watch.close()
+            # The other ranks end quietly, or Lightning would kill the first for their status.
+            if global_rank() > 0:
+                raise SystemExit(0) from None
+            console.print(str(stopped), markup=False, soft_wrap=True)
+            raise SystemExit(stopped.exit_status) from None
         except Exception as error:
             cause = user_error(error)
-            if cause is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
+            is_first = watch is None or _fails_first(watch, cause, error)
+            if os.environ.get("HYDRA_FULL_ERROR") == "1" or (is_first and cause is None):
                 raise
-            console.print(f"error: {cause}", markup=False, soft_wrap=True)
-            console.print("(HYDRA_FULL_ERROR=1 shows where it happened)")
+            # Else the first rank has said what there is to say.
+            if is_first and cause is not None and global_rank() == 0:
+                console.print(f"error: {cause}", markup=False, soft_wrap=True)
+                console.print("(HYDRA_FULL_ERROR=1 shows where it happened)")
             raise SystemExit(1) from error
+        if watch is not None:
+            watch.close()
+        return result
 
-    guarded.__module__ = "__main__"
-    hydra.main(version_base="1.3", config_path=str(config_folder), config_name=config_name)(
-        guarded
-    )()
+    return guarded
+
+
+def _fails_first(watch: FirstRankWatch | RankWatch, cause: str | None, error: Exception) -> bool:
+    """Whether the job ends for this error, not for one of another rank that led to it."""
+    failure = watch.fail(cause or f"{type(error).__name__}: {error}")
+    is_first = failure.rank == global_rank()
+    if is_first and "TORCHELASTIC_ERROR_FILE" in os.environ:
+        get_error_handler().record_exception(error)  # for the summary of torchrun
+    return is_first
 
 
 def user_error(error: BaseException) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import DictConfig, OmegaConf
 
 import gcvideo
 
@@ -27,6 +28,13 @@ def write_json(path: Path, content: Any) -> None:
     draft = path.with_name(path.name + ".draft")
     draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     draft.rename(path)
+
+
+def write_config(path: Path, cfg: DictConfig) -> None:
+    """Write a configuration that can be changed and read again: keys still refer to each other."""
+    draft = path.with_name(path.name + ".draft")
+    OmegaConf.save(cfg, draft)
+    draft.replace(path)
 
 
 def write_environment(path: Path) -> None:

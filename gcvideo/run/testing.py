@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,11 +9,14 @@ from rich.console import Console
 
 from gcvideo.construction import construct
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoReadError, VideoSplits
+from gcvideo.evaluation import VideoScores
 from gcvideo.inference import Checkpoint, load_checkpoint
+from gcvideo.run.assembly import best_precision, build_trainer
+from gcvideo.run.rank_config import announce_to_children
 from gcvideo.run.readability import bad_videos_error, unreadable_videos
-from gcvideo.run.record import write_environment, write_json
-from gcvideo.run.training import best_precision, build_trainer
+from gcvideo.run.record import write_config, write_environment, write_json
 from gcvideo.training import VideoClassifier
+from gcvideo.training.classifier import accuracy_metrics
 
 _CONSOLE = Console(highlight=False)
 _GEOMETRY = ("num_clips", "num_crops", "num_frames", "sampling_rate", "short_side", "crop_size")
@@ -39,7 +43,6 @@ def test(cfg: DictConfig) -> dict[str, float]:
         cfg.trainer.precision = best_precision(cfg.trainer.accelerator)
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    write_environment(folder / "environment.json")
 
     packages = list(cfg.packages)
     module = VideoClassifier(
@@ -54,6 +57,9 @@ def test(cfg: DictConfig) -> dict[str, float]:
     data = VideoDataModule(splits, protocol=protocol, num_workers=cfg.num_workers)
     trainer: Trainer = build_trainer(cfg)
     if trainer.is_global_zero:
+        write_config(folder / "config.yaml", cfg)
+        write_environment(folder / "environment.json")
+        announce_to_children(folder / "config.yaml")
         _CONSOLE.print(f"checkpoint {checkpoint.path}\nprotocol   {protocol}", soft_wrap=True)
     try:
         trainer.test(module, data, verbose=False)
@@ -64,7 +70,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
             raise
         # Without a cause: the message of a worker quotes the first video alone.
         raise bad_videos_error(unreadable, len(splits.test), "test", folder) from None
-    metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    metrics = _metrics(module.test_scores, checkpoint.classes)
     if trainer.is_global_zero:
         _write(folder, cfg, checkpoint, protocol, splits, module, metrics)
     if len(module.test_scores) != len(splits.test):
@@ -73,6 +79,12 @@ def test(cfg: DictConfig) -> dict[str, float]:
             "metrics do not stand for the list"
         )
     return metrics
+
+
+def _metrics(scores: VideoScores, classes: Sequence[str]) -> dict[str, float]:
+    """Of the gathered scores, so that they do not depend on the number of ranks."""
+    metrics = accuracy_metrics(len(classes), "test/")
+    return {key: float(value) for key, value in metrics(scores.scores(), scores.labels()).items()}
 
 
 def _is_read_error(error: Exception) -> bool:
@@ -140,6 +152,7 @@ def _write(
             "data": None if cfg.data is None else OmegaConf.to_container(cfg.data, resolve=True),
             "videos_listed": len(splits.test),
             "videos_scored": len(module.test_scores),
+            "videos_failed": len(splits.test) - len(module.test_scores),
             "views_per_video": protocol.num_views,
         },
     )

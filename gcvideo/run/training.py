@@ -1,24 +1,33 @@
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.table import Table
-from torch import nn
 
-import gcvideo
-from gcvideo.data import EvaluationProtocol, TrainTransform, VideoDataModule, VideoSplits
-from gcvideo.inference import configure_head
-from gcvideo.models import ClipClassifier, Cost, count_cost, inserted_blocks
+from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
+from gcvideo.models import Cost, checkpoint_activations, compile_net, count_cost
+from gcvideo.run.assembly import build, build_data, build_module, build_trainer, settle
+from gcvideo.run.estimation import estimate
 from gcvideo.run.initialization import initialize_net
+from gcvideo.run.preflight import (
+    batch_bytes,
+    check_output_folder,
+    check_shared_memory,
+    checkpoint_bytes,
+)
+from gcvideo.run.rank_config import announce_to_children
 from gcvideo.run.readability import bad_videos_error, unopenable_videos
-from gcvideo.run.record import write_environment, write_json
-from gcvideo.training import BadVideos, VideoClassifier
+from gcvideo.run.record import write_config, write_environment, write_json
+from gcvideo.run.resuming import ResumePoint, find_resume_point
+from gcvideo.run.training_report import report_end, report_start
+from gcvideo.run.tuning import tune_batch_size
+from gcvideo.training import BadVideos, VideoClassifier, check_group_size
 
 _CONSOLE = Console(highlight=False)
 
@@ -27,7 +36,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """Train as configured by ``conf/train.yaml`` and leave a run folder behind.
 
     The folder holds ``config.yaml``, ``environment.json``, ``results.json``, logs, checkpoints and
-    a picture of the learning curve.
+    a picture of the learning curve. Where ``cfg.resume`` names a run folder, ``cfg`` is that of
+    :func:`gcvideo.run.resumed_config`, and the run goes on from its last checkpoint. With
+    ``cfg.estimate`` the training is only described, and nothing is written.
 
     Returns:
         Validation metrics of the best and of the last epoch.
@@ -35,196 +46,132 @@ def train(cfg: DictConfig) -> dict[str, float]:
     started = time.perf_counter()
     torch.set_float32_matmul_precision("high")
     seed_everything(cfg.seed, workers=False, verbose=False)
-    splits: VideoSplits = _build(cfg.data)
-    _settle(cfg, splits)
-    folder = Path(cfg.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-    write_environment(folder / "environment.json")
-
-    protocol: EvaluationProtocol = _build(cfg.protocol)
-    data = _data_module(cfg, splits, protocol)
-    net, start = initialize_net(cfg)
-    module = _module(cfg, net, splits, protocol)
-    trainer: Trainer = build_trainer(cfg)
-    bad_videos = _watch_bad_videos(trainer, folder)
-    cost = count_cost(module.model.net, cfg.num_frames, cfg.crop_size)
+    point = None if cfg.resume is None else find_resume_point(Path(cfg.output_dir))
+    splits: VideoSplits = build(cfg.data)
+    settle(cfg, splits)
+    protocol: EvaluationProtocol = build(cfg.protocol)
+    if cfg.tune_batch_size and cfg.resume is None:
+        _tune(cfg, splits, protocol)
+    data = build_data(cfg, splits, protocol)
+    net, start = initialize_net(cfg) if point is None else (build(cfg.model.net), [])
+    module = build_module(cfg, net, splits, protocol)
+    if cfg.estimate is not False:
+        estimate(cfg, data, module)
+        return {}
+    run = _Run(cfg, splits, protocol, data, module, _count_and_prepare(cfg, module))
+    if point is not None and "tensorboard" in cfg.logger:
+        cfg.logger.tensorboard.purge_step = point.step
+    trainer = build_trainer(cfg)
+    if cfg.batch_norm.mode == "sync":
+        check_group_size(cfg.batch_norm.group_size, trainer.world_size)
     if trainer.is_global_zero:
-        for line in start:
+        _open_folder(run, trainer)
+        for line in [*start, *_describe_resume(cfg, point)]:
             _CONSOLE.print(line, soft_wrap=True, markup=False)
-        _report_start(cfg, splits, protocol, module, trainer, cost)
+        report_start(cfg, splits, protocol, module, trainer, run.cost)
         # Now, not after hours of the first epoch.
         unopenable = unopenable_videos(data.val_videos(), data.num_workers)
         if unopenable:
+            folder = Path(cfg.output_dir)
             raise bad_videos_error(unopenable, len(splits.val), "validation", folder)
-    trainer.fit(module, data)
-    metrics = _collect(trainer)
+    with warnings.catch_warnings():
+        # The data module goes on in the middle of an epoch; Lightning looks for another kind of loader.
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended")
+        trainer.fit(module, data, ckpt_path=None if point is None else point.path)
+    values = point.metrics if point is not None and point.metrics else trainer.callback_metrics
+    metrics = _collect(trainer, values)
     if trainer.is_global_zero:
-        seconds = time.perf_counter() - started
-        result = {
-            "metrics": metrics,
-            "model": cfg.model.name,
-            "cost": {"parameters": cost.num_parameters, "macs_per_view": cost.macs},
-            "protocol": OmegaConf.to_container(cfg.protocol, resolve=True),
-            "videos": {"train": len(splits.train), "val": len(splits.val)},
-            "bad_videos": {
-                "unreadable": bad_videos.num_unreadable,
-                "damaged": bad_videos.num_damaged,
-            },
-            "classes": list(splits.classes),
-            "epochs": trainer.current_epoch,
-            "steps": trainer.global_step,
-            "seconds": round(seconds, 1),
-        }
-        write_json(folder / "results.json", result)
-        _report_end(folder, metrics, seconds)
+        _write_results(run, trainer, metrics, time.perf_counter() - started)
     return metrics
 
 
-def _build(node: DictConfig) -> Any:
-    """The one place where configuration becomes objects; lists arrive as lists, not ListConfigs."""
-    return instantiate(node, _convert_="all")
+class _Run(NamedTuple):
+    cfg: DictConfig
+    splits: VideoSplits
+    protocol: EvaluationProtocol
+    data: VideoDataModule
+    module: VideoClassifier
+    cost: Cost
 
 
-def _settle(cfg: DictConfig, splits: VideoSplits) -> None:
-    """Fill in what only data and machine can tell, so that the saved configuration is complete."""
-    if cfg.num_classes is None:
-        cfg.num_classes = len(splits.classes)
-    elif cfg.num_classes != len(splits.classes):
-        raise ValueError(
-            f"num_classes is {cfg.num_classes} but the data has {len(splits.classes)} classes; leave "
-            "num_classes out to take it from the data"
-        )
-    if cfg.trainer.precision == "auto":
-        cfg.trainer.precision = best_precision(cfg.trainer.accelerator)
-
-
-def best_precision(accelerator: str) -> str:
-    """The precision "bf16-mixed" where the hardware computes in bf16, else "32-true".
-
-    On a processor without bf16 instructions PyTorch emulates them, tens of times slower.
-    """
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        supported = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bf16-mixed" if supported else "32-true"
-
-
-def build_trainer(cfg: DictConfig) -> Trainer:
-    """Lightning's Trainer with the configured callbacks and loggers."""
-    callbacks = list(_build(cfg.callbacks).values()) if "callbacks" in cfg else []
-    loggers = list(_build(cfg.logger).values()) if "logger" in cfg else False
-    if not cfg.trainer.enable_progress_bar:
-        callbacks = [c for c in callbacks if "ProgressBar" not in type(c).__name__]
-    return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, _convert_="all")
-
-
-def _watch_bad_videos(trainer: Trainer, folder: Path) -> BadVideos:
-    """The callback that reports replaced videos; also without other callbacks, for none are silent."""
-    for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
-        if isinstance(callback, BadVideos):
-            return callback
-    callback = BadVideos(str(folder))
-    trainer.callbacks.append(callback)  # pyright: ignore[reportAttributeAccessIssue]
-    return callback
-
-
-def _data_module(
-    cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol
-) -> VideoDataModule:
-    make_transform: Callable[..., TrainTransform] = _build(cfg.transform)
-    return VideoDataModule(
-        splits,
-        protocol=protocol,
-        transform=make_transform(swapped_labels=splits.swapped_labels),
-        batch_size=cfg.batch_size,
-        clips_per_video=cfg.clips_per_video,
-        num_workers=cfg.num_workers,
-        seed=cfg.seed,
-        pin_memory=torch.cuda.is_available() and cfg.trainer.accelerator != "cpu",
+def _tune(cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol) -> None:
+    """Put the largest batch that fits into the configuration."""
+    module = build_module(cfg, build(cfg.model.net), splits, protocol)
+    _count_and_prepare(cfg, module)
+    # Of its own: callbacks and loggers would take the trials for the run.
+    trainer: Trainer = instantiate(
+        cfg.trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
+    cfg.batch_size = tune_batch_size(trainer, module, build_data(cfg, splits, protocol))
+    cfg.tune_batch_size = False
+    seed_everything(cfg.seed, workers=False, verbose=False)
 
 
-def _module(
-    cfg: DictConfig, net: nn.Module, splits: VideoSplits, protocol: EvaluationProtocol
-) -> VideoClassifier:
-    model = ClipClassifier(
-        net, mean=protocol.mean, std=protocol.std, channels_last=cfg.channels_last
+def _count_and_prepare(cfg: DictConfig, module: VideoClassifier) -> Cost:
+    net = module.model.net
+    cost = count_cost(net, cfg.num_frames, cfg.crop_size)
+    if cfg.activation_checkpointing:
+        checkpoint_activations(net)
+    if cfg.compile:
+        compile_net(net)
+    return cost
+
+
+def _open_folder(run: _Run, trainer: Trainer) -> None:
+    cfg, folder = run.cfg, Path(run.cfg.output_dir)
+    num_moments = 2 if "adam" in cfg.optimizer._target_.lower() else 1
+    needed = checkpoint_bytes(
+        run.module.model.net, num_moments=num_moments, has_ema=cfg.ema is not None
     )
-    configure_head(model, protocol)
-    return VideoClassifier(
-        model,
-        classes=splits.classes,
-        optimizer=_build(cfg.optimizer),
-        scheduler=_build(cfg.scheduler),
-        lr=cfg.lr,
-        base_batch_size=cfg.base_batch_size,
-        views_per_step=cfg.batch_size * cfg.clips_per_video,
-        weight_decay=cfg.weight_decay,
-        block_lr_multiplier=cfg.block_lr_multiplier,
-        label_smoothing=cfg.label_smoothing,
-        mixing=None if cfg.mixing is None else _build(cfg.mixing),
-        average=protocol.average,  # pyright: ignore[reportArgumentType]
-        train_only=cfg.train_only,
-        product={
-            "version": gcvideo.__version__,
-            "classes": list(splits.classes),
-            "config": OmegaConf.to_container(cfg, resolve=True),
+    check_output_folder(folder, num_bytes=needed)
+    write_config(folder / "config.yaml", cfg)
+    write_environment(folder / "environment.json")
+    announce_to_children(folder / "config.yaml")
+    views = cfg.batch_size * cfg.clips_per_video
+    num_bytes = batch_bytes(views, cfg.num_frames, cfg.crop_size)
+    warning = check_shared_memory(num_bytes, run.data.num_workers * trainer.num_devices)
+    if warning:
+        _CONSOLE.print(f"warning: {warning}", soft_wrap=True, markup=False)
+
+
+def _write_results(run: _Run, trainer: Trainer, metrics: dict[str, float], seconds: float) -> None:
+    cfg, folder = run.cfg, Path(run.cfg.output_dir)
+    callbacks: list[Any] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    bad_videos = next(callback for callback in callbacks if isinstance(callback, BadVideos))
+    result = {
+        "metrics": metrics,
+        "model": cfg.model.name,
+        "cost": {"parameters": run.cost.num_parameters, "macs_per_view": run.cost.macs},
+        "protocol": OmegaConf.to_container(cfg.protocol, resolve=True),
+        "videos": {"train": len(run.splits.train), "val": len(run.splits.val)},
+        "bad_videos": {
+            "unreadable": bad_videos.num_unreadable,
+            "damaged": bad_videos.num_damaged,
         },
-    )
+        "classes": list(run.splits.classes),
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seconds": round(seconds, 1),
+    }
+    write_json(folder / "results.json", result)
+    report_end(folder, metrics, seconds)
 
 
-def _report_start(
-    cfg: DictConfig,
-    splits: VideoSplits,
-    protocol: EvaluationProtocol,
-    module: VideoClassifier,
-    trainer: Trainer,
-    cost: Cost,
-) -> None:
-    _CONSOLE.print(f"model      {cfg.model.name}: {cost}")
-    blocks = inserted_blocks(module.model.net)
-    if blocks:
-        table = Table("block", "stage", "index", "position", "parameters", "MMACs per view")
-        for block, block_cost in zip(blocks, cost.blocks, strict=True):
-            table.add_row(
-                block.kind,
-                block.stage,
-                str(block.index),
-                block.position,
-                f"{block.num_parameters:,}",
-                f"{block_cost.macs / 1e6:.2f}",
-            )
-        added = sum(block.num_parameters for block in blocks)
-        table.caption = f"{len(blocks)} blocks add {added:,} parameters"
-        _CONSOLE.print(table)
-    module.trainer = trainer
-    _CONSOLE.print(
-        f"data       {len(splits.train)} training and {len(splits.val)} validation videos, "
-        f"{len(splits.classes)} classes{_missing(splits)}, {_index(splits)}\n"
-        f"protocol   {protocol}\n"
-        f"training   {cfg.epochs} epochs, {module.total_batch_size} views per step, "
-        f"lr {module.learning_rate:g}, precision {trainer.precision}, "
-        f"{trainer.world_size} x {type(trainer.accelerator).__name__.removesuffix('Accelerator')}\n"
-        f"folder     {cfg.output_dir}",
-        soft_wrap=True,
-    )
+def _describe_resume(cfg: DictConfig, point: ResumePoint | None) -> list[str]:
+    if cfg.resume is None:
+        return []
+    if point is None:
+        return [
+            f"resume     '{cfg.resume}' has no checkpoint yet: the run starts from its beginning"
+        ]
+    lines = [f"warning: {reason}; going on from the one before" for reason in point.unreadable]
+    return [*lines, f"resume     step {point.step} of '{point.path}'"]
 
 
-def _missing(splits: VideoSplits) -> str:
-    missing = splits.train.num_missing + splits.val.num_missing
-    return f"; {missing} listed videos are not on disk" if missing else ""
-
-
-def _index(splits: VideoSplits) -> str:
-    return "no frame index" if splits.index is None else f"frame index {splits.index.path}"
-
-
-def _collect(trainer: Trainer) -> dict[str, float]:
+def _collect(trainer: Trainer, values: Mapping[str, Any]) -> dict[str, float]:
     metrics = {
         f"last_{key.replace('/', '_')}": float(value)
-        for key, value in trainer.callback_metrics.items()
+        for key, value in values.items()
         if key.startswith("val/") or key in ("train/top1_epoch", "train/loss_epoch")
     }
     checkpoint = trainer.checkpoint_callback
@@ -232,12 +179,3 @@ def _collect(trainer: Trainer) -> dict[str, float]:
     if best is not None:
         metrics["best_val_top1"] = float(best)
     return metrics
-
-
-def _report_end(folder: Path, metrics: dict[str, float], seconds: float) -> None:
-    _CONSOLE.print(f"\nfinished in {seconds:.0f} s")
-    for name, value in sorted(metrics.items()):
-        _CONSOLE.print(f"  {name:28s} {value:.4f}")
-    best = folder / "checkpoints" / "best.ckpt"
-    if best.is_file():
-        _CONSOLE.print(f"  best checkpoint              {best}", soft_wrap=True)

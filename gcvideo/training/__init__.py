@@ -1,15 +1,32 @@
 """Training on Lightning: the module, parameter groups, schedules and callbacks."""
 
 from gcvideo.training.bad_videos import BadVideos as BadVideos
+from gcvideo.training.batch_norm import BatchNormGroups as BatchNormGroups
+from gcvideo.training.batch_norm import check_group_size as check_group_size
+from gcvideo.training.batch_norm import clips_per_group as clips_per_group
+from gcvideo.training.batch_norm import freeze_batch_norm as freeze_batch_norm
+from gcvideo.training.batch_norm import set_num_splits as set_num_splits
+from gcvideo.training.batch_norm import small_group_warning as small_group_warning
 from gcvideo.training.callbacks import EpochLine as EpochLine
-from gcvideo.training.callbacks import FiniteLoss as FiniteLoss
 from gcvideo.training.callbacks import LearningCurve as LearningCurve
-from gcvideo.training.callbacks import Throughput as Throughput
+from gcvideo.training.checkpoint_file import AtomicCheckpointIO as AtomicCheckpointIO
+from gcvideo.training.checkpoint_file import CheckpointWriteError as CheckpointWriteError
 from gcvideo.training.classifier import VideoClassifier as VideoClassifier
 from gcvideo.training.classifier import accuracy_metrics as accuracy_metrics
+from gcvideo.training.metric_log import MetricLog as MetricLog
+from gcvideo.training.multigrid import MultigridCycle as MultigridCycle
+from gcvideo.training.multigrid import MultigridRate as MultigridRate
+from gcvideo.training.nonfinite import FiniteLoss as FiniteLoss
+from gcvideo.training.nonfinite import NonFiniteLossError as NonFiniteLossError
 from gcvideo.training.optim import parameter_groups as parameter_groups
 from gcvideo.training.optim import scaled_lr as scaled_lr
+from gcvideo.training.precise_batch_norm import PreciseBatchNorm as PreciseBatchNorm
 from gcvideo.training.progress import ProgressBar as ProgressBar
+from gcvideo.training.progress_checkpoint import CHECKPOINT_NAMES as CHECKPOINT_NAMES
+from gcvideo.training.progress_checkpoint import ProgressCheckpoint as ProgressCheckpoint
 from gcvideo.training.schedule import Schedule as Schedule
 from gcvideo.training.schedule import WarmupCosine as WarmupCosine
 from gcvideo.training.schedule import WarmupSteps as WarmupSteps
+from gcvideo.training.sharding import ShardedStrategy as ShardedStrategy
+from gcvideo.training.stop_signal import TrainingStopped as TrainingStopped
+from gcvideo.training.throughput import Throughput as Throughput

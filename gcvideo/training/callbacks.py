@@ -1,65 +1,9 @@
-import time
 from pathlib import Path
 
 import matplotlib.figure
 import matplotlib.ticker
-import torch
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
-
-from gcvideo.data import VideoBatch
-
-
-class Throughput(Callback):
-    """Logs views per second over all devices and the share of time spent waiting for data.
-
-    ``data_wait`` = time between the end of a step and the arrival of the next batch / total time,
-    over the epoch so far. More than 0.2 means the loader, not the device, sets the pace.
-    """
-
-    def __init__(self) -> None:
-        self.waited_seconds = 0.0
-        self.stepped_seconds = 0.0
-        self.views = 0
-        self._mark = 0.0
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.waited_seconds = self.stepped_seconds = 0.0
-        self.views = 0
-        self._mark = time.perf_counter()
-
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: VideoBatch, batch_idx: int
-    ) -> None:
-        now = time.perf_counter()
-        self.waited_seconds += now - self._mark
-        self._mark = now
-
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,
-        batch: VideoBatch,
-        batch_idx: int,
-    ) -> None:
-        now = time.perf_counter()
-        self.stepped_seconds += now - self._mark
-        self._mark = now
-        self.views += batch["labels"].numel() * trainer.world_size
-        seconds = self.waited_seconds + self.stepped_seconds
-        measured = {
-            "clips_per_second": self.views / seconds,
-            "data_wait": self.waited_seconds / seconds,
-        }
-        # A weight of one batch each would average the running figures; the last one is wanted.
-        pl_module.log_dict(
-            measured,
-            prog_bar=True,
-            on_step=True,
-            on_epoch=False,
-            batch_size=1,
-        )
 
 
 class EpochLine(Callback):
@@ -137,23 +81,3 @@ class LearningCurve(Callback):
         history = state_dict["history"]
         assert isinstance(history, dict)
         self.history = {key: [(e, v) for e, v in points] for key, points in history.items()}
-
-
-class FiniteLoss(Callback):
-    """Stops a run whose loss is no longer a number, naming the step and the videos of the batch."""
-
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: object,
-        batch: VideoBatch,
-        batch_idx: int,
-    ) -> None:
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if isinstance(loss, torch.Tensor) and not torch.isfinite(loss).all():
-            videos = torch.as_tensor(batch["video"]).tolist()
-            raise FloatingPointError(
-                f"the loss is {float(loss)} at step {trainer.global_step} on the videos {videos}; "
-                "lower lr, set trainer.gradient_clip_val or use trainer.precision=32-true"
-            )

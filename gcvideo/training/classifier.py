@@ -1,6 +1,8 @@
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -8,15 +10,16 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.tv_tensors import Video
 
-from gcvideo.data import VideoBatch
+from gcvideo.data import VideoBatch, VideoDataModule
 from gcvideo.evaluation import Average, VideoScores, average_views
 from gcvideo.models import ClipClassifier, inserted_blocks
+from gcvideo.training.batch_norm import freeze_batch_norm
 from gcvideo.training.optim import parameter_groups, scaled_lr
-from gcvideo.training.schedule import Schedule, WarmupCosine
+from gcvideo.training.schedule import Schedule, WarmupCosine, fractional_epoch
 
 Mixing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -44,6 +47,9 @@ class VideoClassifier(LightningModule):
         average: "prob", "logit" or "max" over the views of a video.
         train_only: "all", or "blocks": inserted blocks and head learn, the trunk stays as it is,
             batch statistics included.
+        freeze_norms: batch norms normalise with the running statistics they start with.
+        seed: of what is drawn on the device: dropout, mixing. Each batch of each rank starts its own
+            stream, a pure function of (seed, rank, epoch, batch), so that a resumed run draws the same.
         product: plain data stored in checkpoints, from which ``gcvideo.load`` rebuilds the model.
 
     Raises:
@@ -66,6 +72,8 @@ class VideoClassifier(LightningModule):
         mixing: Mixing | None = None,
         average: Average = "prob",
         train_only: Literal["all", "blocks"] = "all",
+        freeze_norms: bool = False,
+        seed: int = 0,
         product: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -82,7 +90,10 @@ class VideoClassifier(LightningModule):
         self.mixing = mixing
         self.average: Average = average
         self.train_only = train_only
+        self.freeze_norms = freeze_norms
+        self.seed = seed
         self.product = product or {}
+        self.train_loss = MeanMetric(nan_strategy="ignore")
         self.train_top1 = MulticlassAccuracy(len(self.classes), average="micro")
         self.val_metrics = accuracy_metrics(len(self.classes), "val/")
         self.test_metrics = accuracy_metrics(len(self.classes), "test/")
@@ -112,6 +123,12 @@ class VideoClassifier(LightningModule):
     def on_train_epoch_start(self) -> None:
         for norm in self.frozen:
             norm.eval()
+        if self.freeze_norms:
+            freeze_batch_norm(self.model)
+
+    def on_train_batch_start(self, batch: VideoBatch, batch_index: int) -> None:
+        words = [self.seed, self.global_rank, self.current_epoch, batch_index]
+        torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]))
 
     def forward(self, views: Tensor) -> Float[Tensor, "b v k"]:
         return self.model(views)
@@ -127,15 +144,9 @@ class VideoClassifier(LightningModule):
             views, targets = self._mix(views, labels)
             logits = self.model(views).flatten(0, 1)
         loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
-        self.log(
-            "train/loss",
-            loss,
-            on_step=True,
-            on_epoch=True,
-            prog_bar=True,
-            batch_size=len(targets),
-            sync_dist=True,
-        )
+        self.log("train/loss_step", loss.detach(), prog_bar=True, sync_dist=True)
+        self.train_loss.update(loss.detach(), weight=len(targets))
+        self.log("train/loss_epoch", self.train_loss, on_step=False, on_epoch=True)
         return loss
 
     def _mix(
@@ -154,7 +165,8 @@ class VideoClassifier(LightningModule):
         self.log("val/loss", loss, batch_size=len(labels), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict(self.val_metrics.compute(), prog_bar=True)
+        # Computed over all ranks already; the mean of equal values spares Lightning's warning.
+        self.log_dict(self.val_metrics.compute(), prog_bar=True, sync_dist=True)
         self.val_metrics.reset()
 
     def test_step(self, batch: VideoBatch, batch_index: int) -> None:
@@ -166,7 +178,7 @@ class VideoClassifier(LightningModule):
         self.test_scores = VideoScores()
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict(self.test_metrics.compute())
+        self.log_dict(self.test_metrics.compute(), sync_dist=True)
         self.test_metrics.reset()
         self.test_scores.gather()
 
@@ -184,17 +196,33 @@ class VideoClassifier(LightningModule):
             block_lr_multiplier=self.block_lr_multiplier,
         )
         optimizer = self.optimizer(groups)
-        num_steps = trainer.estimated_stepping_batches
-        num_epochs = float(trainer.max_epochs or 1)
+        num_epochs = trainer.max_epochs or 1
+        steps_per_epoch = self._steps_per_epoch(num_epochs)
 
         def factor(step: int) -> float:
-            return self.scheduler.factor(step * num_epochs / num_steps, num_epochs)
+            return self.scheduler.factor(fractional_epoch(step, steps_per_epoch), float(num_epochs))
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def _steps_per_epoch(self, num_epochs: int) -> list[int]:
+        trainer = self.trainer
+        if not isinstance(trainer.datamodule, VideoDataModule):  # pyright: ignore[reportAttributeAccessIssue]
+            return [int(trainer.estimated_stepping_batches) // num_epochs] * num_epochs
+        return [self._num_steps(epoch) for epoch in range(num_epochs)]
+
+    def _num_steps(self, epoch: int) -> int:
+        trainer = self.trainer
+        num_batches: int = trainer.datamodule.num_batches(epoch)  # pyright: ignore[reportAttributeAccessIssue]
+        limit = trainer.limit_train_batches
+        if limit is not None:
+            num_batches = (
+                min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
+            )
+        return math.ceil(num_batches / trainer.accumulate_grad_batches)
 
     @property
     def total_batch_size(self) -> int:
@@ -209,6 +237,34 @@ class VideoClassifier(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["gcvideo"] = self.product
+        checkpoint["train_metrics"] = {name: _state(m) for name, m in self._train_metrics().items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for name, metric in self._train_metrics().items():
+            if self.global_rank == 0:  # the state is the sum over all ranks
+                _restore(metric, checkpoint["train_metrics"][name])
+
+    def on_train_start(self) -> None:
+        self.on_train_epoch_start()  # a run resumed in the middle of an epoch has none
+        if self.trainer.fit_loop.epoch_loop.val_loop.restarted_mid_evaluation:
+            # Resumed between the last batch and the validation: there is no step to log these again.
+            self.log("train/loss_epoch", self.train_loss, on_epoch=True)
+            if self.mixing is None:
+                self.log("train/top1_epoch", self.train_top1, on_epoch=True)
+
+    def _train_metrics(self) -> dict[str, Metric]:
+        return {"loss": self.train_loss, "top1": self.train_top1}
+
+
+def _state(metric: Metric) -> dict[str, Tensor]:
+    with metric.sync_context():
+        return {name: torch.as_tensor(value).clone() for name, value in metric.metric_state.items()}
+
+
+def _restore(metric: Metric, state: dict[str, Tensor]) -> None:
+    for name, value in state.items():
+        setattr(metric, name, value.to(metric.device))
+    metric._update_count = 1
 
 
 def accuracy_metrics(num_classes: int, prefix: str) -> MetricCollection:

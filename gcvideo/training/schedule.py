@@ -3,12 +3,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 
 @runtime_checkable
 class Schedule(Protocol):
     """Factor on the base rates as a pure function of the fractional epoch."""
 
     def factor(self, epoch: float, num_epochs: float) -> float: ...
+
+
+def fractional_epoch(step: int, steps_per_epoch: Sequence[int]) -> float:
+    """Epochs that are over after ``step`` optimizer steps; epochs may differ in length.
+
+    Args:
+        step: counted from 0 over the whole run.
+        steps_per_epoch: one number an epoch, none of them zero.
+    """
+    ends = np.cumsum(steps_per_epoch)
+    epoch = int(np.searchsorted(ends, step, side="right"))
+    if epoch == len(ends):
+        return float(epoch)
+    num_steps = steps_per_epoch[epoch]
+    return epoch + (step - (int(ends[epoch]) - num_steps)) / num_steps
 
 
 @dataclass(frozen=True, kw_only=True)

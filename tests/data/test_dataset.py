@@ -95,7 +95,7 @@ def shown(splits, num_workers, world_size=1):
             num_workers=num_workers,
             seed=5,
         )
-        module.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, current_epoch=0)
         loader = module.train_dataloader()
         loader.batch_sampler.sampler.set_epoch(2)
         for batch in loader:

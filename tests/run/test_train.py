@@ -33,9 +33,13 @@ def test_a_run_folder_holds_what_reproduces_and_explains_the_run(trained):
     assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
     config = OmegaConf.load(trained / "config.yaml")
     assert config.num_classes == 2
-    with (trained / "csv" / "metrics.csv").open() as file:
-        columns = csv.DictReader(file).fieldnames
-    assert {"train/loss_step", "val/top1", "clips_per_second", "data_wait"} <= set(columns)
+    columns = {}
+    for name in ("metrics", "timing"):
+        with (trained / "csv" / f"{name}.csv").open() as file:
+            columns[name] = set(csv.DictReader(file).fieldnames)
+    assert {"train/loss_step", "train/loss_epoch", "val/top1"} <= columns["metrics"]
+    assert any(name.startswith("lr-AdamW") for name in columns["metrics"])
+    assert columns["timing"] == {"clips_per_second", "data_wait", "epoch", "step"}
 
 
 def test_a_run_tells_what_was_inserted_and_where(trained):

@@ -1,0 +1,125 @@
+import os
+import time
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim import Optimizer
+
+_BUDGET_SECONDS = 60.0
+_MAX_REPEATS = 10
+
+
+class Precision(NamedTuple):
+    """Type of the weights, and that of convolutions and products where it differs."""
+
+    weights: torch.dtype
+    autocast: torch.dtype | None
+
+    @classmethod
+    def of_trainer(cls, name: str | int) -> "Precision":
+        """From ``trainer.precision``, such as "bf16-mixed".
+
+        Raises:
+            ValueError: for one whose memory is not known.
+        """
+        types = {"64": torch.float64, "32": torch.float32, "bf16": torch.bfloat16}
+        types["16"] = torch.float16
+        width, _, mode = str(name).partition("-")
+        if width not in types or mode not in ("", "true", "mixed"):
+            raise ValueError(
+                f"trainer.precision is '{name}', of which no estimate is made; choose 32-true, "
+                "bf16-mixed, 16-mixed, bf16-true, 16-true or 64-true"
+            )
+        if mode == "true" or width in ("64", "32"):
+            return cls(types[width], None)
+        return cls(torch.float32, types[width])
+
+
+class StepTime(NamedTuple):
+    """Seconds of forward, backward and optimizer step on a batch, and where they come from."""
+
+    seconds: float
+    source: str
+
+
+def time_step(
+    model: nn.Module,
+    optimizer: Optimizer,
+    *,
+    num_clips: int,
+    num_frames: int,
+    crop_size: int,
+    autocast: torch.dtype | None,
+    bytes_per_clip: int,
+) -> StepTime:
+    """Time training steps on the device of the model.
+
+    Where a batch would not fit into the free memory, or two would take more than a minute, a smaller one
+    is timed and scaled linearly.
+
+    Args:
+        model: maps uint8 views to logits; its weights change.
+        optimizer: of its parameters.
+        num_clips: views per step.
+        num_frames: T.
+        crop_size: pixels.
+        autocast: type of convolutions and products; None: that of the weights.
+        bytes_per_clip: that a step needs.
+    """
+    device = next(model.parameters()).device
+
+    def run(clips: int) -> float:
+        views = torch.zeros((clips, 1, 3, num_frames, crop_size, crop_size), dtype=torch.uint8)
+        views = views.to(device)
+        labels = torch.zeros(clips, dtype=torch.int64, device=device)
+        _synchronize(device)
+        started = time.perf_counter()
+        with torch.autocast(device.type, autocast, enabled=autocast is not None):
+            loss = F.cross_entropy(model(views).flatten(0, 1).float(), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        _synchronize(device)
+        return time.perf_counter() - started
+
+    # Batch statistics of a small net need two clips.
+    clips = min(2, num_clips)
+    run(clips)
+    seconds = run(clips)
+    affordable = min(
+        num_clips,
+        int(clips * _BUDGET_SECONDS / (2 * seconds)),
+        _free_memory(device) // bytes_per_clip,
+    )
+    if affordable > clips:
+        clips = affordable
+        run(clips)
+        seconds = run(clips)
+    repeats = min(_MAX_REPEATS, int(_BUDGET_SECONDS / 10 / seconds))
+    seconds = min([seconds, *(run(clips) for _ in range(repeats))])
+    source = f"measured on {_name(device)}"
+    if clips < num_clips:
+        source += f" with {clips} clips, scaled linearly to {num_clips}"
+    return StepTime(seconds * num_clips / clips, source)
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _free_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 4 * 2**30
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"the CPU of this machine with {threads} thread{'s' if threads > 1 else ''}"

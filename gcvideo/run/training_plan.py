@@ -1,0 +1,106 @@
+import math
+from dataclasses import dataclass
+
+import torch
+from omegaconf import DictConfig, ListConfig
+
+from gcvideo.data import VideoDataModule
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Steps and clips of a training, on devices that need not be here.
+
+    Args:
+        num_devices: over all nodes.
+        num_epochs: of the whole training.
+        num_batches: per epoch and device.
+        clips_per_batch: views per batch of a device.
+        accumulated: batches per optimizer step.
+        num_validations: in the whole training.
+        val_videos: per validation and device.
+    """
+
+    num_devices: int
+    num_epochs: int
+    num_batches: int
+    clips_per_batch: int
+    accumulated: int
+    num_validations: int
+    val_videos: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Of the optimizer; one follows the last batch, complete or not."""
+        return math.ceil(self.num_batches / self.accumulated)
+
+    @property
+    def num_steps(self) -> int:
+        return self.num_epochs * self.steps_per_epoch
+
+    @property
+    def clips_per_step(self) -> int:
+        """Views over all devices and accumulated batches."""
+        return self.clips_per_batch * self.num_devices * self.accumulated
+
+    @property
+    def num_clips(self) -> int:
+        """Views seen in all epochs."""
+        return self.num_epochs * self.num_batches * self.clips_per_batch * self.num_devices
+
+
+def plan_training(trainer: DictConfig, data: VideoDataModule) -> TrainingPlan:
+    """The plan of a trainer's configuration.
+
+    Args:
+        trainer: the group of that name.
+        data: its splits and batch sizes.
+
+    Raises:
+        ValueError: if no device gets a full batch.
+    """
+    num_devices = trainer.num_nodes * devices_per_node(trainer)
+    num_videos = len(data.splits.train)
+    num_batches = num_videos // num_devices // data.batch_size
+    if num_batches < 1:
+        raise ValueError(
+            f"{num_videos} training videos give no full batch of {data.batch_size} on each of "
+            f"{num_devices} devices; lower batch_size, trainer.devices or trainer.num_nodes"
+        )
+    val_videos = math.ceil(len(data.splits.val) / num_devices)
+    val_batches = math.ceil(val_videos / data.batch_size)
+    limited = _limited(val_batches, trainer.limit_val_batches) * data.batch_size
+    return TrainingPlan(
+        num_devices=num_devices,
+        num_epochs=trainer.max_epochs,
+        num_batches=_limited(num_batches, trainer.limit_train_batches),
+        clips_per_batch=data.batch_size * data.clips_per_video,
+        accumulated=trainer.accumulate_grad_batches,
+        num_validations=trainer.max_epochs // (trainer.check_val_every_n_epoch or 1),
+        val_videos=min(val_videos, limited),
+    )
+
+
+def devices_per_node(trainer: DictConfig) -> int:
+    """As configured, be they here or not; "auto" and -1 are those of this machine."""
+    devices = trainer.devices
+    if isinstance(devices, list | ListConfig):
+        return len(devices)
+    if isinstance(devices, str) and "," in devices:
+        return len([index for index in devices.split(",") if index.strip()])
+    if devices in ("auto", "-1", -1):
+        return torch.cuda.device_count() if device_here(trainer) == "cuda" else 1
+    return int(devices)
+
+
+def device_here(trainer: DictConfig) -> str:
+    """The kind of device, "cuda" or "cpu", on which this machine can try what is planned."""
+    wanted = trainer.accelerator in ("auto", "gpu", "cuda")
+    return "cuda" if wanted and torch.cuda.is_available() else "cpu"
+
+
+def _limited(num_batches: int, limit: float | None) -> int:
+    """As Lightning does: a whole number counts batches, a float is a share."""
+    if limit is None:
+        return num_batches
+    return min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)

@@ -1,0 +1,95 @@
+"""What a training says at its start and at its end."""
+
+from pathlib import Path
+
+from lightning import Trainer
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from gcvideo.data import EvaluationProtocol, VideoSplits
+from gcvideo.models import Cost, inserted_blocks
+from gcvideo.training import VideoClassifier, clips_per_group, small_group_warning
+
+_CONSOLE = Console(highlight=False)
+
+
+def report_start(
+    cfg: DictConfig,
+    splits: VideoSplits,
+    protocol: EvaluationProtocol,
+    module: VideoClassifier,
+    trainer: Trainer,
+    cost: Cost,
+) -> None:
+    """Model, blocks, data, protocol, batches and rate."""
+    _CONSOLE.print(f"model      {cfg.model.name}: {cost}")
+    blocks = inserted_blocks(module.model.net)
+    if blocks:
+        table = Table("block", "stage", "index", "position", "parameters", "MMACs per view")
+        for block, block_cost in zip(blocks, cost.blocks, strict=True):
+            table.add_row(
+                block.kind,
+                block.stage,
+                str(block.index),
+                block.position,
+                f"{block.num_parameters:,}",
+                f"{block_cost.macs / 1e6:.2f}",
+            )
+        added = sum(block.num_parameters for block in blocks)
+        table.caption = f"{len(blocks)} blocks add {added:,} parameters"
+        _CONSOLE.print(table)
+    module.trainer = trainer
+    _CONSOLE.print(
+        f"data       {len(splits.train)} training and {len(splits.val)} validation videos, "
+        f"{len(splits.classes)} classes{_missing(splits)}, {_index(splits)}\n"
+        f"protocol   {protocol}\n"
+        f"training   {trainer.max_epochs} epochs, {_batches(module, trainer)}, "
+        f"precision {trainer.precision}\n"
+        f"rate       lr {module.learning_rate:g} = {module.lr:g} x {module.total_batch_size} / "
+        f"{module.base_batch_size}\n"
+        f"batch norm {_batch_norm(cfg, module, trainer)}\n"
+        f"folder     {cfg.output_dir}",
+        soft_wrap=True,
+    )
+
+
+def _batches(module: VideoClassifier, trainer: Trainer) -> str:
+    device = type(trainer.accelerator).__name__.removesuffix("Accelerator")
+    text = f"{module.total_batch_size} views per step: {module.views_per_step}"
+    text += f" x {trainer.world_size} {device}"
+    accumulated = trainer.accumulate_grad_batches
+    return text + (f" x {accumulated} accumulated batches" if accumulated > 1 else "")
+
+
+def _batch_norm(cfg: DictConfig, module: VideoClassifier, trainer: Trainer) -> str:
+    mode, group_size = cfg.batch_norm.mode, cfg.batch_norm.group_size
+    clips = clips_per_group(
+        mode, module.views_per_step, world_size=trainer.world_size, group_size=group_size
+    )
+    text = f"{mode}, the running statistics"
+    if mode != "frozen":
+        text = f"{mode}, statistics of {clips:g} views"
+    if cfg.batch_norm.precise_batches:
+        text += f", precise ones of {cfg.batch_norm.precise_batches} batches in validation"
+    warning = small_group_warning(clips)
+    return text if warning is None else f"{text}\nwarning: {warning}"
+
+
+def _missing(splits: VideoSplits) -> str:
+    missing = splits.train.num_missing + splits.val.num_missing
+    return f"; {missing} listed videos are not on disk" if missing else ""
+
+
+def _index(splits: VideoSplits) -> str:
+    return "no frame index" if splits.index is None else f"frame index {splits.index.path}"
+
+
+def report_end(folder: Path, metrics: dict[str, float], seconds: float) -> None:
+    """Metrics and the best checkpoint."""
+    _CONSOLE.print(f"\nfinished in {seconds:.0f} s")
+    for name, value in sorted(metrics.items()):
+        _CONSOLE.print(f"  {name:28s} {value:.4f}")
+    best = folder / "checkpoints" / "best.ckpt"
+    if best.is_file():
+        _CONSOLE.print(f"  best checkpoint              {best}", soft_wrap=True)

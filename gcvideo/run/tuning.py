@@ -1,0 +1,62 @@
+from lightning import Trainer
+from lightning.pytorch.tuner.tuning import Tuner
+
+from gcvideo.data import VideoDataModule
+from gcvideo.training import VideoClassifier
+
+_MARGIN = 0.05
+
+
+def tune_batch_size(
+    trainer: Trainer, module: VideoClassifier, data: VideoDataModule, *, max_trials: int = 25
+) -> int:
+    """The largest batch that fits into memory, less 5 %, found by Lightning's tuner.
+
+    The number of videos doubles from 1 until memory runs out, then the gap is halved; each trial is
+    three training steps and a validation. ``data`` then has this batch size and ``module`` its views
+    per step, from which the learning rate follows; weights are as before.
+
+    Args:
+        trainer: of one device; best one of its own without callbacks and loggers.
+        module: to be trained.
+        data: whose training videos limit the batch.
+        max_trials: batches that fit, after which the search ends.
+
+    Raises:
+        ValueError: for ``max_trials`` below 1 or a trainer of several processes.
+    """
+    if max_trials < 1:
+        raise ValueError(f"max_trials is {max_trials}; the search needs at least 1")
+    if trainer.world_size > 1:
+        raise ValueError(
+            f"tune_batch_size is true in a run of {trainer.world_size} processes, but memory is measured "
+            "in one; run it with trainer.devices=1, then train with the batch_size it finds"
+        )
+    factor = 1 if data.multigrid is None else data.multigrid.largest_factor
+    # One less than all, for at all of them Lightning no longer lowers a batch that fails.
+    limit = max(1, (len(data.splits.train) - 1) // factor)
+    search = Tuner(trainer).scale_batch_size
+    size = search(
+        module,
+        datamodule=data,
+        mode="binsearch",
+        init_val=1,
+        max_trials=max_trials,
+        max_val=limit,
+        margin=0.0,
+    )
+    assert size is not None
+    if size == limit:
+        # Lightning ends at max_val without a trial of it; if it fails, half of it has been tried.
+        size = search(
+            module,
+            datamodule=data,
+            mode="power",
+            init_val=limit,
+            max_trials=1,
+            max_val=limit + 1,
+        )
+        assert size is not None
+    data.batch_size = max(1, int(size * (1 - _MARGIN)))
+    module.views_per_step = data.batch_size * data.clips_per_video
+    return data.batch_size

@@ -1,0 +1,62 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+
+class CheckpointWriteError(ValueError):
+    """A checkpoint that could not be written; the one before is still there."""
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are whole or not there: written beside, flushed to the disk, then renamed.
+
+    Reading accepts plain data only (``weights_only=True``).
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            CheckpointWriteError: if the disk is full or the folder cannot be written to.
+        """
+        del storage_options
+        target = Path(path)
+        draft = target.with_name(f".{target.name}.draft")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(target)
+            sync_folder(target.parent)
+        except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as the latter
+            draft.unlink(missing_ok=True)
+            raise CheckpointWriteError(
+                f"cannot write the checkpoint '{target}': {error}; earlier checkpoints are untouched: "
+                f"make room in '{target.parent}' and go on with resume=..."
+            ) from error
+
+    def load_checkpoint(
+        self,
+        path: str | os.PathLike[str],
+        map_location: Callable[..., Any] | None = lambda storage, _: storage,
+        weights_only: bool | None = True,
+    ) -> dict[str, Any]:
+        del weights_only
+        return torch.load(path, map_location=map_location, weights_only=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power failure, where the system can."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

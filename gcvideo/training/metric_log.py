@@ -1,0 +1,102 @@
+import csv
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+
+class MetricLog(Logger):
+    """A CSV table of metrics that an interrupted run continues as if nothing had happened.
+
+    Rows are written as they come. A checkpoint remembers how many there were; a run that resumes from
+    it drops later ones. Differs from Lightning's ``CSVLogger``, which deletes the table it finds and
+    holds back up to 100 rows.
+
+    Args:
+        path: of the table.
+        only: metrics to keep; None: all.
+        without: metrics to leave out, such as timings, which differ between equal runs.
+    """
+
+    def __init__(
+        self, path: str, *, only: Sequence[str] | None = None, without: Sequence[str] = ()
+    ) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.only = only
+        self.without = frozenset(without)
+        self._columns: list[str] = []
+        self._num_rows = 0
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_hyperparams(
+        self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
+    ) -> None:
+        """The configuration stands in the run folder already."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        kept = {key: float(value) for key, value in metrics.items() if self._keeps(key)}
+        if not kept:
+            return
+        row = kept | {"step": step}
+        if "epoch" in metrics:
+            row["epoch"] = int(metrics["epoch"])
+        new = row.keys() - set(self._columns)
+        if new:
+            rows = self._read(self._num_rows)
+            self._columns = sorted({*self._columns, *new})
+            self._rewrite(rows)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self._columns).writerow(row)
+        self._num_rows += 1
+
+    def _keeps(self, key: str) -> bool:
+        if key == "epoch" or key in self.without:
+            return False
+        return self.only is None or key in self.only
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Bring all rows to the disk."""
+        if self._num_rows:
+            with self.path.open("a", encoding="utf-8") as file:
+                os.fsync(file.fileno())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What :meth:`load_state_dict` needs to drop rows that come later."""
+        return {"columns": list(self._columns), "num_rows": self._num_rows}
+
+    @rank_zero_only
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on behind the rows that there were when the state was taken."""
+        rows = self._read(state["num_rows"])
+        self._columns = list(state["columns"])
+        self._num_rows = len(rows)
+        self._rewrite(rows)
+
+    def _read(self, num_rows: int) -> list[dict[str, str]]:
+        if not num_rows or not self.path.is_file():
+            return []
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return [row for row, _ in zip(csv.DictReader(file), range(num_rows), strict=False)]
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_name(f".{self.path.name}.draft")
+        with draft.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self._columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+        draft.replace(self.path)

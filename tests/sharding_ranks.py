@@ -1,0 +1,185 @@
+"""Small fits under DDP and sharded: as a module for tests, as a script for each rank of two."""
+
+import functools
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from lightning import Callback, LightningDataModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
+from torch.utils.data import DataLoader
+
+from gcvideo.construction import construct
+from gcvideo.models import ClipClassifier
+from gcvideo.models.activation_checkpoint import checkpoint_activations
+from gcvideo.training import VideoClassifier, WarmupSteps
+from gcvideo.training.batch_norm import BatchNormGroups
+from gcvideo.training.checkpoint_file import AtomicCheckpointIO
+from gcvideo.training.sharding import ShardedStrategy
+
+CLASSES = ["a", "b", "c"]
+NET = {
+    "_target_": "gcvideo.models.slow_resnet",
+    "num_classes": 3,
+    "width": 4,
+    "dropout": 0.0,
+    "placement": {
+        "_target_": "gcvideo.models.Placement",
+        "block": {"_target_": "gcvideo.nn.global_context", "_partial_": True, "ratio": 0.5},
+        "res4": [1],
+    },
+}
+PROTOCOL = {
+    "_target_": "gcvideo.data.EvaluationProtocol",
+    "name": "tiny",
+    "sampling": {"_target_": "gcvideo.data.SlowFastSampling"},
+    "num_frames": 2,
+    "sampling_rate": 2,
+    "num_clips": 1,
+    "num_crops": 1,
+    "short_side": 32,
+    "crop_size": 32,
+    "val_crop_size": 32,
+    "train_crop_size": 32,
+    "head": "fcn_prob",
+}
+OPTIMIZERS = {
+    "sgd": functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "adamw": functools.partial(torch.optim.AdamW),
+}
+RATES = {"sgd": 0.01, "adamw": 1e-4}
+
+
+def make_module(optimizer, *, recompute=False, **changes):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = construct(NET, packages=("gcvideo",))
+    if recompute:
+        checkpoint_activations(net)
+    given = {
+        "classes": CLASSES,
+        "optimizer": OPTIMIZERS[optimizer],
+        "scheduler": WarmupSteps(milestones=[1]),
+        "lr": RATES[optimizer],
+        "base_batch_size": 8,
+        "views_per_step": 4,
+        "weight_decay": 0.1,
+        "product": {
+            "version": "0",
+            "classes": CLASSES,
+            "config": {"model": {"net": NET}, "protocol": PROTOCOL, "channels_last": True},
+        },
+    }
+    model = ClipClassifier(net, mean=[0.45] * 3, std=[0.225] * 3)
+    return VideoClassifier(model, **(given | changes))
+
+
+class Data(LightningDataModule):
+    """Two training batches per rank; rank 0 has one validation batch more than the others."""
+
+    def __init__(self, rank):
+        super().__init__()
+        self.rank = rank
+
+    def train_dataloader(self):
+        return self.loader([self.batch(10 * self.rank + number) for number in range(2)])
+
+    def num_batches(self, epoch):
+        return 2
+
+    def val_dataloader(self):
+        return self.loader([self.batch(100 + self.rank)] * (2 if self.rank == 0 else 1))
+
+    def batch(self, seed):
+        source = torch.Generator().manual_seed(seed)
+        return {
+            "views": torch.randint(
+                0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8, generator=source
+            ),
+            "labels": torch.randint(0, 3, (4, 1), generator=source),
+            "video": torch.arange(4),
+        }
+
+    def loader(self, batches):
+        return DataLoader(batches, batch_size=None)
+
+
+class SaveWhenLoaded(Callback):
+    def on_train_start(self, trainer, pl_module):
+        path = Path(trainer.default_root_dir) / "loaded.ckpt"
+        trainer.save_checkpoint(path)
+
+
+def fit(module, folder, strategy, *, epochs=2, start=None, rank=0, callbacks=(), **options):
+    """Leaves FOLDER/epoch=N.ckpt behind each epoch, and FOLDER/loaded.ckpt at its start."""
+    checkpoint = ModelCheckpoint(
+        folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True
+    )
+    given = {
+        "accelerator": "cpu",
+        "max_epochs": epochs,
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "default_root_dir": folder,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+        "plugins": [AtomicCheckpointIO()],
+    }
+    trainer = Trainer(
+        **(given | options),
+        strategy=strategy,
+        callbacks=[SaveWhenLoaded(), checkpoint, *callbacks],
+    )
+    trainer.fit(module, datamodule=Data(rank), ckpt_path=start)
+    return trainer
+
+
+STRATEGIES = {
+    "ddp": lambda: DDPStrategy(broadcast_buffers=False),
+    "fsdp": ShardedStrategy,
+}
+
+
+def main():
+    folder = Path(sys.argv[1])
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
+
+    def run(name, strategy, optimizer="sgd", start=None, module=None, **options):
+        fit(
+            make_module(optimizer, **module or {}),
+            folder / name,
+            STRATEGIES[strategy](),
+            devices=2,
+            rank=rank,
+            start=None if start is None else folder / start / "epoch=0.ckpt",
+            **options,
+        )
+
+    plain = {"gradient_clip_val": 1.0}
+    recomputed = {
+        "module": {"recompute": True},
+        "plugins": [AtomicCheckpointIO(), BatchNormGroups()],
+        "accumulate_grad_batches": 2,
+    }
+    for optimizer, options in (("sgd", plain), ("adamw", recomputed)):
+        for strategy, other in (("ddp", "fsdp"), ("fsdp", "ddp")):
+            name = f"{optimizer} {strategy}"
+            run(name, strategy, optimizer, **options)
+            dist.barrier()
+            run(f"{name} in {other}", other, optimizer, start=name, **options)
+    blocks = {"module": {"train_only": "blocks"}, "epochs": 1, "precision": "bf16-mixed"}
+    for strategy in STRATEGIES:
+        run(f"blocks {strategy}", strategy, **blocks)
+    try:
+        run("ema", "fsdp", callbacks=[EMAWeightAveraging()])
+    except ValueError as error:
+        (folder / f"ema{rank}.txt").write_text(str(error))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

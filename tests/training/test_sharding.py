@@ -1,0 +1,103 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from sharding_ranks import OPTIMIZERS, fit, make_module
+
+import gcvideo
+
+PAIRS = [("ddp", "fsdp"), ("fsdp", "ddp")]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),
+    pytest.mark.filterwarnings("ignore:The dirpath has changed"),
+]
+
+
+@pytest.fixture(scope="module")
+def runs(project, tmp_path_factory):
+    """The checkpoints of fits in two processes, started once."""
+    folder = tmp_path_factory.mktemp("runs")
+    script = project / "tests" / "sharding_ranks.py"
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launch, str(script), str(folder)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def read(path):
+    """Weights and optimizer state by name."""
+    content = torch.load(path, weights_only=True)
+    (optimizer,) = content["optimizer_states"]
+    values = {
+        f"{index} {name}": value
+        for index, state in optimizer["state"].items()
+        for name, value in state.items()
+    }
+    assert values
+    groups = optimizer["param_groups"]
+    return content["state_dict"] | values, groups
+
+
+def assert_same(actual, expected, tolerance=0.0):
+    (tensors, groups), (others, other_groups) = read(actual), read(expected)
+    assert list(tensors) == list(others)
+    assert groups == other_groups
+    for name, tensor in tensors.items():
+        assert type(tensor) is type(others[name]) is torch.Tensor
+        torch.testing.assert_close(
+            tensor, others[name], rtol=tolerance, atol=tolerance, msg=f"{name} differs"
+        )
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_sharded_training_equals_ddp(runs, optimizer):
+    """AdamW: with recomputation, batch norm over ranks and accumulation; SGD: with clipping."""
+    for epoch in (0, 1):
+        names = [f"{optimizer} {strategy}/epoch={epoch}.ckpt" for strategy in ("fsdp", "ddp")]
+        assert_same(runs / names[0], runs / names[1], 1e-5)
+    start, end = (
+        read(runs / f"{optimizer} fsdp/{name}.ckpt")[0] for name in ("epoch=0", "epoch=1")
+    )
+    assert not torch.equal(
+        start["model.net.blocks.5.proj.weight"], end["model.net.blocks.5.proj.weight"]
+    )
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("strategy", "other"), PAIRS)
+def test_a_checkpoint_of_one_resumes_in_the_other(runs, strategy, other, optimizer):
+    name = f"{optimizer} {strategy}"
+    assert_same(runs / f"{name} in {other}/loaded.ckpt", runs / f"{name}/epoch=0.ckpt")
+    assert_same(runs / f"{name} in {other}/epoch=1.ckpt", runs / f"{name}/epoch=1.ckpt", 1e-5)
+
+
+def test_frozen_weights_and_bf16_equal_ddp_and_weights_stay_float32(runs):
+    sharded = runs / "blocks fsdp/epoch=0.ckpt"
+    assert_same(sharded, runs / "blocks ddp/epoch=0.ckpt", 1e-5)
+    dtypes = {tensor.dtype for tensor in read(sharded)[0].values()}
+    assert dtypes == {torch.float32, torch.int64}
+
+
+def test_a_sharded_checkpoint_resumes_in_one_process_and_is_loaded_for_prediction(runs, tmp_path):
+    path = runs / "sgd fsdp/epoch=0.ckpt"
+    fit(make_module("sgd"), tmp_path, "auto", start=path)
+    assert_same(tmp_path / "loaded.ckpt", path)
+    weights = gcvideo.load(path).model.state_dict()
+    saved = read(path)[0]
+    assert all(torch.equal(tensor, saved[f"model.{name}"]) for name, tensor in weights.items())
+
+
+def test_averaged_weights_are_refused(runs):
+    for rank in range(2):
+        message = (runs / f"ema{rank}.txt").read_text()
+        assert "EMAWeightAveraging averages whole weights, but trainer=fsdp shares" in message
+        assert "choose trainer=ddp, or ema=null" in message
