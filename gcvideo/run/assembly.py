@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -88,8 +89,15 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     plugins: list[Any] = [AtomicCheckpointIO()]
     if "batch_norm" in cfg and cfg.batch_norm.mode == "sync":
         plugins.append(BatchNormGroups(cfg.batch_norm.group_size))
+    callbacks = _callbacks(cfg)
     return instantiate(
-        cfg.trainer, callbacks=_callbacks(cfg), logger=loggers, plugins=plugins, _convert_="all"
+        cfg.trainer,
+        callbacks=callbacks,
+        logger=loggers,
+        plugins=plugins,
+        # Without one of its own, Lightning would add a checkpoint of every epoch.
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        _convert_="all",
     )
 
 

@@ -77,6 +77,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     with warnings.catch_warnings():
         # The data module goes on in the middle of an epoch; Lightning looks for another kind of loader.
         warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended")
+        if cfg.resume is not None:
+            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not")
         trainer.fit(module, data, ckpt_path=None if point is None else point.path)
     values = point.metrics if point is not None and point.metrics else trainer.callback_metrics
     metrics = _collect(trainer, values)
