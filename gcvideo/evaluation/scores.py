@@ -32,10 +32,13 @@ class VideoScores:
             self._rows = {key: row for share in shares for key, row in share.items()}
 
     def labels(self) -> Int64[Tensor, " n"]:
-        return torch.tensor([self._rows[video][0] for video in sorted(self._rows)])
+        labels = [self._rows[video][0] for video in sorted(self._rows)]
+        return torch.tensor(labels, dtype=torch.int64)
 
     def scores(self) -> Float[Tensor, "n k"]:
-        """One row a video, in order of the list."""
+        """One row a video, in order of the list; without videos there are no columns either."""
+        if not self._rows:
+            return torch.empty(0, 0)
         return torch.stack([self._rows[video][1] for video in sorted(self._rows)])
 
     def write(self, path: Path, videos: Sequence[str], classes: Sequence[str]) -> None:

@@ -44,7 +44,7 @@ _USER_ERRORS = (
     MissingMandatoryValue,
     ValueError,
 )
-
+_Watch = FirstRankWatch | RankWatch | None
 
 register_published_weights()
 
@@ -116,35 +116,40 @@ def _guarded(job: Callable[[DictConfig], Any], console: Console) -> Callable[[Di
             cfg.output_dir = str(cfg.output_dir)  # no longer a question to Hydra
         watch = publish_config(cfg) if global_rank() == 0 else joined_watch()
         try:
-            result = job(cfg)
+            return job(cfg)
         except KeyboardInterrupt:
             if watch is not None:
                 watch.fail("interrupted")
             console.print("interrupted")
             raise SystemExit(130) from None
         except TrainingStopped as stopped:
-            if watch is not None:
-                watch.close()
             # The other ranks end quietly, or Lightning would kill the first for their status.
             if global_rank() > 0:
                 raise SystemExit(0) from None
             console.print(str(stopped), markup=False, soft_wrap=True)
             raise SystemExit(stopped.exit_status) from None
         except Exception as error:
-            cause = user_error(error)
-            is_first = watch is None or _fails_first(watch, cause, error)
-            if os.environ.get("HYDRA_FULL_ERROR") == "1" or (is_first and cause is None):
+            if not _is_explained(error, watch, console):
                 raise
-            # Else the first rank has said what there is to say.
-            if is_first and cause is not None and global_rank() == 0:
-                console.print(f"error: {cause}", markup=False, soft_wrap=True)
-                console.print("(HYDRA_FULL_ERROR=1 shows where it happened)")
             raise SystemExit(1) from error
-        if watch is not None:
-            watch.close()
-        return result
+        finally:
+            if watch is not None:
+                watch.close()
 
     return guarded
+
+
+def _is_explained(error: Exception, watch: _Watch, console: Console) -> bool:
+    """Whether the user has been told what the error means, so that a traceback would add nothing."""
+    cause = user_error(error)
+    is_first = watch is None or _fails_first(watch, cause, error)
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        return False
+    if cause is not None and is_first and global_rank() == 0:
+        console.print(f"error: {cause}", markup=False, soft_wrap=True)
+        console.print("(HYDRA_FULL_ERROR=1 shows where it happened)")
+    # Of an error on another rank, the first has printed the message.
+    return cause is not None or not is_first
 
 
 def _fails_first(watch: FirstRankWatch | RankWatch, cause: str | None, error: Exception) -> bool:
