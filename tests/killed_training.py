@@ -47,7 +47,7 @@ class Killer(Callback):
     def _count(self, *args, **kwargs):
         self.countdown -= 1
         if self.countdown == 0:
-            os.kill(os.getpid(), self.signal_number)
+            os.killpg(0, self.signal_number)  # its loader processes too, as a terminal does
 
     def on_after_backward(self, trainer, pl_module):
         row = [trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_idx, pl_module.seen]
@@ -79,6 +79,7 @@ def train_in_child(cfg, killer):
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     status = 1
+    os.setpgrp()
     try:
         build = training.build_trainer
 

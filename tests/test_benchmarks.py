@@ -23,6 +23,7 @@ MODULES = (
     "loader",
     "parity",
     "references",
+    "soak",
     "subject",
 )
 TINY = ("--rounds", "1", "--seconds", "1", "--size", "96x64")

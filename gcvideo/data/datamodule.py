@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Mapping
 from itertools import islice
 from typing import TypedDict
@@ -108,7 +109,7 @@ class VideoDataModule(LightningDataModule):
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             collate_fn=collate_videos,
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=_start_worker,
         )
 
     def statistics_dataloader(self, epoch: int, num_batches: int) -> DataLoader[VideoItem]:
@@ -132,7 +133,7 @@ class VideoDataModule(LightningDataModule):
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             collate_fn=collate_videos,
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=_start_worker,
         )
 
     def _train_videos(self, seed: int) -> TrainingVideos:
@@ -192,7 +193,7 @@ class VideoDataModule(LightningDataModule):
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             collate_fn=collate_videos,
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=_start_worker,
             # Results are kept by video: a slow file need not hold up those behind it.
             in_order=False,
         )
@@ -217,6 +218,9 @@ def default_num_workers() -> int:
     return min(cores, 8) if cores > 1 else 0
 
 
-def _use_one_thread(worker: int) -> None:
+def _start_worker(worker: int) -> None:
     del worker
     torch.set_num_threads(1)
+    # A signal to all processes of a run is for the main one, which needs its workers until it stops.
+    os.setpgrp()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -87,6 +89,9 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     """Lightning's Trainer with the configured callbacks and loggers."""
     loggers = list(build(cfg.logger).values()) if "logger" in cfg else False
     plugins: list[Any] = [AtomicCheckpointIO()]
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        # Lightning's own requeueing saves from within a signal, in the middle of a step.
+        plugins.append(SLURMEnvironment(auto_requeue=False))
     if "batch_norm" in cfg and cfg.batch_norm.mode == "sync":
         plugins.append(BatchNormGroups(cfg.batch_norm.group_size))
     callbacks = _callbacks(cfg)

@@ -22,6 +22,7 @@ from gcvideo.construction import ConstructionError
 from gcvideo.data import VideoReadError
 from gcvideo.inference import CheckpointError
 from gcvideo.models import WeightsError
+from gcvideo.run.preflight import check_output_folder
 from gcvideo.run.rank_config import (
     global_rank,
     joined_watch,
@@ -69,7 +70,7 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
     warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")
     received = received_config()
     if received is not None:
-        _guarded(job, console)(received)
+        _guarded(job)(received)
         return
     try:
         _compose_and_run(config_folder, config_name, job, console)
@@ -90,13 +91,25 @@ def _compose_and_run(
             check_overrides(
                 config_folder, config_name, [w for w in sys.argv[1:] if not w.startswith("-")]
             )
-        except OverrideError as error:
+            _prepare_folder(config_name, sys.argv[1:])
+        except ValueError as error:
             console.print(f"error: {error}", markup=False, soft_wrap=True)
             raise SystemExit(2) from error
 
-    run = _guarded(job, console)
+    run = _guarded(job)
     run.__module__ = "__main__"
     hydra.main(version_base="1.3", config_path=str(config_folder), config_name=config_name)(run)()
+
+
+def _prepare_folder(config_name: str, words: list[str]) -> None:
+    """Hydra makes the folder of a run, and would fail with a traceback; an estimate needs none."""
+    if any(word.startswith("estimate=") and word != "estimate=false" for word in words):
+        sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
+    elif config_name in ("train", "test"):
+        given = [word.partition("=")[2] for word in words if word.startswith("hydra.run.dir=")]
+        folder = given[-1] if given else "runs"
+        if "$" not in folder:
+            check_output_folder(Path(folder), num_bytes=0)
 
 
 def _resume(config_folder: Path, job: Callable[[DictConfig], Any], console: Console) -> None:
@@ -107,11 +120,14 @@ def _resume(config_folder: Path, job: Callable[[DictConfig], Any], console: Cons
         except (ValueError, HydraException) as error:
             console.print(f"error: {error}", markup=False, soft_wrap=True)
             raise SystemExit(2) from error
-    _guarded(job, console)(cfg)
+    _guarded(job)(cfg)
 
 
-def _guarded(job: Callable[[DictConfig], Any], console: Console) -> Callable[[DictConfig], Any]:
+def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(cfg: DictConfig) -> Any:
+        console = Console(
+            stderr=True, highlight=False
+        )  # here: launchers of sweeps pickle this function
         if "output_dir" in cfg:
             cfg.output_dir = str(cfg.output_dir)  # no longer a question to Hydra
         watch = publish_config(cfg) if global_rank() == 0 else joined_watch()

@@ -5,6 +5,7 @@ each rank keeps a connection to the first, which the kernel closes when a proces
 """
 
 import json
+import logging
 import os
 import secrets
 import signal
@@ -22,6 +23,7 @@ _MAIN_SAYS_SECONDS = 5.0
 # A rank that has failed with the one that died may be heard before it.
 _GRACE_SECONDS = 1.0
 _JOIN_SECONDS = 60.0
+_OBSERVER = logging.getLogger("lightning.fabric.strategies.launchers.subprocess_script")
 
 
 class RankFailure(NamedTuple):
@@ -58,6 +60,7 @@ class FirstRankWatch:
         self._decided = Event()
         self._closed = False
         os.register_at_fork(after_in_child=self._close_sockets)
+        _OBSERVER.addFilter(self._hold)
         Thread(target=self._accept, daemon=True).start()
 
     def address(self, host: str) -> str:
@@ -77,6 +80,7 @@ class FirstRankWatch:
 
     def close(self) -> None:
         """End in peace."""
+        _OBSERVER.removeFilter(self._hold)
         with self._lock:
             self._closed = True
             for connection in self._connections:
@@ -133,6 +137,10 @@ class FirstRankWatch:
                 _say(connection, first._asdict())
             self._decided.set()
         _end_soon()
+
+    def _hold(self, record: logging.LogRecord) -> bool:
+        """Lightning's observer of processes kills this one as soon as it has logged that one has died."""
+        return not self._decided.wait(_MAIN_SAYS_SECONDS)
 
     def _close_sockets(self) -> None:
         self._server.close()

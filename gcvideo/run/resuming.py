@@ -137,5 +137,6 @@ def find_resume_point(folder: Path) -> ResumePoint | None:
 
 def _read(path: Path) -> dict[str, Any]:
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    content["progress"], content["loops"]
+    if missing := {"progress", "loops"} - content.keys():
+        raise KeyError(f"it lacks {sorted(missing)}")
     return content

@@ -79,7 +79,11 @@ def train(cfg: DictConfig) -> dict[str, float]:
         warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended")
         if cfg.resume is not None:
             warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not")
-        trainer.fit(module, data, ckpt_path=None if point is None else point.path)
+        try:
+            trainer.fit(module, data, ckpt_path=None if point is None else point.path)
+        finally:
+            # Of a run that stops in a validation, Lightning ends the workers of that alone.
+            trainer.fit_loop.teardown()
     values = point.metrics if point is not None and point.metrics else trainer.callback_metrics
     metrics = _collect(trainer, values)
     if trainer.is_global_zero:

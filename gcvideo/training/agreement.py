@@ -1,3 +1,5 @@
+from typing import Any
+
 import torch
 from torch import distributed
 
@@ -9,7 +11,7 @@ class RankAgreement:
     """
 
     def __init__(self) -> None:
-        self._group: distributed.ProcessGroup | None = None
+        self._group: Any = None
 
     def any(self, wanted: bool) -> bool:
         """Whether a rank wants it; all ranks have to ask."""

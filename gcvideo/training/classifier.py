@@ -126,8 +126,8 @@ class VideoClassifier(LightningModule):
         if self.freeze_norms:
             freeze_batch_norm(self.model)
 
-    def on_train_batch_start(self, batch: VideoBatch, batch_index: int) -> None:
-        words = [self.seed, self.global_rank, self.current_epoch, batch_index]
+    def on_train_batch_start(self, batch: VideoBatch, batch_idx: int) -> None:
+        words = [self.seed, self.global_rank, self.current_epoch, batch_idx]
         torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]))
 
     def forward(self, views: Tensor) -> Float[Tensor, "b v k"]:

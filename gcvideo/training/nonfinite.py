@@ -65,7 +65,7 @@ class FiniteLoss(Callback):
 
 def _copy(source: list[Tensor], target: list[Tensor]) -> None:
     if source:
-        torch._foreach_copy_(target, source)
+        torch._foreach_copy_(target, source)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _gathered(names: list[str]) -> list[str]:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ from omegaconf import OmegaConf
 
 from gcvideo.models import inserted_blocks
 from gcvideo.run import OverrideError, best_precision, check_overrides
+from gcvideo.run.assembly import build_trainer
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -147,3 +150,41 @@ def test_no_number_of_the_recipe_is_written_twice():
             content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
             for key in numbers & set(content):
                 assert str(content[key]).startswith("${"), f"{path}: {key}"
+
+
+def test_lightning_does_not_requeue_in_the_middle_of_a_step(compose_config, monkeypatch, tiny):
+    for name, value in {
+        "SLURM_NTASKS": "1",
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
+        "SLURM_NODEID": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    cfg = compose_config("train", [*tiny, "callbacks=none", "logger=none", "output_dir=run"])
+    environment = build_trainer(cfg)._accelerator_connector.cluster_environment
+    assert type(environment).__name__ == "SLURMEnvironment"
+    assert not environment.auto_requeue
+
+
+def test_a_run_folder_that_cannot_be_made_is_one_message(project, tmp_path):
+    (tmp_path / "file").write_text("")
+    words = ["scripts/train.py", f"hydra.run.dir={tmp_path}/file/run"]
+    done = subprocess.run([sys.executable, *words], cwd=project, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"{tmp_path}/file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_estimate_prints_a_table_and_leaves_nothing(project, tmp_path):
+    words = [str(project / "scripts" / "train.py"), "estimate=0.5", "data.train_per_class=2"]
+    done = subprocess.run(
+        [sys.executable, *words, "data.val_per_class=1", "batch_size=4"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "0.5 s, as given" in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -33,15 +33,15 @@ def losses(folder):
     return [float(row["train/loss_step"]) for row in rows if row["train/loss_step"]]
 
 
+@pytest.mark.slow
 def test_two_ranks_learn_and_score_as_one(tmp_path, video_folder):
     words = ["data.val_fraction=0.05", "epochs=2", "batch_norm.mode=sync", "optimizer=sgd"]
     videos = many_videos(tmp_path / "videos", video_folder)
     folders = [tmp_path / "one", tmp_path / "two"]
-    jobs = [
-        launch(*train_words(videos, folders[0], *words, *ONE, "batch_size=8")),
-        launch(*train_words(videos, folders[1], *words, *RANKS, "batch_size=4")),
-    ]
-    for status, printed in end(*jobs):
+    for folder, more in zip(
+        folders, ([*ONE, "batch_size=8"], [*RANKS, "batch_size=4"]), strict=True
+    ):
+        ((status, printed),) = end(launch(*train_words(videos, folder, *words, *more)))
         assert status == 0, printed
     one, two = (losses(folder) for folder in folders)
     assert len(one) == len(two) >= STEPS
@@ -56,7 +56,7 @@ def test_two_ranks_learn_and_score_as_one(tmp_path, video_folder):
     ]
     for status, printed in end(*jobs):
         assert status == 0, printed
-    assert_equal_scores(*scored, 7)
+    assert_equal_scores(scored[0], scored[1], 7)
     assert not list(scored[1].glob("train*.log"))
 
 
@@ -66,6 +66,5 @@ def test_a_killed_rank_ends_the_job_with_its_reason(tmp_path, video_folder):
     ((status, printed),) = end(job)
     assert status != 0
     assert seconds_since_fault(printed) < 60
-    assert "rank 1" in printed
-    # Ours, or that of Lightning where it is faster.
-    assert "killed by signal 9 (SIGKILL)" in printed or "terminated with code -9" in printed
+    assert "error: rank 1: process" in printed
+    assert "was killed by signal 9 (SIGKILL)" in printed

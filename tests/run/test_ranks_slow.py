@@ -53,7 +53,7 @@ def test_ranks_score_equal_and_fewer_videos_than_they_are(
     ]
     for status, printed in end(*jobs):
         assert status == 0, printed
-    assert_equal_scores(*folders, num_videos)
+    assert_equal_scores(folders[0], folders[1], num_videos)
 
 
 def test_torchrun_on_two_machines_makes_one_run(tmp_path, video_folder):

@@ -83,18 +83,28 @@ def test_ten_kills_leave_weights_and_log_bit_equal_to_an_uninterrupted_run(tmp_p
     assert sum(map(len, killed)) - len(whole) <= 10 * 3
 
 
+def assert_loses_no_step(folder, data, signal_name, num_signals, status, *overrides):
+    statuses = killed_run(data, folder, signal_name, num_signals, "epochs=10", *overrides)
+    assert statuses == [status] * num_signals + [0]
+    assert_equal_runs(folder)
+    journals = sorted(folder.glob("killed_*.jsonl"))
+    assert seen(*journals) == seen(folder / "whole.jsonl")
+
+
+def test_a_run_that_is_asked_to_stop_loses_no_step(tmp_path, video_folder):
+    assert_loses_no_step(tmp_path, video_folder, "SIGTERM", 3, 143)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signal_name", "status", "overrides"),
     [
         ("SIGTERM", 143, ["ema=default", "batch_norm.precise_batches=1"]),
         ("SIGINT", 130, ["train_only=blocks", "trainer.accumulate_grad_batches=2"]),
+        ("SIGUSR1", 138, ["mixing=mixup", "clips_per_video=2"]),
     ],
 )
-def test_a_run_that_is_asked_to_stop_loses_no_step(
+def test_a_run_can_be_stopped_anywhere_under_any_recipe(
     tmp_path, video_folder, signal_name, status, overrides
 ):
-    statuses = killed_run(video_folder, tmp_path, signal_name, 8, "epochs=10", *overrides)
-    assert statuses == [status] * 8 + [0]
-    assert_equal_runs(tmp_path)
-    journals = sorted(tmp_path.glob("killed_*.jsonl"))
-    assert seen(*journals) == seen(tmp_path / "whole.jsonl")
+    assert_loses_no_step(tmp_path, video_folder, signal_name, 8, status, *overrides)

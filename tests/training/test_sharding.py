@@ -11,6 +11,7 @@ import gcvideo
 PAIRS = [("ddp", "fsdp"), ("fsdp", "ddp")]
 
 pytestmark = [
+    pytest.mark.slow,  # two starts of two processes
     pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),
     pytest.mark.filterwarnings("ignore:The dirpath has changed"),
 ]
