@@ -84,7 +84,7 @@ def test_ten_kills_leave_weights_and_log_bit_equal_to_an_uninterrupted_run(tmp_p
 
 
 def assert_loses_no_step(folder, data, signal_name, num_signals, status, *overrides):
-    statuses = killed_run(data, folder, signal_name, num_signals, "epochs=10", *overrides)
+    statuses = killed_run(data, folder, signal_name, num_signals, *overrides)
     assert statuses == [status] * num_signals + [0]
     assert_equal_runs(folder)
     journals = sorted(folder.glob("killed_*.jsonl"))
@@ -92,7 +92,7 @@ def assert_loses_no_step(folder, data, signal_name, num_signals, status, *overri
 
 
 def test_a_run_that_is_asked_to_stop_loses_no_step(tmp_path, video_folder):
-    assert_loses_no_step(tmp_path, video_folder, "SIGTERM", 3, 143)
+    assert_loses_no_step(tmp_path, video_folder, "SIGTERM", 3, 143, "epochs=2")
 
 
 @pytest.mark.slow
@@ -107,4 +107,4 @@ def test_a_run_that_is_asked_to_stop_loses_no_step(tmp_path, video_folder):
 def test_a_run_can_be_stopped_anywhere_under_any_recipe(
     tmp_path, video_folder, signal_name, status, overrides
 ):
-    assert_loses_no_step(tmp_path, video_folder, signal_name, 8, status, *overrides)
+    assert_loses_no_step(tmp_path, video_folder, signal_name, 8, status, "epochs=10", *overrides)

@@ -96,6 +96,7 @@ def test_the_largest_batch_that_fits_is_found_and_the_rate_follows(tmp_path):
     assert module.learning_rate == pytest.approx(0.1 * size / 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("memory", "size"), [(10_000, 4), (4, 1)], ids=["fits", "does not"])
 def test_all_videos_but_one_are_tried_and_half_of_them_taken_if_they_do_not_fit(
     tmp_path, memory, size
