@@ -102,7 +102,7 @@ def test_old_and_missing_packages_fail_with_the_command_that_brings_them(monkeyp
     needed = ["numpy>=99", "no-such-package>=2", "torch>=2.6", "onnx>=99; extra == 'export'"]
     monkeypatch.setattr(version, "requires", lambda name: needed)
     finding = version.check_packages()
-    assert_is(finding, "fail", f"numpy is {np.__version__}, needed >=99; no-such-package is mis")
+    assert_is(finding, "fail", f"numpy is {np.__version__}, needed >=99; no-such-package is")
     assert finding.remedy == "run `pip install 'numpy>=99' 'no-such-package>=2'`"
 
 
