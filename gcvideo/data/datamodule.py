@@ -27,8 +27,8 @@ class VideoDataModule(LightningDataModule):
     """Loaders over the splits of a data set; views leave the workers as uint8.
 
     Training batches hold ``batch_size`` videos with ``clips_per_video`` views each. Validation uses
-    one centre view, the test all views of the protocol, one video per batch; their batches come in
-    any order. What training could not read stands in ``batch["problems"]``; the callback
+    one centre view, the test all views of the protocol; their batches come in any order. What
+    training could not read stands in ``batch["problems"]``; the callback
     ``gcvideo.training.BadVideos`` reports and limits it.
 
     Args:
@@ -44,6 +44,7 @@ class VideoDataModule(LightningDataModule):
             ``reload_dataloaders_every_n_epochs=1``, for epochs differ in their number of batches.
         transforms: augmentations of training by crop in pixels, one for each of
             ``multigrid.crop_sizes``.
+        test_batch_size: videos per batch of the test, each with all its views.
 
     Raises:
         ValueError: for a batch size below one, or a crop of ``multigrid`` without a transform.
@@ -62,6 +63,7 @@ class VideoDataModule(LightningDataModule):
         pin_memory: bool = False,
         multigrid: MultigridSchedule | None = None,
         transforms: Mapping[int, TrainTransform] | None = None,
+        test_batch_size: int = 1,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -82,6 +84,7 @@ class VideoDataModule(LightningDataModule):
         self.num_workers = default_num_workers() if num_workers is None else num_workers
         self.seed = seed
         self.pin_memory = pin_memory
+        self.test_batch_size = test_batch_size
         self._epoch, self._num_seen = 0, 0
 
     def resume(self, epoch: int, num_batches: int) -> None:
@@ -171,7 +174,7 @@ class VideoDataModule(LightningDataModule):
         return self._exact_loader(self.val_videos(), self.batch_size, persistent=True)
 
     def test_dataloader(self) -> DataLoader[VideoItem]:
-        return self._exact_loader(self.test_videos(), 1, persistent=False)
+        return self._exact_loader(self.test_videos(), self.test_batch_size, persistent=False)
 
     def val_videos(self) -> EvaluationVideos:
         """The videos of the validation with one centre view."""

@@ -23,6 +23,7 @@ from gcvideo.models.layout import convert_context_block as convert_context_block
 from gcvideo.models.memory import TrainingMemory as TrainingMemory
 from gcvideo.models.memory import count_memory as count_memory
 from gcvideo.models.net_choice import NetChoice as NetChoice
+from gcvideo.models.placement import STAGES as STAGES
 from gcvideo.models.placement import Placement as Placement
 from gcvideo.models.placement import Stage as Stage
 from gcvideo.models.resnet import c2d_resnet as c2d_resnet

@@ -9,7 +9,7 @@ from gcvideo.nn.grid import Axes
 def global_context(
     in_channels: int,
     *,
-    ratio: float = 1 / 4,
+    ratio: float | None = 1 / 4,
     pooling: Pooling = "att",
     axes: Axes = "thw",
     norm: bool = True,

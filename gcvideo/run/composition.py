@@ -63,11 +63,7 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
         job: gets the composed configuration; its value is the objective of a sweep.
     """
     console = Console(stderr=True, highlight=False)
-    # Hints of Lightning about its other products and its own deprecations; the run reports its device.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
-    # Its successor does not exist in older torch.
-    warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")
+    quiet_libraries()
     received = received_config()
     if received is not None:
         _guarded(job)(received)
@@ -77,6 +73,14 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
     except SystemExit:
         refuse_config()
         raise
+
+
+def quiet_libraries() -> None:
+    """Silence hints of Lightning about its other products and its own deprecations."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the run reports its device
+    warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
+    # Its successor does not exist in older torch.
+    warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")
 
 
 def _compose_and_run(

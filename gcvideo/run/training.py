@@ -45,6 +45,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     started = time.perf_counter()
     torch.set_float32_matmul_precision("high")
+    if cfg.num_threads is not None:
+        torch.set_num_threads(cfg.num_threads)
     seed_everything(cfg.seed, workers=False, verbose=False)
     point = None if cfg.resume is None else find_resume_point(Path(cfg.output_dir))
     splits: VideoSplits = build(cfg.data)

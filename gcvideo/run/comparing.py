@@ -1,0 +1,132 @@
+"""The comparison: blocks in one net, trained by one recipe on the same clips, told apart by pairs."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from hydra import initialize_config_dir
+from rich.console import Console
+
+from gcvideo.data import VideoSplits
+from gcvideo.evaluation.comparison import Comparison
+from gcvideo.inference import load_checkpoint
+from gcvideo.report import write_report
+from gcvideo.run.assembly import build
+from gcvideo.run.cell import read_cell, run_cell
+from gcvideo.run.comparison_outcome import gather, print_outcome
+from gcvideo.run.comparison_plan import (
+    ComparisonError,
+    block_arguments,
+    cell_folder,
+    cell_overrides,
+    first_config,
+    open_jobs,
+    plan_variants,
+)
+from gcvideo.run.comparison_request import ComparisonRequest, parse_request
+from gcvideo.run.composition import check_overrides, quiet_libraries, user_error
+from gcvideo.run.launching import Job, launch
+
+
+def run_comparison(config_folder: Path, words: Sequence[str]) -> None:
+    """Run a comparison from a command line; mistakes of the user end in one message.
+
+    Args:
+        config_folder: absolute path of ``conf``.
+        words: of the command line.
+    """
+    quiet_libraries()
+    console = Console(stderr=True, highlight=False)
+    try:
+        comparison = compare(config_folder, words)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on with the cells that are not finished")
+        raise SystemExit(130) from None
+    except Exception as error:
+        cause = user_error(error)
+        if cause is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        console.print(f"error: {cause}", markup=False, soft_wrap=True)
+        raise SystemExit(1) from error
+    if comparison.missing:
+        raise SystemExit(1)
+
+
+def compare(config_folder: Path, words: Sequence[str]) -> Comparison:
+    """Train what is not trained yet, then write table, report and predictions of all.
+
+    The folder gets ``cells/VARIANT/seedN`` with checkpoints, logs and scores, ``table.csv``,
+    ``table.md`` and ``report.html``. A cell that fails does not stop the others; the report names it.
+
+    Args:
+        config_folder: absolute path of ``conf``.
+        words: as for :func:`gcvideo.run.comparison_request.parse_request`.
+
+    Raises:
+        ValueError: for words that mean nothing, blocks that do not arrive in the net, or a folder with
+            cells of another recipe.
+        ComparisonError: if a cell that was to be verified came out differently.
+    """
+    with initialize_config_dir(str(config_folder), version_base="1.3"):
+        request = parse_request(words, config_folder / "preset", block_arguments)
+    # By itself: it composes too, and names what was misspelled.
+    check_overrides(config_folder, "train", [f"model={request.net}", *request.recipe])
+    console = Console(highlight=False)
+    with initialize_config_dir(str(config_folder), version_base="1.3"):
+        first = first_config(request)
+        folder = request.folder or Path("runs/compare") / f"{first.data_name}_{request.net}"
+        folder = folder.resolve()
+        splits: VideoSplits = build(first.cfg.data)
+        planned = plan_variants(request, splits, folder)
+        for plan in planned:
+            console.print(f"{plan.name:24s} {len(plan.blocks):2d} blocks, {plan.cost}", soft_wrap=True)
+        jobs, num_finished = open_jobs(request, splits, folder)
+        console.print(
+            f"{num_finished} of {num_finished + len(jobs)} cells are finished; {folder}", soft_wrap=True
+        )
+        errors = _launch(jobs, folder / "cells", request) if jobs else {}
+        comparison = gather(request, planned, splits, folder, command=_command(words), errors=errors)
+        write_report(comparison, folder)
+        print_outcome(comparison, folder, console)
+        if request.verify is not None:
+            console.print(_verify(request, folder, *request.verify), soft_wrap=True)
+    return comparison
+
+
+def _command(words: Sequence[str]) -> str:
+    return shlex.join(["python", "scripts/compare.py", *words])
+
+
+def _launch(
+    jobs: Sequence[Job], folder: Path, request: ComparisonRequest
+) -> Mapping[str, BaseException]:
+    settings = [word for word in request.recipe if word.startswith("hydra")]
+    return launch(jobs, folder, launcher=request.launcher, settings=settings, task=run_cell)
+
+
+def _verify(request: ComparisonRequest, folder: Path, name: str, seed: int) -> str:
+    """Train a cell once more, from nothing, and compare scores and weights bit for bit."""
+    variant = request.variants[request.names.index(name)]
+    first, again = cell_folder(folder, variant, seed), folder / "verify" / "again"
+    shutil.rmtree(again, ignore_errors=True)
+    job = Job(f"{name}, seed {seed}, again", again, cell_overrides(request, variant, seed, again))
+    errors = _launch([job], again.parent, request)
+    if errors:
+        raise errors[job.name]
+    before, after = read_cell(first), read_cell(again)
+    weights = [load_checkpoint(f / "checkpoints" / "last.ckpt").state_dict for f in (first, again)]
+    differing = [key for key in weights[0] if not torch.equal(weights[0][key], weights[1][key])]
+    if differing or not torch.equal(before.scores, after.scores):
+        difference = (before.scores - after.scores).abs().max().item()
+        raise ComparisonError(
+            f"'{name}', seed {seed}, did not come out the same: {len(differing)} of {len(weights[0])} "
+            f"tensors differ, scores by up to {difference:.3g}; on a CPU give num_threads=1, on a GPU "
+            "trainer.deterministic=true"
+        )
+    return (
+        f"verified: '{name}', seed {seed}, trained again, has the same {len(weights[0])} tensors and "
+        f"{before.scores.numel()} scores, bit for bit (top-1 {after.content['top1']:.4f})"
+    )

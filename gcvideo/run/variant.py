@@ -1,0 +1,204 @@
+"""Variants of a comparison: a block and what of it, or of its place, is another than usual."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gcvideo.models import STAGES
+
+BARE = "none"
+_T = TypeVar("_T")
+
+# What ``transform`` stands for: ratio (None: as configured), LayerNorm, ReLU.
+_TRANSFORMS = {
+    "linear": ("null", "false", "false"),
+    "bottleneck": (None, "false", "false"),
+    "bottleneck+relu": (None, "false", "true"),
+    "bottleneck+ln+relu": (None, "true", "true"),
+}
+_AXES = {"thw": "thw", "hw": "hw", "t": "t", "spacetime": "thw", "space": "hw", "time": "t"}
+_STAGE_WORD = re.compile(r"res([2-5])(?:(-|\+)(?:res)?([2-5]))?")
+
+
+class VariantError(ValueError):
+    """A block or factor that a comparison does not know, or cannot apply."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One line of a comparison.
+
+    Args:
+        block: a word of ``model=NET_BLOCK``, or "none".
+        factors: names and values, in the words of the command line, of what is not as usual.
+    """
+
+    block: str
+    factors: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Such as "gc" or "gc ratio=1/16"."""
+        return " ".join([self.block, *(f"{factor}={value}" for factor, value in self.factors)])
+
+    @property
+    def folder(self) -> str:
+        """The name in letters that every file system takes."""
+        return re.sub(r"[^\w=+.-]", "-", self.name.replace(" ", "_").replace("/", "-"))
+
+    def overrides(self, net: str) -> list[str]:
+        """Words for ``conf/train.yaml``."""
+        words = [f"model={net}" if self.block == BARE else f"model={net}_{self.block}"]
+        for factor, value in self.factors:
+            words += [f"++model.{key}={v}" for key, v in _settings(factor, value).items()]
+        if ("axes", "t") in self._canonical() and self.block == "nl":
+            # There is no spatial pooling of keys along the time line of one place.
+            words.append("model.block.sub_sample=none")
+        return words
+
+    def _canonical(self) -> Iterator[tuple[str, str]]:
+        return ((f, _AXES[v] if f == "axes" else v) for f, v in self.factors)
+
+
+def expand(
+    factors: Mapping[str, Sequence[str]], keys_of: Callable[[str], frozenset[str]]
+) -> list[Variant]:
+    """All combinations of blocks and factors, in order; a factor is left out where a block lacks it.
+
+    Args:
+        factors: values by factor, "block" among them.
+        keys_of: the arguments that the configuration of a block has.
+
+    Raises:
+        VariantError: for an unknown factor or value, or a factor that none of the blocks has.
+    """
+    blocks = factors.get("block", ())
+    if not blocks:
+        raise VariantError(
+            "no block to compare; name some, such as block=none,gc,nl, or a preset=..."
+        )
+    others = {name: values for name, values in factors.items() if name != "block"}
+    for name, values in others.items():
+        for value in values:
+            _settings(name, value)
+        if not any(_applies(name, values[0], keys_of(b)) for b in blocks if b != BARE):
+            raise VariantError(
+                f"{name}={','.join(values)} fits none of the blocks {', '.join(blocks)}; leave it out "
+                "or add a block that has it"
+            )
+    found: dict[Variant, None] = {}
+    for block in blocks:
+        mine = {
+            name: values
+            for name, values in others.items()
+            if block != BARE and _applies(name, values[0], keys_of(block))
+        }
+        for combination in itertools.product(*mine.values()):
+            found[Variant(block, tuple(zip(mine, combination, strict=True)))] = None
+    return list(found)
+
+
+def short_names(variants: Sequence[Variant]) -> list[str]:
+    """Names without the factors that are the same in all variants but the bare net."""
+    inserted = [dict(v.factors) for v in variants if v.block != BARE]
+    common = {
+        factor: value
+        for factor, value in (inserted[0] if inserted else {}).items()
+        if all(other.get(factor) == value for other in inserted)
+    }
+    return [
+        Variant(v.block, tuple((f, x) for f, x in v.factors if f not in common)).name
+        for v in variants
+    ]
+
+
+def knows(factor: str, value: str) -> bool:
+    """Whether a word of the command line is a factor here, as ``transform=linear`` and not ``=strong``."""
+    if factor not in _FACTORS:
+        return False
+    return factor != "transform" or value in _TRANSFORMS
+
+
+def _applies(factor: str, value: str, keys: frozenset[str]) -> bool:
+    wanted = {k.removeprefix("block.") for k in _settings(factor, value) if k.startswith("block.")}
+    return wanted <= keys
+
+
+def _settings(factor: str, value: str) -> dict[str, str]:
+    """What a factor sets below ``model``."""
+    if factor not in _FACTORS:
+        raise VariantError(
+            f"'{factor}' is no factor of a comparison; there are block, {', '.join(_FACTORS)}"
+        )
+    return _FACTORS[factor](value)
+
+
+def _stages(value: str) -> dict[str, str]:
+    if value == "five":
+        wanted = {"res3": "[1,3]", "res4": "[1,3,5]"}
+    else:
+        match = _STAGE_WORD.fullmatch(value)
+        if match is None:
+            raise VariantError(
+                f"stages is '{value}'; write five, or stages such as res4, res4+5 or res3-5"
+            )
+        first, joint, last = match[1], match[2], match[3] or match[1]
+        numbers = range(int(first), int(last) + 1) if joint == "-" else (int(first), int(last))
+        wanted = {f"res{number}": "all" for number in numbers}
+        if not wanted:
+            raise VariantError(f"stages is '{value}', which runs backwards; write res{last}-{first}")
+    return {f"placement.{stage}": wanted.get(stage, "[]") for stage in STAGES}
+
+
+def _position(value: str) -> dict[str, str]:
+    return {"placement.position": _one_of("position", value, _POSITIONS)}
+
+
+_POSITIONS = {word: word for word in ("after_conv3", "after_add", "after_relu")}
+
+
+def _ratio(value: str) -> dict[str, str]:
+    top, _, bottom = value.partition("/")
+    try:
+        ratio = float(top) / float(bottom or 1)
+    except (ValueError, ZeroDivisionError):
+        ratio = 0.0
+    if not 0 < ratio <= 1:
+        raise VariantError(f"ratio is '{value}'; write a share of the channels, such as 1/4 or 0.25")
+    return {"block.ratio": repr(ratio)}
+
+
+def _transform(value: str) -> dict[str, str]:
+    ratio, norm, activation = _one_of("transform", value, _TRANSFORMS)
+    settings = {"block.norm": norm, "block.activation": activation}
+    return settings if ratio is None else settings | {"block.ratio": ratio}
+
+
+def _fusion(value: str) -> dict[str, str]:
+    words = [_one_of("fusion", word, {"add": "add", "mul": "mul"}) for word in value.split("+")]
+    return {"block.fusion": f"[{','.join(words)}]"}
+
+
+def _plain(key: str) -> Callable[[str], dict[str, str]]:
+    return lambda value: {f"block.{key}": value}
+
+
+def _one_of(factor: str, value: str, choices: Mapping[str, _T]) -> _T:
+    if value not in choices:
+        raise VariantError(f"{factor} is '{value}'; choose one of {', '.join(choices)}")
+    return choices[value]
+
+
+_FACTORS: Mapping[str, Callable[[str], dict[str, str]]] = {
+    "stages": _stages,
+    "position": _position,
+    "ratio": _ratio,
+    "transform": _transform,
+    "pooling": _plain("pooling"),
+    "fusion": _fusion,
+    "axes": lambda value: {"block.axes": _one_of("axes", value, _AXES)},
+    "kind": _plain("kind"),
+}
+FACTORS = ("block", *_FACTORS)
