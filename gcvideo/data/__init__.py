@@ -8,6 +8,7 @@ from gcvideo.data.annotation import stratified_split as stratified_split
 from gcvideo.data.checking import VideoCheck as VideoCheck
 from gcvideo.data.checking import check_video as check_video
 from gcvideo.data.container import VideoReadError as VideoReadError
+from gcvideo.data.cue import cue_videos as cue_videos
 from gcvideo.data.datamodule import VideoDataModule as VideoDataModule
 from gcvideo.data.dataset import EvaluationVideos as EvaluationVideos
 from gcvideo.data.dataset import TrainingVideos as TrainingVideos

@@ -1,21 +1,13 @@
-import hashlib
-import json
 import math
-import shutil
-import tempfile
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from rich.progress import track
 from torch import Tensor
 
-from gcvideo.data.annotation import Annotations, read_annotations
-from gcvideo.data.cache import cache_folder
-from gcvideo.data.encoding import write_video
+from gcvideo.data.generated_set import GeneratedSet
 from gcvideo.data.source import VideoSplits
 
 # Velocity of the texture per frame: (right, down) in frame widths, log of the scale, clockwise radians.
@@ -74,55 +66,15 @@ def demo_videos(
         seed: of textures and motions.
     """
     spec = DemoSpec(train_per_class, val_per_class, num_frames, size, seed)
-    folder = cache_folder(root) / f"demo-{_fingerprint(spec)}"
-    if not folder.is_dir():
-        _make(spec, folder)
-    train = read_annotations("train", root=folder)
-    val = read_annotations("val", root=folder, classes=train.classes)
-    _check_complete(train, val, spec, folder)
-    return VideoSplits(train, val, val, _FLIP_PAIRS)
-
-
-def _fingerprint(spec: DemoSpec) -> str:
-    return hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _check_complete(train: Annotations, val: Annotations, spec: DemoSpec, folder: Path) -> None:
-    for name, split, per_class in (
-        ("train", train, spec.train_per_class),
-        ("val", val, spec.val_per_class),
-    ):
-        if len(split) != per_class * len(_MOTIONS):
-            raise ValueError(
-                f"the demo set in '{folder}' has {len(split)} {name} videos instead of "
-                f"{per_class * len(_MOTIONS)}; delete the folder and it is made anew"
-            )
-
-
-def _make(spec: DemoSpec, folder: Path) -> None:
-    """Write all videos beside the final folder, then rename it: there is never half a set."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        jobs = [
-            (split, motion, number)
-            for split, per_class in (("train", spec.train_per_class), ("val", spec.val_per_class))
-            for motion in _MOTIONS
-            for number in range(per_class)
-        ]
-        for key, (split, motion, number) in enumerate(track(jobs, "Making the demo videos")):
-            path = draft / split / motion / f"{motion}_{number:03d}.mp4"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            frames = render_motion(motion, spec, np.random.default_rng([spec.seed, key]))
-            write_video(path, frames, options={"crf": "18", "g": "16", "preset": "veryfast"})
-        try:
-            draft.rename(folder)
-        except OSError:
-            # Another process was faster; its set is the same, for the seed is.
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    videos = GeneratedSet(
+        name="demo",
+        spec=spec,
+        classes=tuple(sorted(_MOTIONS)),
+        videos_per_class={"train": train_per_class, "val": val_per_class},
+        seed=seed,
+        render=lambda motion, rng: render_motion(motion, spec, rng),
+    ).splits(root)
+    return VideoSplits(videos["train"], videos["val"], videos["val"], _FLIP_PAIRS)
 
 
 def render_motion(

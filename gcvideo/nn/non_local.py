@@ -1,8 +1,9 @@
 """The non-local block in its four kinds, over space-time, space or time."""
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -116,13 +117,34 @@ class NonLocalBlock(nn.Module):
     def attention(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "n p k"]:
         """The map a_ij, built on request; n is b, b * t for axes "hw", b * h * w for "t"."""
         theta, phi, _ = self._embed(x)
-        if self.concat is not None:
-            return concatenation_map(*self._scores(theta, phi, self.concat))
-        if self.kind == "dot_product":
-            return dot_product_map(theta, phi)
-        return softmax_map(theta, phi, self.scale)
+        return self._map(theta, phi)
+
+    def attention_rows(
+        self, x: Float[Tensor, "b c *grid"]
+    ) -> Callable[[Int64[Tensor, " q"]], Float[Tensor, "n q k"]]:
+        """A function that gives the rows of :meth:`attention` of some queries and builds no others.
+
+        It takes positions p in the flattened axes, such as (t * H + h) * W + w for "thw", and raises
+        ValueError for one outside of the map.
+        """
+        theta, phi, _ = self._embed(x)
+        num_queries = theta.shape[1]
+
+        def rows(queries: Int64[Tensor, " q"]) -> Float[Tensor, "n q k"]:
+            if len(queries) and not 0 <= queries.min() <= queries.max() < num_queries:
+                raise ValueError(
+                    f"queries range from {queries.min()} to {queries.max()}, but the map has those from "
+                    f"0 to {num_queries - 1}; give positions in the flattened grid"
+                )
+            return self._map(theta[:, queries], phi)
+
+        return rows
 
     def forward(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *grid"]:
+        return x + self.update(x)
+
+    def update(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *grid"]:
+        """What the block adds, BN(W_z y), before the digits that a sum with x would cost it."""
         theta, phi, g = self._embed(x)
         if self.concat is not None:
             y = aggregate_concatenation(*self._scores(theta, phi, self.concat), g)
@@ -134,7 +156,7 @@ class NonLocalBlock(nn.Module):
         if self.norm is not None:
             # (n p, c): the statistics of a BatchNorm over (n, c, *grid), without a transposition.
             update = self.norm(update.flatten(0, 1)).view_as(update)
-        return x + unfold(update.mT, x.shape[2:], self.axes).to(x.dtype)
+        return unfold(update.mT, x.shape[2:], self.axes).to(x.dtype)
 
     def extra_repr(self) -> str:
         return (
@@ -155,6 +177,15 @@ class NonLocalBlock(nn.Module):
         if self.sub_sample == "after":
             phi, g = _max_pool(phi, self.sub_sample), _max_pool(g, self.sub_sample)
         return fold(theta, self.axes).mT, fold(phi, self.axes).mT, fold(g, self.axes).mT
+
+    def _map(
+        self, theta: Float[Tensor, "n q d"], phi: Float[Tensor, "n k d"]
+    ) -> Float[Tensor, "n q k"]:
+        if self.concat is not None:
+            return concatenation_map(*self._scores(theta, phi, self.concat))
+        if self.kind == "dot_product":
+            return dot_product_map(theta, phi)
+        return softmax_map(theta, phi, self.scale)
 
     @staticmethod
     def _scores(

@@ -2,6 +2,8 @@
 
 from gcvideo.run.assembly import best_precision as best_precision
 from gcvideo.run.checking import check as check
+from gcvideo.run.comparing import compare as compare
+from gcvideo.run.comparing import run_comparison as run_comparison
 from gcvideo.run.composition import OverrideError as OverrideError
 from gcvideo.run.composition import check_overrides as check_overrides
 from gcvideo.run.composition import run_script as run_script
@@ -11,6 +13,7 @@ from gcvideo.run.indexing import index as index
 from gcvideo.run.kinetics import kinetics as kinetics
 from gcvideo.run.prediction import find_videos as find_videos
 from gcvideo.run.prediction import predict as predict
+from gcvideo.run.query_independence import attention_stats as attention_stats
 from gcvideo.run.reencoding import reencode as reencode
 from gcvideo.run.resuming import ResumeError as ResumeError
 from gcvideo.run.resuming import resumed_config as resumed_config

@@ -82,13 +82,18 @@ def compare(config_folder: Path, words: Sequence[str]) -> Comparison:
         splits: VideoSplits = build(first.cfg.data)
         planned = plan_variants(request, splits, folder)
         for plan in planned:
-            console.print(f"{plan.name:24s} {len(plan.blocks):2d} blocks, {plan.cost}", soft_wrap=True)
+            console.print(
+                f"{plan.name:24s} {len(plan.blocks):2d} blocks, {plan.cost}", soft_wrap=True
+            )
         jobs, num_finished = open_jobs(request, splits, folder)
         console.print(
-            f"{num_finished} of {num_finished + len(jobs)} cells are finished; {folder}", soft_wrap=True
+            f"{num_finished} of {num_finished + len(jobs)} cells are finished; {folder}",
+            soft_wrap=True,
         )
         errors = _launch(jobs, folder / "cells", request) if jobs else {}
-        comparison = gather(request, planned, splits, folder, command=_command(words), errors=errors)
+        comparison = gather(
+            request, planned, splits, folder, command=_command(words), errors=errors
+        )
         write_report(comparison, folder)
         print_outcome(comparison, folder, console)
         if request.verify is not None:

@@ -73,7 +73,9 @@ def parse_request(
     recipe = [*preset.get("train", ()), *rest]
     net = _net(recipe)
     groups = [given] if given else [_texts(group) for group in preset.get("variants", [{}])]
-    variants = {v: None for group in groups for v in expand(group, lambda block: keys_of(net, block))}
+    variants = {
+        v: None for group in groups for v in expand(group, lambda block: keys_of(net, block))
+    }
     names = short_names(list(variants))
     launcher = own.get("launcher") or preset.get("launcher", "local")
     if launcher not in LAUNCHERS:
@@ -166,9 +168,7 @@ def _known(key: str, name: str, names: Sequence[str]) -> str:
     return name
 
 
-def _verify(
-    text: str | None, names: Sequence[str], seeds: Sequence[int]
-) -> tuple[str, int] | None:
+def _verify(text: str | None, names: Sequence[str], seeds: Sequence[int]) -> tuple[str, int] | None:
     if text is None:
         return None
     name, _, seed = text.rpartition(":")

@@ -109,7 +109,7 @@ def _prepare_folder(config_name: str, words: list[str]) -> None:
     """Hydra makes the folder of a run, and would fail with a traceback; an estimate needs none."""
     if any(word.startswith("estimate=") and word != "estimate=false" for word in words):
         sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
-    elif config_name in ("train", "test"):
+    elif config_name in ("train", "test", "attention_stats", "attention_show", "probe"):
         given = [word.partition("=")[2] for word in words if word.startswith("hydra.run.dir=")]
         folder = given[-1] if given else "runs"
         if "$" not in folder:

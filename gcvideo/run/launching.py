@@ -74,7 +74,9 @@ def launch(
         *settings,
     ]
     try:
-        config = hydra.compose_config("train", words, RunMode.MULTIRUN, with_log_configuration=False)
+        config = hydra.compose_config(
+            "train", words, RunMode.MULTIRUN, with_log_configuration=False
+        )
     except HydraException as error:
         package = _EXTRAS.get(launcher.partition("_")[0])
         if package is None or "hydra/launcher" not in str(error):

@@ -2,24 +2,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from hydra.utils import instantiate
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from gcvideo.construction import construct
-from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoReadError, VideoSplits
+from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
 from gcvideo.evaluation import VideoScores
 from gcvideo.inference import Checkpoint, load_checkpoint
 from gcvideo.run.assembly import best_precision, build_trainer
+from gcvideo.run.checkpoint_data import (
+    checkpoint_protocol,
+    checkpoint_splits,
+    naming_bad_videos,
+)
 from gcvideo.run.rank_config import announce_to_children
-from gcvideo.run.readability import bad_videos_error, unreadable_videos
 from gcvideo.run.record import write_config, write_environment, write_json
 from gcvideo.training import VideoClassifier
 from gcvideo.training.classifier import accuracy_metrics
 
 _CONSOLE = Console(highlight=False)
-_GEOMETRY = ("num_clips", "num_crops", "num_frames", "sampling_rate", "short_side", "crop_size")
 
 
 def test(cfg: DictConfig) -> dict[str, float]:
@@ -33,12 +34,8 @@ def test(cfg: DictConfig) -> dict[str, float]:
         RuntimeError: if a listed video was not scored.
     """
     checkpoint = load_checkpoint(cfg.checkpoint)
-    trained = OmegaConf.create(dict(checkpoint.config))
-    for name in _GEOMETRY:
-        if cfg[name] is None:
-            cfg[name] = trained[name]
-    protocol = _protocol(cfg, checkpoint)
-    splits = _splits(cfg, checkpoint)
+    protocol = checkpoint_protocol(cfg, checkpoint)
+    splits = checkpoint_splits(cfg, checkpoint)
     if cfg.trainer.precision == "auto":
         cfg.trainer.precision = best_precision(cfg.trainer.accelerator)
     folder = Path(cfg.output_dir)
@@ -61,15 +58,8 @@ def test(cfg: DictConfig) -> dict[str, float]:
         write_environment(folder / "environment.json")
         announce_to_children(folder / "config.yaml")
         _CONSOLE.print(f"checkpoint {checkpoint.path}\nprotocol   {protocol}", soft_wrap=True)
-    try:
+    with naming_bad_videos(data, folder):
         trainer.test(module, data, verbose=False)
-    except Exception as error:
-        read_error = _is_read_error(error)
-        unreadable = unreadable_videos(data.test_videos(), data.num_workers) if read_error else []
-        if not unreadable:
-            raise
-        # Without a cause: the message of a worker quotes the first video alone.
-        raise bad_videos_error(unreadable, len(splits.test), "test", folder) from None
     metrics = _metrics(module.test_scores, checkpoint.classes)
     if trainer.is_global_zero:
         _write(folder, cfg, checkpoint, protocol, splits, module, metrics)
@@ -98,48 +88,8 @@ def _metrics(scores: VideoScores, classes: Sequence[str]) -> dict[str, float]:
     return {key: float(value) for key, value in metrics(scores.scores(), scores.labels()).items()}
 
 
-def _is_read_error(error: Exception) -> bool:
-    # The exception of a loader's worker arrives as a RuntimeError that quotes it.
-    return isinstance(error, VideoReadError) or VideoReadError.__name__ in str(error)
-
-
 def _no_optimizer(groups: list[dict[str, Any]]) -> Any:
     raise AssertionError("a test has no optimizer")
-
-
-def _protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationProtocol:
-    if cfg.protocol is None:
-        built = checkpoint.build_protocol(list(cfg.packages))
-    else:
-        built = cast(EvaluationProtocol, instantiate(cfg.protocol, _convert_="all"))
-    return built.with_views(cfg.num_clips, cfg.num_crops)
-
-
-def _splits(cfg: DictConfig, checkpoint: Checkpoint) -> VideoSplits:
-    if cfg.data is None and "data" not in checkpoint.config:
-        raise ValueError(
-            f"'{checkpoint.path}' was not trained here, so it names no videos to test on; give data=..., "
-            "such as data=kinetics400 data.root=/data/k400"
-        )
-    if cfg.data is None:
-        splits = cast(
-            VideoSplits, construct(checkpoint.config["data"], packages=list(cfg.packages))
-        )
-    else:
-        if "classes" in cfg.data and cfg.data.classes is None:
-            cfg.data.classes = list(checkpoint.classes)
-        splits = cast(VideoSplits, instantiate(cfg.data, _convert_="all"))
-    if splits.classes != checkpoint.classes:
-        raise ValueError(
-            f"the checkpoint knows {len(checkpoint.classes)} classes ({_some(checkpoint.classes)}), the "
-            f"data has {len(splits.classes)} ({_some(splits.classes)}); the labels would not mean the "
-            "same: test on data with the same classes in the same order"
-        )
-    return splits
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _write(

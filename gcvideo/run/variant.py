@@ -148,7 +148,9 @@ def _stages(value: str) -> dict[str, str]:
         numbers = range(int(first), int(last) + 1) if joint == "-" else (int(first), int(last))
         wanted = {f"res{number}": "all" for number in numbers}
         if not wanted:
-            raise VariantError(f"stages is '{value}', which runs backwards; write res{last}-{first}")
+            raise VariantError(
+                f"stages is '{value}', which runs backwards; write res{last}-{first}"
+            )
     return {f"placement.{stage}": wanted.get(stage, "[]") for stage in STAGES}
 
 
@@ -166,7 +168,9 @@ def _ratio(value: str) -> dict[str, str]:
     except (ValueError, ZeroDivisionError):
         ratio = 0.0
     if not 0 < ratio <= 1:
-        raise VariantError(f"ratio is '{value}'; write a share of the channels, such as 1/4 or 0.25")
+        raise VariantError(
+            f"ratio is '{value}'; write a share of the channels, such as 1/4 or 0.25"
+        )
     return {"block.ratio": repr(ratio)}
 
 

@@ -65,6 +65,54 @@ def test_attention_over_time_folds_positions_into_the_batch():
 
 
 @kinds
+@pytest.mark.parametrize(("grid", "axes", "sub_sample"), LAYOUTS, ids=str)
+def test_rows_of_some_queries_are_those_of_the_map(randomised, kind, grid, axes, sub_sample):
+    block = randomised(
+        NonLocalBlock(4, kind=kind, axes=axes, sub_sample=sub_sample, inner_channels=3)
+    )
+    x = torch.randn(2, 4, *grid, dtype=torch.float64)
+    a, rows = block.attention(x), block.attention_rows(x)
+    for queries in ([1], [2, 0, 2], range(a.shape[1]), []):
+        queries = torch.tensor(queries, dtype=torch.int64)
+        torch.testing.assert_close(rows(queries), a[:, queries], rtol=1e-12, atol=0)
+
+
+@kinds
+def test_rows_of_some_queries_are_read_without_the_map(largest_new_tensor, kind):
+    block = NonLocalBlock(8, kind=kind, sub_sample="none")
+    with largest_new_tensor:
+        block.attention_rows(torch.randn(1, 8, 4, 8, 8))(torch.tensor([3, 200]))
+    assert largest_new_tensor.numel == 8 * 256  # the input
+
+
+@pytest.mark.parametrize("query", [-1, 48])
+def test_queries_outside_of_the_map_are_refused(query):
+    rows = NonLocalBlock(8).attention_rows(torch.randn(1, 8, 3, 4, 4))
+    with pytest.raises(
+        ValueError, match=r"queries range from .*, but the map has those from 0 to 47; give"
+    ):
+        rows(torch.tensor([0, query]))
+
+
+@kinds
+def test_the_update_is_what_the_block_adds(randomised, kind):
+    block = randomised(NonLocalBlock(4, kind=kind))
+    x = torch.randn(2, 4, 2, 4, 4, dtype=torch.float64)
+    torch.testing.assert_close(block.update(x), block(x) - x)
+
+
+def test_the_update_keeps_digits_that_the_sum_loses(randomised):
+    block = randomised(NonLocalBlock(4))
+    x = torch.randn(1, 4, 2, 4, 4, dtype=torch.float64)
+    block.norm.weight.data *= 1e-6
+    block.norm.bias.data *= 1e-6
+    expected = block.update(x)
+    found = block.float().update(x.float())
+    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=0)
+    assert not torch.allclose((block(x.float()) - x.float()).double(), expected, rtol=1e-3, atol=0)
+
+
+@kinds
 @pytest.mark.parametrize("norm", [True, False])
 @pytest.mark.parametrize("training", [True, False])
 def test_block_starts_at_the_identity(kind, norm, training):
