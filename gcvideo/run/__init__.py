@@ -8,11 +8,13 @@ from gcvideo.run.composition import OverrideError as OverrideError
 from gcvideo.run.composition import check_overrides as check_overrides
 from gcvideo.run.composition import run_script as run_script
 from gcvideo.run.converting import convert as convert
+from gcvideo.run.costing import cost as cost
 from gcvideo.run.exporting import export as export
 from gcvideo.run.indexing import index as index
 from gcvideo.run.kinetics import kinetics as kinetics
 from gcvideo.run.prediction import find_videos as find_videos
 from gcvideo.run.prediction import predict as predict
+from gcvideo.run.probing import probe as probe
 from gcvideo.run.query_independence import attention_stats as attention_stats
 from gcvideo.run.reencoding import reencode as reencode
 from gcvideo.run.resuming import ResumeError as ResumeError

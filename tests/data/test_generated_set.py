@@ -1,6 +1,7 @@
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,22 @@ def test_a_set_with_missing_videos_is_named_with_its_remedy(tmp_path):
         grey_set().splits(str(tmp_path))
 
 
+def test_a_set_that_another_process_finished_first_is_taken(tmp_path):
+    grey_set().splits(str(tmp_path / "other"))
+    (finished,) = (tmp_path / "other").iterdir()
+    mine = grey_set()
+    render = mine.render
+
+    def render_while_the_other_finishes(name, rng):
+        shutil.copytree(finished, tmp_path / "mine" / finished.name, dirs_exist_ok=True)
+        return render(name, rng)
+
+    late = replace(mine, render=render_while_the_other_finishes)
+    assert len(late.splits(str(tmp_path / "mine"))["train"]) == 4
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == [finished.name]
+
+
+@pytest.mark.slow
 def test_two_processes_that_make_a_set_at_once_leave_one(tmp_path):
     command = [sys.executable, "-c", TWO_MAKERS, str(tmp_path)]
     pairs = (("first", "second"), ("second", "first"))
