@@ -7,14 +7,14 @@ from gcvideo.data.generated_set import GeneratedSet
 from gcvideo.data.source import VideoSplits
 
 CUE_PERIOD = 6
-"""Frames after which a cue video repeats its three events."""
+"""Frames after which a cue video repeats its three things."""
 
-CUE_COLOURS = ((230, 40, 40), (40, 40, 230))
-CUE_BACKGROUND = (128, 128, 128)
+_COLOURS = ((230, 40, 40), (40, 40, 230))
+_BACKGROUND = (128, 128, 128)
 
 
 def _shapes(size: int) -> dict[str, Bool[np.ndarray, "s s"]]:
-    """Masks that are their own mirror images, so that a flip keeps the class."""
+    """Masks whose mirror images show the same shape, so that a flip keeps the class."""
     y, x = np.mgrid[:size, :size]
     border = np.minimum.reduce([x, y, size - 1 - x, size - 1 - y])
     return {
@@ -72,12 +72,13 @@ def cue_videos(
         seed: of all choices.
 
     Raises:
-        ValueError: if videos of the set are missing, or the frames are too small for the glyphs.
+        ValueError: if videos of the set are missing, or for a size that is odd or smaller than a glyph.
     """
     spec = CueSpec(train_per_class, val_per_class, test_per_class, rounds, size, seed)
-    if size < _GLYPH_SIZE:
+    if size < _GLYPH_SIZE or size % 2:
         raise ValueError(
-            f"size is {size}; a glyph is {_GLYPH_SIZE} pixels wide: give at least as many, such as 28"
+            f"size is {size}; a glyph is {_GLYPH_SIZE} pixels wide and h264 needs an even size: give an "
+            f"even number of at least {_GLYPH_SIZE}, such as 28"
         )
     videos = GeneratedSet(
         name="cue",
@@ -97,7 +98,7 @@ def cue_videos(
 def render_cue(shape: str, spec: CueSpec, rng: np.random.Generator) -> UInt8[np.ndarray, "t h w 3"]:
     """The frames of one video whose target has ``shape``."""
     other = rng.choice([name for name in CUE_SHAPES if name != shape])
-    target_colour, other_colour = rng.permutation(CUE_COLOURS)
+    target_colour, other_colour = rng.permutation(_COLOURS)
     whole = np.ones_like(CUE_SHAPES[shape])
     things = (
         (CUE_SHAPES[shape], target_colour),
@@ -105,7 +106,7 @@ def render_cue(shape: str, spec: CueSpec, rng: np.random.Generator) -> UInt8[np.
         (whole, target_colour),
     )
     times = (rng.permutation([0, 2, 4]) + rng.integers(2)) % CUE_PERIOD
-    frames = np.full((spec.rounds * CUE_PERIOD, spec.size, spec.size, 3), CUE_BACKGROUND, np.uint8)
+    frames = np.full((spec.rounds * CUE_PERIOD, spec.size, spec.size, 3), _BACKGROUND, np.uint8)
     for start in range(0, len(frames), CUE_PERIOD):
         for (mask, colour), time in zip(things, times, strict=True):
             top, left = rng.integers(spec.size - _GLYPH_SIZE, size=2, endpoint=True)

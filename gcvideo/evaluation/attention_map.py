@@ -145,7 +145,8 @@ def _query_maps(
     places = [
         positions.eq(int(np.ravel_multi_index(cell, grid))).nonzero()[0].tolist() for cell in cells
     ]
-    rows = block.attention_rows(x)(torch.tensor([position for _, position in places]))
+    queries = torch.tensor([position for _, position in places], dtype=torch.int64)
+    rows = block.attention_rows(x)(queries)
     maps = []
     for row, (cell, (group, _)) in enumerate(zip(cells, places, strict=True)):
         seen = torch.zeros_like(rows[:, :1])

@@ -16,7 +16,7 @@ from gcvideo.evaluation.attention_map import Cell
 
 _COLOUR_SHARE = 0.5
 _LUMA = (0.299, 0.587, 0.114)
-_MARK, _RIM = (255, 255, 255), (0, 0, 0)
+_MIN_MARK, _MARK, _RIM = 8, (255, 255, 255), (0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,7 +31,7 @@ class HeatMap:
         weights: on any grid over the clip.
         uniform: weight that the range is stated in multiples of; None: stated as it is.
         is_signed: whether weights below zero have colours of their own.
-        marked: cell (t, y, x) with a frame around it.
+        marked: cell (t, y, x) with a frame around it, of 8 pixels at least.
     """
 
     caption: str
@@ -86,15 +86,13 @@ def draw_heat_map(
     drawn = (1 - _COLOUR_SHARE) * grey + _COLOUR_SHARE * colours
     pictures = drawn.round().to(torch.uint8).numpy()
     if heat.marked is not None:
-        t, y, x = heat.marked
-        box = tuple(
-            round(edge * size / count)
-            for edge, count in zip(
-                (x, y, x + 1, y + 1), (*heat.weights.shape[:0:-1],) * 2, strict=True
-            )
+        t, *place = heat.marked
+        (top, bottom), (left, right) = (
+            _edges(cell, count, size)
+            for cell, count in zip(place, heat.weights.shape[1:], strict=True)
         )
         for index in np.flatnonzero(cells == t):
-            pictures[index] = _framed(pictures[index], box)
+            pictures[index] = _framed(pictures[index], (left, top, right, bottom))
     return pictures
 
 
@@ -131,15 +129,24 @@ def _colours(parts: Float[np.ndarray, "*n"], is_signed: bool) -> Float[np.ndarra
     return 255 * colormaps["inferno"](parts)[..., :3].astype(np.float32)
 
 
+def _edges(cell: int, num_cells: int, size: int) -> tuple[int, int]:
+    """First pixel and the one behind the last of a cell, widened to what a frame needs."""
+    start, end = cell * size // num_cells, (cell + 1) * size // num_cells
+    if end - start < _MIN_MARK:
+        start = min(max((start + end + 1 - _MIN_MARK) // 2, 0), size - _MIN_MARK)
+        end = start + _MIN_MARK
+    return start, end
+
+
 def _framed(
-    picture: UInt8[np.ndarray, "h w 3"], box: tuple[int, ...]
+    picture: UInt8[np.ndarray, "h w 3"], box: tuple[int, int, int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image)
     left, top, right, bottom = box
     # Visible on light and dark alike.
-    for grow, colour in ((1, _RIM), (0, _MARK), (-1, _MARK), (-2, _RIM)):
+    for inset, colour in ((-1, _RIM), (0, _MARK), (1, _MARK), (2, _RIM)):
         pen.rectangle(
-            (left - grow, top - grow, right - 1 + grow, bottom - 1 + grow), outline=colour
+            (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset), outline=colour
         )
     return np.asarray(image)

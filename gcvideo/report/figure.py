@@ -20,7 +20,7 @@ from gcvideo.report.style import Style, variant_styles
 _SIZE = (5.0, 3.6)
 _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.size": 13,
+    "font.size": 15,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

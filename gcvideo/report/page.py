@@ -30,8 +30,9 @@ _STATISTICS = (
     "different videos, so its p is too small where seeds agree; the table of seeds has it for each.",
     "Clustered by video. The sign-flip test therefore sums the seeds of a video first, and flips each "
     "video as a whole: p is the share of all flips (counted exactly) whose difference is at least as "
-    "large as the one seen. {test} That no difference can be told does not mean that there is none: "
-    "few videos show only large ones.",
+    "large as the one seen. The more variants, the likelier that one looks good by chance: Holm's rule "
+    "adjusts p for the number of comparisons with {baseline}, here {number}. That no difference can be "
+    "told does not mean that there is none: few videos show only large ones.",
     "Videos and seeds. All p-values speak of other test videos of the same kind, with the nets as they "
     "were trained. They hardly speak of other seeds, of which there are few: the spread, a standard "
     "deviation over seeds (n - 1), is the other half of the truth. A difference no larger than its "
@@ -135,10 +136,10 @@ def _making(comparison: Comparison) -> str:
             for variant in comparison.variants
         ),
     )
-    statistics = [
-        text.format(baseline=comparison.baseline, test=describe_test(comparison))
+    statistics = (
+        text.format(baseline=comparison.baseline, number=len(comparison.differences))
         for text in _STATISTICS
-    ]
+    )
     done = "" if missing_cells(comparison) else "<p>No cell is missing.</p>"
     table = _scrolling(settings, "settings") if keys else ""
     return f"<dl>{facts}</dl>{table}{done}{_paragraphs([*statistics, _MACS])}"

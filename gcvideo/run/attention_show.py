@@ -90,7 +90,7 @@ def attention_show(cfg: DictConfig) -> Path:
         raise ValueError(
             f"the folder '{output}' cannot be made ({error.strerror}); choose another output"
         ) from error
-    title = f"{Path(video).name}: {best.name} {best.score:.2f}"
+    title = f"{Path(video).name}: predicted '{best.name}', score {best.score:.2f}"
     write_attention_sheet(output / "sheet.png", view, heats, title=title)
     frames, pace = _clip_times(video, shown.protocol)
     for name in ("animation.mp4", "animation.gif"):

@@ -52,7 +52,7 @@ def seen(frame):
     errors = {
         name: (mask.sum() - 2 * windows @ mask.ravel()).min() for name, mask in PICTURES.items()
     }
-    return min(errors, key=errors.get), colour
+    return min(errors, key=errors.__getitem__), colour
 
 
 def decoded(frames):
@@ -175,9 +175,11 @@ def test_rounds_and_size_shape_the_frames():
     assert rendered(0, CueSpec(rounds=2, size=24))[1].shape == (12, 24, 24, 3)
 
 
-def test_frames_too_small_for_a_glyph_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="size is 8; a glyph is 12 pixels wide"):
-        cue_videos(root=str(tmp_path), size=8)
+@pytest.mark.parametrize("size", [10, 29])
+def test_sizes_that_no_glyph_or_no_codec_fits_are_refused(tmp_path, size):
+    message = f"size is {size}; a glyph is 12 pixels wide and h264 needs an even size: give an even"
+    with pytest.raises(ValueError, match=message):
+        cue_videos(root=str(tmp_path), size=size)
 
 
 def test_another_seed_is_another_set(tmp_path):

@@ -105,6 +105,16 @@ def test_a_marked_cell_is_framed_in_its_frames_alone():
     assert (marked[2, 32, 5:20] == 255).all()
 
 
+@pytest.mark.parametrize("cell", [(0, 0, 0), (0, 30, 17), (0, 55, 55)])
+def test_a_cell_of_a_few_pixels_has_a_frame_that_can_be_seen_and_lies_in_the_picture(cell):
+    weights = np.full((1, 56, 56), 1 / 56**2)
+    drawn = draw_heat_map(grey_clip(), heat_map(weights, uniform=1 / 56**2, marked=cell), 72)
+    white = np.argwhere((drawn[0] == 255).all(-1))
+    assert (np.ptp(white, axis=0) == 7).all()
+    middle = (np.array(cell[1:]) + 0.5) * 72 / 56
+    np.testing.assert_allclose(white.mean(0) + 0.5, middle.clip(4, 68), atol=1)
+
+
 def test_the_scale_shows_the_colours_of_the_map():
     scale = draw_colour_scale(heat_map(np.ones((1, 1, 1))), 11, 3)
     assert scale.shape == (3, 11, 3)
