@@ -67,7 +67,7 @@ def gather(
 def print_outcome(comparison: Comparison, folder: Path, console: Console) -> None:
     """A short table; the report has all of it."""
     table = Table(
-        "variant", "blocks", "parameters", "GMACs", "ms per clip", "top-1", "to baseline", "p"
+        "variant", "blocks", "parameters", "GMACs", "ms per clip", "top-1", "to baseline", "adjusted p"
     )
     for variant in comparison.variants:
         top1 = variant.top_k(1)
@@ -82,7 +82,7 @@ def print_outcome(comparison: Comparison, folder: Path, console: Console) -> Non
             "-"
             if difference is None or difference.top1.mean is None
             else _with_spread(difference.top1.mean, difference.top1.spread, "+.3f"),
-            "-" if difference is None else f"{difference.clustered:.2g}",
+            "-" if difference is None else f"{comparison.adjusted_p_values[variant.name]:.2g}",
         )
     console.print(table)
     for line in comparison.missing:

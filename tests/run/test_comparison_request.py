@@ -116,16 +116,28 @@ def test_an_unknown_block_is_named_with_those_there_are():
         block_arguments("slow", "mine")
 
 
-@pytest.mark.parametrize("preset", sorted(path.stem for path in (CONF / "preset").glob("*.yaml")))
-def test_every_preset_compares_nets_that_differ(preset, video_folder, tmp_path):
+PRESETS = sorted(path.stem for path in (CONF / "preset").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_compares_a_bare_net_with_variants_of_their_own(preset):
+    request = parse(f"preset={preset}")
+    assert request.baseline == "none"
+    assert len(request.seeds) == 3
+    words = {tuple(variant.overrides(request.net)) for variant in request.variants}
+    assert len(words) == len(request.names) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_builds_nets_that_differ(preset, video_folder, tmp_path):
     narrow = ["width=4", "num_frames=4", "crop_size=32", f"data.root={video_folder}", "data=folder"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        request = parse_request([f"preset={preset}", *narrow], CONF / "preset", block_arguments)
-
-        splits = build(compose("train", narrow).data)
-        planned = plan_variants(request, splits, tmp_path)
+        words = [f"preset={preset}", *narrow]
+        request = parse_request(words, CONF / "preset", block_arguments)
+        planned = plan_variants(request, build(compose("train", narrow).data), tmp_path)
     assert planned[0].name == "none"
     assert not planned[0].blocks
     assert all(plan.blocks for plan in planned[1:])
-    nets = {(plan.blocks, plan.cfg.model.get("block") and str(plan.cfg.model.block)) for plan in planned}
+    nets = {(plan.blocks, str(plan.cfg.model.get("block"))) for plan in planned}
     assert len(nets) == len(planned)
