@@ -85,7 +85,7 @@ def compare(config_folder: Path, words: Sequence[str]) -> Comparison:
             console.print(
                 f"{plan.name:24s} {len(plan.blocks):2d} blocks, {plan.cost}", soft_wrap=True
             )
-        jobs, num_finished = open_jobs(request, splits, folder)
+        jobs, num_finished = open_jobs(request, planned, folder)
         console.print(
             f"{num_finished} of {num_finished + len(jobs)} cells are finished; {folder}",
             soft_wrap=True,

@@ -1,6 +1,6 @@
 """What a comparison will train, checked before anything is trained."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ class PlannedVariant(NamedTuple):
     Args:
         name: as it is shown.
         variant: the words for it.
-        cfg: resolved configuration of its first cell.
+        cfg: configuration of its first cell.
         blocks: as "res3.1 ContextBlock after_conv3".
         cost: of one view.
     """
@@ -111,7 +111,7 @@ def cell_overrides(
 
 
 def open_jobs(
-    request: ComparisonRequest, splits: VideoSplits, folder: Path
+    request: ComparisonRequest, planned: Sequence[PlannedVariant], folder: Path
 ) -> tuple[list[Job], int]:
     """The cells that are not finished, seed by seed, and the number of those that are.
 
@@ -120,16 +120,18 @@ def open_jobs(
     """
     jobs, num_finished = [], 0
     for seed in request.seeds:
-        for name, variant in zip(request.names, request.variants, strict=True):
-            cell = cell_folder(folder, variant, seed)
-            overrides = cell_overrides(request, variant, seed, cell)
+        for plan in planned:
+            cell = cell_folder(folder, plan.variant, seed)
             if (cell / "config.yaml").is_file():
-                _check_same(cell, _composed(overrides, splits))
+                cfg = plan.cfg.copy()
+                cfg.seed, cfg.output_dir = seed, str(cell)
+                _check_same(cell, cfg)
             if is_finished(cell):
                 num_finished += 1
             else:
                 (cell / "failure.txt").unlink(missing_ok=True)
-                jobs.append(Job(f"{name}, seed {seed}", cell, overrides))
+                overrides = cell_overrides(request, plan.variant, seed, cell)
+                jobs.append(Job(f"{plan.name}, seed {seed}", cell, overrides))
     return jobs, num_finished
 
 
@@ -138,7 +140,8 @@ def _plan(
 ) -> PlannedVariant:
     seed = request.seeds[0]
     cell = cell_folder(folder, variant, seed)
-    cfg = _composed(cell_overrides(request, variant, seed, cell), splits)
+    cfg = compose("train", cell_overrides(request, variant, seed, cell))
+    settle(cfg, splits)
     if cfg.trainer.devices not in (1, "1") or cfg.trainer.num_nodes != 1:
         raise ComparisonError(
             f"trainer.devices is {cfg.trainer.devices} on {cfg.trainer.num_nodes} nodes, but a cell trains "
@@ -157,12 +160,6 @@ def _plan(
     shown = tuple(f"{b.stage}.{b.index} {b.kind} {b.position}" for b in blocks)
     cost = count_cost(net, cfg.num_frames, cfg.crop_size)
     return PlannedVariant(name, variant, cfg, shown, cost)
-
-
-def _composed(overrides: list[str], splits: VideoSplits) -> DictConfig:
-    cfg = compose("train", overrides)
-    settle(cfg, splits)
-    return cfg
 
 
 def _check_same(folder: Path, cfg: DictConfig) -> None:

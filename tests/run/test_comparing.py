@@ -207,9 +207,9 @@ def test_a_launcher_that_is_not_installed_is_named_with_its_package(conf, words,
         compare(conf, given)
 
 
-def test_a_mistake_on_the_command_line_is_one_message(conf, words, capsys):
+def test_a_mistake_on_the_command_line_is_one_message(conf, capsys):
     with pytest.raises(SystemExit):
-        run_comparison(conf, ["model=c2d", "block=gc", *words, "epoch=3"])
+        run_comparison(conf, ["model=c2d", "block=gc", "epoch=3"])
     printed = capsys.readouterr().err
     assert "did you mean epochs" in printed
     assert "Traceback" not in printed
