@@ -45,7 +45,8 @@ class TrainTransform:
     ) -> tuple[UInt8[Tensor, "3 t height width"], int]:
         # torchvision draws from the global generator: seed a copy of it, and give it back.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # Not torch.manual_seed, which takes a millisecond to note the seed for devices not in use.
+            torch.default_generator.manual_seed(seed)
             video: Tensor = Video(torch.from_numpy(clip).permute(0, 3, 1, 2))
             for step in self.steps:
                 video = step(video)
