@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, UInt8
 
 from gcvideo.data.generated_set import GeneratedSet
 from gcvideo.data.source import VideoSplits
@@ -9,10 +9,9 @@ from gcvideo.data.source import VideoSplits
 CUE_PERIOD = 6
 """Frames after which a cue video repeats its three things."""
 
-# Tints of tiles, the same in all pixels of one, for video codecs keep colour at half the resolution;
-# the shape is drawn in brightness alone.
-_TINTS = ((70, -70, -70), (-70, -70, 70))
-_GREY, _CONTRAST = 128, 55
+# On grey the colours are opposites, which a net learns to tell sooner than on black.
+_COLOURS = ((230, 40, 40), (40, 40, 230))
+_GREY = 128
 
 
 def _shapes(size: int) -> dict[str, Bool[np.ndarray, "s s"]]:
@@ -20,17 +19,18 @@ def _shapes(size: int) -> dict[str, Bool[np.ndarray, "s s"]]:
     y, x = np.mgrid[:size, :size]
     border = np.minimum.reduce([x, y, size - 1 - x, size - 1 - y])
     return {
-        "columns": x // 3 % 2 == 0,
+        "columns": x // 2 % 2 == 0,
         "cross": np.minimum(abs(x - y), abs(x + y - size + 1)) <= 1,
-        "ring": border < 3,
-        "rows": y // 3 % 2 == 0,
+        "ring": border < 2,
+        "rows": y // 2 % 2 == 0,
     }
 
 
-_TILE_SIZE = 12
-# Places are multiples of a stride of the nets' stages, which makes the glyphs quick to learn.
+_GLYPH_SIZE = 12
+# Bars 2 pixels wide at multiples of 4 fall on whole chroma samples of 4:2:0 video, so that coding
+# leaves the colours as they are, and on strides of the nets' stages. Elsewhere nets learn far slower.
 _PLACE_STEP = 4
-CUE_SHAPES = _shapes(_TILE_SIZE)
+CUE_SHAPES = _shapes(_GLYPH_SIZE)
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ def cue_videos(
         ValueError: if videos of the set are missing, or for a size that is odd or smaller than a glyph.
     """
     spec = CueSpec(train_per_class, val_per_class, test_per_class, rounds, size, seed)
-    if size < _TILE_SIZE or size % 2:
+    if size < _GLYPH_SIZE or size % 2:
         raise ValueError(
-            f"size is {size}; a glyph is {_TILE_SIZE} pixels wide and h264 needs an even size: give an "
-            f"even number of at least {_TILE_SIZE}, such as 28"
+            f"size is {size}; a glyph is {_GLYPH_SIZE} pixels wide and h264 needs an even size: give an "
+            f"even number of at least {_GLYPH_SIZE}, such as 28"
         )
     videos = GeneratedSet(
         name="cue",
@@ -102,22 +102,18 @@ def cue_videos(
 def render_cue(shape: str, spec: CueSpec, rng: np.random.Generator) -> UInt8[np.ndarray, "t h w 3"]:
     """The frames of one video whose target has ``shape``."""
     other = rng.choice([name for name in CUE_SHAPES if name != shape])
-    target_tint, other_tint = rng.permutation(_TINTS)
-    plain = np.zeros((_TILE_SIZE, _TILE_SIZE, 1), int)
-    tiles = (
-        target_tint + _pattern(shape),
-        other_tint + _pattern(other),
-        target_tint + plain,
+    target_colour, other_colour = rng.permutation(_COLOURS)
+    things = (
+        (CUE_SHAPES[shape], target_colour),
+        (CUE_SHAPES[other], other_colour),
+        (np.ones_like(CUE_SHAPES[shape]), target_colour),
     )
     times = (rng.permutation([0, 2, 4]) + rng.integers(2)) % CUE_PERIOD
     frames = np.full((spec.rounds * CUE_PERIOD, spec.size, spec.size, 3), _GREY, np.uint8)
-    last_place = (spec.size - _TILE_SIZE) // _PLACE_STEP
+    last_place = (spec.size - _GLYPH_SIZE) // _PLACE_STEP
     for start in range(0, len(frames), CUE_PERIOD):
-        for tile, time in zip(tiles, times, strict=True):
+        for (mask, colour), time in zip(things, times, strict=True):
             top, left = _PLACE_STEP * rng.integers(last_place, size=2, endpoint=True)
-            frames[start + time, top : top + _TILE_SIZE, left : left + _TILE_SIZE] = _GREY + tile
+            frame = frames[start + time]
+            frame[top : top + _GLYPH_SIZE, left : left + _GLYPH_SIZE][mask] = colour
     return frames
-
-
-def _pattern(shape: str) -> Int[np.ndarray, "s s 1"]:
-    return np.where(CUE_SHAPES[shape], _CONTRAST, -_CONTRAST)[..., None]
