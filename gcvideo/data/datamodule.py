@@ -66,8 +66,9 @@ class VideoDataModule(LightningDataModule):
         test_batch_size: int = 1,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1 video per step")
+        for name, size in (("batch_size", batch_size), ("test_batch_size", test_batch_size)):
+            if size < 1:
+                raise ValueError(f"{name} is {size}; it must be at least 1 video per step")
         self.transforms = dict(transforms or {})
         for crop_size in () if multigrid is None else multigrid.crop_sizes:
             if crop_size not in self.transforms:

@@ -127,10 +127,6 @@ def _cells(comparison: Comparison, variant: VariantResult) -> Iterator[tuple[str
             p_value(comparison.adjusted_p_values[variant.name]),
         )
         yield from zip(_DIFFERENCE, texts, strict=True)
-    if comparison.has_top5:
-        yield "top-5 (%)", mean_and_spread(variant.top_k(5), decimals)
-    yield "mean class accuracy (%)", mean_and_spread(variant.mean_class_accuracy(), decimals)
-    yield "inserted blocks", describe_blocks(variant.blocks)
     yield "parameters (M)", significant(variant.num_parameters / 1e6)
     if any(other.published_parameters is not None for other in comparison.variants):
         yield "published parameters (M)", significant(_scaled(variant.published_parameters, 1e-6))
@@ -138,9 +134,14 @@ def _cells(comparison: Comparison, variant: VariantResult) -> Iterator[tuple[str
     yield "ms per clip", significant(variant.ms_per_clip, 3)
     yield "training ms per clip", significant(variant.train_ms_per_clip, 3)
     yield "peak memory (MiB)", significant(_scaled(variant.peak_bytes, 2**-20), 3)
+    if comparison.has_top5:
+        yield "top-5 (%)", mean_and_spread(variant.top_k(5), decimals)
+    yield "mean class accuracy (%)", mean_and_spread(variant.mean_class_accuracy(), decimals)
     yield "seeds", _seeds(cell.seed for cell in variant.cells) or DASH
     for probe in comparison.probes:
         yield f"top-1, {probe} (%)", mean_and_spread(variant.probe(probe), decimals)
+    # Last, for it is the widest.
+    yield "inserted blocks", describe_blocks(variant.blocks)
 
 
 _DIFFERENCE = ("difference (points)", "McNemar p", "clustered p", "Holm p")

@@ -156,7 +156,7 @@ def _facts(
 ) -> dict[str, str]:
     protocol: EvaluationProtocol = build(cfg.protocol)
     device = "CPU" if cfg.trainer.accelerator == "cpu" else _gpu_name() or "CPU"
-    threads = "" if cfg.num_threads is None else f", {cfg.num_threads} threads per cell"
+    threads = "" if cfg.num_threads is None else f", threads per cell: {cfg.num_threads}"
     return {
         "command": command,
         "date": date.today().isoformat(),
@@ -177,7 +177,7 @@ def _recipe(cfg: DictConfig) -> str:
     return (
         f"{cfg.epochs} epochs, batch {cfg.batch_size} x {cfg.clips_per_video}, "
         f"{cfg.optimizer._target_.rpartition('.')[2]}, lr {cfg.lr:g} per {cfg.base_batch_size}, "
-        f"{cfg.scheduler._target_.rpartition('.')[2]} with {cfg.warmup_epochs:g} epochs of warm-up, "
+        f"{cfg.scheduler._target_.rpartition('.')[2]} behind {cfg.warmup_epochs:g} epochs of warm-up, "
         f"weight decay {cfg.weight_decay:g}, dropout {cfg.dropout:g}; weights of the last epoch"
     )
 

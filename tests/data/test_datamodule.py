@@ -120,3 +120,17 @@ def test_views_of_a_video_differ_count_in_the_batch_and_take_one_opening(video_f
         levels = [tuple(view[0, :, 0, 0].tolist()) for view in views]
         assert len(set(levels)) > 1
         assert not any(torch.equal(views[i], views[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+
+def test_the_test_takes_as_many_videos_at_a_time_as_it_is_told(video_folder):
+    module = make_module(video_folder, test_batch_size=2)
+    batches = list(module.test_dataloader())
+    assert [len(batch["video"]) for batch in batches] == [2]
+    single = list(make_module(video_folder).test_dataloader())
+    assert [len(batch["video"]) for batch in single] == [1, 1]
+    assert torch.equal(batches[0]["views"], torch.cat([batch["views"] for batch in single]))
+
+
+def test_a_test_of_no_videos_at_a_time_is_refused(video_folder):
+    with pytest.raises(ValueError, match="test_batch_size is 0; it must be at least 1"):
+        make_module(video_folder, test_batch_size=0)
