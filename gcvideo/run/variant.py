@@ -45,8 +45,8 @@ class Variant:
 
     @property
     def folder(self) -> str:
-        """The name in letters that every file system takes."""
-        return re.sub(r"[^\w=+.-]", "-", self.name.replace(" ", "_").replace("/", "-"))
+        """The name in letters that file systems and Hydra's command line take as they are."""
+        return re.sub(r"[^\w+.-]", "-", self.name.replace(" ", "_"))
 
     def overrides(self, net: str) -> list[str]:
         """Words for ``conf/train.yaml``."""

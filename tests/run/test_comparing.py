@@ -107,7 +107,7 @@ def test_finished_cells_are_kept_and_a_new_seed_is_trained_alone(finished, conf,
     assert [Path(path).parts[-2:] for path in trained] == [
         ("none", "seed3"),
         ("gc", "seed3"),
-        ("gc_ratio=1-4", "seed3"),
+        ("gc_ratio-1-4", "seed3"),
     ]
     assert after.missing == tuple(
         f"{name}, seed 3: not finished" for name in ("none", "gc", "gc ratio=1/4")

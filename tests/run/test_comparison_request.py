@@ -30,7 +30,7 @@ def test_variants_are_all_combinations_and_a_block_without_a_factor_stands_once(
 def test_a_factor_that_all_variants_share_is_not_in_their_names_but_in_their_folders():
     request = parse("model=slow", "block=none,gc", "stages=res4+5")
     assert request.names == ("none", "gc")
-    assert [variant.folder for variant in request.variants] == ["none", "gc_stages=res4+5"]
+    assert [variant.folder for variant in request.variants] == ["none", "gc_stages-res4+5"]
 
 
 @pytest.mark.parametrize(
