@@ -1,7 +1,7 @@
 """Compare context blocks in one net by one recipe: paired runs, one table, one report.
 
 python scripts/compare.py preset=quick
-python scripts/compare.py model=slow block=none,gc,nl seeds=0,1,2 data=folder data.root=my_videos launcher=joblib
+python scripts/compare.py model=slow block=none,gc,nl seeds=0,1,2 data=folder data.root=videos
 """
 
 import sys

@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -67,7 +66,14 @@ def gather(
 def print_outcome(comparison: Comparison, folder: Path, console: Console) -> None:
     """A short table; the report has all of it."""
     table = Table(
-        "variant", "blocks", "parameters", "GMACs", "ms per clip", "top-1", "to baseline", "adjusted p"
+        "variant",
+        "blocks",
+        "parameters",
+        "GMACs",
+        "ms per clip",
+        "top-1",
+        "to baseline",
+        "adjusted p",
     )
     for variant in comparison.variants:
         top1 = variant.top_k(1)

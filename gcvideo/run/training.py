@@ -44,10 +44,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         Validation metrics of the best and of the last epoch.
     """
     started = time.perf_counter()
-    torch.set_float32_matmul_precision("high")
-    if cfg.num_threads is not None:
-        torch.set_num_threads(cfg.num_threads)
-    seed_everything(cfg.seed, workers=False, verbose=False)
+    _prepare_torch(cfg)
     point = None if cfg.resume is None else find_resume_point(Path(cfg.output_dir))
     splits: VideoSplits = build(cfg.data)
     settle(cfg, splits)
@@ -91,6 +88,13 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if trainer.is_global_zero:
         _write_results(run, trainer, metrics, time.perf_counter() - started)
     return metrics
+
+
+def _prepare_torch(cfg: DictConfig) -> None:
+    torch.set_float32_matmul_precision("high")
+    if cfg.num_threads is not None:
+        torch.set_num_threads(cfg.num_threads)
+    seed_everything(cfg.seed, workers=False, verbose=False)
 
 
 class _Run(NamedTuple):

@@ -68,7 +68,10 @@ def test_the_same_block_under_two_names_differs_by_exactly_nothing(finished):
     gc, again = (comparison.variant(name) for name in ("gc", "gc ratio=1/4"))
     assert gc.settings != again.settings
     assert torch.equal(gc.cells[0].scores, again.cells[0].scores)
-    assert comparison.differences["gc"].top1.values == comparison.differences["gc ratio=1/4"].top1.values
+    assert (
+        comparison.differences["gc"].top1.values
+        == comparison.differences["gc ratio=1/4"].top1.values
+    )
     assert gc.cells[0].curve == again.cells[0].curve
     assert gc.cells[0].curve[0].train_loss is not None
 
@@ -99,7 +102,9 @@ def test_the_folder_holds_table_report_and_the_scores_of_each_video(finished):
     assert comparison.variant("gc").top_k(1).mean == pytest.approx(right)
 
 
-def test_finished_cells_are_kept_and_a_new_seed_is_trained_alone(finished, conf, words, monkeypatch):
+def test_finished_cells_are_kept_and_a_new_seed_is_trained_alone(
+    finished, conf, words, monkeypatch
+):
     folder, before = finished
     trained = []
     monkeypatch.setattr(comparing, "run_cell", lambda cfg: trained.append(cfg.output_dir))
@@ -162,12 +167,12 @@ def test_an_interrupted_cell_goes_on_and_ends_as_if_nothing_had_happened(
     assert not (cell / "cell.json").exists()
     compare(conf, given)
     assert "resume" in (cell / "log.txt").read_text()
-    assert torch.equal(
-        read_cell(cell).scores, read_cell(folder / "cells" / "gc" / "seed0").scores
-    )
+    assert torch.equal(read_cell(cell).scores, read_cell(folder / "cells" / "gc" / "seed0").scores)
 
 
-def test_a_cell_that_fails_is_named_and_the_others_are_done(conf, words, tmp_path, monkeypatch, capsys):
+def test_a_cell_that_fails_is_named_and_the_others_are_done(
+    conf, words, tmp_path, monkeypatch, capsys
+):
     def fail_once(cfg):
         if "gc" in str(cfg.output_dir):
             raise FloatingPointError("the loss is nan")

@@ -1,3 +1,6 @@
+import functools
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -91,15 +94,33 @@ def test_words_of_the_command_line_come_behind_those_of_a_preset_and_factors_rep
         (("model=slow", "block=gc", "ratio=1/0"), "ratio is '1/0'; write a share"),
         (("model=slow", "block=gc", "axes=xy"), "axes is 'xy'; choose one of thw"),
         (("model=slow", "block=gc", "fusion=sub"), "fusion is 'sub'; choose one of add, mul"),
-        (("model=slow", "block=none,snl", "ratio=1/4"), "ratio=1/4 fits none of the blocks none, snl"),
-        (("model=slow", "block=gc", "lr=0.1,0.2"), "'lr=0.1,0.2' has several values, but one recipe"),
+        (
+            ("model=slow", "block=none,snl", "ratio=1/4"),
+            "ratio=1/4 fits none of the blocks none, snl",
+        ),
+        (
+            ("model=slow", "block=gc", "lr=0.1,0.2"),
+            "'lr=0.1,0.2' has several values, but one recipe",
+        ),
         (("model=slow", "block=gc", "seeds=1,1"), "seeds is '1,1'; list different whole numbers"),
         (("model=slow", "block=gc", "seeds=a"), "seeds is 'a'; list different whole numbers"),
-        (("model=slow", "block=gc", "launcher=ray"), "launcher is 'ray'; choose one of local, joblib"),
-        (("model=slow", "block=gc", "baseline=none"), "baseline is 'none'; choose one of the variants gc"),
-        (("model=slow", "block=gc", "verify=gc"), "write VARIANT:SEED of one cell, such as verify=gc:0"),
+        (
+            ("model=slow", "block=gc", "launcher=ray"),
+            "launcher is 'ray'; choose one of local, joblib",
+        ),
+        (
+            ("model=slow", "block=gc", "baseline=none"),
+            "baseline is 'none'; choose one of the variants gc",
+        ),
+        (
+            ("model=slow", "block=gc", "verify=gc"),
+            "write VARIANT:SEED of one cell, such as verify=gc:0",
+        ),
         (("model=slow", "block=gc", "verify=gc:4"), "write VARIANT:SEED of one cell"),
-        (("model=slow", "block=gc", "verify=nl:0"), "verify is 'nl'; choose one of the variants gc"),
+        (
+            ("model=slow", "block=gc", "verify=nl:0"),
+            "verify is 'nl'; choose one of the variants gc",
+        ),
     ],
 )
 def test_a_word_that_means_nothing_is_named_with_the_rule(words, message):
@@ -108,10 +129,31 @@ def test_a_word_that_means_nothing_is_named_with_the_rule(words, message):
     assert message in str(raised.value)
 
 
+def test_every_comparison_in_the_documentation_is_understood():
+    documents = [
+        CONF.parent / name for name in ("README.md", "docs/comparison.md", "docs/results.md")
+    ]
+    commands = [
+        line
+        for document in documents
+        for line in re.findall(
+            r"python scripts/compare.py ([^#`\n\\]*(?:\\\n[^#`\n\\]*)*)", document.read_text()
+        )
+    ]
+    assert len(commands) > 6
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for command in commands:
+            words = shlex.split(command.replace("\\\n", " "))
+            request = parse_request(words, CONF / "preset", functools.cache(block_arguments))
+            assert len(request.variants) > 1, command
+
+
 def test_an_unknown_block_is_named_with_those_there_are():
     with (
         initialize_config_dir(str(CONF), version_base="1.3"),
-        pytest.raises(VariantError, match=r"there is no model 'slow_mine' for block=mine; .* gc, snl"),
+        pytest.raises(
+            VariantError, match=r"there is no model 'slow_mine' for block=mine; .* gc, snl"
+        ),
     ):
         block_arguments("slow", "mine")
 
