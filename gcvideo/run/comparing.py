@@ -108,8 +108,9 @@ def _command(words: Sequence[str]) -> str:
 def _launch(
     jobs: Sequence[Job], folder: Path, request: ComparisonRequest
 ) -> Mapping[str, BaseException]:
-    settings = [word for word in request.recipe if word.startswith("hydra")]
-    return launch(jobs, folder, launcher=request.launcher, settings=settings, task=run_cell)
+    return launch(
+        jobs, folder, launcher=request.launcher, settings=request.settings, task=run_cell
+    )
 
 
 def _verify(request: ComparisonRequest, folder: Path, name: str, seed: int) -> str:

@@ -30,6 +30,7 @@ class ComparisonRequest:
         seeds: every variant is trained once with each.
         recipe: words for ``conf/train.yaml`` that are the same for all cells.
         launcher: of ``hydra/launcher``.
+        settings: words for Hydra itself, such as "hydra.launcher.n_jobs=2".
         folder: of the results; None: ``runs/compare/DATA_NET``.
         baseline: name of a variant.
         verify: "VARIANT:SEED" of a cell that is trained a second time and must come out the same.
@@ -42,6 +43,7 @@ class ComparisonRequest:
     seeds: tuple[int, ...]
     recipe: tuple[str, ...]
     launcher: str
+    settings: tuple[str, ...]
     folder: Path | None
     baseline: str
     verify: tuple[str, int] | None
@@ -86,8 +88,9 @@ def parse_request(
         variants=tuple(variants),
         names=tuple(names),
         seeds=seeds,
-        recipe=tuple(word for word in recipe if not word.startswith("model=")),
+        recipe=tuple(word for word in recipe if not word.startswith(("model=", "hydra"))),
         launcher=LAUNCHERS[launcher],
+        settings=tuple(word for word in recipe if word.startswith("hydra")),
         folder=Path(own["folder"]) if "folder" in own else None,
         baseline=_known("baseline", own.get("baseline") or names[0], names),
         verify=_verify(own.get("verify"), names, seeds),

@@ -23,7 +23,7 @@ _POLL_SECONDS = 0.5
 
 
 class LaunchError(ValueError):
-    """A launcher that is not installed."""
+    """A launcher that is not installed, or settings that it does not have."""
 
 
 class Job(NamedTuple):
@@ -61,7 +61,7 @@ def launch(
         What went wrong, by name of the job; the others are done.
 
     Raises:
-        LaunchError: if the launcher is not installed.
+        LaunchError: if the launcher is not installed or lacks a setting.
     """
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
@@ -79,10 +79,13 @@ def launch(
         )
     except HydraException as error:
         package = _EXTRAS.get(launcher.partition("_")[0])
-        if package is None or "hydra/launcher" not in str(error):
-            raise
+        if package is not None and "hydra/launcher" in str(error):
+            raise LaunchError(
+                f"the launcher '{launcher}' is not installed; run pip install {package}"
+            ) from error
         raise LaunchError(
-            f"the launcher '{launcher}' is not installed; run pip install {package}"
+            f"not all of {' '.join(settings)} fits the launcher '{launcher}' "
+            f"({str(error).splitlines()[0]}); leave it out or choose another launcher"
         ) from error
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
     plugin = Plugins.instance().instantiate_launcher(

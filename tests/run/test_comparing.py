@@ -202,6 +202,12 @@ def test_a_cell_on_several_devices_is_refused(conf, words, tmp_path):
         compare(conf, ["model=c2d", "block=gc", f"folder={tmp_path}", *words, "trainer.devices=2"])
 
 
+def test_a_setting_that_the_launcher_does_not_have_is_named(conf, words, tmp_path):
+    given = ["model=c2d", "block=gc", f"folder={tmp_path}", *words, "hydra.launcher.n_jobs=2"]
+    with pytest.raises(LaunchError, match=r"hydra.launcher.n_jobs=2 fits the launcher 'basic'"):
+        compare(conf, given)
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None,
     reason="the launcher is installed",
@@ -223,7 +229,8 @@ def test_a_mistake_on_the_command_line_is_one_message(conf, capsys):
 @pytest.mark.slow
 def test_cells_in_processes_of_their_own_come_out_as_those_in_this(finished, conf, words, tmp_path):
     folder, _ = finished
-    compare(conf, ["preset=twice", "launcher=joblib", f"folder={tmp_path}", *words])
+    two = ["launcher=joblib", "hydra.launcher.n_jobs=2"]
+    compare(conf, ["preset=twice", *two, f"folder={tmp_path}", *words])
     for cell in ("none/seed0", "gc/seed0"):
         ours, theirs = (read_cell(f / "cells" / cell) for f in (folder, tmp_path))
         assert torch.equal(ours.scores, theirs.scores)

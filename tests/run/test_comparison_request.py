@@ -73,6 +73,12 @@ def test_words_that_are_no_factor_are_the_recipe_of_all_cells():
     assert first[1:] == second[1:]
 
 
+def test_words_for_the_launcher_are_no_part_of_the_recipe():
+    request = parse("model=slow", "block=gc", "launcher=joblib", "hydra.launcher.n_jobs=2", "lr=1")
+    assert (request.launcher, request.settings) == ("joblib", ("hydra.launcher.n_jobs=2",))
+    assert request.recipe == ("lr=1",)
+
+
 def test_words_of_the_command_line_come_behind_those_of_a_preset_and_factors_replace_its_variants():
     request = parse("preset=ratio", "model=i3d", "epochs=7", "block=none,se", "ratio=1/2")
     assert (request.net, request.recipe) == ("i3d", ("epochs=7",))
