@@ -1,4 +1,4 @@
-"""The folder for what can be made again: the demo set, long sample lists."""
+"""The folder for what can be made again: the demo and cue sets, long sample lists."""
 
 import os
 from pathlib import Path
