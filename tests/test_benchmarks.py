@@ -90,6 +90,7 @@ def test_the_decoding_benchmark_compares_equal_pixels_in_every_case(benchmark, t
     assert "ratio" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_loading_benchmark_compares_equal_clips(project, tmp_path):
     path = tmp_path / "figures.json"
     script = project / "benchmarks" / "loader.py"

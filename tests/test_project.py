@@ -77,6 +77,7 @@ def test_a_misspelled_override_ends_the_script_with_a_hint():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_mistake_in_the_data_ends_the_script_without_a_traceback(tmp_path):
     (tmp_path / "videos").mkdir()
     done = run(
@@ -90,6 +91,7 @@ def test_a_mistake_in_the_data_ends_the_script_without_a_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_prediction_without_a_checkpoint_says_so_and_leaves_no_file_behind(tmp_path):
     script = PROJECT / "scripts" / "predict.py"
     done = run(script, "checkpoint=none.ckpt", f"video={script}", cwd=tmp_path)

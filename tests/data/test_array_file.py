@@ -83,6 +83,7 @@ def _write_often(path: Path, value: int) -> None:
         write_arrays(path, {"x": np.full(20_000, value)})
 
 
+@pytest.mark.slow
 def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a"
     _write_often(path, 0)

@@ -195,6 +195,7 @@ def _unpickled(content: bytes) -> tuple[str, int]:
     return found.path(len(found) - 1), int(found.labels.sum())
 
 
+@pytest.mark.slow
 def test_processes_may_read_a_new_source_at_once(tmp_path: Path, cache: Path) -> None:
     write(tmp_path / "t.csv", LONG_LIST)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:

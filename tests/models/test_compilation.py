@@ -22,8 +22,9 @@ def step(net):
 
 
 # Torch's own: its tracer looks at all tensors.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["eager", "inductor"])
 def test_a_compiled_net_trains_like_the_net_under_the_same_keys(backend):
     torch.compiler.reset()
     torch._dynamo.utils.counters.clear()

@@ -48,6 +48,7 @@ def test_the_index_of_a_folder_is_found_again_by_its_root(run_index, videos):
     assert timeline.info == probe(videos / "dark/dark_3.mp4")
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_index(run_index, tmp_path):
     alone = run_index(f"output={tmp_path / 'alone'}")
     run_index(f"output={tmp_path / 'shared'}", "num_workers=2")

@@ -60,6 +60,7 @@ def test_two_ranks_learn_and_score_as_one(tmp_path, video_folder):
     assert not list(scored[1].glob("train*.log"))
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_job_with_its_reason(tmp_path, video_folder):
     words = [*RANKS, "epochs=50", *fault("kill", hang=True)]
     job = launch(*train_words(video_folder, tmp_path / "run", *words, "batch_size=2"))

@@ -64,6 +64,7 @@ def seen(*journals):
     return [json.loads(line) for path in journals for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_ten_kills_leave_weights_and_log_bit_equal_to_an_uninterrupted_run(tmp_path, video_folder):
     statuses = killed_run(
         video_folder,

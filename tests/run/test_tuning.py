@@ -81,6 +81,7 @@ def make_run(folder, num_videos=30, memory=10_000, **changes):
     return Trainer(**(given | changes)), module, data
 
 
+@pytest.mark.slow
 def test_the_largest_batch_that_fits_is_found_and_the_rate_follows(tmp_path):
     trainer, module, data = make_run(tmp_path, memory=13)
     before = {name: tensor.clone() for name, tensor in module.model.state_dict().items()}
