@@ -108,9 +108,7 @@ def _command(words: Sequence[str]) -> str:
 def _launch(
     jobs: Sequence[Job], folder: Path, request: ComparisonRequest
 ) -> Mapping[str, BaseException]:
-    return launch(
-        jobs, folder, launcher=request.launcher, settings=request.settings, task=run_cell
-    )
+    return launch(jobs, folder, launcher=request.launcher, settings=request.settings, task=run_cell)
 
 
 def _verify(request: ComparisonRequest, folder: Path, name: str, seed: int) -> str:
