@@ -48,12 +48,7 @@ class Checkpoint:
     ) -> ClipClassifier:
         """The model with its weights, in evaluation mode, its head set to the protocol's mode."""
         net = construct(self.config["model"]["net"], packages=packages)
-        model = ClipClassifier(
-            net,
-            mean=protocol.mean,
-            std=protocol.std,
-            channels_last=self.config["channels_last"],
-        )
+        model = ClipClassifier(net, mean=protocol.mean, std=protocol.std)
         model.load_state_dict(dict(self.state_dict))
         configure_head(model, protocol)
         return model.eval()

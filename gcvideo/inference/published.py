@@ -90,7 +90,6 @@ def make_checkpoint(
     config = {
         "model": {"name": name, "net": dict(description)},
         "protocol": dict(protocol),
-        "channels_last": True,
         "crop_size": built.train_crop_size,
         **{key: getattr(built, key) for key in geometry},
     }

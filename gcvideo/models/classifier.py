@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
+from gcvideo.models.memory_layout import Layout, apply_layout
+
 
 class ClipClassifier(nn.Module):
     """A net with its input normalisation: raw views of videos in, logits out.
@@ -17,11 +19,12 @@ class ClipClassifier(nn.Module):
         net: maps (n, 3, t, h, w) normalised RGB to logits (n, k).
         mean: per RGB channel, on the scale [0, 1].
         std: likewise; positive.
-        channels_last: feed the net in ``channels_last_3d`` memory format, the faster one for 3-D
-            convolutions on CPUs and tensor cores.
+        layout: of feature maps in memory, and with it the form of convolutions; changes no numbers but
+            by rounding.
 
     Raises:
-        ValueError: if mean or std does not have three entries or a std is not positive.
+        ValueError: if mean or std does not have three entries, a std is not positive, or the layout is
+            unknown.
     """
 
     mean: Tensor
@@ -33,7 +36,7 @@ class ClipClassifier(nn.Module):
         *,
         mean: Sequence[float],
         std: Sequence[float],
-        channels_last: bool = True,
+        layout: Layout = "auto",
     ) -> None:
         super().__init__()
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
@@ -41,8 +44,9 @@ class ClipClassifier(nn.Module):
                 f"mean is {list(mean)}, std is {list(std)}; both need one value per RGB channel on the "
                 "scale [0, 1], and each std must be positive"
             )
-        self.memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
-        self.net = net.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+        self.layout: Layout = layout
+        self.memory_format = apply_layout(net, layout)
+        self.net = net
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1, 1))
 

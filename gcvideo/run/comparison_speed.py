@@ -89,7 +89,7 @@ def _measure(
 def _model(cfg: DictConfig) -> ClipClassifier:
     protocol: EvaluationProtocol = build(cfg.protocol)
     return ClipClassifier(
-        build(cfg.model.net), mean=protocol.mean, std=protocol.std, channels_last=cfg.channels_last
+        build(cfg.model.net), mean=protocol.mean, std=protocol.std, layout=cfg.layout
     )
 
 

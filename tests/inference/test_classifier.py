@@ -99,7 +99,7 @@ def test_unusable_input_is_refused(video, top_k, message):
 
 def write_checkpoint(path, net, description, **changes):
     model = ClipClassifier(net, mean=[0.45] * 3, std=[0.225] * 3)
-    config = {"model": {"net": description}, "protocol": PROTOCOL, "channels_last": True}
+    config = {"model": {"net": description}, "protocol": PROTOCOL}
     product = {"version": "0", "classes": ["a", "b", "c"], "config": config}
     state = {f"model.{key}": value for key, value in model.state_dict().items()}
     torch.save({"state_dict": state, "gcvideo": product} | changes, path)

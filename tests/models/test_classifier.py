@@ -53,26 +53,33 @@ def test_constants_travel_in_the_state_dict():
     assert not list(source.parameters())
 
 
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_the_net_gets_its_clips_in_the_memory_format_asked_for(channels_last):
+@pytest.mark.parametrize("layout", ["auto", "contiguous", "channels_last", "folded"])
+def test_the_net_gets_its_clips_in_the_memory_format_asked_for(layout):
     net = nn.Sequential(nn.Conv3d(3, 2, 3), Pool())
     seen = []
     net.register_forward_hook(lambda module, inputs, y: seen.append(inputs[0]))
-    model = classifier_of(net, channels_last=channels_last)
+    model = classifier_of(net, layout=layout)
     model(torch.zeros(1, 2, 3, 4, 8, 8))
-    wanted = torch.channels_last_3d if channels_last else torch.contiguous_format
+    wanted = torch.contiguous_format if layout == "contiguous" else torch.channels_last_3d
     assert seen[0].is_contiguous(memory_format=wanted)
     assert net[0].weight.is_contiguous(memory_format=wanted)
 
 
-def test_memory_format_does_not_change_the_logits(randomised):
+@pytest.mark.parametrize("layout", ["auto", "channels_last", "folded"])
+def test_the_layout_does_not_change_the_logits(randomised, layout):
     views = torch.randint(0, 256, (1, 2, 3, 4, 32, 32), dtype=torch.uint8)
     net = randomised(slow_resnet(num_classes=5, width=4))
     with torch.no_grad():
-        plain = classifier_of(net, channels_last=False)(views)
-        last = classifier_of(net, channels_last=True)(views)
+        plain = classifier_of(net, layout="contiguous")(views)
+        other = classifier_of(net, layout=layout)(views)
     assert plain.std() > 0.01
-    torch.testing.assert_close(last, plain, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(other, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_an_unknown_layout_is_refused(unchecked):
+    message = "layout is 'nhwc'; choose one of auto, contiguous, channels_last, folded"
+    with pytest.raises(ValueError, match=message):
+        classifier_of(layout="nhwc")
 
 
 @pytest.mark.parametrize(

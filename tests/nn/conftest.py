@@ -1,11 +1,8 @@
 import importlib.util
 from pathlib import Path
 
-import jaxtyping
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 
 @pytest.fixture(scope="session")
@@ -24,14 +21,6 @@ def _seed():
 
 
 @pytest.fixture
-def unchecked():
-    """What users without the test-time type checker see: our own messages."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
-@pytest.fixture
 def randomised():
     """Give a block random parameters and statistics, so that no zero start hides a mistake."""
 
@@ -44,29 +33,6 @@ def randomised():
         return block.double().eval()
 
     return randomise
-
-
-class LargestNewTensor(TorchDispatchMode):
-    """Number of elements of the largest tensor any operator allocates; views do not count."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        given = {storage(t) for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
-        for item in tree_leaves(out):
-            if isinstance(item, torch.Tensor) and storage(item) not in given:
-                self.numel = max(self.numel, item.numel())
-        return out
-
-
-def storage(tensor):
-    return tensor.untyped_storage().data_ptr()
-
-
-@pytest.fixture
-def largest_new_tensor():
-    return LargestNewTensor()
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def make_checkpoint(path, block, **changes):
         path,
         Checkpoint(
             path=str(path),
-            config={"model": {"net": net}, "channels_last": True},
+            config={"model": {"net": net}},
             classes=CLASSES,
             protocol=PROTOCOL | changes,
             state_dict=model.state_dict(),

@@ -1,0 +1,40 @@
+import ctypes
+import sys
+
+# Numbers of malloc.h of the GNU C library, and what it starts with.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_MAX = -4
+_MMAP_MAX = 65_536
+_TRIM_THRESHOLD = 2**26  # bytes; where it arrives by itself in a program with large tensors
+
+
+def keep_freed_memory() -> bool:
+    """Let this process use freed memory again instead of giving it back to the system.
+
+    The GNU C library takes memory for large tensors from the system and gives it back when they are
+    freed. Every feature map then lies on fresh pages, and the system clears them first, which on a
+    CPU takes longer than many an operator that writes them. Costs: the process keeps its peak of
+    memory until it ends. Processes that it forks inherit the setting.
+
+    Returns:
+        Whether it could be set; on other systems and C libraries nothing is done.
+    """
+    return _set(num_mappings=0, trim_threshold=-1)
+
+
+def return_freed_memory() -> bool:
+    """Undo :func:`keep_freed_memory` and give back what is free now."""
+    done = _set(num_mappings=_MMAP_MAX, trim_threshold=_TRIM_THRESHOLD)
+    if done:
+        ctypes.CDLL(None).malloc_trim(0)
+    return done
+
+
+def _set(*, num_mappings: int, trim_threshold: int) -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent from other C libraries
+    if mallopt is None:
+        return False
+    settings = (_M_MMAP_MAX, num_mappings), (_M_TRIM_THRESHOLD, trim_threshold)
+    return all(mallopt(name, value) == 1 for name, value in settings)
