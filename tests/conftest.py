@@ -57,37 +57,6 @@ def _own_cache(tmp_path_factory):
         yield
 
 
-@pytest.fixture
-def largest_new_tensor():
-    return LargestNewTensor()
-
-
-def pytest_collection_modifyitems(items):
-    """GPU tests skip without a GPU, or fail where one is required (REQUIRE_GPU=1)."""
-    if torch.cuda.is_available() or os.environ.get("REQUIRE_GPU") == "1":
-        return
-    for item in items:
-        if item.get_closest_marker("gpu"):
-            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory):
-    """What tests keep does not mix with what their user keeps."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GCVIDEO_CACHE", str(folder))
-        yield
-
-
-@pytest.fixture
-def unchecked():
-    """What users without the test-time type checker see: our own messages."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
 @pytest.fixture(scope="session")
 def project():
     return PROJECT

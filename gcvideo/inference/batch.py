@@ -15,13 +15,6 @@ from gcvideo.data import EvaluationProtocol, VideoReadError, read_views, run_wit
 from gcvideo.data.parallel import ProcessDiedError, parallel_map, with_progress
 from gcvideo.evaluation import average_views
 from gcvideo.inference.classifier import TrainedClassifier
-from gcvideo.inference.folding import fold_batch_norms
-from gcvideo.inference.single_thread import for_single_threads
-
-# Pixels of the views in a forward pass: larger ones are no faster, but fill the memory. On a CPU
-# each thread has a pass of its own.
-_CPU_PIXELS = 2**20
-_GPU_PIXELS = 2**24
 
 _Views = UInt8[np.ndarray, "v 3 t s s"]
 _Result = tuple[int, Float[Tensor, " k"] | VideoReadError]
@@ -120,8 +113,7 @@ def _with_deaths_as_errors(
 class GroupScorer:
     """Scores of a group of videos whose views share forward passes.
 
-    Several threads may call it at the same time. On a CPU it holds a copy of the model made for
-    threads that work alone.
+    Several threads may call it at the same time; on a CPU each has a pass of its own.
 
     Args:
         classifier: whose scores they are.
@@ -135,27 +127,23 @@ class GroupScorer:
         protocol: EvaluationProtocol,
         batch_size: int | None = None,
     ) -> None:
-        self.device = classifier.device
-        self.model = classifier.model
+        self.classifier = (
+            classifier
+            if classifier.is_prepared
+            else classifier.for_inference(dtype=classifier.dtype)
+        )
         self.average = cast(Any, protocol.average)
-        on_cpu = self.device.type == "cpu"
-        if on_cpu:
-            self.model = for_single_threads(fold_batch_norms(self.model))
         # Beside a GPU, a second thread prepares the next group.
-        self.num_threads = torch.get_num_threads() if on_cpu else 2
-        pixels = protocol.num_frames * protocol.crop_size**2
-        self.batch_size = batch_size or max(1, (_CPU_PIXELS if on_cpu else _GPU_PIXELS) // pixels)
+        self.num_threads = torch.get_num_threads() if classifier.device.type == "cpu" else 2
+        num_pixels = protocol.num_frames * protocol.crop_size**2
+        self.batch_size = batch_size or classifier.views_per_pass(num_pixels)
         self.videos_per_group = max(1, self.batch_size // protocol.num_views)
 
-    @torch.inference_mode()
     def __call__(self, videos: dict[int, _Views]) -> list[_Result]:
         views = torch.from_numpy(np.stack(list(videos.values())))
-        if self.device.type == "cuda":
+        if self.classifier.device.type == "cuda":
             views = views.pin_memory()
-        batches = views.flatten(0, 1).split(self.batch_size)
-        logits = torch.cat(
-            [self.model(batch[None].to(self.device, non_blocking=True))[0] for batch in batches]
-        ).unflatten(0, views.shape[:2])
+        logits = self.classifier.logits(views, self.batch_size)
         return list(zip(videos, average_views(logits, self.average).cpu(), strict=True))
 
 

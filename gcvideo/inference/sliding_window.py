@@ -116,7 +116,6 @@ def window_offsets(protocol: EvaluationProtocol, fps: float) -> Int64[np.ndarray
     return clip - clip.min()
 
 
-@torch.inference_mode()
 def classify_clips(
     classifier: TrainedClassifier,
     frames: UInt8[np.ndarray, "u h w 3"],
@@ -133,8 +132,7 @@ def classify_clips(
     """
     protocol = classifier.protocol.for_prediction(1, num_crops)
     views = evaluation_views(frames, clips, protocol).unflatten(0, (len(clips), num_crops))
-    logits = classifier.model(views.to(classifier.device))
-    return average_views(logits, cast(Any, protocol.average)).cpu()
+    return average_views(classifier.logits(views), cast(Any, protocol.average)).cpu()
 
 
 def check_stride(stride_seconds: float) -> None:

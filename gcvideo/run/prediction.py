@@ -3,6 +3,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
@@ -26,6 +27,7 @@ from gcvideo.run.prediction_output import (
 
 _CONSOLE = Console(highlight=False)
 _NUM_DRAWN = 3
+_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def predict(cfg: DictConfig) -> Predictions:
@@ -74,7 +76,10 @@ def find_videos(pattern: str) -> list[str]:
 
 
 def _load(cfg: DictConfig) -> TrainedClassifier:
-    return load(cfg.checkpoint, device=cfg.device, packages=list(cfg.packages))
+    classifier = load(cfg.checkpoint, device=cfg.device, packages=list(cfg.packages))
+    if cfg.dtype not in _TYPES:
+        raise ValueError(f"dtype is {cfg.dtype!r}; choose one of {', '.join(_TYPES)}")
+    return classifier.for_inference(compile=cfg.compile, dtype=_TYPES[cfg.dtype])
 
 
 def _predict_files(

@@ -59,6 +59,57 @@ def test_scores_average_the_probabilities_of_the_views():
     assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_prepared_classifier_gives_the_same_scores():
+    clf = make_classifier()
+    prepared = clf.for_inference()
+    assert prepared.is_prepared
+    assert not clf.is_prepared
+    expected = clf.scores(frames(), num_clips=3, num_crops=3)
+    torch.testing.assert_close(
+        prepared.scores(frames(), num_clips=3, num_crops=3), expected, atol=1e-5, rtol=1e-4
+    )
+    assert expected.std() > 1e-3
+    assert prepared.rank(expected) == clf.rank(expected)
+
+
+def test_a_prepared_classifier_computes_in_the_type_asked_for():
+    clf = make_classifier()
+    seen = []
+    prepared = clf.for_inference(dtype=torch.bfloat16)
+    stem = prepared.model.net.blocks[0]
+    stem.register_forward_hook(lambda net, inputs, y: seen.append(y.dtype))
+    scores = prepared.scores(frames())
+    assert seen == [torch.bfloat16]
+    assert scores.dtype == torch.float32
+    assert 0 < (scores - clf.scores(frames())).abs().max() < 0.05
+
+
+def test_a_classifier_is_compiled_on_request(monkeypatch):
+    compiled = []
+    monkeypatch.setattr("gcvideo.inference.classifier.compile_net", compiled.append)
+    clf = make_classifier()
+    assert clf.for_inference().model.net not in compiled
+    prepared = clf.for_inference(compile=True)
+    assert compiled == [prepared.model.net]
+
+
+@pytest.mark.parametrize(("batch_size", "passes"), [(1, [1] * 6), (4, [4, 2]), (None, [6])])
+def test_views_go_through_the_net_in_batches(batch_size, passes):
+    clf, seen = make_classifier(), []
+    views = torch.randint(256, (2, 3, 3, 4, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = clf.model(views)
+    clf.model.net.register_forward_hook(lambda net, inputs, y: seen.append(len(y)))
+    torch.testing.assert_close(clf.logits(views, batch_size), expected, atol=1e-5, rtol=1e-4)
+    assert seen == passes
+
+
+def test_a_pass_takes_a_million_pixels_on_a_cpu_but_at_least_one_view():
+    clf = make_classifier()
+    assert clf.views_per_pass(8 * 256 * 256) == 2
+    assert clf.views_per_pass(64 * 256 * 256) == 1
+
+
 def test_a_ranking_is_sorted_and_never_longer_than_the_classes():
     ranking = make_classifier().classify(frames(), top_k=10)
     assert len(ranking) == 3
