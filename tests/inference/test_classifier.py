@@ -76,7 +76,7 @@ def test_a_prepared_classifier_computes_in_the_type_asked_for():
     clf = make_classifier()
     seen = []
     prepared = clf.for_inference(dtype=torch.bfloat16)
-    stem = prepared.model.net.blocks[0]
+    stem = prepared.model.net.blocks[0].conv
     stem.register_forward_hook(lambda net, inputs, y: seen.append(y.dtype))
     scores = prepared.scores(frames())
     assert seen == [torch.bfloat16]
