@@ -7,11 +7,15 @@ from gcvideo.models.compilation import compile_net as compile_net
 from gcvideo.models.conversion import Conversion as Conversion
 from gcvideo.models.conversion import convert as convert
 from gcvideo.models.conversion import convert_state_dict as convert_state_dict
+from gcvideo.models.convolution import VideoConv3d as VideoConv3d
+from gcvideo.models.convolution_check import settle_layout as settle_layout
 from gcvideo.models.cost import BlockCost as BlockCost
 from gcvideo.models.cost import Cost as Cost
 from gcvideo.models.cost import count_cost as count_cost
 from gcvideo.models.head import Head as Head
 from gcvideo.models.head import HeadMode as HeadMode
+from gcvideo.models.host_memory import keep_freed_memory as keep_freed_memory
+from gcvideo.models.host_memory import return_freed_memory as return_freed_memory
 from gcvideo.models.inflation import Inflation as Inflation
 from gcvideo.models.insertion import InsertedBlock as InsertedBlock
 from gcvideo.models.insertion import bypassed_blocks as bypassed_blocks
@@ -22,6 +26,8 @@ from gcvideo.models.insertion import stages_of as stages_of
 from gcvideo.models.layout import convert_context_block as convert_context_block
 from gcvideo.models.memory import TrainingMemory as TrainingMemory
 from gcvideo.models.memory import count_memory as count_memory
+from gcvideo.models.memory_layout import Layout as Layout
+from gcvideo.models.memory_layout import apply_layout as apply_layout
 from gcvideo.models.net_choice import NetChoice as NetChoice
 from gcvideo.models.placement import STAGES as STAGES
 from gcvideo.models.placement import Placement as Placement

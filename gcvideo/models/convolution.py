@@ -19,11 +19,11 @@ class VideoConv3d(nn.Conv3d):
 
     Two things differ, each meant for input in ``channels_last_3d``:
 
-    * On a CPU in float32, unless ``folded``, kernels 1 x 1 x 1 run as a matrix product over the channels and kernels
-      k x 1 x 1 as a 2-D convolution over (n, c, t, h w), for with one thread and few clips PyTorch takes
-      a slow path for them. Gradients of weights, for which oneDNN takes up to seven times as long as
-      for its forward pass, take another form: for kernels of one pixel a matrix product for each tap,
-      for others a convolution in the contiguous format.
+    * On a CPU in float32, unless ``folded``, kernels 1 x 1 x 1 run as a matrix product over the
+      channels and kernels k x 1 x 1 as a 2-D convolution over (n, c, t, h w), for with one thread and
+      few clips PyTorch takes a slow path for them. Gradients of weights, for which oneDNN takes up to
+      seven times as long as for its forward pass, take another form: for kernels of one pixel a matrix
+      product for each tap, for others a convolution in the contiguous format.
     * With ``folded``, kernels k x 1 x 1 run as 2-D convolutions over (n, c, t, h w) and kernels
       1 x k x k over (n t, c, h, w) on every device and in every type. These are views of the same
       memory, so no 3-D convolution runs but that of a 5 x 7 x 7 stem.

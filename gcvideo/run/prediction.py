@@ -16,6 +16,7 @@ from gcvideo.inference.overlay import Ranking, annotate_video
 from gcvideo.inference.segment import merge_segments
 from gcvideo.inference.sliding_window import classify_windows
 from gcvideo.inference.view_sheet import write_view_sheet
+from gcvideo.models import keep_freed_memory
 from gcvideo.run.live_prediction import predict_live
 from gcvideo.run.prediction_output import (
     Predictions,
@@ -79,6 +80,8 @@ def _load(cfg: DictConfig) -> TrainedClassifier:
     classifier = load(cfg.checkpoint, device=cfg.device, packages=list(cfg.packages))
     if cfg.dtype not in _TYPES:
         raise ValueError(f"dtype is {cfg.dtype!r}; choose one of {', '.join(_TYPES)}")
+    if classifier.device.type == "cpu":
+        keep_freed_memory()
     return classifier.for_inference(compile=cfg.compile, dtype=_TYPES[cfg.dtype])
 
 

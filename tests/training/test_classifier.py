@@ -194,3 +194,20 @@ def test_a_few_steps_fit_a_batch(tmp_path):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)]
+)
+def test_the_layout_is_settled_once_the_precision_is_known(tmp_path, monkeypatch, precision, dtype):
+    seen = []
+    monkeypatch.setattr(
+        "gcvideo.training.classifier.settle_layout", lambda *given: seen.append(given)
+    )
+    module = make_module()
+    trainer = make_trainer(
+        tmp_path, precision=precision, limit_train_batches=0, limit_val_batches=0
+    )
+    trainer.fit(module, loader(make_batch()))
+    trainer.test(module, loader(make_batch()), verbose=False)
+    assert seen == [(module.model, torch.device("cpu"), dtype)] * 2
