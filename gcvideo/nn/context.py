@@ -6,7 +6,11 @@ from typing import Literal, get_args
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gcvideo.nn.attention_pool import attention_pool, attention_weights
+from gcvideo.nn.attention_pool import (
+    attention_pool,
+    attention_pool_and_input,
+    attention_weights,
+)
 from gcvideo.nn.choice import check_choice
 from gcvideo.nn.grid import Axes, check_input, fold, pooled_dims, unfold
 from gcvideo.nn.transform import Transform
@@ -112,14 +116,23 @@ class ContextBlock(nn.Module):
         return context.unflatten(0, (x.shape[0], *kept)).movedim(-1, 1)
 
     def forward(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *grid"]:
-        context = self.pool(x)
-        z = x
+        z, context = self._input_and_context(x)
         if self.mul_transform is not None:
             gate = self.mul_scale * self._along_grid(self.mul_transform, context, x.ndim).sigmoid()
             z = z * gate.to(x.dtype)
         if self.add_transform is not None:
             z = z + self._along_grid(self.add_transform, context, x.ndim).to(x.dtype)
         return z
+
+    def _input_and_context(
+        self, x: Float[Tensor, "b c *grid"]
+    ) -> tuple[Float[Tensor, "b c *grid"], Float[Tensor, "b c *kept"]]:
+        # With other axes the folded input may be a copy, which must not be what is passed on.
+        if self.mask is None or self.axes != "thw":
+            return x, self.pool(x)
+        check_input(x, self.in_channels, self.axes)
+        same, context = attention_pool_and_input(x.flatten(2), self.mask.weight, self.mask.bias)
+        return same.unflatten(2, x.shape[2:]), context
 
     def _along_grid(
         self, transform: Transform, context: Float[Tensor, "b c *kept"], ndim: int

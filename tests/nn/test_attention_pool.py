@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from gcvideo.nn import attention_pool, attention_weights
@@ -50,3 +51,23 @@ def test_neither_memory_format_is_copied(largest_new_tensor):
         for y in (x, channels_last):
             torch.testing.assert_close(attention_pool(y.flatten(2), weight, bias), expected)
     assert largest_new_tensor.numel == 2 * 64  # one weight per position
+
+
+@pytest.mark.parametrize("grid", [(1,), (5, 7), (3, 4, 5)])
+def test_inference_on_channels_last_gives_the_context_of_training(grid):
+    rows = 3 * torch.randn(2, *grid, 12)
+    x = rows.movedim(-1, 1).flatten(2)
+    weight, bias = torch.randn(1, 12), torch.randn(1)
+    expected = attention_pool(x.double(), weight.double(), bias.double())
+    with torch.no_grad():
+        found = attention_pool(x, weight, bias)
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5)
+    assert found.dtype == torch.float32
+
+
+def test_inference_on_channels_last_keeps_large_logits_apart():
+    x = torch.zeros(1, 9, 4).mT
+    x[:, :, 5] = 1e4
+    with torch.no_grad():
+        context = attention_pool(x, torch.ones(1, 4), torch.zeros(1))
+    assert torch.equal(context, torch.full((1, 4), 1e4))

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from gcvideo.evaluation.peak_memory import peak_bytes
 from gcvideo.nn import ContextBlock
 
 GRIDS = [(7,), (3, 4), (2, 3, 4)]
@@ -160,3 +161,34 @@ def test_description_names_the_setting():
     assert "in_channels=8, pooling='avg', axes='hw'" in repr(
         ContextBlock(8, pooling="avg", axes="hw")
     )
+
+
+# Torch's own: its tracer looks at all tensors.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_a_block_compiles_as_one_graph_that_trains_like_the_block(layout):
+    torch.compiler.reset()
+    block = ContextBlock(8, fusion=("mul", "add"))
+    for parameter in block.parameters():
+        torch.nn.init.uniform_(parameter, -0.5, 0.5)
+    x = torch.randn(2, 8, 2, 3, 4).contiguous(memory_format=layout).requires_grad_()
+
+    def step(function):
+        z = function(x)
+        return z, *torch.autograd.grad(z.sin().sum(), [x, *block.parameters()])
+
+    compiled = torch.compile(block, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(step(compiled), step(block))
+
+
+def test_the_sum_of_gradients_costs_no_map_of_its_own():
+    block = ContextBlock(64, ratio=1 / 8)
+    x = torch.randn(2, 64, 2, 16, 16, requires_grad=True)
+    dy = torch.randn_like(x)
+
+    def step():
+        torch.autograd.grad(block(x), [x, *block.parameters()], dy)
+
+    # The output and the gradient of the input.
+    assert peak_bytes(step) < 2.25 * x.nbytes
