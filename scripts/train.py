@@ -6,8 +6,7 @@ python scripts/train.py model=slow_nl data=folder data.root=my_videos
 
 from pathlib import Path
 
-from gcvideo.run import run_script, train
+from gcvideo.run import run_script, run_training
 
 if __name__ == "__main__":
-    conf = Path(__file__).resolve().parent.parent / "conf"
-    run_script(conf, "train", lambda cfg: train(cfg).get("best_val_top1"))
+    run_script(Path(__file__).resolve().parent.parent / "conf", "train", run_training)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from lightning import LightningDataModule, LightningModule, Trainer
 from torch import nn
 from torch.utils.data import DataLoader
+from two_ranks import fork_into_two
 
 from gcvideo.nn.batch_norm import group_batch_norm
 from gcvideo.training.batch_norm import BatchNormGroups
@@ -189,4 +190,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    fork_into_two(main)

@@ -10,6 +10,7 @@ from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
+from two_ranks import fork_into_two
 
 from gcvideo.construction import construct
 from gcvideo.models import ClipClassifier
@@ -69,7 +70,7 @@ def make_module(optimizer, *, recompute=False, **changes):
         "product": {
             "version": "0",
             "classes": CLASSES,
-            "config": {"model": {"net": NET}, "protocol": PROTOCOL, "channels_last": True},
+            "config": {"model": {"net": NET}, "protocol": PROTOCOL},
         },
     }
     model = ClipClassifier(net, mean=[0.45] * 3, std=[0.225] * 3)
@@ -182,4 +183,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    fork_into_two(main)

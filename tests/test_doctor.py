@@ -227,20 +227,6 @@ def test_the_gpu_of_this_machine_computes():
     assert_is(gpu.check_gpu(), "ok", "cuda:0", "GiB free")
 
 
-def test_bf16_without_hardware_is_told(monkeypatch):
-    monkeypatch.setattr(precision, "best_precision", lambda _: "32-true")
-    assert_is(precision.check_bf16(), "warn", "emulated", "leave trainer.precision=auto")
-    monkeypatch.setattr(precision, "best_precision", lambda _: "bf16-mixed")
-    monkeypatch.setattr(precision, "convolution_slowdown", lambda *_: 0.5)
-    assert_is(precision.check_bf16(), "ok", "in the hardware")
-
-
-def test_slow_3d_convolutions_in_bf16_are_told(monkeypatch):
-    monkeypatch.setattr(precision, "best_precision", lambda _: "bf16-mixed")
-    monkeypatch.setattr(precision, "convolution_slowdown", lambda *_: 3.8)
-    assert_is(precision.check_bf16(), "warn", "takes 3.80 of its time", "update PyTorch; layout=auto")
-
-
 def test_missing_back_ends_fail_where_they_are_needed(monkeypatch):
     monkeypatch.setattr(distributed.dist, "is_nccl_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

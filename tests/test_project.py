@@ -1,3 +1,5 @@
+import ast
+import importlib
 import os
 import re
 import shutil
@@ -71,9 +73,9 @@ def test_the_two_commands_of_the_readme_are_those_that_ci_runs():
 
 
 def test_a_misspelled_override_ends_the_script_with_a_hint():
-    done = run("scripts/train.py", "modle=i3d")
+    done = run("scripts/index.py", "dtaa=folder")
     assert done.returncode == 2
-    assert "did you mean model" in done.stderr
+    assert "did you mean data" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -100,9 +102,33 @@ def test_a_prediction_without_a_checkpoint_says_so_and_leaves_no_file_behind(tmp
     assert not list(tmp_path.iterdir())
 
 
-def test_importing_the_package_is_cheap():
-    done = run("-c", "import gcvideo, sys; print('torch' in sys.modules)")
-    assert done.stdout.strip() == "False"
+def test_commands_on_files_alone_import_no_torch():
+    modules = "composition, indexing, reencoding, kinetics"
+    names = "FrameIndex, check_video, parallel_map, write_list"
+    done = run(
+        "-c",
+        f"import sys, gcvideo; from gcvideo.run import {modules}; from gcvideo.data import {names};"
+        "print('torch' in sys.modules)",
+    )
+    assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize("room", ["data", "run"])
+def test_lazy_names_are_those_that_type_checkers_see(room):
+    module = importlib.import_module(f"gcvideo.{room}")
+    tree = ast.parse(Path(str(module.__file__)).read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    lines = [line for line in block.body if isinstance(line, ast.ImportFrom)]
+    seen = {(line.module, alias.name) for line in lines for alias in line.names}
+    (call,) = (node.value for node in tree.body if isinstance(node, ast.Assign))
+    homes = ast.literal_eval(call.args[1])
+    assert seen == {
+        (f"gcvideo.{room}.{home}", name) for home, names in homes.items() for name in names
+    }
+    for home, name in seen:
+        assert getattr(module, name) is getattr(importlib.import_module(str(home)), name)
+    with pytest.raises(AttributeError, match=f"module 'gcvideo.{room}' has no attribute 'nothing'"):
+        module.nothing  # noqa: B018
 
 
 def test_import_contracts_catch_a_planted_violation(tmp_path):

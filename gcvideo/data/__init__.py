@@ -1,5 +1,7 @@
 """Videos from files to views: annotations, decoding, sampling, protocols, transforms, loaders."""
 
+from typing import TYPE_CHECKING
+
 from gcvideo.data.annotation import VIDEO_SUFFIXES as VIDEO_SUFFIXES
 from gcvideo.data.annotation import Annotations as Annotations
 from gcvideo.data.annotation import read_annotations as read_annotations
@@ -9,18 +11,10 @@ from gcvideo.data.checking import VideoCheck as VideoCheck
 from gcvideo.data.checking import check_video as check_video
 from gcvideo.data.container import VideoReadError as VideoReadError
 from gcvideo.data.cue import cue_videos as cue_videos
-from gcvideo.data.datamodule import VideoDataModule as VideoDataModule
-from gcvideo.data.dataset import EvaluationVideos as EvaluationVideos
-from gcvideo.data.dataset import TrainingVideos as TrainingVideos
-from gcvideo.data.dataset import VideoBatch as VideoBatch
-from gcvideo.data.dataset import VideoItem as VideoItem
-from gcvideo.data.dataset import collate_videos as collate_videos
-from gcvideo.data.dataset import read_views as read_views
 from gcvideo.data.deadline import run_within as run_within
 from gcvideo.data.decoding import VideoReader as VideoReader
 from gcvideo.data.decoding import probe as probe
 from gcvideo.data.decoding import read_frames as read_frames
-from gcvideo.data.demo import demo_videos as demo_videos
 from gcvideo.data.encoding import write_video as write_video
 from gcvideo.data.failure import BadVideosError as BadVideosError
 from gcvideo.data.failure import VideoProblem as VideoProblem
@@ -46,9 +40,6 @@ from gcvideo.data.protocol import SlowFastCrops as SlowFastCrops
 from gcvideo.data.reencoding import Reencoding as Reencoding
 from gcvideo.data.reencoding import reencode_video as reencode_video
 from gcvideo.data.sample_list import PathList as PathList
-from gcvideo.data.sampler import EpochBatchSampler as EpochBatchSampler
-from gcvideo.data.sampler import EpochSampler as EpochSampler
-from gcvideo.data.sampler import ExactSampler as ExactSampler
 from gcvideo.data.sampling import ClipSampling as ClipSampling
 from gcvideo.data.sampling import ClipSpec as ClipSpec
 from gcvideo.data.sampling import MMActionSampling as MMActionSampling
@@ -61,5 +52,45 @@ from gcvideo.data.stream import FrameStream as FrameStream
 from gcvideo.data.stream import is_stream as is_stream
 from gcvideo.data.stream import stream_frames as stream_frames
 from gcvideo.data.timeline import VideoInfo as VideoInfo
-from gcvideo.data.transform import TrainTransform as TrainTransform
-from gcvideo.data.transform import evaluation_views as evaluation_views
+from gcvideo.lazy_name import lazy_names
+
+if TYPE_CHECKING:
+    from gcvideo.data.datamodule import VideoDataModule as VideoDataModule
+    from gcvideo.data.dataset import EvaluationVideos as EvaluationVideos
+    from gcvideo.data.dataset import TrainingVideos as TrainingVideos
+    from gcvideo.data.dataset import VideoBatch as VideoBatch
+    from gcvideo.data.dataset import VideoItem as VideoItem
+    from gcvideo.data.dataset import collate_videos as collate_videos
+    from gcvideo.data.dataset import read_views as read_views
+    from gcvideo.data.demo import demo_videos as demo_videos
+    from gcvideo.data.sampler import EpochBatchSampler as EpochBatchSampler
+    from gcvideo.data.sampler import EpochSampler as EpochSampler
+    from gcvideo.data.sampler import ExactSampler as ExactSampler
+    from gcvideo.data.transform import TrainTransform as TrainTransform
+    from gcvideo.data.transform import evaluation_views as evaluation_views
+
+# To check, index, cut or list videos must not pay the seconds of importing torch and Lightning.
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "datamodule": ("VideoDataModule",),
+        "dataset": (
+            "EvaluationVideos",
+            "TrainingVideos",
+            "VideoBatch",
+            "VideoItem",
+            "collate_videos",
+            "read_views",
+        ),
+        "demo": ("demo_videos",),
+        "sampler": (
+            "EpochBatchSampler",
+            "EpochSampler",
+            "ExactSampler",
+        ),
+        "transform": (
+            "TrainTransform",
+            "evaluation_views",
+        ),
+    },
+)

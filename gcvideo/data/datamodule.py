@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from gcvideo.data.dataset import EvaluationVideos, TrainingVideos, VideoItem, collate_videos
 from gcvideo.data.frame_index import FrameIndex
 from gcvideo.data.multigrid import MultigridSchedule
+from gcvideo.data.parallel import default_num_workers
 from gcvideo.data.protocol import EvaluationProtocol
 from gcvideo.data.sampler import EpochBatchSampler, EpochSampler, ExactSampler
 from gcvideo.data.source import VideoSplits
@@ -212,14 +213,6 @@ class VideoDataModule(LightningDataModule):
         if self.trainer is None:
             return {"rank": 0, "world_size": 1}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
-
-
-def default_num_workers() -> int:
-    """One worker per core this process may use, at most 8; none where there is one core."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return min(cores, 8) if cores > 1 else 0
 
 
 def _start_worker(worker: int) -> None:

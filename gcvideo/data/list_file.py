@@ -1,9 +1,10 @@
 """Lists and tables as text files, written at once or not at all."""
 
 import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from jaxtyping import Int64
@@ -52,17 +53,29 @@ def write_list(
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV with a header line."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([columns, *rows])
-    write_text(file, text.getvalue())
+    with _draft_of(file) as draft:
+        writer = csv.writer(draft)
+        writer.writerow(columns)
+        writer.writerows(rows)
 
 
 def write_text(file: Path, text: str) -> None:
     """Write a text by renaming a finished draft: a reader never sees half a file."""
+    with _draft_of(file) as draft:
+        draft.write(text)
+
+
+@contextmanager
+def _draft_of(file: Path) -> Iterator[TextIO]:
+    """A file beside, which replaces ``file`` once it has been written without an error."""
     draft = file.with_name(f".{file.name}.draft")
-    # File names need not be UTF-8; lists are read the same way.
-    draft.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
-    draft.replace(file)
+    try:
+        # File names need not be UTF-8; lists are read the same way.
+        with draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text:
+            yield text
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _writes_names(classes: Sequence[str]) -> bool:

@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import pickle
 import signal
 import sys
@@ -23,13 +24,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from gcvideo.data.datamodule import default_num_workers
-
 T = TypeVar("T")
 R = TypeVar("R")
 
 # Not fork: PyAV and torch may hold threads and locks, of which a forked process gets only half. A
-# server imports torch and Lightning once for all workers, which takes seconds.
+# server imports the script once for all workers, which may take seconds.
 if "forkserver" in multiprocessing.get_all_start_methods():
     _PROCESSES = multiprocessing.get_context("forkserver")
     _PROCESSES.set_forkserver_preload(["__main__", __name__])
@@ -87,6 +86,14 @@ def parallel_map(
     else:
         results = ((index, function(item)) for index, item in enumerate(items))
     return results if description is None else with_progress(results, len(items), description)
+
+
+def default_num_workers() -> int:
+    """One worker per core this process may use, at most 8; none where there is one core."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return min(cores, 8) if cores > 1 else 0
 
 
 def _with_second_chance(

@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from gcvideo.data.datamodule import default_num_workers
+from gcvideo.data.parallel import default_num_workers
 from gcvideo.doctor.finding import Finding
 from gcvideo.run.record import processor_name
 

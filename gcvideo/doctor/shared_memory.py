@@ -1,7 +1,7 @@
 import shutil
 from pathlib import Path
 
-from gcvideo.data.datamodule import default_num_workers
+from gcvideo.data.parallel import default_num_workers
 from gcvideo.doctor.finding import Finding
 from gcvideo.run.preflight import batch_bytes, bytes_in_flight
 

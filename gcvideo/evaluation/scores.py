@@ -1,4 +1,3 @@
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -6,6 +5,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.distributed import all_gather_object, get_world_size, is_initialized
+
+from gcvideo.data.list_file import write_table
 
 
 class VideoScores:
@@ -42,12 +43,11 @@ class VideoScores:
         return torch.stack([self._rows[video][1] for video in sorted(self._rows)])
 
     def write(self, path: Path, videos: Sequence[str], classes: Sequence[str]) -> None:
-        """A csv with video, label, prediction and one score column per class."""
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["video", "label", "prediction", *classes])
-            for video in sorted(self._rows):
-                label, scores = self._rows[video]
-                prediction = classes[int(scores.argmax())]
-                values = [f"{score:.6f}" for score in scores.tolist()]
-                writer.writerow([videos[video], classes[label], prediction, *values])
+        """A csv with video, label, prediction and one score column per class, whole or not at all."""
+        rows = (self._row(video, videos, classes) for video in sorted(self._rows))
+        write_table(path, ("video", "label", "prediction", *classes), rows)
+
+    def _row(self, video: int, videos: Sequence[str], classes: Sequence[str]) -> list[str]:
+        label, scores = self._rows[video]
+        values = [f"{score:.6f}" for score in scores.tolist()]
+        return [videos[video], classes[label], classes[int(scores.argmax())], *values]

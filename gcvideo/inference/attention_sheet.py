@@ -14,6 +14,7 @@ from gcvideo.inference.heat_map import (
     draw_frames,
     draw_heat_map,
 )
+from gcvideo.inference.png_file import write_png
 
 _WIDTH, _MIN_TILE, _MAX_TILE = 2400, 72, 144
 _GAP, _CAPTION_SIZE, _NUMBER_SIZE = 4, 14, 12
@@ -77,12 +78,7 @@ def write_attention_sheet(
         _paste_row(sheet, draw_heat_map(clip, heat, tile), top + _CAPTION_HEIGHT)
         floor = top + _CAPTION_HEIGHT + tile + _GAP + _CURVE_HEIGHT
         _draw_curve(pen, shares[row], top_share, floor, num_frames * (tile + _GAP))
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        sheet.save(draft, "PNG")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_png(path, sheet)
 
 
 def _paste_row(sheet: Image.Image, tiles: UInt8[np.ndarray, "t s s 3"], top: int) -> None:

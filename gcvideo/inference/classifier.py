@@ -12,8 +12,7 @@ from gcvideo.data import EvaluationProtocol, evaluation_views, read_views
 from gcvideo.evaluation import average_views
 from gcvideo.inference.folding import for_inference
 from gcvideo.inference.published import load_checkpoint
-from gcvideo.models import ClipClassifier, compile_net
-from gcvideo.models.convolution_check import settle_layout
+from gcvideo.models import ClipClassifier, compile_net, settle_layout
 
 # Pixels of all views in a forward pass.
 _CPU_PIXELS = 2**20

@@ -6,6 +6,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from gcvideo.inference.png_file import write_png
+
 _GAP = 2
 _CAPTION_SIZE = 14
 _GROUND, _INK = (32, 32, 32), (255, 255, 255)
@@ -55,12 +57,7 @@ def write_contact_sheet(
             pen.text((_GAP, top), captions[row], _INK, font)
         for column, frame in enumerate(frames):
             sheet.paste(_tile(frame, tile), (_GAP + column * (tile + _GAP), top + caption_height))
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        sheet.save(draft, "PNG")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_png(path, sheet)
 
 
 def _tile(frame: UInt8[np.ndarray, "s s 3"], size: int) -> Image.Image:

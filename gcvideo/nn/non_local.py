@@ -145,14 +145,7 @@ class NonLocalBlock(nn.Module):
 
     def update(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *grid"]:
         """What the block adds, BN(W_z y), before the digits that a sum with x would cost it."""
-        theta, phi, g = self._embed(x)
-        if self.concat is not None:
-            y = aggregate_concatenation(*self._scores(theta, phi, self.concat), g)
-        elif self.kind == "dot_product":
-            y = aggregate_dot_product(theta, phi, g)
-        else:
-            y = aggregate_softmax(theta, phi, g, self.scale)
-        update = self.out(y)
+        update = self._aggregate(x)
         if self.norm is not None:
             # (n p, c): the statistics of a BatchNorm over (n, c, *grid), without a transposition.
             update = self.norm(update.flatten(0, 1)).view_as(update)
@@ -177,6 +170,16 @@ class NonLocalBlock(nn.Module):
         if self.sub_sample == "after":
             phi, g = _max_pool(phi, self.sub_sample), _max_pool(g, self.sub_sample)
         return fold(theta, self.axes).mT, fold(phi, self.axes).mT, fold(g, self.axes).mT
+
+    def _aggregate(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "n p c"]:
+        """W_z y. What it is made of leaves the memory before the norm needs room."""
+        theta, phi, g = self._embed(x)
+        if self.kind == "dot_product":
+            update = aggregate_dot_product(theta, phi, g, self.out.weight)
+            return update if self.out.bias is None else update + self.out.bias.to(update.dtype)
+        if self.concat is not None:
+            return self.out(aggregate_concatenation(*self._scores(theta, phi, self.concat), g))
+        return self.out(aggregate_softmax(theta, phi, g, self.scale))
 
     def _map(
         self, theta: Float[Tensor, "n q d"], phi: Float[Tensor, "n k d"]

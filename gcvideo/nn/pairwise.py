@@ -4,10 +4,15 @@ Shapes: n batch, p queries, k keys. Each ``aggregate_*`` equals ``*_map @ value`
 the (p, k) map where a cheaper form exists.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import sdpa_kernel
+
+from gcvideo.nn.attention_backend import attention_backends
 
 
 def softmax_map(
@@ -27,9 +32,14 @@ def aggregate_softmax(
     """Gaussian aggregation, y_i = sum_j softmax_j(scale q_i . k_j) v_j, by fused attention."""
     # The fused kernels want one width; zeros change neither the scores nor the columns kept.
     width = max(query.shape[-1], value.shape[-1])
-    query, key, value_padded = (_widen(rows, width).unsqueeze(1) for rows in (query, key, value))
-    y = F.scaled_dot_product_attention(query, key, value_padded, scale=scale)
-    return y.squeeze(1)[..., : value.shape[-1]]
+    num_chunks = _num_chunks(query)
+    chunks = _widen(query, width).unflatten(1, (num_chunks, -1))
+    keys, values = (
+        _widen(rows, width).unsqueeze(1).expand(-1, num_chunks, -1, -1) for rows in (key, value)
+    )
+    with sdpa_kernel(attention_backends()):
+        y = F.scaled_dot_product_attention(chunks, keys, values, scale=scale)
+    return y.flatten(1, 2)[..., : value.shape[-1]]
 
 
 def dot_product_map(
@@ -41,13 +51,19 @@ def dot_product_map(
 
 
 def aggregate_dot_product(
-    query: Float[Tensor, "n p d"], key: Float[Tensor, "n k d"], value: Float[Tensor, "n k e"]
-) -> Float[Tensor, "n p e"]:
-    """Dot product aggregation, y = q (k^T v) / k or (q k^T / k) v, whichever multiplies less."""
+    query: Float[Tensor, "n p d"],
+    key: Float[Tensor, "n k d"],
+    value: Float[Tensor, "n k e"],
+    weight: Float[Tensor, "c e"],
+) -> Float[Tensor, "n p c"]:
+    """Dot product aggregation with a linear map behind it, W y with y_i = sum_j (q_i . k_j) v_j / k.
+
+    Multiplied as q ((k^T v) W^T) / k, or as ((q k^T) v) W^T / k where that is cheaper.
+    """
     (p, d), (k, e) = query.shape[1:], value.shape[1:]
     if p * k * (d + e) < (p + k) * d * e:
-        return dot_product_map(query, key) @ value
-    return query @ ((key / k).mT @ value)
+        return dot_product_map(query, key) @ value @ weight.mT
+    return query @ ((key / k).mT @ value @ weight.mT)
 
 
 def concatenation_map(u: Float[Tensor, "n p"], v: Float[Tensor, "n k"]) -> Float[Tensor, "n p k"]:
@@ -73,6 +89,17 @@ def aggregate_concatenation(
     rows = prefix.gather(1, seen.unsqueeze(2).expand(-1, -1, prefix.shape[2]))
     sum_g, sum_vg = rows.chunk(2, dim=2)
     return ((u.unsqueeze(2) * sum_g + sum_vg) / v.shape[1]).to(value.dtype)
+
+
+def _num_chunks(query: Float[Tensor, "n p d"]) -> int:
+    """Parts of the queries that pass for heads.
+
+    On CPUs the backward pass of flash attention has one thread per head, and the block has one head.
+    Each part costs gradients of all keys, so there are few, whatever the number of threads.
+    """
+    num_queries = query.shape[1]
+    has_many = query.device.type == "cpu" and num_queries >= 1024
+    return math.gcd(num_queries, 4) if has_many else 1
 
 
 def _widen(rows: Float[Tensor, "n k d"], width: int) -> Float[Tensor, "n k e"]:

@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -23,7 +24,8 @@ from gcvideo.data import (
     VideoSplits,
 )
 from gcvideo.inference import configure_head
-from gcvideo.models import ClipClassifier
+from gcvideo.models import ClipClassifier, keep_freed_memory
+from gcvideo.run.weight_group import register_published_weights
 from gcvideo.training import (
     AtomicCheckpointIO,
     BadVideos,
@@ -34,6 +36,8 @@ from gcvideo.training import (
     ProgressCheckpoint,
     VideoClassifier,
 )
+
+register_published_weights()
 
 
 def build(node: DictConfig) -> Any:
@@ -86,7 +90,7 @@ def multigrid_schedule(cfg: DictConfig) -> MultigridSchedule | None:
 
 
 def build_trainer(cfg: DictConfig) -> Trainer:
-    """Lightning's Trainer with the configured callbacks and loggers."""
+    """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept."""
     loggers = list(build(cfg.logger).values()) if "logger" in cfg else False
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
@@ -95,7 +99,7 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     if "batch_norm" in cfg and cfg.batch_norm.mode == "sync":
         plugins.append(BatchNormGroups(cfg.batch_norm.group_size))
     callbacks = _callbacks(cfg)
-    return instantiate(
+    trainer: Trainer = instantiate(
         cfg.trainer,
         callbacks=callbacks,
         logger=loggers,
@@ -104,6 +108,9 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         _convert_="all",
     )
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        keep_freed_memory()
+    return trainer
 
 
 def _callbacks(cfg: DictConfig) -> list[Callback]:
@@ -165,9 +172,7 @@ def build_module(
     cfg: DictConfig, net: nn.Module, splits: VideoSplits, protocol: EvaluationProtocol
 ) -> VideoClassifier:
     """The net with all that its training needs."""
-    model = ClipClassifier(
-        net, mean=protocol.mean, std=protocol.std, channels_last=cfg.channels_last
-    )
+    model = ClipClassifier(net, mean=protocol.mean, std=protocol.std, layout=cfg.layout)
     configure_head(model, protocol)
     scheduler, multigrid = build(cfg.scheduler), multigrid_schedule(cfg)
     if multigrid is not None:

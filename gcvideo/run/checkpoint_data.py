@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gcvideo.construction import construct
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoReadError, VideoSplits
@@ -65,6 +65,17 @@ def checkpoint_splits(cfg: DictConfig, checkpoint: Checkpoint) -> VideoSplits:
             "same: test on data with the same classes in the same order"
         )
     return splits
+
+
+def origin(cfg: DictConfig, checkpoint: Checkpoint, protocol: EvaluationProtocol) -> dict[str, Any]:
+    """What results of a checkpoint come from, as they tell in ``results.json``."""
+    return {
+        "checkpoint": checkpoint.path,
+        "model": checkpoint.config["model"]["name"],
+        "protocol": str(protocol),
+        "views_per_video": protocol.num_views,
+        "data": None if cfg.data is None else OmegaConf.to_container(cfg.data, resolve=True),
+    }
 
 
 @contextmanager

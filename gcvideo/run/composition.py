@@ -1,3 +1,8 @@
+"""From a command line to a job under Hydra.
+
+A mistake shall be told at once: what takes seconds to import, torch and Lightning, comes with the job.
+"""
+
 import difflib
 import logging
 import os
@@ -16,13 +21,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from rich.console import Console
-from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
-from gcvideo.construction import ConstructionError
-from gcvideo.data import VideoReadError
-from gcvideo.inference import CheckpointError
-from gcvideo.models import WeightsError
-from gcvideo.run.preflight import check_output_folder
+from gcvideo.data.container import VideoReadError
 from gcvideo.run.rank_config import (
     global_rank,
     joined_watch,
@@ -31,23 +31,15 @@ from gcvideo.run.rank_config import (
     refuse_config,
 )
 from gcvideo.run.rank_failure import FirstRankWatch, RankWatch
-from gcvideo.run.resuming import resumed_config
-from gcvideo.run.weight_group import register_published_weights
-from gcvideo.training import TrainingStopped
 
 _USER_ERRORS = (
-    ConstructionError,
-    CheckpointError,
-    WeightsError,
     VideoReadError,
     FileNotFoundError,
     FloatingPointError,
     MissingMandatoryValue,
-    ValueError,
+    ValueError,  # which those of descriptions, checkpoints and weights are
 )
 _Watch = FirstRankWatch | RankWatch | None
-
-register_published_weights()
 
 
 class OverrideError(ValueError):
@@ -68,6 +60,7 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
     if received is not None:
         _guarded(job)(received)
         return
+    _register_groups(config_name)
     try:
         _compose_and_run(config_folder, config_name, job, console)
     except SystemExit:
@@ -113,11 +106,15 @@ def _prepare_folder(config_name: str, words: list[str]) -> None:
         given = [word.partition("=")[2] for word in words if word.startswith("hydra.run.dir=")]
         folder = given[-1] if given else "runs"
         if "$" not in folder:
+            from gcvideo.run.preflight import check_output_folder  # noqa: PLC0415 (torch)
+
             check_output_folder(Path(folder), num_bytes=0)
 
 
 def _resume(config_folder: Path, job: Callable[[DictConfig], Any], console: Console) -> None:
     """Without Hydra, which would make a run folder of its own."""
+    from gcvideo.run.resuming import resumed_config  # noqa: PLC0415 (torch)
+
     with initialize_config_dir(str(config_folder), version_base="1.3"):
         try:
             cfg = resumed_config([w for w in sys.argv[1:] if not w.startswith("-")])
@@ -142,12 +139,6 @@ def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
                 watch.fail("interrupted")
             console.print("interrupted")
             raise SystemExit(130) from None
-        except TrainingStopped as stopped:
-            # The other ranks end quietly, or Lightning would kill the first for their status.
-            if global_rank() > 0:
-                raise SystemExit(0) from None
-            console.print(str(stopped), markup=False, soft_wrap=True)
-            raise SystemExit(stopped.exit_status) from None
         except Exception as error:
             if not _is_explained(error, watch, console):
                 raise
@@ -177,7 +168,9 @@ def _fails_first(watch: FirstRankWatch | RankWatch, cause: str | None, error: Ex
     failure = watch.fail(cause or f"{type(error).__name__}: {error}")
     is_first = failure.rank == global_rank()
     if is_first and "TORCHELASTIC_ERROR_FILE" in os.environ:
-        get_error_handler().record_exception(error)  # for the summary of torchrun
+        from torch.distributed.elastic.multiprocessing import errors  # noqa: PLC0415 (torch)
+
+        errors.get_error_handler().record_exception(error)  # for the summary of torchrun
     return is_first
 
 
@@ -209,6 +202,7 @@ def check_overrides(config_folder: Path, config_name: str, overrides: Sequence[s
     Raises:
         OverrideError: with Hydra's reason and the nearest keys and choices.
     """
+    _register_groups(config_name)
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     single = [_first_choice(override) for override in parsed]
     with initialize_config_dir(str(config_folder), version_base="1.3"):
@@ -217,6 +211,14 @@ def check_overrides(config_folder: Path, config_name: str, overrides: Sequence[s
         except (HydraException, OmegaConfBaseException) as error:
             known = sorted({*_groups(config_folder), *_keys(_composable(config_name, parsed))})
             raise OverrideError(_explain(error, parsed, known)) from error
+
+
+def _register_groups(config_name: str) -> None:
+    """Complete the configuration groups: only a training starts from weights."""
+    if config_name == "train":
+        from gcvideo.run.weight_group import register_published_weights  # noqa: PLC0415 (torch)
+
+        register_published_weights()
 
 
 def _first_choice(override: Override) -> str:

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -16,6 +16,7 @@ from gcvideo.run.checkpoint_data import (
     checkpoint_protocol,
     checkpoint_splits,
     naming_bad_videos,
+    origin,
 )
 from gcvideo.run.record import write_config, write_environment, write_json
 
@@ -62,13 +63,9 @@ def probe(cfg: DictConfig) -> TimeNeed:
         {
             "needs_time": overall.needs_time,
             "top1": dict(overall.top1),
-            "checkpoint": checkpoint.path,
-            "model": checkpoint.config["model"]["name"],
-            "protocol": str(protocol),
-            "data": None if cfg.data is None else OmegaConf.to_container(cfg.data, resolve=True),
+            **origin(cfg, checkpoint, protocol),
             "seed": cfg.seed,
             "videos_scored": overall.num_videos,
-            "views_per_video": protocol.num_views,
         },
     )
     _show(overall, by_class)

@@ -8,14 +8,9 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from omegaconf import DictConfig, OmegaConf
-from torch.distributed import (
-    PrefixStore,  # pyright: ignore[reportPrivateImportUsage]
-    Store,  # pyright: ignore[reportPrivateImportUsage]
-    TCPStore,  # pyright: ignore[reportPrivateImportUsage]
-)
 
 from gcvideo.run.rank_failure import FirstRankWatch, RankWatch
 
@@ -26,7 +21,7 @@ _CONFIG, _WATCH, _NUM_RECEIVED = "config", "watch", "received"
 _PATIENCE = timedelta(minutes=10)
 _REFUSAL_SECONDS = 60.0
 # Lives as long as the others may ask.
-_stores: list[Store] = []
+_stores: list[Any] = []
 
 
 def announce_to_children(path: Path) -> None:
@@ -124,10 +119,21 @@ def _is_torchrun() -> bool:
 
 
 def _is_slurm() -> bool:
-    return SLURMEnvironment.detect() and int(os.environ.get("SLURM_NTASKS", 1)) > 1
+    if int(os.environ.get("SLURM_NTASKS", 1)) < 2:
+        return False
+    # Lightning takes seconds to import, which commands of one process need not have.
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: PLC0415
+
+    return SLURMEnvironment.detect()
 
 
-def _store(*, first: bool) -> Store:
+def _store(*, first: bool) -> Any:
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: PLC0415
+    from torch.distributed import (  # noqa: PLC0415
+        PrefixStore,  # pyright: ignore[reportPrivateImportUsage]
+        TCPStore,  # pyright: ignore[reportPrivateImportUsage]
+    )
+
     if _is_torchrun():
         # The agent of torchrun keeps a store for its workers.
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])

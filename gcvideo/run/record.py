@@ -6,7 +6,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 import gcvideo
@@ -39,6 +38,8 @@ def write_config(path: Path, cfg: DictConfig) -> None:
 
 def write_environment(path: Path) -> None:
     """Versions, devices and the commit that a run was made with."""
+    import torch  # noqa: PLC0415 (commands without a net write JSON too)
+
     write_json(
         path,
         {

@@ -1,24 +1,22 @@
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from lightning import Trainer
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
-from gcvideo.evaluation import VideoScores
 from gcvideo.inference import Checkpoint, load_checkpoint
 from gcvideo.run.assembly import best_precision, build_trainer
 from gcvideo.run.checkpoint_data import (
     checkpoint_protocol,
     checkpoint_splits,
     naming_bad_videos,
+    origin,
 )
 from gcvideo.run.rank_config import announce_to_children
 from gcvideo.run.record import write_config, write_environment, write_json
 from gcvideo.training import VideoClassifier
-from gcvideo.training.classifier import accuracy_metrics
 
 _CONSOLE = Console(highlight=False)
 
@@ -60,7 +58,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
         _CONSOLE.print(f"checkpoint {checkpoint.path}\nprotocol   {protocol}", soft_wrap=True)
     with naming_bad_videos(data, folder):
         trainer.test(module, data, verbose=False)
-    metrics = _metrics(module.test_scores, checkpoint.classes)
+    metrics = module.test_metrics()
     if trainer.is_global_zero:
         _write(folder, cfg, checkpoint, protocol, splits, module, metrics)
     if len(module.test_scores) != len(splits.test):
@@ -82,12 +80,6 @@ class _TestData(VideoDataModule):
         return ranks | {"rank": ranks["rank"] % max(1, len(self.splits.test))}
 
 
-def _metrics(scores: VideoScores, classes: Sequence[str]) -> dict[str, float]:
-    """Of the gathered scores, so that they do not depend on the number of ranks."""
-    metrics = accuracy_metrics(len(classes), "test/")
-    return {key: float(value) for key, value in metrics(scores.scores(), scores.labels()).items()}
-
-
 def _no_optimizer(groups: list[dict[str, Any]]) -> Any:
     raise AssertionError("a test has no optimizer")
 
@@ -107,14 +99,10 @@ def _write(
         folder / "results.json",
         {
             "metrics": metrics,
-            "checkpoint": checkpoint.path,
-            "model": checkpoint.config["model"]["name"],
-            "protocol": str(protocol),
-            "data": None if cfg.data is None else OmegaConf.to_container(cfg.data, resolve=True),
+            **origin(cfg, checkpoint, protocol),
             "videos_listed": len(splits.test),
             "videos_scored": len(module.test_scores),
             "videos_failed": len(splits.test) - len(module.test_scores),
-            "views_per_video": protocol.num_views,
         },
     )
     for name, value in sorted(metrics.items()):

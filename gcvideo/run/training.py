@@ -21,13 +21,13 @@ from gcvideo.run.preflight import (
     check_shared_memory,
     checkpoint_bytes,
 )
-from gcvideo.run.rank_config import announce_to_children
+from gcvideo.run.rank_config import announce_to_children, global_rank
 from gcvideo.run.readability import bad_videos_error, unopenable_videos
 from gcvideo.run.record import write_config, write_environment, write_json
 from gcvideo.run.resuming import ResumePoint, find_resume_point
 from gcvideo.run.training_report import report_end, report_start
 from gcvideo.run.tuning import tune_batch_size
-from gcvideo.training import BadVideos, VideoClassifier, check_group_size
+from gcvideo.training import BadVideos, TrainingStopped, VideoClassifier, check_group_size
 
 _CONSOLE = Console(highlight=False)
 
@@ -88,6 +88,26 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if trainer.is_global_zero:
         _write_results(run, trainer, metrics, time.perf_counter() - started)
     return metrics
+
+
+def run_training(cfg: DictConfig) -> float | None:
+    """Train as a command, which ends with the status of the signal that stops it.
+
+    Returns:
+        The best top-1 accuracy of the validations: the objective of a sweep.
+
+    Raises:
+        SystemExit: if a signal has stopped the training.
+    """
+    try:
+        return train(cfg).get("best_val_top1")
+    except TrainingStopped as stopped:
+        # The other ranks end quietly, or Lightning would kill the first for their status.
+        if global_rank() > 0:
+            raise SystemExit(0) from None
+        console = Console(stderr=True, highlight=False)
+        console.print(str(stopped), markup=False, soft_wrap=True)
+        raise SystemExit(stopped.exit_status) from None
 
 
 def _prepare_torch(cfg: DictConfig) -> None:

@@ -16,7 +16,7 @@ from torchvision.tv_tensors import Video
 
 from gcvideo.data import VideoBatch, VideoDataModule
 from gcvideo.evaluation import Average, VideoScores, average_views
-from gcvideo.models import ClipClassifier, inserted_blocks
+from gcvideo.models import ClipClassifier, inserted_blocks, settle_layout
 from gcvideo.training.batch_norm import freeze_batch_norm
 from gcvideo.training.optim import parameter_groups, scaled_lr
 from gcvideo.training.schedule import Schedule, WarmupCosine, fractional_epoch
@@ -96,7 +96,6 @@ class VideoClassifier(LightningModule):
         self.train_loss = MeanMetric(nan_strategy="ignore")
         self.train_top1 = MulticlassAccuracy(len(self.classes), average="micro")
         self.val_metrics = accuracy_metrics(len(self.classes), "val/")
-        self.test_metrics = accuracy_metrics(len(self.classes), "test/")
         self.test_scores = VideoScores()
         self._freeze()
 
@@ -119,6 +118,20 @@ class VideoClassifier(LightningModule):
             module.requires_grad_(True)
         norms = nn.modules.batchnorm._NormBase
         self.frozen = [m for m in self.model.modules() if isinstance(m, norms) and m not in kept]
+
+    def on_fit_start(self) -> None:
+        self._settle_layout()
+
+    def on_test_start(self) -> None:
+        self._settle_layout()
+
+    def _settle_layout(self) -> None:
+        """Only now are device and precision known."""
+        kind = self.device.type
+        with self.trainer.precision_plugin.forward_context():
+            is_mixed = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if is_mixed else torch.float32
+        settle_layout(self.model, self.device, dtype)
 
     def on_train_epoch_start(self) -> None:
         for norm in self.frozen:
@@ -171,16 +184,20 @@ class VideoClassifier(LightningModule):
 
     def test_step(self, batch: VideoBatch, batch_index: int) -> None:
         scores, labels, _ = self._score(batch)
-        self.test_metrics.update(scores, labels)
         self.test_scores.add(batch["video"], labels, scores)
 
     def on_test_epoch_start(self) -> None:
         self.test_scores = VideoScores()
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict(self.test_metrics.compute(), sync_dist=True)
-        self.test_metrics.reset()
         self.test_scores.gather()
+        self.log_dict(self.test_metrics(), sync_dist=True)
+
+    def test_metrics(self) -> dict[str, float]:
+        """Accuracies of the gathered scores, so that they do not depend on the number of ranks."""
+        metrics = accuracy_metrics(len(self.classes), "test/")
+        found = metrics(self.test_scores.scores(), self.test_scores.labels())
+        return {name: float(value) for name, value in found.items()}
 
     def _score(self, batch: VideoBatch) -> tuple[Tensor, Tensor, Tensor]:
         labels = batch["labels"][:, 0]

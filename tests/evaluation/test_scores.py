@@ -1,5 +1,6 @@
 import csv
 
+import pytest
 import torch
 
 from gcvideo.evaluation import VideoScores, scores
@@ -67,3 +68,19 @@ def test_table_holds_one_row_a_video(tmp_path):
         ["b, c.mp4", "wave", "hug", "0.600000", "0.100000", "0.300000"],
         ["d\u00e9.mp4", "kick, high", "kick, high", "0.100000", "0.700000", "0.200000"],
     ]
+
+
+def test_a_table_that_cannot_be_finished_leaves_the_one_before(tmp_path):
+    path = tmp_path / "scores.csv"
+    example().write(path, ["a.mp4", "b.mp4", "c.mp4"], CLASSES)
+    before = path.read_bytes()
+    with pytest.raises(IndexError):  # the third video has no name
+        example().write(path, ["a.mp4", "b.mp4"], CLASSES)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_that_is_no_utf_8_is_written_as_the_file_is_called(tmp_path):
+    name = b"caf\xe9.mp4"
+    example().write(tmp_path / "scores.csv", [name.decode("utf-8", "surrogateescape")] * 3, CLASSES)
+    assert (tmp_path / "scores.csv").read_bytes().count(name) == 3

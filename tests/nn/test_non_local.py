@@ -145,6 +145,19 @@ def test_channels_last_input_gives_equal_output(randomised, kind):
 
 
 @kinds
+def test_channels_last_input_is_read_without_a_copy(kind, largest_new_tensor):
+    block = NonLocalBlock(8, kind=kind, inner_channels=2)
+    x = torch.randn(2, 8, 2, 4, 4)
+    free = x.contiguous(memory_format=torch.channels_last_3d)
+    with largest_new_tensor:
+        block._embed(free)
+    copied = largest_new_tensor.numel
+    with largest_new_tensor:
+        block._embed(x)
+    assert largest_new_tensor.numel == x.numel() > copied
+
+
+@kinds
 def test_no_map_of_all_pairs_is_allocated(largest_new_tensor, kind):
     x = torch.randn(1, 8, 4, 8, 8, requires_grad=True)  # 256 positions
     block = NonLocalBlock(8, kind=kind, sub_sample="none")

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 import gcvideo
 from gcvideo.inference import read_checkpoint
-from gcvideo.run import train
+from gcvideo.run import train, training
 from gcvideo.run.composition import user_error
 
 
@@ -179,13 +179,16 @@ def test_a_clip_longer_than_the_video_still_trains(compose_config, tmp_path, tin
     assert 0 <= train(cfg)["last_val_top1"] <= 1
 
 
-def test_operators_use_as_many_threads_as_they_are_told(
-    compose_config, tiny, video_folder, tmp_path, monkeypatch
-):
+def test_operators_use_as_many_threads_as_they_are_told(compose_config, tiny, monkeypatch):
     told = []
     monkeypatch.setattr(torch, "set_num_threads", told.append)
-    given = [*tiny, "data=folder", f"data.root={video_folder}", f"output_dir={tmp_path}"]
-    train(compose_config("train", [*given, "estimate=1.0"]))
-    assert 3 not in told
-    train(compose_config("train", [*given, "num_threads=3", "estimate=1.0"]))
-    assert 3 in told
+
+    def stop(node):
+        raise InterruptedError
+
+    # Threads are set before anything is built.
+    monkeypatch.setattr(training, "build", stop)
+    for words in ([], ["num_threads=3"]):
+        with pytest.raises(InterruptedError):
+            train(compose_config("train", [*tiny, *words, "output_dir=run"]))
+    assert told == [3]

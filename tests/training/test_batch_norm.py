@@ -1,8 +1,5 @@
 import copy
 import math
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +13,7 @@ from batch_norm_ranks import (
     uneven_loss,
 )
 from torch import nn
+from two_ranks import run_in_two
 
 from gcvideo.nn.batch_norm import GroupBatchNorm1d, GroupBatchNorm3d
 from gcvideo.training.batch_norm import (
@@ -41,16 +39,7 @@ def norms_of(net):
 def ranks(project, tmp_path_factory):
     """What two processes found, started once."""
     folder = tmp_path_factory.mktemp("ranks")
-    script = project / "tests" / "batch_norm_ranks.py"
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [sys.executable, *launch, str(script), str(folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stderr
+    run_in_two(project / "tests" / "batch_norm_ranks.py", folder)
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
 
 

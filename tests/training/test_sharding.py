@@ -1,10 +1,7 @@
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from sharding_ranks import OPTIMIZERS, fit, make_module
+from two_ranks import run_in_two
 
 import gcvideo
 
@@ -21,16 +18,7 @@ pytestmark = [
 def runs(project, tmp_path_factory):
     """The checkpoints of fits in two processes, started once."""
     folder = tmp_path_factory.mktemp("runs")
-    script = project / "tests" / "sharding_ranks.py"
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [sys.executable, *launch, str(script), str(folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
+    run_in_two(project / "tests" / "sharding_ranks.py", folder)
     return folder
 
 
