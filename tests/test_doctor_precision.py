@@ -23,7 +23,7 @@ from gcvideo.doctor import precision
         ),
     ],
 )
-def test_bf16_is_told_to_be_there_emulated_or_slow(  # noqa: PLR0913 - a row of the table
+def test_bf16_is_told_to_be_there_emulated_or_slow(
     monkeypatch, has_bf16, slowdown, status, finding, remedy
 ):
     name = "bf16-mixed" if has_bf16 else "32-true"

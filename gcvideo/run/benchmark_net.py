@@ -1,0 +1,121 @@
+"""Inference of nets against pytorchvideo's, all that makes ours faster together and each alone."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from gcvideo.evaluation.alternation import measure_steps, require_close
+from gcvideo.inference.folding import fold_batch_norms, for_inference
+from gcvideo.models import ClipClassifier, compile_net, count_cost
+from gcvideo.report.speed_table import SpeedTable
+from gcvideo.run.benchmark_model import (
+    NETS,
+    build_drawn_net,
+    compose_clip_net,
+    draw_views,
+    make_model,
+    model_words,
+)
+from gcvideo.run.benchmark_setting import BenchmarkSetting, Step, choose_dtype
+
+LEGEND = (
+    "Per clip, normalisation of raw frames included. Reference: pytorchvideo's net as it is made, in "
+    "contiguous memory, in inference mode.",
+    "ours achieves: two operations per multiply-accumulate of the net, against a matrix product.",
+)
+# Of logits, in their standard deviations; those of unrelated nets would differ by five. bfloat16 keeps
+# eight bits through fifty layers.
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1.0}
+# Forms that compute in the type of the reference.
+_LAYOUT, _FOLDED, _COMPILED = "layout alone", "folded batch norms alone", "compilation alone"
+_EXACT = (_LAYOUT, _FOLDED, _COMPILED)
+
+
+def benchmark_nets(cfg: DictConfig, setting: BenchmarkSetting, table: SpeedTable) -> None:
+    """Lines for the inference of each of ``cfg.models``.
+
+    Raises:
+        ValueError: for no or unknown models, or sizes that no net takes.
+        UnequalError: if logits differ from the reference's.
+    """
+    reference_dtype, _ = choose_dtype(cfg.reference_dtype, setting.device)
+    for words in model_words(cfg, NETS):
+        _compare_inference(words, cfg, setting, reference_dtype, table)
+
+
+def reference_name(dtype: torch.dtype) -> str:
+    """What pytorchvideo's net is called in the table."""
+    return f"pytorchvideo, contiguous, {str(dtype).removeprefix('torch.')}"
+
+
+def _compare_inference(
+    words: str,
+    cfg: DictConfig,
+    setting: BenchmarkSetting,
+    reference_dtype: torch.dtype,
+    table: SpeedTable,
+) -> None:
+    net_cfg = compose_clip_net(words, cfg.num_frames, cfg.crop_size)
+    net = build_drawn_net(net_cfg)
+    views = draw_views(net_cfg, cfg.batch_size, setting.device)
+
+    def form(
+        layout: str,
+        dtype: torch.dtype = reference_dtype,
+        *,
+        prepare: Callable[[ClipClassifier], ClipClassifier] = ClipClassifier.eval,
+        is_compiled: bool = False,
+    ) -> Step:
+        model = prepare(make_model(net, net_cfg, layout, setting.device, dtype))
+        if is_compiled:
+            compile_net(model.net)
+        return inference_step(model, views, setting, dtype)
+
+    forms = {
+        "all together": form("auto", setting.dtype, prepare=for_inference),
+        _LAYOUT: form("auto"),
+        _FOLDED: form("contiguous", prepare=fold_batch_norms),
+    }
+    if setting.dtype != reference_dtype:
+        forms[f"{setting.machine()['dtype']} alone"] = form("contiguous", setting.dtype)
+    if setting.compiled:
+        forms[_COMPILED] = form("contiguous", is_compiled=True)
+        forms["all together, compiled"] = form(
+            "auto", setting.dtype, prepare=for_inference, is_compiled=True
+        )
+    reference = form("contiguous")
+    expected = reference()
+    both = {reference_dtype, setting.dtype}
+    notes = {}
+    for name, step in forms.items():
+        dtypes = {reference_dtype} if name in _EXACT else both
+        tolerance = max(TOLERANCE[dtype] for dtype in dtypes)
+        notes[name] = require_close(f"{words}, {name}", step(), expected, tolerance)
+    seconds = measure_steps({**forms, "": reference}, setting.rounds, setting.device)
+    flops = 2 * count_cost(net, cfg.num_frames, cfg.crop_size).macs
+    for name, note in notes.items():
+        per_clip = seconds[name] / len(views)
+        table.add_times(
+            f"{words}, inference, {name}",
+            reference_name(reference_dtype),
+            per_clip,
+            seconds[""] / len(views),
+            note=note,
+            rate=setting.flop_rate(flops, float(np.median(per_clip))),
+        )
+
+
+def inference_step(
+    model: ClipClassifier, views: Tensor, setting: BenchmarkSetting, dtype: torch.dtype
+) -> Step:
+    """A forward pass in inference mode, which gives the logits."""
+
+    @torch.inference_mode()
+    def step() -> tuple[Tensor, ...]:
+        with setting.autocast(dtype):
+            return (model(views),)
+
+    return step
