@@ -14,7 +14,7 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 ROOFLINE = Roofline(gigabytes_per_second=20.0, teraflops_per_second=0.5)
 FIELDS = {"case", "reference", "ours", "theirs", "unit", "ratio", "low", "high", "note"}
 RATE = {"rate", "rate_unit", "share"}
-MACHINE = {"machine", "cores", "threads", "torch", "dtype", "date"} | {
+MACHINE = {"machine", "cores", "threads", "torch", "dtype", "date", "keeps_freed_memory"} | {
     *("copy_gigabytes_per_second", "product_teraflops_per_second"),
 }
 
@@ -22,6 +22,7 @@ MACHINE = {"machine", "cores", "threads", "torch", "dtype", "date"} | {
 def run_benchmark(*overrides):
     with (
         patch.object(benchmarking, "measure_roofline", lambda *_: ROOFLINE),
+        patch.object(benchmarking, "keep_freed_memory", lambda: True),
         initialize_config_dir(str(CONF), version_base="1.3"),
     ):
         cfg = compose("benchmark", ["device=cpu", *map(str, overrides)])

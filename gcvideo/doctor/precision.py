@@ -20,6 +20,8 @@ def check_bf16() -> Finding:
     seen = f"in the hardware of the {device}; a 3-D convolution takes {share:.2f} of its time in 32 bits"
     if share > 1:
         return Finding(
-            "warn", seen, "update PyTorch; layout=auto runs them as 2-D convolutions on a GPU meanwhile"
+            "warn",
+            seen,
+            "update PyTorch; layout=auto runs them as 2-D convolutions on a GPU meanwhile",
         )
     return Finding("ok", f"{seen}; trainer.precision=auto uses it")

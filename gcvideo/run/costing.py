@@ -1,13 +1,10 @@
 """What nets cost, with and without context blocks: parameters and multiply-accumulates."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from hydra import compose
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE
 from rich.console import Console
@@ -19,6 +16,7 @@ from gcvideo.models.insertion import inserted_blocks
 from gcvideo.report.place import describe_blocks
 from gcvideo.report.table import Table
 from gcvideo.run.assembly import build
+from gcvideo.run.benchmark_model import compose_model
 
 # GCNet (arXiv:1904.11492), Kinetics table: Slow R50 8x8 with 400 classes.
 PUBLISHED_PARAMETERS = {
@@ -93,16 +91,7 @@ def cost(cfg: DictConfig) -> list[ModelCost]:
 
 
 def _count(words: str, num_frames: int, crop_sizes: Sequence[int]) -> ModelCost:
-    name, *overrides = shlex.split(words)
-    usual = ["recipe=kinetics400", "num_classes=400", f"num_frames={num_frames}"]
-    try:
-        cfg = compose("train", [f"model={name}", *usual, *overrides])
-    except HydraException as error:
-        reason = str(error).partition("\nConfig search path")[0]
-        raise ValueError(
-            f"models has '{words}', which makes no model: {reason}\nGive names of conf/model, with "
-            "overrides behind them if need be, such as 'slow_gc placement@model.placement=all'"
-        ) from error
+    cfg = compose_model(words, "recipe=kinetics400", "num_classes=400", f"num_frames={num_frames}")
     with torch.device("meta"):
         net = build(cfg.model.net)
     blocks = [f"{b.stage}.{b.index} {b.kind}" for b in inserted_blocks(net)]

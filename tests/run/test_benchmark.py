@@ -22,6 +22,7 @@ def test_blocks_are_compared_in_both_layouts_and_both_directions(tmp_path, capsy
     shapes = ["shapes=[[1,16,2,4,4]]", "non_local_shape=[1,8,2,4,4]"]
     run_benchmark(*shapes, "rounds=1", "dtype=float32", f"json={path}", f"figure={figure}")
     lines = lines_of(path)
+    assert all(line["keeps_freed_memory"] for line in lines)
     published = {line["case"]: line for line in lines if line["reference"] == "published"}
     for layout in ("contiguous", "channels-last"):
         expected = [f"attention pooling, 1x16x2x4x4, {layout}"]
@@ -52,6 +53,12 @@ def test_blocks_are_compared_in_both_layouts_and_both_directions(tmp_path, capsy
     printed = capsys.readouterr().out
     assert "measured: copy 20 GB/s read and written, product 0.5 TFLOP/s" in printed
     assert "ours achieves: for pooling, x read once" in printed
+
+
+def test_memory_is_given_back_where_that_is_asked_for(tmp_path):
+    path, shapes = tmp_path / "block.json", ["shapes=[[1,4,1,2,2]]", "non_local_shape=[1,4,1,2,2]"]
+    run_benchmark(*shapes, "rounds=1", "keep_freed_memory=false", f"json={path}")
+    assert not any(line["keeps_freed_memory"] for line in lines_of(path))
 
 
 def test_packages_that_are_not_installed_are_left_out_by_name(monkeypatch):
