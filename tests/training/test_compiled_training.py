@@ -19,7 +19,6 @@ from gcvideo.models import stages_of
 from gcvideo.models.compilation import compile_net
 from gcvideo.training.precise_batch_norm import PreciseBatchNorm
 
-
 pytestmark = pytest.mark.slow
 
 
