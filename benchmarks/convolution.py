@@ -9,7 +9,7 @@ import argparse
 import copy
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -34,7 +34,7 @@ LAYERS = (
 TOLERANCE = 1e-3
 
 
-def forms(conv: nn.Conv3d, x: Tensor) -> dict[str, tuple[nn.Module, Tensor]]:
+def forms(conv: nn.Conv3d, x: Tensor) -> Mapping[str, tuple[nn.Module, Tensor]]:
     """The ways of running a convolution, each with its input."""
     made = {"contiguous": (conv, x)}
     last = x.contiguous(memory_format=torch.channels_last_3d)

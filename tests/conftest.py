@@ -1,4 +1,6 @@
+import importlib
 import os
+import sys
 from pathlib import Path
 
 import jaxtyping
@@ -69,6 +71,17 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip(f"no data at {folder}; set GCVIDEO_DATA")
     return folder
+
+
+@pytest.fixture
+def benchmark(project, monkeypatch):
+    """Loads a module of the benchmarks, whose names are their own only while they run as scripts."""
+    monkeypatch.syspath_prepend(str(project / "benchmarks"))
+    num_threads = torch.get_num_threads()
+    yield importlib.import_module
+    torch.set_num_threads(num_threads)
+    for path in (project / "benchmarks").glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 def numbered_frames(num_frames, height=48, width=64):

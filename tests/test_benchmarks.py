@@ -1,4 +1,3 @@
-import importlib
 import json
 import os
 import subprocess
@@ -14,32 +13,8 @@ from safetensors.torch import save_file
 from gcvideo.data import VideoReader, write_video
 from gcvideo.models import slow_resnet
 
-MODULES = (
-    "classification",
-    "comparison",
-    "convolution",
-    "decode",
-    "footage",
-    "load",
-    "loader",
-    "parity",
-    "references",
-    "soak",
-    "subject",
-)
 TINY = ("--rounds", "1", "--seconds", "1", "--size", "96x64")
 FIELDS = {"case", "reference", "ours", "theirs", "unit", "ratio", "low", "high", "note"}
-
-
-@pytest.fixture
-def benchmark(project, monkeypatch):
-    """Loads a module of the benchmarks, whose names are their own only while they run as scripts."""
-    monkeypatch.syspath_prepend(str(project / "benchmarks"))
-    num_threads = torch.get_num_threads()
-    yield importlib.import_module
-    torch.set_num_threads(num_threads)
-    for name in MODULES:
-        sys.modules.pop(name, None)
 
 
 def rows_of(path):
@@ -109,29 +84,6 @@ def test_the_loading_benchmark_compares_equal_clips(project, tmp_path):
     cases = {row["case"] for row in rows}
     assert {f"clip, GOP 250, {workers} workers" for workers in (0, 2)} <= cases
     assert "validation, batches of 1, in_order=False" in cases
-
-
-def test_the_convolution_benchmark_compares_equal_results(benchmark, tmp_path, monkeypatch):
-    convolution = benchmark("convolution")
-    monkeypatch.setattr(convolution, "keep_freed_memory", lambda: True)
-    tiny = ((16, 8, 2, 6, (1, 3, 3), 1), (16, 8, 2, 6, (1, 1, 1), 2))
-    monkeypatch.setattr(convolution, "LAYERS", tiny)
-    file = tmp_path / "convolution.json"
-    assert convolution.main(["--layers", "0", "1", "--rounds", "1", "--json", str(file)]) == 0
-    rows = json.loads(file.read_text())
-    assert [row["reference"] for row in rows] == ["contiguous", "channels-last", "folded"] * 2
-    assert all("differs by" in row["note"] for row in rows)
-
-
-def test_a_wrong_convolution_is_not_timed(benchmark, monkeypatch, capsys):
-    convolution = benchmark("convolution")
-    monkeypatch.setattr(convolution, "keep_freed_memory", lambda: True)
-    monkeypatch.setattr(convolution, "LAYERS", ((16, 8, 2, 6, (1, 1, 1), 1),))
-    monkeypatch.setattr(
-        convolution, "step", lambda conv, x, grad, _: (conv(x) + x.is_contiguous(),)
-    )
-    assert convolution.main(["--layers", "0", "--rounds", "1"]) == 1
-    assert "results differ by" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
