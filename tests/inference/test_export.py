@@ -85,7 +85,7 @@ OPEN = {".onnx": open_onnx, ".pt2": open_program}
         (".pt2", [name for name in BLOCKS if "nl_" in name]),
         pytest.param(".pt2", [n for n in BLOCKS if "nl_" not in n], marks=pytest.mark.slow),
         pytest.param(".onnx", [n for n in BLOCKS if "nl_" in n], marks=pytest.mark.slow),
-        (".onnx", [name for name in BLOCKS if "nl_" not in name]),
+        pytest.param(".onnx", [n for n in BLOCKS if "nl_" not in n], marks=pytest.mark.slow),
     ],
     ids=["non-local, pt2", "others, pt2", "non-local, onnx", "others, onnx"],
 )

@@ -52,7 +52,7 @@ def test_nothing_is_checked_where_there_is_nothing_to_choose(monkeypatch, layout
 
 def test_the_ratio_of_a_type_and_itself_is_near_one():
     convolution_slowdown.cache_clear()
-    assert 0.2 < convolution_slowdown(torch.device("cpu"), torch.float32, rounds=3) < 5
+    assert 0.1 < convolution_slowdown(torch.device("cpu"), torch.float32, rounds=1) < 10
 
 
 @pytest.mark.gpu

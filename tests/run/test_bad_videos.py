@@ -60,6 +60,7 @@ def read_table(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_run_with_few_bad_videos_ends_like_one_without_and_lists_exactly_them(
     train_on, folders, capsys
 ):

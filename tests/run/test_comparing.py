@@ -120,6 +120,7 @@ def test_finished_cells_are_kept_and_a_new_seed_is_trained_alone(
     assert after.variant("gc").ms_per_clip == before.variant("gc").ms_per_clip
 
 
+@pytest.mark.slow
 def test_a_cell_trained_again_is_the_same_bit_for_bit(finished, conf, words, capsys):
     folder, _ = finished
     compare(conf, ["preset=twice", "verify=gc:0", f"folder={folder}", *words])
@@ -150,6 +151,7 @@ def test_a_cell_of_another_recipe_is_not_taken_for_one_of_this(finished, conf, w
         compare(conf, ["preset=twice", f"folder={folder}", *words, "lr=0.5"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_cell_goes_on_and_ends_as_if_nothing_had_happened(
     finished, conf, words, tmp_path, monkeypatch
 ):
