@@ -127,6 +127,7 @@ def test_a_cell_trained_again_is_the_same_bit_for_bit(finished, conf, words, cap
     assert "verified: 'gc', seed 0, trained again, has the same" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_cell_that_comes_out_differently_is_an_error(finished, conf, words, monkeypatch):
     folder, _ = finished
 
@@ -172,6 +173,7 @@ def test_an_interrupted_cell_goes_on_and_ends_as_if_nothing_had_happened(
     assert torch.equal(read_cell(cell).scores, read_cell(folder / "cells" / "gc" / "seed0").scores)
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_named_and_the_others_are_done(
     conf, words, tmp_path, monkeypatch, capsys
 ):

@@ -207,6 +207,7 @@ class Stop(Callback):
 
 # The data module goes on in the middle of an epoch; Lightning looks for another kind of loader.
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended")
+@pytest.mark.slow
 def test_a_run_stopped_in_the_middle_of_an_epoch_goes_on_with_its_shapes(video_folder, tmp_path):
     def run(folder, *more, num_workers=0, ckpt_path=None):
         torch.manual_seed(0)
