@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -117,13 +119,22 @@ def test_views_and_videos_that_are_not_there_are_refused():
             run_benchmark("what=end_to_end", *SMALL_FILES, wrong)
 
 
+# As a command, for the checker of annotations cannot be compiled.
 @pytest.mark.slow
-def test_compiled_forms_take_part_on_request():
-    shapes = ["shapes=[[1,16,2,4,4]]", "non_local_shape=[1,8,2,4,4]"]
-    table = run_benchmark(*shapes, "rounds=1", "dtype=float32", "compiled=true")
-    assert "published, compiled" in {row.reference for row in table.rows}
-    small = ['models=["slow width=4"]', *SMALL_NETS, "compiled=true"]
-    nets = [row.case for row in run_benchmark("what=net", *small).rows]
-    assert "slow width=4, inference, all together, compiled" in nets
-    steps = [row.case for row in run_benchmark("what=training", *small).rows]
-    assert "slow width=4, training step, auto, compiled" in steps
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["shapes=[[1,16,2,4,4]]", "non_local_shape=[1,8,2,4,4]"], "published, compiled"),
+        (["what=net", *SMALL_NETS], "slow width=4, inference, all together, compiled"),
+        (["what=training", *SMALL_NETS], "slow width=4, training step, auto, compiled"),
+    ],
+)
+def test_compiled_forms_take_part_on_request(project, tmp_path, words, expected):
+    path = tmp_path / "lines.json"
+    given = {word.partition("=")[0] for word in words}
+    command = [sys.executable, "scripts/benchmark.py", *words, "compiled=true", "device=cpu"]
+    more = {"rounds": "1", "dtype": "float32", "models": '["slow width=4"]', "json": str(path)}
+    command += [f"{key}={value}" for key, value in more.items() if key not in given]
+    subprocess.run(command, cwd=project, check=True, capture_output=True, timeout=280)
+    lines = lines_of(path)
+    assert expected in {line[key] for line in lines for key in ("case", "reference")}
