@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from gcvideo.console import Console
 from gcvideo.models import NetChoice, WeightsError, convert
 from gcvideo.models.head import Head
 

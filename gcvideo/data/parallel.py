@@ -12,7 +12,6 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,6 +22,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from gcvideo.console import Console
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -244,13 +245,13 @@ def with_progress(
     results: Generator[T, None, None], total: int, description: str
 ) -> Generator[T, None, None]:
     """The same results behind a bar, or with one line at the end where there is no terminal."""
-    console = Console(highlight=False)
+    console = Console()
     columns = (MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn())
     start = time.monotonic()
     done = 0
     try:
         with Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             *columns,
             console=console,
@@ -265,4 +266,4 @@ def with_progress(
         results.close()
         if not console.is_terminal:
             seconds = time.monotonic() - start
-            console.print(f"{description}: {done} of {total} in {seconds:.0f} s", markup=False)
+            console.print(f"{description}: {done} of {total} in {seconds:.0f} s")

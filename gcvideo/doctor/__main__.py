@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
+from gcvideo.console import Console
 from gcvideo.doctor.finding import Finding
 
 # Modules by name, for a package that cannot be loaded must fail its own checks alone.
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="start no processes to try gloo")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the findings here")
     options = parser.parse_args(arguments)
-    console = Console(highlight=False)
+    console = Console()
     rows = []
     for name, finding in _findings(quick=options.quick):
         rows.append({"check": name, **asdict(finding)})
@@ -60,7 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             console.print(
                 f"error: '{options.json}' cannot be written ({error.strerror}); give --json another file",
-                markup=False,
                 soft_wrap=True,
             )
             return 1

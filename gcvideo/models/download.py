@@ -11,7 +11,6 @@ from typing import BinaryIO
 
 import torch
 from filelock import FileLock
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -21,6 +20,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from gcvideo.console import Console
 from gcvideo.models.state_file import WeightsError, is_web_page
 
 _CHUNK_BYTES = 2**20
@@ -170,7 +170,7 @@ def _copy(source: http.client.HTTPResponse, file: BinaryIO, total: int | None, n
     columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     start = time.monotonic()
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         *columns,
         console=console,
@@ -182,7 +182,7 @@ def _copy(source: http.client.HTTPResponse, file: BinaryIO, total: int | None, n
             progress.update(task, advance=len(chunk))
     if not console.is_terminal:
         seconds = time.monotonic() - start
-        console.print(f"{name}: {file.tell()} bytes in {seconds:.0f} s", markup=False)
+        console.print(f"{name}: {file.tell()} bytes in {seconds:.0f} s")
 
 
 def _read(source: http.client.HTTPResponse) -> bytes:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from rich.console import Console
 from rich.table import Table
+
+from gcvideo.console import Console
 
 
 @dataclass(frozen=True)

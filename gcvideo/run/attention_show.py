@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
+from gcvideo.console import Console
 from gcvideo.data import EvaluationProtocol, probe, read_views
 from gcvideo.evaluation.attention_map import (
     DEFAULT_QUERIES,
@@ -27,7 +26,7 @@ from gcvideo.inference.heat_map import HeatMap, cell_of_frames
 from gcvideo.run.prediction import find_videos
 from gcvideo.run.record import write_json
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 _NUM_SCORES = 5
 _SAME = ("num_frames", "sampling_rate", "short_side", "val_crop_size", "sampling", "crops")
 
@@ -255,7 +254,7 @@ def _show(heats: Sequence[HeatMap], output: Path) -> None:
     table = Table("map", "range", "most in frame")
     for heat in heats:
         shares = temporal_shares(heat.weights)
-        table.add_row(escape(heat.caption), heat.range_text, f"{shares.max():.1%}")
+        table.add_row(heat.caption, heat.range_text, f"{shares.max():.1%}")
     _CONSOLE.print(table)
     names = "sheet.png, animation.mp4, animation.gif, *.npy, attention.json"
-    _CONSOLE.print(f"{output}: {names}", soft_wrap=True, markup=False)
+    _CONSOLE.print(f"{output}: {names}", soft_wrap=True)

@@ -9,9 +9,9 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.profilers import Profiler
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
+from gcvideo.console import Console
 from gcvideo.data import EvaluationProtocol, VideoBatch
 from gcvideo.evaluation.alternation import device_clock
 from gcvideo.evaluation.step_profile import StepProfile, StepRecorder

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.evaluation.roofline import measure_roofline
 from gcvideo.evaluation.step_profile import StepProfile
 from gcvideo.models import keep_freed_memory
@@ -24,7 +24,7 @@ _CASES = {
 }
 _PROFILE = "profile"
 _SEED = 0
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 
 
 def benchmark(cfg: DictConfig) -> SpeedTable | StepProfile:
@@ -43,7 +43,7 @@ def benchmark(cfg: DictConfig) -> SpeedTable | StepProfile:
         _check_folder(key, cfg[key])
     setting = _settle(cfg)
     machine = setting.machine()
-    _CONSOLE.print(_describe(machine), soft_wrap=True, markup=False)
+    _CONSOLE.print(_describe(machine), soft_wrap=True)
     if cfg.what == _PROFILE:
         profile = profile_training(cfg, setting)
         show_profile(profile, _CONSOLE)
@@ -57,7 +57,7 @@ def benchmark(cfg: DictConfig) -> SpeedTable | StepProfile:
     run(cfg, setting, table)
     table.show()
     for line in legend:
-        _CONSOLE.print(line, soft_wrap=True, markup=False)
+        _CONSOLE.print(line, soft_wrap=True)
     if cfg.json is not None:
         table.write(cfg.json, machine)
     if cfg.figure is not None:
@@ -71,7 +71,7 @@ def _settle(cfg: DictConfig) -> BenchmarkSetting:
     device = choose_device(str(cfg.device))
     dtype, warning = choose_dtype(cfg.dtype, device)
     if warning:
-        _CONSOLE.print(f"warning: {warning}", soft_wrap=True, markup=False)
+        _CONSOLE.print(f"warning: {warning}", soft_wrap=True)
     torch.manual_seed(_SEED)
     keeps = device.type == "cpu" and cfg.keep_freed_memory and keep_freed_memory()
     return BenchmarkSetting(

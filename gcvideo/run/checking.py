@@ -9,8 +9,8 @@ from typing import cast
 import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.data import Annotations, VideoSplits, parallel_map
 from gcvideo.data.check_journal import CheckJournal, FileStamp
 from gcvideo.data.checking import VideoCheck, check_video
@@ -18,7 +18,7 @@ from gcvideo.data.histogram import Histogram, draw_histograms
 from gcvideo.data.list_file import check_listable, write_list, write_table, write_text
 from gcvideo.run.record import write_json
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 _NUM_SHOWN = 10
 _COLUMNS = (
     *("path", "status", "reason", "num_frames", "num_promised", "damaged_packets"),
@@ -67,7 +67,7 @@ def check(cfg: DictConfig) -> CheckReport:
     draw_histograms(histograms, folder / "histograms.png")
     problems = _problems(lists, checks, splits.max_bad_fraction)
     for histogram in histograms:
-        _CONSOLE.print(histogram.text(min(_CONSOLE.width, 80)), markup=False, soft_wrap=True)
+        _CONSOLE.print(histogram.text(min(_CONSOLE.width, 80)), soft_wrap=True)
     _show(folder, lists, checks, problems)
     return CheckReport(checks, problems, folder)
 
@@ -215,4 +215,4 @@ def _show(
     words = [f"data.{name}={folder / name}.txt" for name in lists]
     lines.append(f"lists without them: {' '.join(words)} data.classes={folder / 'classes.txt'}")
     for line in lines:
-        _CONSOLE.print(line, markup=False, soft_wrap=True)
+        _CONSOLE.print(line, soft_wrap=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 from hydra import initialize_config_dir
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.data import VideoSplits
 from gcvideo.evaluation.comparison import Comparison
 from gcvideo.inference import load_checkpoint
@@ -39,7 +39,7 @@ def run_comparison(config_folder: Path, words: Sequence[str]) -> None:
         words: of the command line.
     """
     quiet_libraries()
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True)
     try:
         comparison = compare(config_folder, words)
     except KeyboardInterrupt:
@@ -49,7 +49,7 @@ def run_comparison(config_folder: Path, words: Sequence[str]) -> None:
         cause = user_error(error)
         if cause is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        console.print(f"error: {cause}", markup=False, soft_wrap=True)
+        console.print(f"error: {cause}", soft_wrap=True)
         raise SystemExit(1) from error
     if comparison.missing:
         raise SystemExit(1)
@@ -74,7 +74,7 @@ def compare(config_folder: Path, words: Sequence[str]) -> Comparison:
         request = parse_request(words, config_folder / "preset", block_arguments)
     # By itself: it composes too, and names what was misspelled.
     check_overrides(config_folder, "train", [f"model={request.net}", *request.recipe])
-    console = Console(highlight=False)
+    console = Console()
     with initialize_config_dir(str(config_folder), version_base="1.3"):
         first = first_config(request)
         folder = request.folder or Path("runs/compare") / f"{first.data_name}_{request.net}"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 import gcvideo
+from gcvideo.console import Console
 from gcvideo.data import EvaluationProtocol, VideoSplits
 from gcvideo.evaluation.comparison import CellResult, Comparison, CurvePoint, VariantResult
 from gcvideo.run.assembly import build
@@ -92,7 +92,7 @@ def print_outcome(comparison: Comparison, folder: Path, console: Console) -> Non
         )
     console.print(table)
     for line in comparison.missing:
-        console.print(f"missing: {line}", markup=False, soft_wrap=True)
+        console.print(f"missing: {line}", soft_wrap=True)
     console.print(f"report in {folder / 'report.html'}", soft_wrap=True)
 
 

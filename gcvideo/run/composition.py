@@ -20,8 +20,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.data.container import VideoReadError
 from gcvideo.run.rank_config import (
     global_rank,
@@ -54,7 +54,7 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
         config_name: of a file in ``conf``: "train", "test", ...
         job: gets the composed configuration; its value is the objective of a sweep.
     """
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True)
     quiet_libraries()
     received = received_config()
     if received is not None:
@@ -126,9 +126,7 @@ def _resume(config_folder: Path, job: Callable[[DictConfig], Any], console: Cons
 
 def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(cfg: DictConfig) -> Any:
-        console = Console(
-            stderr=True, highlight=False
-        )  # here: launchers of sweeps pickle this function
+        console = Console(stderr=True)  # here: launchers of sweeps pickle this function
         if "output_dir" in cfg:
             cfg.output_dir = str(cfg.output_dir)  # no longer a question to Hydra
         watch = publish_config(cfg) if global_rank() == 0 else joined_watch()

@@ -3,8 +3,8 @@ from typing import Any, cast
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.inference import (
     Checkpoint,
     CheckpointError,
@@ -20,7 +20,7 @@ from gcvideo.models.class_name import class_names
 from gcvideo.models.conversion import IMAGE_LAYOUTS
 from gcvideo.models.download import cached_file
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 _PROTOCOLS = {
     "pytorchvideo": "pytorchvideo",
     "pyslowfast": "slowfast",
@@ -125,4 +125,4 @@ def _report(conversion: Conversion, report: LoadReport) -> list[str]:
 
 def _print(lines: list[str]) -> None:
     for line in lines:
-        _CONSOLE.print(line, soft_wrap=True, markup=False)
+        _CONSOLE.print(line, soft_wrap=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table as ConsoleTable
 
+from gcvideo.console import Console
 from gcvideo.data.list_file import write_table, write_text
 from gcvideo.models import Cost, count_cost
 from gcvideo.models.insertion import inserted_blocks
@@ -33,7 +33,7 @@ _CONVENTION = (
     "blocks, + M and + GMACs: number of inserted context blocks, and what they add.",
     "published: million parameters in GCNet (arXiv:1904.11492), for Slow R50 8x8.",
 )
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 
 
 @dataclass(frozen=True)
@@ -165,4 +165,4 @@ def _print(table: Table, notes: Sequence[str], title: str) -> None:
         shown.add_row(*row)
     _CONSOLE.print(shown)
     for note in notes:
-        _CONSOLE.print(note, markup=False)
+        _CONSOLE.print(note)

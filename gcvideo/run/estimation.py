@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 from torch.optim import Optimizer
 
+from gcvideo.console import Console
 from gcvideo.data import VideoDataModule
 from gcvideo.models import ClipClassifier, Cost, count_cost
 from gcvideo.models.memory import TrainingMemory, count_memory
@@ -193,7 +193,7 @@ def estimate(cfg: DictConfig, data: VideoDataModule, module: VideoClassifier) ->
         # A forward pass is a third of a step.
         val_step_share=(data.protocol.single_view().crop_size / cfg.crop_size) ** 2 / 3,
     )
-    Console(highlight=False).print(result.table())
+    Console().print(result.table())
     return result
 
 

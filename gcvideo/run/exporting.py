@@ -1,15 +1,15 @@
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from gcvideo.console import Console
 from gcvideo.inference import load
 from gcvideo.inference.export import export_classifier
 from gcvideo.run.prediction import find_videos
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 
 
 def export(cfg: DictConfig) -> dict[str, float]:
@@ -38,5 +38,5 @@ def export(cfg: DictConfig) -> dict[str, float]:
     for name, difference in differences.items():
         table.add_row(name, f"{difference:.1e}")
     _CONSOLE.print(table)
-    _CONSOLE.print(f"{output}: {decimal(output.stat().st_size)}", soft_wrap=True, markup=False)
+    _CONSOLE.print(f"{output}: {decimal(output.stat().st_size)}", soft_wrap=True)
     return differences

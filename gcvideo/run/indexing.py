@@ -5,8 +5,8 @@ from typing import cast
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.data import (
     FrameIndex,
     IndexEntry,
@@ -19,7 +19,7 @@ from gcvideo.data import (
     write_index,
 )
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 _SECONDS_BETWEEN_WRITES = 60.0
 _NUM_SHOWN = 10
 
@@ -45,11 +45,11 @@ def index(cfg: DictConfig) -> Path:
     _CONSOLE.print(f"{len(listed)} videos, {len(listed) - len(due)} of them known already")
     unreadable = _index_all(path, due, old, cfg.num_workers, cfg.time_budget_seconds) if due else []
     made = FrameIndex(path) if path.is_file() else None
-    _CONSOLE.print(f"{len(made) if made else 0} videos in {path}", soft_wrap=True, markup=False)
+    _CONSOLE.print(f"{len(made) if made else 0} videos in {path}", soft_wrap=True)
     if unreadable:
         _CONSOLE.print(f"{len(unreadable)} cannot be read; scripts/check.py makes lists without:")
         for entry in unreadable[:_NUM_SHOWN]:
-            _CONSOLE.print(f"  {entry.path}: {entry.reason}", soft_wrap=True, markup=False)
+            _CONSOLE.print(f"  {entry.path}: {entry.reason}", soft_wrap=True)
     return path
 
 
@@ -68,7 +68,7 @@ def _readable_index(path: Path) -> FrameIndex | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        _CONSOLE.print(f"{error}; it is made anew", soft_wrap=True, markup=False)
+        _CONSOLE.print(f"{error}; it is made anew", soft_wrap=True)
         return None
 
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from gcvideo.console import Console
 from gcvideo.data import read_classes
 from gcvideo.data.coverage import (
     Coverage,
@@ -19,7 +18,7 @@ from gcvideo.data.coverage import (
 from gcvideo.data.kinetics import KineticsClip
 from gcvideo.data.list_file import check_listable, write_list, write_table, write_text
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 _NUM_SHOWN = 10
 
 
@@ -139,7 +138,7 @@ def _show(
         _CONSOLE.print(_table("class", dict(lacking[:_NUM_SHOWN])))
     if len(lacking) > _NUM_SHOWN:
         _CONSOLE.print(f"and {len(lacking) - _NUM_SHOWN} more with clips missing or bad")
-    _CONSOLE.print(f"lists, coverage.csv and missing.csv in {folder}", markup=False, soft_wrap=True)
+    _CONSOLE.print(f"lists, coverage.csv and missing.csv in {folder}", soft_wrap=True)
 
 
 def _table(title: str, coverages: Mapping[str, Coverage]) -> Table:
@@ -148,5 +147,5 @@ def _table(title: str, coverages: Mapping[str, Coverage]) -> Table:
         column.justify = "right"
     for name, c in coverages.items():
         numbers = f"{c.listed}", f"{c.found}", f"{c.fraction:.1%}", f"{c.missing}", f"{c.bad}"
-        table.add_row(escape(name), *numbers)
+        table.add_row(name, *numbers)
     return table

@@ -14,8 +14,8 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.run.cell import is_finished, read_cell
 
 _EXTRAS = {"joblib": "hydra-joblib-launcher", "submitit": "hydra-submitit-launcher"}
@@ -106,7 +106,7 @@ def launch(
 @contextmanager
 def _told(jobs: Sequence[Job]) -> Iterator[None]:
     """Watches the folders, which shows the progress of any launcher."""
-    console = Console(file=sys.stdout, highlight=False)  # cells in this process redirect theirs
+    console = Console(file=sys.stdout)  # cells in this process redirect theirs
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(jobs, console, done), daemon=True)
     watcher.start()
@@ -133,10 +133,6 @@ def _watch(jobs: Sequence[Job], console: Console, done: threading.Event) -> None
             num_done += 1
             left = (time.perf_counter() - started) / num_done * len(open_jobs)
             remaining = f", about {left / 60:.0f} min to go" if open_jobs else ""
-            console.print(
-                f"[{num_done}/{len(jobs)}] {job.name}: {text}{remaining}",
-                markup=False,
-                soft_wrap=True,
-            )
+            console.print(f"[{num_done}/{len(jobs)}] {job.name}: {text}{remaining}", soft_wrap=True)
         if is_over:
             return

@@ -3,8 +3,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.data import VideoReadError
 from gcvideo.data.stream import stream_frames
 from gcvideo.inference import TrainedClassifier
@@ -13,7 +13,7 @@ from gcvideo.inference.segment import merge_segments
 from gcvideo.inference.sliding_window import WindowScores
 from gcvideo.run.prediction_output import Predictions, Timeline, format_seconds
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 _DEFAULT_STRIDE_SECONDS = 1.0
 
 
@@ -71,5 +71,5 @@ def _printed(
         ranking = classifier.rank(result.scores, top_k)
         classes = ", ".join(f"{p.name} {p.score:.2f}" for p in ranking)
         times = f"{format_seconds(result.start_seconds)} - {format_seconds(result.end_seconds)}"
-        _CONSOLE.print(f"{times}  {classes}", soft_wrap=True, markup=False)
+        _CONSOLE.print(f"{times}  {classes}", soft_wrap=True)
         yield result

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.progress import track
 
+from gcvideo.console import Console
 from gcvideo.data import VIDEO_SUFFIXES, VideoReadError
 from gcvideo.data.stream import is_stream
 from gcvideo.inference import TrainedClassifier, load
@@ -26,7 +26,7 @@ from gcvideo.run.prediction_output import (
     write_predictions,
 )
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 _NUM_DRAWN = 3
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Column, Table
 
+from gcvideo.console import Console
 from gcvideo.inference import Prediction
 from gcvideo.inference.segment import Segment
 from gcvideo.inference.sliding_window import WindowScores
 from gcvideo.run.record import write_json
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 _VIDEO = Column("video", overflow="fold")  # a path cut short names no file
 
 
@@ -76,7 +76,7 @@ def show_predictions(predictions: Predictions) -> None:
     if predictions.failures:
         _CONSOLE.print(f"{len(predictions.failures)} files could not be read:")
     for reason in predictions.failures.values():
-        _CONSOLE.print(f"  {reason}", soft_wrap=True, markup=False)
+        _CONSOLE.print(f"  {reason}", soft_wrap=True)
 
 
 def write_predictions(output: Path, predictions: Predictions) -> None:

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from gcvideo.console import Console
 from gcvideo.data import VideoDataModule
 from gcvideo.data.list_file import write_table
 from gcvideo.evaluation.probe import score_under_probes
@@ -20,7 +20,7 @@ from gcvideo.run.checkpoint_data import (
 )
 from gcvideo.run.record import write_config, write_environment, write_json
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 _NUM_SHOWN = 10
 
 

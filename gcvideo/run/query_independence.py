@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from torch import Tensor
 
+from gcvideo.console import Console
 from gcvideo.data import EvaluationProtocol, VideoReadError
 from gcvideo.data.list_file import write_table, write_text
 from gcvideo.data.parallel import with_progress
@@ -31,7 +31,7 @@ from gcvideo.run.query_independence_table import (
 )
 from gcvideo.run.record import write_config, write_environment, write_json
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 
 
 @dataclass(frozen=True)
@@ -226,4 +226,4 @@ def _write(
         },
     )
     show_tables(rows, notes, published=cfg.published)
-    _CONSOLE.print(f"tables in {folder}", markup=False, soft_wrap=True)
+    _CONSOLE.print(f"tables in {folder}", soft_wrap=True)

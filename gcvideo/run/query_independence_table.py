@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich.console import Console
 from rich.table import Table as ScreenTable
 
+from gcvideo.console import Console
 from gcvideo.evaluation.pair_distance import PairMeans
 from gcvideo.evaluation.query_independence import QueryIndependence
 from gcvideo.report.table import Table
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 _METHODS = {
     "gaussian": "Gaussian",
     "embedded_gaussian": "E-Gaussian",
@@ -95,7 +95,7 @@ def show_tables(rows: Sequence[LayerRow], notes: Sequence[str], *, published: bo
             screen.add_row(*row)
         _CONSOLE.print(screen)
     for note in notes:
-        _CONSOLE.print(note, markup=False, soft_wrap=True)
+        _CONSOLE.print(note, soft_wrap=True)
 
 
 def markdown(rows: Sequence[LayerRow], notes: Sequence[str], *, published: bool) -> str:

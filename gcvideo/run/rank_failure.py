@@ -17,7 +17,7 @@ from contextlib import suppress
 from threading import Event, Lock, Thread, Timer
 from typing import Any, NamedTuple
 
-from rich.console import Console
+from gcvideo.console import Console
 
 _MAIN_SAYS_SECONDS = 5.0
 # A rank that has failed with the one that died may be heard before it.
@@ -276,4 +276,4 @@ def _exit_status(pid: int) -> int | None:
 
 
 def _print(message: str) -> None:
-    Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
+    Console(stderr=True).print(message, soft_wrap=True)

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.filesize import decimal
 
+from gcvideo.console import Console
 from gcvideo.data import (
     Annotations,
     Reencoding,
@@ -24,7 +24,7 @@ from gcvideo.data import (
 )
 from gcvideo.run.record import write_json
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 _SETTINGS = ("short_side", "gop_size", "crf", "preset")
 _FAILURES_SHOWN = 5
 
@@ -74,7 +74,7 @@ def reencode(cfg: DictConfig) -> dict[str, str]:
     write_text(output / "classes.txt", "".join(f"{name}\n" for name in splits.classes))
     _write_failures(output / "failed.csv", failures)
     _show(made, len(jobs), failures)
-    _CONSOLE.print(_usage(output, lists), soft_wrap=True, markup=False)
+    _CONSOLE.print(_usage(output, lists), soft_wrap=True)
     return failures
 
 
@@ -196,7 +196,7 @@ def _show(made: list[Reencoding], num_videos: int, failures: Mapping[str, str]) 
         soft_wrap=True,
     )
     for path, reason in sorted(failures.items())[:_FAILURES_SHOWN]:
-        _CONSOLE.print(f"  {path}: {reason}", soft_wrap=True, markup=False)
+        _CONSOLE.print(f"  {path}: {reason}", soft_wrap=True)
     if len(failures) > _FAILURES_SHOWN:
         _CONSOLE.print(f"  and {len(failures) - _FAILURES_SHOWN} more, see failed.csv")
 

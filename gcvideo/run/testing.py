@@ -3,8 +3,8 @@ from typing import Any, cast
 
 from lightning import Trainer
 from omegaconf import DictConfig
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
 from gcvideo.inference import Checkpoint, load_checkpoint
 from gcvideo.run.assembly import best_precision, build_trainer
@@ -18,7 +18,7 @@ from gcvideo.run.rank_config import announce_to_children
 from gcvideo.run.record import write_config, write_environment, write_json
 from gcvideo.training import VideoClassifier
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 
 
 def test(cfg: DictConfig) -> dict[str, float]:

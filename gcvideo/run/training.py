@@ -8,8 +8,8 @@ import torch
 from hydra.utils import instantiate
 from lightning import Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
 from gcvideo.models import Cost, checkpoint_activations, compile_net, count_cost
 from gcvideo.run.assembly import build, build_data, build_module, build_trainer, settle
@@ -29,7 +29,7 @@ from gcvideo.run.training_report import report_end, report_start
 from gcvideo.run.tuning import tune_batch_size
 from gcvideo.training import BadVideos, TrainingStopped, VideoClassifier, check_group_size
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -66,7 +66,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if trainer.is_global_zero:
         _open_folder(run, trainer)
         for line in [*start, *_describe_resume(cfg, point)]:
-            _CONSOLE.print(line, soft_wrap=True, markup=False)
+            _CONSOLE.print(line, soft_wrap=True)
         report_start(cfg, splits, protocol, module, trainer, run.cost)
         # Now, not after hours of the first epoch.
         unopenable = unopenable_videos(data.val_videos(), data.num_workers)
@@ -105,8 +105,8 @@ def run_training(cfg: DictConfig) -> float | None:
         # The other ranks end quietly, or Lightning would kill the first for their status.
         if global_rank() > 0:
             raise SystemExit(0) from None
-        console = Console(stderr=True, highlight=False)
-        console.print(str(stopped), markup=False, soft_wrap=True)
+        console = Console(stderr=True)
+        console.print(str(stopped), soft_wrap=True)
         raise SystemExit(stopped.exit_status) from None
 
 
@@ -163,7 +163,7 @@ def _open_folder(run: _Run, trainer: Trainer) -> None:
     num_bytes = batch_bytes(views, cfg.num_frames, cfg.crop_size)
     warning = check_shared_memory(num_bytes, run.data.num_workers * trainer.num_devices)
     if warning:
-        _CONSOLE.print(f"warning: {warning}", soft_wrap=True, markup=False)
+        _CONSOLE.print(f"warning: {warning}", soft_wrap=True)
 
 
 def _write_results(run: _Run, trainer: Trainer, metrics: dict[str, float], seconds: float) -> None:

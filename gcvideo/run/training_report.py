@@ -4,14 +4,14 @@ from pathlib import Path
 
 from lightning import Trainer
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
+from gcvideo.console import Console
 from gcvideo.data import EvaluationProtocol, VideoSplits
 from gcvideo.models import Cost, inserted_blocks
 from gcvideo.training import VideoClassifier, clips_per_group, small_group_warning
 
-_CONSOLE = Console(highlight=False)
+_CONSOLE = Console()
 
 
 def report_start(

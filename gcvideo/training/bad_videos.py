@@ -1,9 +1,9 @@
 from pathlib import Path
 
 from lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 from torch.distributed import all_gather_object
 
+from gcvideo.console import Console
 from gcvideo.data import (
     BadVideosError,
     VideoBatch,
@@ -35,7 +35,7 @@ class BadVideos(Callback):
         self._known: dict[str, VideoProblem] = {}
         self._fresh: list[VideoProblem] = []
         self._num_reported = 0
-        self._console = Console(highlight=False)
+        self._console = Console()
 
     @property
     def num_unreadable(self) -> int:
@@ -107,7 +107,7 @@ class BadVideos(Callback):
         if new:
             write_bad_videos(self.path, self._known.values())
         for problem in new[: max(0, _MAX_LINES - num_before)]:
-            self._console.print(_line(problem), markup=False, soft_wrap=True)
+            self._console.print(_line(problem), soft_wrap=True)
 
     def _check(self, trainer: Trainer) -> None:
         splits = trainer.datamodule.splits  # pyright: ignore[reportAttributeAccessIssue]

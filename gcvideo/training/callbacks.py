@@ -3,14 +3,15 @@ from pathlib import Path
 import matplotlib.figure
 import matplotlib.ticker
 from lightning import Callback, LightningModule, Trainer
-from rich.console import Console
+
+from gcvideo.console import Console
 
 
 class EpochLine(Callback):
     """Prints one line per epoch, so that a log file without a progress bar tells the story."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False)
+        self._console = Console()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:

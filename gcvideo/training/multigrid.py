@@ -2,8 +2,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.data.multigrid import BatchShape, MultigridSchedule
 from gcvideo.models import Head
 from gcvideo.training.batch_norm import set_num_splits
@@ -66,7 +66,7 @@ class MultigridCycle(Callback):
     def __init__(self) -> None:
         self._shown: BatchShape | None = None
         self._head_modes: dict[Head, Any] = {}
-        self._console = Console(highlight=False)
+        self._console = Console()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":

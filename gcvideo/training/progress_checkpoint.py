@@ -3,8 +3,8 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
-from rich.console import Console
 
+from gcvideo.console import Console
 from gcvideo.data import VideoBatch
 from gcvideo.training.agreement import RankAgreement
 from gcvideo.training.loop_position import num_batches_seen, settle_between_batches
@@ -47,7 +47,7 @@ class ProgressCheckpoint(Callback):
         self._num_common_batches = 0
         self._stop = StopSignal()
         self._agreement = RankAgreement()
-        self._console = Console(highlight=False)
+        self._console = Console()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop.install()

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 from torch.distributed import all_gather_object
 
+from gcvideo.console import Console
 from gcvideo.data import VideoBatch
 from gcvideo.training.data_wait import DataWait, describe_data_wait, usable_cores
 
@@ -78,7 +78,7 @@ class Throughput(Callback):
         self._free = self._fetched = self._ready = self._clock.mark()
         self._num_steps = 0
         self._is_slow = False
-        self._console = Console(highlight=False)
+        self._console = Console()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._clock = _CudaClock() if pl_module.device.type == "cuda" else _HostClock()
@@ -182,4 +182,4 @@ class Throughput(Callback):
                 num_devices=trainer.num_devices,
                 num_cores=usable_cores(),
             )
-            self._console.print(text, soft_wrap=True, markup=False)
+            self._console.print(text, soft_wrap=True)

@@ -1,0 +1,27 @@
+"""The one kind of console: what it prints, names of files among it, stands there as it is."""
+
+from typing import Any
+
+import rich.console
+from rich.status import Status
+from rich.text import Text
+
+
+class Console(rich.console.Console):
+    """A console without markup: ``[a]`` and ``:smile:`` are letters, in tables too.
+
+    Args:
+        stderr: whether it prints to standard error.
+        file: open for text; None: the standard output at each print.
+        width: in columns; None: that of the terminal.
+    """
+
+    def __init__(self, *, stderr: bool = False, file: Any = None, width: int | None = None) -> None:
+        super().__init__(
+            stderr=stderr, file=file, width=width, markup=False, emoji=False, highlight=False
+        )
+
+    def status(self, status: rich.console.RenderableType, **options: object) -> Status:
+        # A status reads markup on every console.
+        text = Text(status) if isinstance(status, str) else status
+        return super().status(text, **options)  # pyright: ignore[reportArgumentType]

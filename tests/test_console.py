@@ -1,0 +1,47 @@
+import re
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from gcvideo.console import Console
+
+PACKAGE = Path(__file__).resolve().parent.parent / "gcvideo"
+NAMES = ["a[b]c.mp4", "[red]x[/red].mp4", "[/].mp4", "clip:smile:.mp4", "\\[a]\\"]
+
+
+def shown(*what):
+    console = Console(width=200)
+    with console.capture() as capture:
+        for item in what:
+            console.print(item)
+    return capture.get()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_printed_whole_alone_in_a_table_and_in_a_status(name):
+    table = Table(name, title=name, caption=name)
+    table.add_row(name)
+    assert shown(name) == f"{name}\n"
+    assert shown(table).count(name) == 4
+    status = Console(width=200).status(f"Writing {name}")
+    assert f"Writing {name}" in shown(status.renderable)
+
+
+def test_nothing_in_the_package_prints_by_another_console():
+    other = re.compile(
+        r"from rich import|import rich|from rich\.console import .*Console|get_console"
+    )
+    found = [p for p in PACKAGE.rglob("*.py") if other.search(p.read_text())]
+    assert found == [PACKAGE / "console.py"]
+
+
+def test_no_bar_reads_its_description_as_markup():
+    columns = [
+        line
+        for path in PACKAGE.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if "TextColumn(" in line
+    ]
+    assert columns
+    assert all("markup=False" in line for line in columns)
