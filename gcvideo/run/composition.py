@@ -127,7 +127,7 @@ def _resume(config_folder: Path, job: Callable[[DictConfig], Any], console: Cons
 def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(cfg: DictConfig) -> Any:
         console = Console(stderr=True)  # here: launchers of sweeps pickle this function
-        if "output_dir" in cfg:
+        if cfg.get("output_dir") is not None:
             cfg.output_dir = str(cfg.output_dir)  # no longer a question to Hydra
         watch = publish_config(cfg) if global_rank() == 0 else joined_watch()
         try:

@@ -218,18 +218,34 @@ def test_the_check_runs_with_worker_processes(compose_config, root, tmp_path):
     assert len(check(compose_config("check", given)).checks) == 12
 
 
+def script(project, folder, *words):
+    return subprocess.run(
+        [sys.executable, project / "scripts" / "check.py", "data=folder", "num_workers=0", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(project)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_each_data_set_has_a_folder_of_its_own_named_after_it(project, video_folder, tmp_path):
+    for name in ("first", "second"):
+        for kind in CLASSES:
+            (tmp_path / name / kind).mkdir(parents=True)
+            for number in range(2):
+                file = f"{kind}/{kind}_{number}.mp4"
+                shutil.copy(video_folder / file, tmp_path / name / file)
+        done = script(project, tmp_path, f"data.root={name}")
+        assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "second", "checks"}
+    assert {path.name for path in (tmp_path / "checks").iterdir()} == {"first", "second"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("is_broken", [False, True])
 def test_the_exit_code_tells_whether_the_videos_will_do(project, root, tmp_path, is_broken):
     if is_broken:
         (root / "val" / BROKEN["val"]).write_bytes(b"")
-    script = [sys.executable, project / "scripts" / "check.py"]
-    done = subprocess.run(
-        [*script, "data=folder", f"data.root={root}", "num_workers=0"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(project)},
-        capture_output=True,
-        text=True,
-    )
+    done = script(project, tmp_path, f"data.root={root}")
     assert done.returncode == is_broken, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"videos", "checks"}
