@@ -219,5 +219,8 @@ def _start_worker(worker: int) -> None:
     del worker
     torch.set_num_threads(1)
     # A signal to all processes of a run is for the main one, which needs its workers until it stops.
-    os.setpgrp()
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    else:  # Windows
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import Event, Lock, Thread, Timer
 from typing import Any, NamedTuple
@@ -59,7 +59,7 @@ class FirstRankWatch:
         self._failure: RankFailure | None = None
         self._decided = Event()
         self._closed = False
-        os.register_at_fork(after_in_child=self._close_sockets)
+        _call_in_forks(self._close_sockets)
         _OBSERVER.addFilter(self._hold)
         Thread(target=self._accept, daemon=True).start()
 
@@ -174,7 +174,7 @@ class RankWatch:
         self._failure: RankFailure | None = None
         self._decided = Event()
         self._closed = False
-        os.register_at_fork(after_in_child=self._socket.close)
+        _call_in_forks(self._socket.close)
         hello = {"token": token, "rank": rank, "pid": os.getpid(), "host": socket.gethostname()}
         _say(self._socket, hello)
         Thread(target=self._listen, daemon=True).start()
@@ -223,6 +223,11 @@ def _say(connection: socket.socket, message: dict[str, Any]) -> None:
     # Where the other side has ended, the thread that listens is told.
     with suppress(OSError):
         connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _call_in_forks(action: Callable[[], object]) -> None:
+    if hasattr(os, "register_at_fork"):  # else no process is a copy of this one
+        os.register_at_fork(after_in_child=action)
 
 
 def _keep_alive(connection: socket.socket) -> None:

@@ -55,7 +55,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 def sync_folder(folder: Path) -> None:
     """Make renames in a folder survive a power failure, where the system can."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # Windows opens no folders
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
