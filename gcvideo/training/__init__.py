@@ -30,3 +30,4 @@ from gcvideo.training.schedule import WarmupSteps as WarmupSteps
 from gcvideo.training.sharding import ShardedStrategy as ShardedStrategy
 from gcvideo.training.stop_signal import TrainingStopped as TrainingStopped
 from gcvideo.training.throughput import Throughput as Throughput
+from gcvideo.training.weight_average import WeightAverage as WeightAverage
