@@ -1,16 +1,18 @@
 """From a configuration to the parts of a training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, DeviceStatsMonitor, LearningRateMonitor
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -38,6 +40,9 @@ from gcvideo.training import (
 )
 
 register_published_weights()
+
+# Callbacks that do nothing but log, and refuse a trainer without a logger.
+_LOGGING = (DeviceStatsMonitor, LearningRateMonitor)
 
 
 def build(node: DictConfig) -> Any:
@@ -89,25 +94,42 @@ def multigrid_schedule(cfg: DictConfig) -> MultigridSchedule | None:
     )
 
 
+class TrainerError(ValueError):
+    """Settings of the trainer that Lightning refuses, such as a device that is not there."""
+
+
 def build_trainer(cfg: DictConfig) -> Trainer:
-    """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept."""
-    loggers = list(build(cfg.logger).values()) if "logger" in cfg else False
+    """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept.
+
+    Raises:
+        TrainerError: if Lightning refuses its settings.
+    """
+    loggers = _present(build(cfg.logger)) if "logger" in cfg else []
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         # Lightning's own requeueing saves from within a signal, in the middle of a step.
         plugins.append(SLURMEnvironment(auto_requeue=False))
     if "batch_norm" in cfg and cfg.batch_norm.mode == "sync":
         plugins.append(BatchNormGroups(cfg.batch_norm.group_size))
-    callbacks = _callbacks(cfg)
-    trainer: Trainer = instantiate(
-        cfg.trainer,
-        callbacks=callbacks,
-        logger=loggers,
-        plugins=plugins,
-        # Without one of its own, Lightning would add a checkpoint of every epoch.
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        _convert_="all",
-    )
+    callbacks = [c for c in _callbacks(cfg) if loggers or not isinstance(c, _LOGGING)]
+    try:
+        trainer: Trainer = instantiate(
+            cfg.trainer,
+            callbacks=callbacks,
+            logger=loggers or False,
+            plugins=plugins,
+            # Without one of its own, Lightning would add a checkpoint of every epoch.
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+            _convert_="all",
+        )
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, MisconfigurationException):
+            raise
+        raise TrainerError(
+            f"there is no trainer with trainer.accelerator={cfg.trainer.accelerator} trainer.devices="
+            f"{cfg.trainer.devices} on this machine: {error.__cause__}; choose another, such as "
+            "trainer=auto or trainer=cpu, or see what `python -m gcvideo.doctor` finds"
+        ) from error
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()
     return trainer
@@ -115,7 +137,7 @@ def build_trainer(cfg: DictConfig) -> Trainer:
 
 def _callbacks(cfg: DictConfig) -> list[Callback]:
     if "ema" not in cfg:  # a test
-        return list(build(cfg.callbacks).values()) if "callbacks" in cfg else []
+        return _present(build(cfg.callbacks)) if "callbacks" in cfg else []
     folder = str(Path(cfg.output_dir) / "checkpoints")
     # The first two ask for this order in their docstrings, and so does precise batch norm.
     callbacks: list[Callback] = [ProgressCheckpoint(folder, cfg.checkpoint.every_n_steps)]
@@ -125,7 +147,7 @@ def _callbacks(cfg: DictConfig) -> list[Callback]:
         callbacks.append(PreciseBatchNorm(cfg.batch_norm.precise_batches))
     if cfg.multigrid is not None:
         callbacks.append(MultigridCycle())
-    callbacks += build(cfg.callbacks).values()
+    callbacks += _present(build(cfg.callbacks))
     if cfg.early_stopping is not None:
         callbacks.append(build(cfg.early_stopping))
     if not any(isinstance(callback, BadVideos) for callback in callbacks):
@@ -133,6 +155,11 @@ def _callbacks(cfg: DictConfig) -> list[Callback]:
     if not cfg.trainer.enable_progress_bar:
         callbacks = [c for c in callbacks if "ProgressBar" not in type(c).__name__]
     return callbacks
+
+
+def _present(parts: Mapping[str, Any]) -> list[Any]:
+    """Without those that an override has set to null."""
+    return [part for part in parts.values() if part is not None]
 
 
 def build_data(

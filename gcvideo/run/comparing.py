@@ -29,6 +29,7 @@ from gcvideo.run.comparison_plan import (
 from gcvideo.run.comparison_request import ComparisonRequest, parse_request
 from gcvideo.run.composition import check_overrides, quiet_libraries, user_error
 from gcvideo.run.launching import Job, launch
+from gcvideo.run.null_group import without_null_groups
 
 
 def run_comparison(config_folder: Path, words: Sequence[str]) -> None:
@@ -70,8 +71,9 @@ def compare(config_folder: Path, words: Sequence[str]) -> Comparison:
             cells of another recipe.
         ComparisonError: if a cell that was to be verified came out differently.
     """
+    given = without_null_groups(words, config_folder, "train")
     with initialize_config_dir(str(config_folder), version_base="1.3"):
-        request = parse_request(words, config_folder / "preset", block_arguments)
+        request = parse_request(given, config_folder / "preset", block_arguments)
     # By itself: it composes too, and names what was misspelled.
     check_overrides(config_folder, "train", [f"model={request.net}", *request.recipe])
     console = Console()

@@ -23,6 +23,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gcvideo.console import Console
 from gcvideo.data.container import VideoReadError
+from gcvideo.run.null_group import NullGroupError, without_null_groups
 from gcvideo.run.rank_config import (
     global_rank,
     joined_watch,
@@ -62,10 +63,19 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
         return
     _register_groups(config_name)
     try:
+        _name_null_groups(config_folder, config_name, console)
         _compose_and_run(config_folder, config_name, job, console)
     except SystemExit:
         refuse_config()
         raise
+
+
+def _name_null_groups(config_folder: Path, config_name: str, console: Console) -> None:
+    try:
+        sys.argv[1:] = without_null_groups(sys.argv[1:], config_folder, config_name)
+    except NullGroupError as error:
+        console.print(f"error: {error}", soft_wrap=True)
+        raise SystemExit(2) from error
 
 
 def quiet_libraries() -> None:
