@@ -12,6 +12,7 @@ from torch import Tensor
 import gcvideo
 from gcvideo.construction import construct
 from gcvideo.data import EvaluationProtocol
+from gcvideo.hint import command, override
 from gcvideo.models import ClipClassifier, Head
 
 _KEY = "gcvideo"
@@ -73,10 +74,12 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             "made by another program"
         ) from error
     if not isinstance(product, dict) or "classes" not in product:
+        converted = command("python", "scripts/convert.py", override("source", file))
+        weights = command("weights=checkpoint", override("weights.path", file))
         raise CheckpointError(
             f"'{path}' is not a gcvideo checkpoint: it has weights but neither configuration nor class "
-            f"names; make it one with `python scripts/convert.py source={file.name} ...`, or train from "
-            "it with weights=checkpoint weights.path=..."
+            f"names; make it one with `{converted} output=NEW.safetensors`, or train from it with "
+            f"`{weights}`"
         )
     return Checkpoint(
         path=str(path),

@@ -18,6 +18,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from gcvideo.data import VideoDataModule, VideoSplits
 from gcvideo.evaluation import VideoScores
 from gcvideo.evaluation.probe import ORDERED, score_under_probes
+from gcvideo.hint import override
 from gcvideo.inference import load_checkpoint
 from gcvideo.inference.checkpoint import write_tensors
 from gcvideo.models import inserted_blocks
@@ -67,7 +68,7 @@ def run_cell(cfg: DictConfig) -> None:
     ):
         try:
             if (folder / "config.yaml").is_file():
-                cfg = resumed_config([f"resume='{folder}'"])
+                cfg = resumed_config([override("resume", folder)])
             train(cfg)
             _score(cfg, folder, started)
         except TrainingStopped as stopped:

@@ -16,6 +16,7 @@ from gcvideo.data.check_journal import CheckJournal, FileStamp
 from gcvideo.data.checking import VideoCheck, check_video
 from gcvideo.data.histogram import Histogram, draw_histograms
 from gcvideo.data.list_file import check_listable, write_list, write_table, write_text
+from gcvideo.hint import command, override
 from gcvideo.run.record import write_json
 
 _CONSOLE = Console()
@@ -212,7 +213,8 @@ def _show(
                 "scripts/kinetics.py tells which"
             )
     lines += problems
-    words = [f"data.{name}={folder / name}.txt" for name in lists]
-    lines.append(f"lists without them: {' '.join(words)} data.classes={folder / 'classes.txt'}")
+    words = [override(f"data.{name}", folder / f"{name}.txt") for name in lists]
+    words.append(override("data.classes", folder / "classes.txt"))
+    lines.append(f"lists without them: {command(*words)}")
     for line in lines:
         _CONSOLE.print(line, soft_wrap=True)

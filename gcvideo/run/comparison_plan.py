@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from gcvideo.data import VideoSplits
+from gcvideo.hint import override
 from gcvideo.models import Cost, count_cost, inserted_blocks
 from gcvideo.run.assembly import build, settle
 from gcvideo.run.cell import is_finished
@@ -106,7 +107,7 @@ def cell_overrides(
         *request.recipe,
         f"seed={seed}",
         "trainer.enable_progress_bar=false",
-        f"output_dir='{folder}'",
+        override("output_dir", folder),
     ]
 
 

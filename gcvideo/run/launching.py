@@ -16,6 +16,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from gcvideo.console import Console
+from gcvideo.hint import override
 from gcvideo.run.cell import is_finished, read_cell
 
 _EXTRAS = {"joblib": "hydra-joblib-launcher", "submitit": "hydra-submitit-launcher"}
@@ -67,7 +68,7 @@ def launch(
     assert hydra is not None
     words = [
         f"hydra/launcher={launcher}",
-        f"hydra.sweep.dir='{folder}'",
+        override("hydra.sweep.dir", folder),
         "hydra.output_subdir=null",
         "hydra/hydra_logging=none",
         "hydra/job_logging=none",
@@ -92,7 +93,8 @@ def launch(
         hydra_context=context, task_function=task, config=config
     )
     overrides = [
-        [*job.overrides, f"hydra.sweep.subdir='{job.folder.relative_to(folder)}'"] for job in jobs
+        [*job.overrides, override("hydra.sweep.subdir", job.folder.relative_to(folder))]
+        for job in jobs
     ]
     with _told(jobs):
         returned = plugin.launch(overrides, initial_job_idx=0)

@@ -22,6 +22,7 @@ from gcvideo.data import (
     write_table,
     write_text,
 )
+from gcvideo.hint import command, override
 from gcvideo.run.record import write_json
 
 _CONSOLE = Console()
@@ -202,5 +203,6 @@ def _show(made: list[Reencoding], num_videos: int, failures: Mapping[str, str]) 
 
 
 def _usage(output: Path, lists: Mapping[str, Annotations]) -> str:
-    given = " ".join(f"data.{name}={name}.txt" for name in lists)
-    return f"  use: data=folder data.root={output} {given} data.classes=classes.txt"
+    words = ["data=folder", override("data.root", output)]
+    words += [f"data.{name}={name}.txt" for name in lists]
+    return f"  use: {command(*words, 'data.classes=classes.txt')}"

@@ -1,12 +1,23 @@
-"""Names with brackets, which a console may take for markup, on the screens of all commands."""
+"""Odd names of files and folders, on the screens of all commands and in what is to be pasted."""
 
+import re
+import shlex
 import shutil
+from types import SimpleNamespace
 
 import pytest
+import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
 
 from gcvideo import run
+from gcvideo.data import annotated_videos
+from gcvideo.hint import override
+from gcvideo.inference import CheckpointError, read_checkpoint
+from gcvideo.run import reencode
 from gcvideo.run.checking import check
 from gcvideo.run.comparing import compare
+from gcvideo.training import ProgressCheckpoint, TrainingStopped
 
 NAME = "a[b]c.mp4"
 
@@ -71,12 +82,63 @@ def test_a_check_names_videos_and_folder_whole(compose_config, root, capsys):
     assert f"unreadable  dark/{NAME}: " in capsys.readouterr().out
 
 
-def test_a_comparison_names_its_folder_whole(project, root, tiny, tmp_path, capsys):
+def pasted(line):
+    """What the words of a hint set, once a shell has taken them apart."""
+    parsed = OverridesParser.create().parse_overrides(shlex.split(line))
+    return {override.key_or_group: override.value() for override in parsed}
+
+
+def test_the_lists_of_a_check_can_be_pasted(compose_config, root, tmp_path, capsys):
+    out = tmp_path / "it's [1] (a=b, c)"
+    words = ["data=folder", override("data.root", root), override("output_dir", out)]
+    check(compose_config("check", [*words, "num_workers=0"]))
+    hint = capsys.readouterr().out.rpartition("lists without them: ")[2]
+    named = pasted(hint)
+    assert named == {
+        **{f"data.{name}": str(out / f"{name}.txt") for name in ("train", "val")},
+        "data.classes": str(out / "classes.txt"),
+    }
+    cfg = compose_config("check", [*words, *shlex.split(hint)])
+    assert len(instantiate(cfg.data).train) == 10
+
+
+def test_the_folder_of_new_copies_can_be_pasted(compose_config, root, tmp_path, capsys):
     (root / "dark" / NAME).unlink()
-    out = tmp_path / "out[2]"
-    words = ["model=c2d", "block=none", "data=folder", f"data.root='{root}'", "num_threads=1"]
-    words += [*tiny, "trainer.limit_train_batches=1", "callbacks=none", f"folder={out}"]
-    compare(project / "conf", words)
+    out = tmp_path / "it's [1] (a=b, c)"
+    words = ["data=folder", override("data.root", root), override("output", out)]
+    reencode(compose_config("reencode", [*words, "num_workers=0", "short_side=32"]))
+    named = pasted(capsys.readouterr().out.rpartition("use: ")[2])
+    assert named["data.root"] == str(out)
+    assert len(annotated_videos(**{k[5:]: v for k, v in named.items() if k != "data"}).train) == 10
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_stopped_training_says_how_it_goes_on(tmp_path):
+    folder = tmp_path / "it's [1] (a=b, c)"
+    checkpoint = ProgressCheckpoint(str(folder / "checkpoints"))
+    with pytest.raises(TrainingStopped) as caught:
+        checkpoint._raise_stopped(SimpleNamespace(global_step=3, current_epoch=0))
+    hint = str(caught.value).rpartition("scripts/train.py ")[2]
+    assert pasted(hint) == {"resume": str(folder)}
+
+
+def test_weights_of_others_say_how_they_are_converted(tmp_path):
+    file = tmp_path / "it's [1].pt"
+    torch.save({"weight": torch.zeros(1)}, file)
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(file)
+    source, weights = re.findall(r"`(?:python scripts/convert\.py )?(.*?)`", str(caught.value))
+    assert pasted(source)["source"] == pasted(weights)["weights.path"] == str(file)
+
+
+def test_a_comparison_may_lie_in_a_folder_of_any_name(project, root, tiny, tmp_path, capsys):
+    (root / "dark" / NAME).unlink()
+    out = tmp_path / "it's [1] (a=b, c)"
+    words = ["model=c2d", "block=none", "data=folder", override("data.root", root)]
+    words += [*tiny, "trainer.limit_train_batches=1", "callbacks=none", "num_threads=1"]
+    comparison = compare(project / "conf", [*words, f"folder={out}"])
+    assert not comparison.missing
+    assert (out / "cells" / "none" / "seed0" / "cell.json").is_file()
     printed = capsys.readouterr().out
     assert f"0 of 1 cells are finished; {out}\n" in printed
     assert f"report in {out}/report.html" in printed
