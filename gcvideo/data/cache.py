@@ -1,9 +1,46 @@
-"""The folder for what can be made again: the demo and cue sets, long sample lists."""
+"""The folder for what can be made again: the demo and cue sets, frame indexes, long sample lists."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_REMEDY = "keep such files elsewhere with GCVIDEO_CACHE=/a/folder in front of the command"
+
+
+class CacheError(ValueError):
+    """A cache folder that cannot be found or written."""
 
 
 def cache_folder(root: str | None = None) -> Path:
-    """``root``, else ``$GCVIDEO_CACHE``, else ``~/.cache/gcvideo``; it need not exist yet."""
-    return Path(root or os.environ.get("GCVIDEO_CACHE") or Path.home() / ".cache" / "gcvideo")
+    """``root``, else ``$GCVIDEO_CACHE``, else ``~/.cache/gcvideo``; it need not exist yet.
+
+    Raises:
+        CacheError: if there is no home folder.
+    """
+    given = root or os.environ.get("GCVIDEO_CACHE")
+    if given:
+        return Path(given)
+    try:
+        return Path.home() / ".cache" / "gcvideo"
+    except RuntimeError as error:
+        raise CacheError(
+            f"there is no '~/.cache/gcvideo', for this user has no home folder ({error}); {_REMEDY}"
+        ) from error
+
+
+@contextmanager
+def writing_cache(path: Path) -> Iterator[None]:
+    """Within, an error of the file system becomes one that names the path and the remedy.
+
+    Args:
+        path: that is read or written.
+
+    Raises:
+        CacheError: if it cannot be.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CacheError(f"'{path}' cannot be read and written ({reason}); {_REMEDY}") from error

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from gcvideo.data.array_file import ArrayFile, write_arrays
-from gcvideo.data.cache import cache_folder
+from gcvideo.data.cache import CacheError, cache_folder
 from gcvideo.data.container import VideoReadError
 from gcvideo.data.decoding import VideoReader
 from gcvideo.data.ragged import Ragged
@@ -103,15 +103,18 @@ class FrameIndex:
     def of_root(cls, root: str | Path) -> "FrameIndex | None":
         """The index of the videos below ``root`` in the cache folder; None if there is none.
 
-        A damaged one, or one of another version, counts as none, with a warning: videos are read
-        without it too.
+        One that is damaged, closed to this user or of another version counts as none, with a warning:
+        videos are read without it too.
         """
-        path = index_path(root)
+        try:
+            path = index_path(root)
+        except CacheError:
+            return None  # where there is no folder, there is no index
         try:
             return cls(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             warnings.warn(str(error), stacklevel=2)
             return None
 
@@ -189,7 +192,11 @@ class FrameIndex:
 
 
 def index_path(root: str | Path) -> Path:
-    """Where the index of a folder of videos is kept, unless another place is named."""
+    """Where the index of a folder of videos is kept, unless another place is named.
+
+    Raises:
+        CacheError: if there is no home folder, and no other for such files.
+    """
     key = hashlib.sha256(str(Path(root).resolve()).encode("utf-8", "surrogatepass")).hexdigest()
     return cache_folder() / "index" / f"{key[:16]}.safetensors"
 

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from rich.progress import track
 
 from gcvideo.data.annotation import Annotations, read_annotations
-from gcvideo.data.cache import cache_folder
+from gcvideo.data.cache import cache_folder, writing_cache
 from gcvideo.data.encoding import write_video
 
 _ENCODING = {"crf": "18", "g": "16", "preset": "veryfast"}
@@ -50,11 +50,13 @@ class GeneratedSet:
 
         Raises:
             ValueError: if videos of the folder are missing.
+            CacheError: if the folder cannot be made.
         """
         folder = cache_folder(root) / f"{self.name}-{_fingerprint(self.spec)}"
-        if not folder.is_dir():
-            self._make(folder)
-        self._check_complete(folder)
+        with writing_cache(folder):
+            if not folder.is_dir():
+                self._make(folder)
+            self._check_complete(folder)
         return {
             split: read_annotations(split, root=folder, classes=self.classes)
             for split in self.videos_per_class

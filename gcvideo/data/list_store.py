@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 from gcvideo.data.array_file import ArrayFile, write_arrays
-from gcvideo.data.cache import cache_folder
+from gcvideo.data.cache import CacheError, cache_folder
 from gcvideo.data.sample_list import PathList
 
 LONG_LIST = 10_000
@@ -31,13 +31,13 @@ def keep_list(
     name = _digest(arrays, metadata)
     try:
         return _open(name)
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError):
         pass
     try:
         _folder().mkdir(parents=True, exist_ok=True)
         write_arrays(_file(name), arrays, metadata)
         return ArrayFile(_file(name))
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+    except (OSError, CacheError) as error:
         warnings.warn(
             f"a list of {len(paths)} samples cannot be kept in the cache ({error}), so that every "
             "process holds its own copy; set GCVIDEO_CACHE to a folder that can be written",
@@ -69,7 +69,7 @@ def source_key(source: Path, classes: Sequence[str] | None, split: str | None) -
 def remember_list(key: str, file: ArrayFile) -> None:
     """Note that the source of ``key`` holds the list in ``file``."""
     # A full disk costs the next run its time, not this run its life.
-    with suppress(OSError):
+    with suppress(OSError, CacheError):
         write_arrays(_file(f"source-{key}"), {}, {"list": file.path.stem})
 
 
@@ -77,7 +77,7 @@ def recall_list(key: str) -> ArrayFile | None:
     """The list of a source; None if it was never read, or the cache was deleted or damaged."""
     try:
         return _open(ArrayFile(_file(f"source-{key}")).metadata["list"])
-    except (OSError, ValueError, KeyError, RuntimeError):
+    except (OSError, ValueError, KeyError):
         return None
 
 

@@ -76,7 +76,13 @@ def _path(url: str) -> Path:
         raise WeightsError(
             f"'{url}' is no address of a file; it must look like https://host/folder/name.pth"
         )
-    return Path(torch.hub.get_dir()) / "checkpoints" / name
+    folder = Path(torch.hub.get_dir())
+    if folder.parts[0] == "~":
+        raise WeightsError(
+            f"there is no '{folder}' to download '{url}' to, for this user has no home folder; keep weights "
+            "elsewhere with TORCH_HOME=/a/folder in front of the command"
+        )
+    return folder / "checkpoints" / name
 
 
 def _download(url: str, path: Path, sha256: str | None, num_bytes: int | None) -> None:

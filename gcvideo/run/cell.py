@@ -29,7 +29,7 @@ from gcvideo.run.resuming import resumed_config
 from gcvideo.run.training import train
 from gcvideo.training import TrainingStopped
 
-_PROBES = ("shuffled", "reversed", "frozen")
+PROBES = ("shuffled", "reversed", "frozen")
 
 
 class CellScores(NamedTuple):
@@ -114,7 +114,7 @@ def _score(cfg: DictConfig, folder: Path, started: float) -> None:
         model,
         data.test_dataloader(),
         average=cast(Any, protocol.average),
-        kinds=_PROBES if protocol.spec.num_frames > 1 else (),
+        kinds=PROBES if protocol.spec.num_frames > 1 else (),
         seed=cfg.seed,
     )
     videos = list(splits.test.paths)

@@ -16,6 +16,7 @@ from gcvideo.inference import load_checkpoint
 from gcvideo.report import write_report
 from gcvideo.run.assembly import build
 from gcvideo.run.cell import read_cell, run_cell
+from gcvideo.run.comparison_estimate import estimate_comparison
 from gcvideo.run.comparison_outcome import gather, print_outcome
 from gcvideo.run.comparison_plan import (
     ComparisonError,
@@ -52,12 +53,14 @@ def run_comparison(config_folder: Path, words: Sequence[str]) -> None:
             raise
         console.print(f"error: {cause}", soft_wrap=True)
         raise SystemExit(1) from error
-    if comparison.missing:
+    if comparison is not None and comparison.missing:
         raise SystemExit(1)
 
 
-def compare(config_folder: Path, words: Sequence[str]) -> Comparison:
+def compare(config_folder: Path, words: Sequence[str]) -> Comparison | None:
     """Train what is not trained yet, then write table, report and predictions of all.
+
+    With ``estimate=`` among the words it only says what that will take, and writes nothing.
 
     The folder gets ``cells/VARIANT/seedN`` with checkpoints, logs and scores, ``table.csv``,
     ``table.md`` and ``report.html``. A cell that fails does not stop the others; the report names it.
@@ -65,6 +68,9 @@ def compare(config_folder: Path, words: Sequence[str]) -> Comparison:
     Args:
         config_folder: absolute path of ``conf``.
         words: as for :func:`gcvideo.run.comparison_request.parse_request`.
+
+    Returns:
+        The comparison of all finished cells; None for an estimate.
 
     Raises:
         ValueError: for words that mean nothing, blocks that do not arrive in the net, or a folder with
@@ -87,6 +93,11 @@ def compare(config_folder: Path, words: Sequence[str]) -> Comparison:
             console.print(
                 f"{plan.name:24s} {len(plan.blocks):2d} blocks, {plan.cost}", soft_wrap=True
             )
+        if request.estimate is not False:
+            estimated = estimate_comparison(request, planned, splits, folder)
+            console.print(estimated.table())
+            console.print(estimated.summary(), soft_wrap=True)
+            return None
         jobs, num_finished = open_jobs(request, planned, folder)
         console.print(
             f"{num_finished} of {num_finished + len(jobs)} cells are finished; {folder}",

@@ -16,7 +16,7 @@ LAUNCHERS = {
     "submitit": "submitit_slurm",
     "submitit_local": "submitit_local",
 }
-_KEYS = ("preset", "seeds", "launcher", "folder", "baseline", "verify")
+_KEYS = ("preset", "seeds", "launcher", "folder", "baseline", "verify", "estimate")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class ComparisonRequest:
         folder: of the results; None: ``runs/compare/DATA_NET``.
         baseline: name of a variant.
         verify: "VARIANT:SEED" of a cell that is trained a second time and must come out the same.
+        estimate: whether only to say what it takes; or the seconds of a step, measured elsewhere.
         title: one line for the report.
     """
 
@@ -47,6 +48,7 @@ class ComparisonRequest:
     folder: Path | None
     baseline: str
     verify: tuple[str, int] | None
+    estimate: Any
     title: str
 
 
@@ -59,7 +61,7 @@ def parse_request(
 
     Args:
         words: of the command line: ``preset=``, factors, ``seeds=``, ``launcher=``, ``folder=``,
-            ``baseline=``, ``verify=``; all others are overrides of ``conf/train.yaml``.
+            ``baseline=``, ``verify=``, ``estimate=``; all others are overrides of ``conf/train.yaml``.
         presets: folder of ``NAME.yaml``, with ``title``, ``train``, ``variants``, ``seeds`` and
             ``launcher``.
         keys_of: arguments of a block's configuration, for a net and a block.
@@ -94,6 +96,7 @@ def parse_request(
         folder=Path(own["folder"]) if "folder" in own else None,
         baseline=_known("baseline", own.get("baseline") or names[0], names),
         verify=_verify(own.get("verify"), names, seeds),
+        estimate=_value("estimate", own.get("estimate", "false")),
         title=preset.get("title", "Comparison of blocks"),
     )
 
@@ -108,6 +111,11 @@ def _text(word: str) -> str:
 
 def _is_own(key: str, text: str) -> bool:
     return key in (*_KEYS, "block") or any(knows(key, value) for value in _values(text))
+
+
+def _value(key: str, text: str) -> Any:
+    """A text as Hydra takes it: a truth value, a number or a word."""
+    return OverridesParser.create().parse_override(f"{key}={text}").value()
 
 
 def _values(text: str) -> list[str]:

@@ -17,6 +17,7 @@ from gcvideo.console import Console
 from gcvideo.data import VideoDataModule
 from gcvideo.models import ClipClassifier, Cost, count_cost
 from gcvideo.models.memory import TrainingMemory, count_memory
+from gcvideo.run.duration import duration
 from gcvideo.run.step_time import Precision, StepTime, time_step
 from gcvideo.run.training_plan import TrainingPlan, device_here, plan_training
 from gcvideo.training import VideoClassifier, parameter_groups, scaled_lr
@@ -37,7 +38,7 @@ class Estimate:
         video_seconds: that decoding and transforming a training video takes on one core.
         batch_size: videos per batch.
         num_workers: per device.
-        val_step_share: time of a validation view / time of a training view on the device.
+        val_area: of a validation view / that of a training view.
     """
 
     plan: TrainingPlan
@@ -48,7 +49,7 @@ class Estimate:
     video_seconds: float
     batch_size: int
     num_workers: int
-    val_step_share: float
+    val_area: float
 
     @property
     def training_flops(self) -> float:
@@ -74,10 +75,22 @@ class Estimate:
     @property
     def validation_hours(self) -> float:
         """Single views of the validation videos."""
-        view_seconds = self.val_step_share * self.step.seconds / self.plan.clips_per_batch
+        return self.scoring_hours(
+            self.plan.num_validations * self.plan.val_videos, area=self.val_area
+        )
+
+    def scoring_hours(self, num_views: int, *, area: float, num_passes: int = 1) -> float:
+        """Of forward passes over views.
+
+        Args:
+            num_views: of all videos.
+            area: of a view / that of a training view.
+            num_passes: of each view, which is read once.
+        """
+        # A forward pass is a third of a step.
+        view_seconds = area / 3 * self.step.seconds / self.plan.clips_per_batch
         data_seconds = self.data_seconds / self.batch_size
-        videos = self.plan.num_validations * self.plan.val_videos
-        return videos * self._together(view_seconds, data_seconds) / 3600
+        return num_views * self._together(num_passes * view_seconds, data_seconds) / 3600
 
     @property
     def hours(self) -> float:
@@ -114,16 +127,16 @@ class Estimate:
             "learning rate": f"{self.learning_rate:g}",
             "model": f"{self.cost}",
             "training": f"{self.training_flops:.2e} FLOPs, 3 x forward",
-            "memory": f"about {_size(memory.total)} per device: weights {_size(memory.weights)}, "
-            f"gradients {_size(memory.gradients)}, optimizer {_size(memory.optimizer_state)}, "
-            f"activations {_size(memory.activations)}, views {_size(memory.views)}",
+            "memory": f"about {memory_size(memory.total)} per device: weights {memory_size(memory.weights)}, "
+            f"gradients {memory_size(memory.gradients)}, optimizer {memory_size(memory.optimizer_state)}, "
+            f"activations {memory_size(memory.activations)}, views {memory_size(memory.views)}",
             "step": f"{self.step.seconds:.3g} s, {self.step.source}; exchange between devices not "
             "included",
             "data": f"{self.video_seconds:.3g} s per video on a core of this machine, "
             f"{self.data_seconds:.3g} s per step with {self.num_workers} workers per device; "
             f"cores needed per device: {cores}",
-            "time": f"{self.hours:.3g} hours, {self.validation_hours:.3g} of them validation: "
-            f"{self.device_hours:.4g} device hours",
+            "time": f"{duration(3600 * self.hours)}, {duration(3600 * self.validation_hours)} of it "
+            f"validation: {self.device_hours:.4g} device hours",
             "pace set by": pace,
         }
         table = Table(show_header=False, title="estimate", title_justify="left")
@@ -133,7 +146,20 @@ class Estimate:
 
 
 def estimate(cfg: DictConfig, data: VideoDataModule, module: VideoClassifier) -> Estimate:
-    """What the training of a configuration will take, printed as a table; nothing is written.
+    """:func:`measure`, and its table on the screen."""
+    result = measure(cfg, data, module)
+    Console().print(result.table())
+    return result
+
+
+def measure(
+    cfg: DictConfig,
+    data: VideoDataModule,
+    module: VideoClassifier,
+    *,
+    video_seconds: float | None = None,
+) -> Estimate:
+    """What the training of a configuration will take; nothing is written.
 
     Steps, clips, weights and optimizer state are exact; activations are those that autograd keeps;
     times are measured here, on a step and on up to 16 training videos.
@@ -143,6 +169,7 @@ def estimate(cfg: DictConfig, data: VideoDataModule, module: VideoClassifier) ->
             were measured elsewhere.
         data: of the training.
         module: left as it is.
+        video_seconds: of a training video on one core; None: measured.
 
     Raises:
         ValueError: if ``estimate`` is no duration, or no device gets a full batch.
@@ -181,20 +208,17 @@ def estimate(cfg: DictConfig, data: VideoDataModule, module: VideoClassifier) ->
         )
     else:
         step = StepTime(given, "as given")
-    result = Estimate(
+    return Estimate(
         plan=plan,
         learning_rate=rate,
         cost=cost,
         memory=memory,
         step=step,
-        video_seconds=_time_videos(data),
+        video_seconds=_time_videos(data) if video_seconds is None else video_seconds,
         batch_size=data.batch_size,
         num_workers=data.num_workers,
-        # A forward pass is a third of a step.
-        val_step_share=(data.protocol.single_view().crop_size / cfg.crop_size) ** 2 / 3,
+        val_area=(data.protocol.single_view().crop_size / cfg.crop_size) ** 2,
     )
-    Console().print(result.table())
-    return result
 
 
 def given_step_seconds(value: Any) -> float | None:
@@ -243,5 +267,6 @@ def _time_videos(data: VideoDataModule) -> float:
         torch.set_num_threads(threads)
 
 
-def _size(num_bytes: int) -> str:
+def memory_size(num_bytes: int) -> str:
+    """In GiB, or MiB where it is less than one."""
     return f"{num_bytes / 2**30:.2f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.1f} MiB"

@@ -1,3 +1,4 @@
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -32,9 +33,13 @@ def index(cfg: DictConfig) -> Path:
 
     Returns:
         The index file.
+
+    Raises:
+        ValueError: if it cannot be written, before any video is opened.
     """
     splits = cast(VideoSplits, instantiate(cfg.data, _convert_="all"))
     path = Path(cfg.output) if cfg.output else index_path(splits.train.root)
+    _check_writable(path)
     old = _readable_index(path)
     listed = _listed(splits)
     due = [
@@ -51,6 +56,18 @@ def index(cfg: DictConfig) -> Path:
         for entry in unreadable[:_NUM_SHOWN]:
             _CONSOLE.print(f"  {entry.path}: {entry.reason}", soft_wrap=True)
     return path
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"the index '{path}' cannot be written ({error.strerror}); give output=FILE, which data.index "
+            "names then, or set GCVIDEO_CACHE=/a/folder for all commands"
+        ) from error
 
 
 def _listed(splits: VideoSplits) -> dict[str, str]:

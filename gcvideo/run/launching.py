@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from gcvideo.console import Console
 from gcvideo.hint import override
 from gcvideo.run.cell import is_finished, read_cell
+from gcvideo.run.duration import duration
 
 _EXTRAS = {"joblib": "hydra-joblib-launcher", "submitit": "hydra-submitit-launcher"}
 _POLL_SECONDS = 0.5
@@ -66,28 +67,7 @@ def launch(
     """
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    words = [
-        f"hydra/launcher={launcher}",
-        override("hydra.sweep.dir", folder),
-        "hydra.output_subdir=null",
-        "hydra/hydra_logging=none",
-        "hydra/job_logging=none",
-        *settings,
-    ]
-    try:
-        config = hydra.compose_config(
-            "train", words, RunMode.MULTIRUN, with_log_configuration=False
-        )
-    except HydraException as error:
-        package = _EXTRAS.get(launcher.partition("_")[0])
-        if package is not None and "hydra/launcher" in str(error):
-            raise LaunchError(
-                f"the launcher '{launcher}' is not installed; run pip install {package}"
-            ) from error
-        raise LaunchError(
-            f"not all of {' '.join(settings)} fits the launcher '{launcher}' "
-            f"({str(error).splitlines()[0]}); leave it out or choose another launcher"
-        ) from error
+    config = _launcher_config(launcher, folder, settings)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
     plugin = Plugins.instance().instantiate_launcher(
         hydra_context=context, task_function=task, config=config
@@ -103,6 +83,40 @@ def launch(
         for job, done in zip(jobs, returned, strict=True)
         if isinstance(done._return_value, BaseException)
     }
+
+
+def launcher_settings(launcher: str, folder: Path, settings: Sequence[str]) -> DictConfig:
+    """What ``hydra.launcher`` is, such as its number of jobs; arguments as for :func:`launch`.
+
+    Raises:
+        LaunchError: if the launcher is not installed or lacks a setting.
+    """
+    return _launcher_config(launcher, folder, settings).hydra.launcher
+
+
+def _launcher_config(launcher: str, folder: Path, settings: Sequence[str]) -> DictConfig:
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    words = [
+        f"hydra/launcher={launcher}",
+        override("hydra.sweep.dir", folder),
+        "hydra.output_subdir=null",
+        "hydra/hydra_logging=none",
+        "hydra/job_logging=none",
+        *settings,
+    ]
+    try:
+        return hydra.compose_config("train", words, RunMode.MULTIRUN, with_log_configuration=False)
+    except HydraException as error:
+        package = _EXTRAS.get(launcher.partition("_")[0])
+        if package is not None and "hydra/launcher" in str(error):
+            raise LaunchError(
+                f"the launcher '{launcher}' is not installed; run pip install {package}"
+            ) from error
+        raise LaunchError(
+            f"not all of {' '.join(settings)} fits the launcher '{launcher}' "
+            f"({str(error).splitlines()[0]}); leave it out or choose another launcher"
+        ) from error
 
 
 @contextmanager
@@ -134,7 +148,7 @@ def _watch(jobs: Sequence[Job], console: Console, done: threading.Event) -> None
             open_jobs.remove(job)
             num_done += 1
             left = (time.perf_counter() - started) / num_done * len(open_jobs)
-            remaining = f", about {left / 60:.0f} min to go" if open_jobs else ""
+            remaining = f", about {duration(left)} to go" if open_jobs else ""
             console.print(f"[{num_done}/{len(jobs)}] {job.name}: {text}{remaining}", soft_wrap=True)
         if is_over:
             return

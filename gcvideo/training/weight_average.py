@@ -45,6 +45,9 @@ class WeightAverage(WeightAveraging):
     @torch.no_grad()
     def _average(self, averages: Sequence[Tensor], weights: Sequence[Tensor], _: Any) -> None:
         if averages[0].is_floating_point():
-            torch._foreach_lerp_(list(averages), list(weights), self._share)
-        else:  # counts of batches have no average
-            torch._foreach_copy_(list(averages), list(weights))
+            torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+                list(averages), list(weights), self._share
+            )
+            return
+        for average, count in zip(averages, weights, strict=True):
+            average.copy_(count)  # of batches: there is no average of it

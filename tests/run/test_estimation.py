@@ -107,7 +107,7 @@ BASE = Estimate(
     video_seconds=0.3,
     batch_size=2,
     num_workers=2,
-    val_step_share=1 / 3,
+    val_area=1.0,
 )
 
 

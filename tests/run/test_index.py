@@ -122,3 +122,15 @@ def test_the_data_must_be_chosen(project):
         check_overrides(project / "conf", "index", [])
     with pytest.raises(OverrideError, match=r"'daat' is no key of this .*: did you mean data"):
         check_overrides(project / "conf", "index", ["daat=folder"])
+
+
+def test_an_index_that_cannot_be_written_is_told_before_any_video_is_opened(
+    compose_config, video_folder, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GCVIDEO_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(indexing, "parallel_map", None)
+    with pytest.raises(
+        ValueError, match=r"file/index/\w+\.safetensors' cannot be written .*GCVIDEO_CACHE="
+    ):
+        index(compose_config("index", ["data=folder", f"data.root={video_folder}"]))

@@ -1,0 +1,15 @@
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: "40 s", "27 min", "3 h 20 min", "5 days 2 h"."""
+    if round(seconds) < 2 * _MINUTE:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / _MINUTE)
+    if minutes < 2 * _MINUTE:
+        return f"{minutes} min"
+    if seconds < 2 * _DAY:
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(round(seconds / _HOUR), 24)
+    return f"{days} days {hours} h" if hours else f"{days} days"

@@ -1,0 +1,101 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from gcvideo_runs import TINY
+
+import gcvideo.run.comparing as comparing
+from gcvideo.run.comparing import compare, run_comparison
+from gcvideo.run.duration import duration
+
+CONF = Path(__file__).resolve().parent.parent.parent / "conf"
+
+
+@pytest.fixture
+def estimated(video_folder, tmp_path, monkeypatch, capsys):
+    """What an estimate says, and the object behind it."""
+    found = []
+    real = comparing.estimate_comparison
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(
+        comparing, "estimate_comparison", lambda *given: found.append(real(*given)) or found[-1]
+    )
+
+    def run(*words):
+        given = [*TINY, "model=c2d", "block=none,gc", "data=folder", f"data.root={video_folder}"]
+        assert compare(CONF, [*given, f"folder={tmp_path / 'out'}", *words]) is None
+        return found[-1], capsys.readouterr().out
+
+    return run
+
+
+def test_an_estimate_counts_the_cells_that_are_not_finished_and_writes_nothing(estimated, tmp_path):
+    cell = tmp_path / "out" / "cells" / "gc" / "seed1"
+    cell.mkdir(parents=True)
+    (cell / "cell.json").write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
+    result, printed = estimated("estimate=0.5", "seeds=0,1,2", "epochs=4", "num_threads=1")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert [(v.name, v.num_open, v.num_cells) for v in result.variants] == [
+        ("none", 3, 3),
+        ("gc", 2, 3),
+    ]
+    for variant in result.variants:
+        cell = variant.cell
+        assert cell.step.seconds == 0.5
+        # Ten videos in batches of four, and every video read by this process itself.
+        assert cell.training_hours == pytest.approx(4 * 2 * (0.5 + 4 * cell.video_seconds) / 3600)
+        # Two test videos of two views, as they are and under three probes, a third of a step each.
+        scored = 2 * 2 * (4 * 0.5 / 3 / 4 + cell.video_seconds) / 3600
+        assert variant.test_hours == pytest.approx(scored)
+    none, gc = result.variants
+    assert none.cell.memory.total < gc.cell.memory.total
+    assert result.hours == pytest.approx(3 * none.cell_hours + 2 * gc.cell_hours)
+    assert "step: as given" in printed
+    assert f"5 cells, {duration(3600 * result.hours)} in all; one after the other" in printed
+    assert [printed.count(f"{number} of 3") for number in (3, 2)] == [1, 1]
+
+    # At a time they share the hours, but a cell stays as long as it is.
+    hours = {n: replace(result, num_parallel=n).elapsed_hours for n in (1, 2, 100)}
+    assert hours[1] == result.hours
+    assert hours[2] == pytest.approx(result.hours / 2)
+    assert hours[100] == max(none.cell_hours, gc.cell_hours)
+
+
+@pytest.mark.slow
+def test_a_step_of_each_variant_is_measured_here(estimated):
+    result, printed = estimated("estimate=true", "launcher=joblib", "hydra.launcher.n_jobs=4")
+    steps = {variant.cell.step.seconds for variant in result.variants}
+    assert len(steps) == 2
+    assert min(steps) > 0
+    assert result.num_parallel == 4
+    assert "measured on the CPU" in printed
+    assert "2 cells" in printed
+    assert "up to 4 at a time (launcher joblib)" in printed
+
+
+def test_what_is_no_duration_is_refused(video_folder, capsys):
+    given = [*TINY, "model=c2d", "block=none", "data=folder", f"data.root={video_folder}"]
+    with pytest.raises(SystemExit) as ended:
+        run_comparison(CONF, [*given, "estimate=soon"])
+    assert ended.value.code == 1
+    assert "estimate is 'soon'; give true" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "0 s"),
+        (40, "40 s"),
+        (119.4, "119 s"),
+        (119.8, "2 min"),
+        (27 * 60 + 10, "27 min"),
+        (119 * 60, "119 min"),
+        (3600 * 3 + 20 * 60, "3 h 20 min"),
+        (3600 * 5, "5 h"),
+        (3600 * 24 * 5 + 3600 * 2, "5 days 2 h"),
+        (3600 * 24 * 5 - 60, "5 days"),
+    ],
+)
+def test_a_duration_is_said_in_the_units_that_people_use(seconds, said):
+    assert duration(seconds) == said
