@@ -17,6 +17,7 @@ from gcvideo.models import ClipClassifier, Head
 
 _KEY = "gcvideo"
 _PREFIX = "model."
+BEST = "best.ckpt"
 
 
 class CheckpointError(ValueError):
@@ -55,13 +56,41 @@ class Checkpoint:
         return model.eval()
 
 
+def checkpoint_file(path: str | Path) -> Path:
+    """The file itself; of the folder of a run, or of its checkpoints, the one of the best epoch.
+
+    Raises:
+        CheckpointError: for a folder without a best.ckpt, naming what is there.
+    """
+    given = Path(path)
+    if not given.is_dir():
+        return given
+    folders = (given / "checkpoints", given)
+    for folder in folders:
+        if (folder / BEST).is_file():
+            return folder / BEST
+    others = sorted(file for folder in folders for file in folder.glob("*.ckpt"))
+    if not others:
+        raise CheckpointError(
+            f"the folder '{path}' has no checkpoints; give the folder of a run, or a file"
+        )
+    # Not taken by itself: weights of the last epoch are no stand-in for those of the best.
+    raise CheckpointError(
+        f"the folder '{path}' has no {BEST}, only {', '.join(file.name for file in others)}; name one of "
+        f"them, such as {command(override('checkpoint', others[0]))}"
+    )
+
+
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint written by training or by conversion; the file cannot run code.
+
+    Args:
+        path: of the file, or of a folder as for :func:`checkpoint_file`.
 
     Raises:
         CheckpointError: if the file is absent, unreadable or not one of ours.
     """
-    file = Path(path)
+    file = checkpoint_file(path)
     if not file.is_file():
         raise CheckpointError(
             f"no checkpoint at '{path}'; training writes RUN_FOLDER/checkpoints/best.ckpt"
@@ -82,7 +111,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             f"`{weights}`"
         )
     return Checkpoint(
-        path=str(path),
+        path=str(file),
         config=product["config"],
         classes=tuple(product["classes"]),
         protocol=product["config"]["protocol"],

@@ -37,6 +37,7 @@ class TrainedClassifier:
         protocol: sampling, resize, crops, head and averaging.
         config: resolved configuration of the run that made it.
         dtype: in which convolutions and products are computed, under autocast unless it is float32.
+        source: the file, or the name of published weights, that it was loaded from.
 
     Attributes:
         is_prepared: whether :meth:`for_inference` has made it.
@@ -50,8 +51,10 @@ class TrainedClassifier:
         protocol: EvaluationProtocol,
         config: dict[str, Any] | None = None,
         dtype: torch.dtype = torch.float32,
+        source: str | None = None,
     ) -> None:
         self.model = model
+        self.source = source
         self.dtype = dtype
         self.is_prepared = False
         self.classes = tuple(classes)
@@ -82,7 +85,12 @@ class TrainedClassifier:
         if compile:
             compile_net(model.net)
         prepared = TrainedClassifier(
-            model, classes=self.classes, protocol=self.protocol, config=self.config, dtype=dtype
+            model,
+            classes=self.classes,
+            protocol=self.protocol,
+            config=self.config,
+            dtype=dtype,
+            source=self.source,
         )
         prepared.is_prepared = True
         return prepared
@@ -185,8 +193,9 @@ def load(
 
     Args:
         path: file written by training, such as ``runs/.../checkpoints/best.ckpt``, or by
-            ``scripts/convert.py``; or a name in ``gcvideo.models.ZOO``, such as
-            "slow_8x8_r50_pytorchvideo", whose weights are downloaded on first use.
+            ``scripts/convert.py``; the folder of a run, for its best.ckpt; or a name in
+            ``gcvideo.models.ZOO``, such as "slow_8x8_r50_pytorchvideo", whose weights are downloaded on
+            first use.
         device: where the net runs; None: a CUDA device if there is one, else the CPU.
         packages: top-level packages that the checkpoint may name; add yours if the net holds a block
             of your own.
@@ -206,4 +215,5 @@ def load(
         classes=checkpoint.classes,
         protocol=protocol,
         config=dict(checkpoint.config),
+        source=checkpoint.path,
     )

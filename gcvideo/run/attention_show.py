@@ -69,13 +69,16 @@ def attention_show(cfg: DictConfig) -> Path:
     beside = None if cfg.beside is None else _load(cfg, cfg.beside)
     if beside is not None:
         _check_same_clips(shown.protocol, beside.protocol)
+    for classifier in (shown, beside):
+        if classifier is not None:
+            _CONSOLE.print(f"checkpoint {classifier.source}", soft_wrap=True)
     label = None if cfg.label is None else _label(str(cfg.label), shown.classes)
     queries = DEFAULT_QUERIES if cfg.queries is None else _queries(cfg.queries)
     layers = [cfg.layers] if isinstance(cfg.layers, str) else cfg.layers
     view = read_views(video, shown.protocol.single_view())[0]
-    found = _layers(shown, "", str(cfg.checkpoint), view, queries, layers)
+    found = _layers(shown, "", str(shown.source), view, queries, layers)
     if beside is not None:
-        found += _layers(beside, "beside", str(cfg.beside), view, queries, layers)
+        found += _layers(beside, "beside", str(beside.source), view, queries, layers)
     cam = grad_cam(shown.model, view, label=label, layer=cfg.grad_cam_layer)
     scores = shown.scores(video)
 

@@ -29,6 +29,7 @@ from gcvideo.run.comparison_plan import (
 )
 from gcvideo.run.comparison_request import ComparisonRequest, parse_request
 from gcvideo.run.composition import check_overrides, quiet_libraries, user_error
+from gcvideo.run.estimation import given_step_seconds
 from gcvideo.run.launching import Job, launch
 from gcvideo.run.null_group import without_null_groups
 
@@ -80,6 +81,8 @@ def compare(config_folder: Path, words: Sequence[str]) -> Comparison | None:
     given = without_null_groups(words, config_folder, "train")
     with initialize_config_dir(str(config_folder), version_base="1.3"):
         request = parse_request(given, config_folder / "preset", block_arguments)
+    if request.estimate is not False:
+        given_step_seconds(request.estimate)
     # By itself: it composes too, and names what was misspelled.
     check_overrides(config_folder, "train", [f"model={request.net}", *request.recipe])
     console = Console()

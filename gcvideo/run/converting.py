@@ -12,7 +12,7 @@ from gcvideo.inference import (
     read_checkpoint,
     write_checkpoint,
 )
-from gcvideo.inference.checkpoint import write_tensors
+from gcvideo.inference.checkpoint import checkpoint_file, write_tensors
 from gcvideo.inference.published import load_published
 from gcvideo.models import ZOO, Conversion, LoadReport
 from gcvideo.models import convert as convert_weights
@@ -56,7 +56,7 @@ def convert(cfg: DictConfig) -> LoadReport | None:
     checkpoint = _own_checkpoint(source)
     if checkpoint is not None:
         write_checkpoint(output, checkpoint)
-        _print([f"{source} is a gcvideo checkpoint: written to {output}"])
+        _print([f"{checkpoint.path} is a gcvideo checkpoint: written to {output}"])
         return None
     conversion = convert_weights(source, instantiate(cfg.choice), inflation=cfg.inflation)
     if conversion.layout in IMAGE_LAYOUTS:
@@ -78,8 +78,9 @@ def convert(cfg: DictConfig) -> LoadReport | None:
 
 
 def _own_checkpoint(source: str) -> Checkpoint | None:
+    file = checkpoint_file(source)
     try:
-        return read_checkpoint(source)
+        return read_checkpoint(file)
     except CheckpointError:
         return None
 

@@ -26,13 +26,14 @@ def export(cfg: DictConfig) -> dict[str, float]:
     videos = [] if cfg.video is None else find_videos(str(cfg.video))
     classifier = load(cfg.checkpoint, device="cpu", packages=list(cfg.packages))
     output = Path(cfg.output)
+    _CONSOLE.print(f"checkpoint {classifier.source}", soft_wrap=True)
     with _CONSOLE.status(f"Writing and checking {output}"):
         differences = export_classifier(
             classifier,
             output,
             crop_size=cfg.crop_size,
             videos=videos,
-            source=str(cfg.checkpoint),
+            source=str(classifier.source),
         )
     table = Table("compared with the checkpoint on", "largest difference")
     for name, difference in differences.items():

@@ -43,10 +43,13 @@ def predict(cfg: DictConfig) -> Predictions:
     """
     output = check_output(cfg.output)
     if is_stream(str(cfg.video), cfg.format):
-        predictions = predict_live(cfg, _load(cfg))
+        classifier = _load(cfg)
+        predictions = predict_live(cfg, classifier)
     else:
         videos = find_videos(str(cfg.video))
-        predictions = _predict_files(cfg, _load(cfg), videos)
+        classifier = _load(cfg)
+        predictions = _predict_files(cfg, classifier, videos)
+    predictions.checkpoint = classifier.source
     show_predictions(predictions)
     if output is not None:
         write_predictions(output, predictions)
@@ -80,6 +83,7 @@ def _load(cfg: DictConfig) -> TrainedClassifier:
     classifier = load(cfg.checkpoint, device=cfg.device, packages=list(cfg.packages))
     if cfg.dtype not in _TYPES:
         raise ValueError(f"dtype is {cfg.dtype!r}; choose one of {', '.join(_TYPES)}")
+    _CONSOLE.print(f"checkpoint {classifier.source}", soft_wrap=True)
     if classifier.device.type == "cpu":
         keep_freed_memory()
     return classifier.for_inference(compile=cfg.compile, dtype=_TYPES[cfg.dtype])

@@ -41,11 +41,13 @@ class Predictions:
         rankings: of videos that were classified as a whole, best first.
         timelines: of videos that were classified in windows.
         failures: reasons why others could not be read.
+        checkpoint: the file, or the name of published weights, that they are by.
     """
 
     rankings: dict[str, list[Prediction]] = field(default_factory=dict)
     timelines: dict[str, Timeline] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    checkpoint: str | None = None
 
 
 def check_output(output: str | None) -> Path | None:
@@ -108,6 +110,7 @@ def format_seconds(seconds: float) -> str:
 
 def _content(predictions: Predictions) -> dict[str, Any]:
     content: dict[str, Any] = {
+        "checkpoint": predictions.checkpoint,
         "predictions": {v: [asdict(p) for p in r] for v, r in predictions.rankings.items()},
         "failures": predictions.failures,
     }

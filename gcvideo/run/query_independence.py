@@ -63,6 +63,7 @@ def attention_stats(cfg: DictConfig) -> QueryStatistics:
         FileNotFoundError: if there is nothing at ``videos``.
     """
     checkpoint = load_checkpoint(cfg.checkpoint)
+    cfg.checkpoint = checkpoint.path  # of a folder, the file in it
     packages = list(cfg.packages)
     protocol = checkpoint.build_protocol(packages).for_prediction(cfg.num_clips, cfg.num_crops)
     model = checkpoint.build_model(protocol, packages)
