@@ -32,6 +32,8 @@ from gcvideo.models.net_choice import NetChoice as NetChoice
 from gcvideo.models.placement import STAGES as STAGES
 from gcvideo.models.placement import Placement as Placement
 from gcvideo.models.placement import Stage as Stage
+from gcvideo.models.precision import computing_in as computing_in
+from gcvideo.models.precision import precision_type as precision_type
 from gcvideo.models.resnet import c2d_resnet as c2d_resnet
 from gcvideo.models.resnet import i3d_resnet as i3d_resnet
 from gcvideo.models.resnet import slow_resnet as slow_resnet

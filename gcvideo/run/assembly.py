@@ -24,7 +24,7 @@ from gcvideo.data import (
     VideoSplits,
 )
 from gcvideo.inference import configure_head
-from gcvideo.models import ClipClassifier, keep_freed_memory
+from gcvideo.models import ClipClassifier, keep_freed_memory, precision_type
 from gcvideo.run.weight_group import register_published_weights
 from gcvideo.training import (
     AtomicCheckpointIO,
@@ -190,6 +190,7 @@ def build_module(
         label_smoothing=cfg.label_smoothing,
         mixing=None if cfg.mixing is None else build(cfg.mixing),
         average=protocol.average,  # pyright: ignore[reportArgumentType]
+        precision=precision_type(cfg.val_precision, "val_precision"),
         train_only=cfg.train_only,
         freeze_norms=cfg.batch_norm.mode == "frozen",
         seed=cfg.seed,

@@ -20,7 +20,7 @@ from gcvideo.evaluation import VideoScores
 from gcvideo.evaluation.probe import ORDERED, score_under_probes
 from gcvideo.inference import load_checkpoint
 from gcvideo.inference.checkpoint import write_tensors
-from gcvideo.models import inserted_blocks
+from gcvideo.models import inserted_blocks, precision_type
 from gcvideo.run.assembly import build
 from gcvideo.run.composition import quiet_libraries
 from gcvideo.run.record import write_json
@@ -115,6 +115,7 @@ def _score(cfg: DictConfig, folder: Path, started: float) -> None:
         average=cast(Any, protocol.average),
         kinds=_PROBES if protocol.spec.num_frames > 1 else (),
         seed=cfg.seed,
+        dtype=precision_type(cfg.val_precision, "val_precision"),
     )
     videos = list(splits.test.paths)
     _write(folder, cfg, scores, videos, model, splits.classes, time.perf_counter() - started)
@@ -142,6 +143,7 @@ def _write(
     content = {
         "model": cfg.model.name,
         "seed": cfg.seed,
+        "precision": {"training": cfg.trainer.precision, "test": cfg.val_precision},
         "top1": top1(labels, ordered.scores()),
         "probes": {
             kind: top1(labels, probed.scores())

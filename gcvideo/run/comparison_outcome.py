@@ -170,7 +170,7 @@ def _facts(
         "versions": f"gcvideo {gcvideo.__version__} (commit {(git_commit() or 'unknown')[:10]}), "
         f"torch {torch.__version__}",
         "net": f"{request.net}, width {cfg.width}, {cfg.num_frames} frames of {cfg.crop_size} pixels, "
-        f"precision {cfg.trainer.precision}",
+        f"trained in {cfg.trainer.precision}, scored in {cfg.val_precision}",
         "recipe": _recipe(cfg),
         "data": f"{len(splits.train)} training and {len(splits.test)} test videos, "
         f"{len(splits.classes)} classes",

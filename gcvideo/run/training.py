@@ -27,7 +27,13 @@ from gcvideo.run.record import write_config, write_environment, write_json
 from gcvideo.run.resuming import ResumePoint, find_resume_point
 from gcvideo.run.training_report import report_end, report_start
 from gcvideo.run.tuning import tune_batch_size
-from gcvideo.training import BadVideos, TrainingStopped, VideoClassifier, check_group_size
+from gcvideo.training import (
+    BadVideos,
+    TrainingStopped,
+    VideoClassifier,
+    check_group_size,
+    evaluation_precision,
+)
 
 _CONSOLE = Console(highlight=False)
 
@@ -174,6 +180,10 @@ def _write_results(run: _Run, trainer: Trainer, metrics: dict[str, float], secon
         "metrics": metrics,
         "model": cfg.model.name,
         "cost": {"parameters": run.cost.num_parameters, "macs_per_view": run.cost.macs},
+        "precision": {
+            "training": trainer.precision,
+            "validation": evaluation_precision(trainer, run.module.precision),
+        },
         "protocol": OmegaConf.to_container(cfg.protocol, resolve=True),
         "videos": {"train": len(run.splits.train), "val": len(run.splits.val)},
         "bad_videos": {
