@@ -12,6 +12,7 @@ from gcvideo.models.convolution_check import settle_layout as settle_layout
 from gcvideo.models.cost import BlockCost as BlockCost
 from gcvideo.models.cost import Cost as Cost
 from gcvideo.models.cost import count_cost as count_cost
+from gcvideo.models.cost import count_macs as count_macs
 from gcvideo.models.head import Head as Head
 from gcvideo.models.head import HeadMode as HeadMode
 from gcvideo.models.host_memory import keep_freed_memory as keep_freed_memory

@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,12 +43,9 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
     Papers that print "FLOPs" for video nets mostly mean this number.
     """
     blocks = inserted_blocks(net)
-    meta = copy.deepcopy(net).to("meta").eval()
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        meta(torch.empty(1, 3, num_frames, crop_size, crop_size, device="meta"))
+    counter = _counted(net, (1, 3, num_frames, crop_size, crop_size))
     per_module = counter.get_flop_counts()
-    root = type(meta).__name__
+    root = type(net).__name__
     return Cost(
         num_frames=num_frames,
         crop_size=crop_size,
@@ -62,3 +60,17 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
             for block in blocks
         ),
     )
+
+
+def count_macs(module: nn.Module, shape: Sequence[int]) -> int:
+    """Multiply-accumulates of a module for an input of some shape, counted as :func:`count_cost` does."""
+    return _counted(module, shape).get_total_flops() // 2
+
+
+def _counted(module: nn.Module, shape: Sequence[int]) -> FlopCounterMode:
+    # On other devices the counter does not see what a processor's own attention computes.
+    meta = copy.deepcopy(module).to("meta").eval()
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        meta(torch.empty(*shape, device="meta"))
+    return counter
