@@ -36,8 +36,10 @@ def computing_in(dtype: torch.dtype, device: torch.device | str) -> Iterator[Non
         dtype: of the computation.
         device: that computes.
     """
-    enabled = dtype != torch.float32
-    with _whole_float32(), torch.autocast(torch.device(device).type, dtype, enabled=enabled):
+    kind, enabled = torch.device(device).type, dtype != torch.float32
+    # Weights that autocast outside has cast and kept are of its type.
+    autocast = torch.autocast(kind, dtype, enabled=enabled, cache_enabled=False)
+    with _whole_float32(), autocast:
         yield
 
 

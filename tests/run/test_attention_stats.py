@@ -135,6 +135,21 @@ def test_figures_are_the_means_over_videos_of_what_each_block_is_given(
     assert "Published" not in page
 
 
+def test_the_net_computes_in_the_precision_asked_for_and_distances_in_float32(
+    measure, non_local, tmp_path, capsys
+):
+    found = {}
+    for name in ("float32", "bfloat16"):
+        statistics, written = measure(non_local, f"precision={name}")
+        found[name] = statistics.layers[0].measured
+        assert written["precision"] == name
+        assert f"net in {name}" in (tmp_path / "query_independence.md").read_text()
+        assert f"precision  {name}\n" in capsys.readouterr().out
+    exact, rounded = (found[name].input.means.all for name in ("float32", "bfloat16"))
+    assert exact != rounded
+    assert rounded == pytest.approx(exact, rel=0.1)
+
+
 def test_the_test_split_of_the_checkpoint_is_measured_unless_told_otherwise(measure, non_local):
     statistics, written = measure(non_local)
     assert written["split"] == "test"
