@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from gcvideo.data import VideoDataModule
 from gcvideo.models import ClipClassifier, Cost, count_cost
 from gcvideo.models.memory import TrainingMemory, count_memory
-from gcvideo.run.step_time import Precision, StepTime, time_step
+from gcvideo.run.step_time import Precision, StepTime, time_step, time_view
 from gcvideo.run.training_plan import TrainingPlan, device_here, plan_training
 from gcvideo.training import VideoClassifier, parameter_groups, scaled_lr
 
@@ -167,6 +167,7 @@ def estimate(cfg: DictConfig, data: VideoDataModule, module: VideoClassifier) ->
         autocast=precision.autocast,
         in_buckets=plan.num_devices > 1,
     )
+    val_crop_size = data.protocol.single_view().crop_size
     if given is None:
         model.to(device_here(cfg.trainer))
         step = time_step(
@@ -179,8 +180,14 @@ def estimate(cfg: DictConfig, data: VideoDataModule, module: VideoClassifier) ->
             # Work space and gradients of activations come on top of what is kept.
             bytes_per_clip=2 * memory.total // plan.clips_per_batch,
         )
+        view_seconds = time_view(
+            model, num_frames=cfg.num_frames, crop_size=val_crop_size, dtype=module.precision
+        )
+        val_step_share = view_seconds * plan.clips_per_batch / step.seconds
     else:
         step = StepTime(given, "as given")
+        # A forward pass is a third of a step, in one precision.
+        val_step_share = (val_crop_size / cfg.crop_size) ** 2 / 3
     result = Estimate(
         plan=plan,
         learning_rate=rate,
@@ -190,8 +197,7 @@ def estimate(cfg: DictConfig, data: VideoDataModule, module: VideoClassifier) ->
         video_seconds=_time_videos(data),
         batch_size=data.batch_size,
         num_workers=data.num_workers,
-        # A forward pass is a third of a step.
-        val_step_share=(data.protocol.single_view().crop_size / cfg.crop_size) ** 2 / 3,
+        val_step_share=val_step_share,
     )
     Console(highlight=False).print(result.table())
     return result

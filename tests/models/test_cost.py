@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from gcvideo.models import Placement, c2d_resnet, count_cost, i3d_resnet, slow_resnet
+from gcvideo.models import (
+    Placement,
+    c2d_resnet,
+    count_cost,
+    count_macs,
+    i3d_resnet,
+    slow_resnet,
+)
 from gcvideo.nn import NonLocalBlock, global_context
 
 FIVE = {"res3": [1, 3], "res4": [1, 3, 5]}
@@ -62,6 +69,14 @@ def test_non_local_blocks_cost_their_projections_and_their_two_products(on_meta)
     assert [block.macs for block in cost.blocks] == [res3] * 2 + [res4] * 3
     assert cost.macs == 41_740_828_672 + 2 * res3 + 3 * res4
     assert (2 * res3 + 3 * res4) / 1e9 == pytest.approx(22.2, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["embedded_gaussian", "dot_product"])
+def test_a_block_by_itself_costs_the_same_wherever_its_weights_are(kind):
+    block = NonLocalBlock(8, kind=kind)
+    expected = sum(non_local_macs(8, 2 * 4 * 4, 2 * 2 * 2))
+    assert count_macs(block, (1, 8, 2, 4, 4)) == expected
+    assert count_macs(block.to("meta"), (1, 8, 2, 4, 4)) == expected
 
 
 def test_global_context_costs_two_products_and_its_bottleneck(on_meta):

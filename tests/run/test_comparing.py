@@ -94,6 +94,8 @@ def test_the_folder_holds_table_report_and_the_scores_of_each_video(finished):
         assert [row["variant"] for row in csv.DictReader(file)] == ["none", "gc", "gc ratio=1/4"]
     cell = folder / "cells" / "gc" / "seed0"
     content, labels, scores = read_cell(cell)
+    assert content["precision"] == {"training": "32-true", "test": "float32"}
+    assert "trained in 32-true, scored in float32" in (folder / "report.html").read_text()
     with (cell / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["video"] for row in rows] == content["videos"]
