@@ -95,6 +95,8 @@ def test_the_folder_holds_table_report_and_the_scores_of_each_video(finished):
     cell = folder / "cells" / "gc" / "seed0"
     content, labels, scores = read_cell(cell)
     assert content["precision"] == {"training": "32-true", "test": "float32"}
+    timed_in = json.loads((folder / "speed.json").read_text())["circumstances"]["precision"]
+    assert timed_in == {"training": "32-true", "inference": "float32"}
     assert "trained in 32-true, scored in float32" in (folder / "report.html").read_text()
     with (cell / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
