@@ -181,12 +181,11 @@ def test_the_type_follows_what_the_device_computes_in(monkeypatch, precision, ex
 
 def test_an_emulated_type_is_timed_with_a_warning(monkeypatch, capsys):
     monkeypatch.setattr(benchmark_setting, "best_precision", lambda _: "32-true")
-    shapes = ["shapes=[[1,16,2,4,4]]", "non_local_shape=[1,8,2,4,4]"]
-    table = run_benchmark(*shapes, "rounds=1", "dtype=bfloat16")
+    table = run_benchmark(*IN_BFLOAT16)
     assert "warning: bfloat16 has no instructions here" in capsys.readouterr().out
     # Two bytes a number.
     row = table.rows[0]
-    assert row.rate.rate == pytest.approx(16 * 32 * 2 / (row.ours / 1e3) / 1e9)
+    assert row.rate.rate == pytest.approx(64 * 128 * 2 / (row.ours / 1e3) / 1e9)
 
 
 @pytest.mark.parametrize(("available", "kind"), [(True, "cuda"), (False, "cpu")])
