@@ -25,6 +25,7 @@ from gcvideo.data import (
 )
 from gcvideo.inference import configure_head
 from gcvideo.models import ClipClassifier, keep_freed_memory
+from gcvideo.run.quiet import quiet_libraries
 from gcvideo.run.weight_group import register_published_weights
 from gcvideo.training import (
     AtomicCheckpointIO,
@@ -91,6 +92,7 @@ def multigrid_schedule(cfg: DictConfig) -> MultigridSchedule | None:
 
 def build_trainer(cfg: DictConfig) -> Trainer:
     """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept."""
+    quiet_libraries()
     loggers = list(build(cfg.logger).values()) if "logger" in cfg else False
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import gcvideo
-from gcvideo import run
 from gcvideo.data import read_views
 from gcvideo.evaluation.pair_distance import CosineDistance, Divergence, PairMeans
 from gcvideo.evaluation.query_independence import QueryIndependence, query_independence
@@ -269,26 +268,3 @@ def test_notes_say_what_was_drawn_and_left_out():
     assert drawn.startswith("JSD of res4.1: from 4096 random pairs")
     assert drawn.endswith("standard error at most 2.0e-03.")
     assert zero.startswith("res4.1: 50.00% of the output vectors are zero, which have no angle")
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "the first word is missing; say what to do: 'stats' .* 'show' "),
-        (["stat", "x=1"], "the first word is 'stat'; say what to do: 'stats' .* 'show' "),
-    ],
-)
-def test_the_script_asks_for_its_first_word(project, monkeypatch, words, message):
-    monkeypatch.setattr("sys.argv", ["attention.py", *words])
-    with pytest.raises(SystemExit, match=message):
-        runpy.run_path(str(project / "scripts" / "attention.py"), run_name="__main__")
-
-
-@pytest.mark.parametrize("word", ["stats", "show"])
-def test_the_first_word_chooses_the_job_and_its_configuration(project, monkeypatch, word):
-    called = []
-    monkeypatch.setattr(run, "run_script", lambda *given: called.append(given))
-    monkeypatch.setattr("sys.argv", ["attention.py", word, "checkpoint=x"])
-    names = runpy.run_path(str(project / "scripts" / "attention.py"), run_name="__main__")
-    assert called == [(project / "conf", f"attention_{word}", names[word])]
-    assert (project / "conf" / f"attention_{word}.yaml").is_file()

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 import gcvideo
 from gcvideo.inference import read_checkpoint
 from gcvideo.run import train, training
-from gcvideo.run.composition import user_error
+from gcvideo.run.user_error import user_error
 
 
 def test_a_run_folder_holds_what_reproduces_and_explains_the_run(trained):
