@@ -41,7 +41,7 @@ COMMANDS = {
         objective=lambda best: best,
     ),
     "test": Command(
-        "score a checkpoint on a test set, with all views of its protocol",
+        "score a checkpoint on a test set, with all views",
         "gcvideo.run.testing:test",
         "test",
         plain=("checkpoint",),
@@ -96,13 +96,13 @@ COMMANDS = {
         plain=("checkpoint", "output"),
     ),
     "check": Command(
-        "decode every video of a data set; lists without the unreadable ones",
+        "decode every video of a data set, and make lists of the sound ones",
         "gcvideo.run.checking:check",
         "check",
         has_failed=lambda report: bool(report.problems),
     ),
     "index": Command(
-        "scan the videos of a data set once, so that they open faster",
+        "scan the videos of a data set once, so that they open fast",
         "gcvideo.run.indexing:index",
         "index",
     ),
@@ -118,7 +118,7 @@ COMMANDS = {
         "kinetics",
     ),
     "benchmark": Command(
-        "time blocks, nets and steps against how others compute them",
+        "time blocks, nets and steps against those of others",
         "gcvideo.run.benchmarking:benchmark",
         "benchmark",
     ),

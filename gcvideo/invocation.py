@@ -11,7 +11,7 @@ def command_line(name: str) -> str:
         name: command, such as "train" or "attention stats".
     """
     word, _, rest = name.partition(" ")
-    script = Path(sys.argv[0]).with_name(f"{word}.py")
+    script = Path(sys.argv[0]).parent / f"{word}.py"
     if script.parent.name != "scripts" or not script.is_file():
         return f"gcvideo {name}"
     return f"python {script} {rest}".rstrip()

@@ -48,13 +48,16 @@ def check_overrides(config_name: str, overrides: Sequence[str]) -> None:
             f"{str(error).splitlines()[0]}; Hydra reads ( ) [ ] {{ }} , : = and quotes in values: put such a "
             "value into quotes within quotes, key=\"'value'\""
         ) from error
-    for words in _single_values(parsed):
+    every = list(_single_values(parsed))
+    for words in every:
         with initialized():
             try:
                 cfg = compose(config_name, words)
             except (HydraException, OmegaConfBaseException) as error:
                 known = sorted({*_groups(), *_keys(_composable(config_name, parsed))})
-                raise OverrideError(_explain(error, parsed, known)) from error
+                others = [word for word in words if word not in every[0]]
+                where = f"\nwith {' '.join(others)} of the sweep" if others else ""
+                raise OverrideError(_explain(error, parsed, known) + where) from error
             defaults = compose(config_name, [w for w in words if _chooses(w)])
         check_values(cfg, defaults)
 

@@ -69,7 +69,10 @@ def _literal(word: str, is_sweep: bool) -> str:
     name, sign, value = word.partition("=")
     if not sign or key_of(word) not in PATH_KEYS:
         return word
-    parts = value.split(",") if is_sweep and not re.search(r"['\"()\[\]]", value) else [value]
+    # Where somebody writes Hydra's grammar, the word is left to Hydra.
+    if is_sweep and re.search(r"['\"\[]|^\w+\(", value):
+        return word
+    parts = value.split(",") if is_sweep else [value]
     return f"{name}={','.join(map(_literal_value, parts))}"
 
 

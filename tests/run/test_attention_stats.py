@@ -3,12 +3,12 @@ import dataclasses
 import functools
 import json
 import math
-import runpy
 
 import pytest
 import torch
 
 import gcvideo
+from gcvideo import cli
 from gcvideo.data import read_views
 from gcvideo.evaluation.pair_distance import CosineDistance, Divergence, PairMeans
 from gcvideo.evaluation.query_independence import QueryIndependence, query_independence
@@ -191,7 +191,7 @@ def test_the_published_figures_are_shown_when_asked_for_and_named_so(
 
 
 def test_unreadable_videos_are_listed_and_the_others_measured(
-    measure, non_local, video_folder, tmp_path, capsys, compose_config, project
+    measure, non_local, video_folder, tmp_path, capsys
 ):
     folder = tmp_path / "videos"
     folder.mkdir()
@@ -202,11 +202,9 @@ def test_unreadable_videos_are_listed_and_the_others_measured(
     assert list(statistics.videos) == [str(folder / "fine.mp4")]
     assert "Not measured: cannot read video" in (tmp_path / "query_independence.md").read_text()
     assert "broken.mp4" in capsys.readouterr().out
-    script = runpy.run_path(str(project / "scripts" / "attention.py"))
-    words = [f"checkpoint={non_local}", f"videos={folder}", f"output_dir={tmp_path}"]
-    cfg = compose_config("attention_stats", [*words, "num_workers=0", "device=cpu"])
+    words = [str(non_local), f"videos={folder}", "num_workers=0", "device=cpu"]
     with pytest.raises(SystemExit, match="1"):
-        script["stats"](cfg)
+        cli.run("attention stats", [*words, f"hydra.run.dir={tmp_path}"])
 
 
 def test_reading_stops_at_the_time_budget(measure, non_local, video_folder):

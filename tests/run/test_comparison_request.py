@@ -143,7 +143,7 @@ def test_every_comparison_in_the_documentation_is_understood():
         line
         for document in documents
         for line in re.findall(
-            r"python scripts/compare.py ([^#`\n\\]*(?:\\\n[^#`\n\\]*)*)", document.read_text()
+            r"gcvideo compare ([^#`\n\\]*(?:\\\n[^#`\n\\]*)*)", document.read_text()
         )
     ]
     assert len(commands) > 6

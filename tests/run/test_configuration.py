@@ -11,6 +11,7 @@ from gcvideo import cli
 from gcvideo.models import inserted_blocks
 from gcvideo.run import OverrideError, best_precision, check_overrides
 from gcvideo.run.assembly import build_trainer
+from gcvideo.run.value_rule import ValueRuleError
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -122,8 +123,15 @@ def test_a_misspelled_override_fails_with_the_near_misses(overrides, message):
 
 
 def test_good_overrides_and_sweeps_pass():
-    check_overrides("train", ["model=slow_gc,slow_nl", "model.block.ratio=0.25,0.125"])
+    check_overrides("train", ["model=slow_gc,i3d_gc", "model.block.ratio=0.25,0.125"])
     check_overrides("train", ["+extra=1", "data=folder", "data.root=/x"])
+
+
+def test_every_value_of_a_sweep_is_looked_at():
+    with pytest.raises(OverrideError, match=r"(?s)model\.block\.ratio.*with model=slow_nl of the"):
+        check_overrides("train", ["model=slow_gc,slow_nl", "model.block.ratio=0.25,0.125"])
+    with pytest.raises(ValueRuleError, match="epochs is 0; give a whole number of at least 1"):
+        check_overrides("train", ["epochs=3,2,0"])
 
 
 def test_an_override_of_a_block_that_is_not_there_says_so():
