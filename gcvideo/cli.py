@@ -96,7 +96,7 @@ COMMANDS = {
         plain=("checkpoint", "output"),
     ),
     "check": Command(
-        "decode every video of a data set, and make lists of the sound ones",
+        "decode every video of a data set, and list the sound ones",
         "gcvideo.run.checking:check",
         "check",
         has_failed=lambda report: bool(report.problems),
