@@ -1,5 +1,6 @@
 """From a configuration to the parts of a training."""
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -93,7 +95,7 @@ def multigrid_schedule(cfg: DictConfig) -> MultigridSchedule | None:
 def build_trainer(cfg: DictConfig) -> Trainer:
     """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept."""
     quiet_libraries()
-    loggers = list(build(cfg.logger).values()) if "logger" in cfg else False
+    loggers = _loggers(cfg) if "logger" in cfg else False
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         # Lightning's own requeueing saves from within a signal, in the middle of a step.
@@ -113,6 +115,17 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()
     return trainer
+
+
+def _loggers(cfg: DictConfig) -> list[Logger]:
+    """The configured loggers; that of tensorboard, which is an extra, only where it is installed."""
+    chosen = dict(cfg.logger)
+    if "tensorboard" in chosen and importlib.util.find_spec("tensorboard") is None:
+        del chosen["tensorboard"]
+        print(
+            'tensorboard is not installed, so there is no log for it: pip install "gcvideo[tensorboard]"'
+        )
+    return [build(node) for node in chosen.values()]
 
 
 def _callbacks(cfg: DictConfig) -> list[Callback]:

@@ -222,7 +222,7 @@ def test_a_setting_that_the_launcher_does_not_have_is_named(conf, words, tmp_pat
 )
 def test_a_launcher_that_is_not_installed_is_named_with_its_package(conf, words, tmp_path):
     given = ["model=c2d", "block=gc", f"folder={tmp_path}", *words, "launcher=submitit"]
-    with pytest.raises(LaunchError, match="pip install hydra-submitit-launcher"):
+    with pytest.raises(LaunchError, match=r'pip install "gcvideo\[slurm\]"'):
         compare([*conf, *given])
 
 

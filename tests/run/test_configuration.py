@@ -1,3 +1,4 @@
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -196,3 +197,14 @@ def test_an_estimate_prints_a_table_and_leaves_nothing(project, tmp_path):
     )
     assert "0.5 s, as given" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_without_tensorboard_says_so_and_has_the_other_logs(
+    compose_config, monkeypatch, capsys, tmp_path, tiny
+):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    cfg = compose_config("train", [*tiny, f"output_dir={tmp_path}"])
+    kinds = [type(logger).__name__ for logger in build_trainer(cfg).loggers]
+    assert kinds == ["MetricLog", "MetricLog"]
+    assert 'pip install "gcvideo[tensorboard]"' in capsys.readouterr().out
