@@ -28,6 +28,7 @@ from gcvideo.data import (
 from gcvideo.inference import configure_head
 from gcvideo.models import ClipClassifier, keep_freed_memory
 from gcvideo.run.quiet import quiet_libraries
+from gcvideo.run.rank_config import global_rank
 from gcvideo.run.weight_group import register_published_weights
 from gcvideo.training import (
     AtomicCheckpointIO,
@@ -122,6 +123,7 @@ def _loggers(cfg: DictConfig) -> list[Logger]:
     chosen = dict(cfg.logger)
     if "tensorboard" in chosen and importlib.util.find_spec("tensorboard") is None:
         del chosen["tensorboard"]
+    if chosen.keys() != cfg.logger.keys() and global_rank() == 0:
         print(
             'tensorboard is not installed, so there is no log for it: pip install "gcvideo[tensorboard]"'
         )
