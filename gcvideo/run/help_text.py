@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -38,14 +38,14 @@ def print_help(
     """
     folder = config_folder()
     comments = read_comments(folder / f"{config_name}.yaml")
-    defaults = OmegaConf.load(folder / f"{config_name}.yaml").get("defaults", [])
+    content = cast(DictConfig, OmegaConf.load(folder / f"{config_name}.yaml"))
     console = Console(highlight=False)
     console.width = min(console.width, _MOST_WIDE)
     words = [key.rstrip("*").upper() + "..." * key.endswith("*") for key in plain]
     usage = " ".join([command_line(name), *words, "[KEY=VALUE ...]"])
     console.print(escape(comments.summary))
     console.print(f"\nusage: {escape(usage)}", soft_wrap=True)
-    groups = dict(_groups(defaults, folder))
+    groups = dict(_groups(content.get("defaults", []), folder))
     rows = [(k.key, k.default, k.text) for k in comments.keys if k.key not in groups]
     console.print("\nkeys, with what they are if nothing is said", _table(rows), sep="\n")
     if "recipe" in groups:
@@ -82,7 +82,7 @@ def _groups(defaults: Sequence[Any], folder: Path) -> Iterator[tuple[str, str]]:
                 data = str(choice)
             if group == "recipe":
                 yield "recipe", data
-                recipe = OmegaConf.load(folder / "recipe" / f"{data}.yaml")
+                recipe = cast(DictConfig, OmegaConf.load(folder / "recipe" / f"{data}.yaml"))
                 yield from _groups(recipe.defaults, folder)
             else:
                 yield str(group).lstrip("/"), "null" if choice is None else str(choice)
@@ -90,7 +90,7 @@ def _groups(defaults: Sequence[Any], folder: Path) -> Iterator[tuple[str, str]]:
 
 def _recipe(groups: Mapping[str, str], folder: Path) -> str:
     """The numbers of a recipe."""
-    content = OmegaConf.load(folder / "recipe" / f"{groups['recipe']}.yaml")
+    content = cast(DictConfig, OmegaConf.load(folder / "recipe" / f"{groups['recipe']}.yaml"))
     return " ".join(f"{key}={value}" for key, value in content.items() if key != "defaults")
 
 

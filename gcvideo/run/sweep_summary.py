@@ -97,7 +97,8 @@ def _varying(jobs: Sequence[SweepJob]) -> list[str]:
 
 
 def _values(job: SweepJob, keys: Sequence[str]) -> list[str]:
-    given = dict(word.partition("=")[::2] for word in job.overrides)
+    split = (word.partition("=") for word in job.overrides)
+    given = {key: value for key, _, value in split}
     return [given.get(key, "") for key in keys]
 
 
