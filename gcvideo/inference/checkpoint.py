@@ -12,6 +12,7 @@ from torch import Tensor
 import gcvideo
 from gcvideo.construction import construct
 from gcvideo.data import EvaluationProtocol
+from gcvideo.invocation import command_line
 from gcvideo.models import ClipClassifier, Head
 
 _KEY = "gcvideo"
@@ -75,7 +76,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(product, dict) or "classes" not in product:
         raise CheckpointError(
             f"'{path}' is not a gcvideo checkpoint: it has weights but neither configuration nor class "
-            f"names; make it one with `python scripts/convert.py source={file.name} ...`, or train from "
+            f"names; make it one with `{command_line('convert')} {file.name} ...`, or train from "
             "it with weights=checkpoint weights.path=..."
         )
     return Checkpoint(

@@ -185,7 +185,7 @@ def load(
 
     Args:
         path: file written by training, such as ``runs/.../checkpoints/best.ckpt``, or by
-            ``scripts/convert.py``; or a name in ``gcvideo.models.ZOO``, such as
+            ``gcvideo convert``; or a name in ``gcvideo.models.ZOO``, such as
             "slow_8x8_r50_pytorchvideo", whose weights are downloaded on first use.
         device: where the net runs; None: a CUDA device if there is one, else the CPU.
         packages: top-level packages that the checkpoint may name; add yours if the net holds a block

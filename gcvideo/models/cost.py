@@ -9,6 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from gcvideo.models.insertion import inserted_blocks
 
 
+class ClipSizeError(ValueError):
+    """A view with fewer frames or pixels than the strides of a net take together."""
+
+
 @dataclass(frozen=True)
 class BlockCost:
     """Cost of one inserted context block for one view."""
@@ -41,9 +45,20 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
     Convolutions, linear layers and attention products count, one MAC per multiply-add; element-wise
     work, normalisation and pooling do not. Runs on the meta device: no time, no memory.
     Papers that print "FLOPs" for video nets mostly mean this number.
+
+    Raises:
+        ClipSizeError: if the net's strides leave nothing of such a view.
     """
     blocks = inserted_blocks(net)
-    counter = _counted(net, (1, 3, num_frames, crop_size, crop_size))
+    try:
+        counter = _counted(net, (1, 3, num_frames, crop_size, crop_size))
+    except RuntimeError as error:
+        if "too small" not in str(error) and "smaller than kernel size" not in str(error):
+            raise
+        raise ClipSizeError(
+            f"the net cannot compute a view of {num_frames} x {crop_size} x {crop_size} (frames, height, "
+            "width): one of its pools has nothing left to take; raise num_frames or crop_size"
+        ) from error
     per_module = counter.get_flop_counts()
     root = type(net).__name__
     return Cost(

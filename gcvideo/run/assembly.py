@@ -1,5 +1,6 @@
 """From a configuration to the parts of a training."""
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -25,6 +27,8 @@ from gcvideo.data import (
 )
 from gcvideo.inference import configure_head
 from gcvideo.models import ClipClassifier, keep_freed_memory, precision_type
+from gcvideo.run.quiet import quiet_libraries
+from gcvideo.run.rank_config import global_rank
 from gcvideo.run.weight_group import register_published_weights
 from gcvideo.training import (
     AtomicCheckpointIO,
@@ -91,7 +95,8 @@ def multigrid_schedule(cfg: DictConfig) -> MultigridSchedule | None:
 
 def build_trainer(cfg: DictConfig) -> Trainer:
     """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept."""
-    loggers = list(build(cfg.logger).values()) if "logger" in cfg else False
+    quiet_libraries()
+    loggers = _loggers(cfg) if "logger" in cfg else False
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         # Lightning's own requeueing saves from within a signal, in the middle of a step.
@@ -111,6 +116,18 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()
     return trainer
+
+
+def _loggers(cfg: DictConfig) -> list[Logger]:
+    """The configured loggers; that of tensorboard, which is an extra, only where it is installed."""
+    chosen = dict(cfg.logger)
+    if "tensorboard" in chosen and importlib.util.find_spec("tensorboard") is None:
+        del chosen["tensorboard"]
+    if chosen.keys() != cfg.logger.keys() and global_rank() == 0:
+        print(
+            'tensorboard is not installed, so there is no log for it: pip install "gcvideo[tensorboard]"'
+        )
+    return [build(node) for node in chosen.values()]
 
 
 def _callbacks(cfg: DictConfig) -> list[Callback]:

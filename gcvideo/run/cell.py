@@ -22,7 +22,6 @@ from gcvideo.inference import load_checkpoint
 from gcvideo.inference.checkpoint import write_tensors
 from gcvideo.models import inserted_blocks, precision_type
 from gcvideo.run.assembly import build
-from gcvideo.run.composition import quiet_libraries
 from gcvideo.run.record import write_json
 from gcvideo.run.resuming import resumed_config
 from gcvideo.run.training import train
@@ -54,7 +53,6 @@ def run_cell(cfg: DictConfig) -> None:
     Raises:
         KeyboardInterrupt: after a signal, so that a launcher starts no other cell.
     """
-    quiet_libraries()  # a launcher may have started a process of its own
     folder = Path(str(cfg.output_dir))
     cfg.output_dir = str(folder)
     folder.mkdir(parents=True, exist_ok=True)

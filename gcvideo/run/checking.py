@@ -16,6 +16,7 @@ from gcvideo.data.check_journal import CheckJournal, FileStamp
 from gcvideo.data.checking import VideoCheck, check_video
 from gcvideo.data.histogram import Histogram, draw_histograms
 from gcvideo.data.list_file import check_listable, write_list, write_table, write_text
+from gcvideo.invocation import command_line
 from gcvideo.run.record import write_json
 
 _CONSOLE = Console(highlight=False)
@@ -209,7 +210,7 @@ def _show(
         if annotations.num_missing:
             lines.append(
                 f"{annotations.num_missing} videos listed for {name} have no file; "
-                "scripts/kinetics.py tells which"
+                f"`{command_line('kinetics')}` tells which"
             )
     lines += problems
     words = [f"data.{name}={folder / name}.txt" for name in lists]

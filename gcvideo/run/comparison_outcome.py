@@ -19,8 +19,8 @@ from gcvideo.run.cell import is_finished, read_cell
 from gcvideo.run.comparison_plan import PlannedVariant, cell_folder
 from gcvideo.run.comparison_request import ComparisonRequest
 from gcvideo.run.comparison_speed import Speed, measure_speed
-from gcvideo.run.composition import user_error
 from gcvideo.run.record import git_commit, processor_name
+from gcvideo.run.user_error import user_error
 
 
 def gather(

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from gcvideo.run.cell import is_finished, read_cell
 
-_EXTRAS = {"joblib": "hydra-joblib-launcher", "submitit": "hydra-submitit-launcher"}
+_EXTRAS = {"joblib": "joblib", "submitit": "slurm"}
 _POLL_SECONDS = 0.5
 
 
@@ -78,10 +78,10 @@ def launch(
             "train", words, RunMode.MULTIRUN, with_log_configuration=False
         )
     except HydraException as error:
-        package = _EXTRAS.get(launcher.partition("_")[0])
-        if package is not None and "hydra/launcher" in str(error):
+        extra = _EXTRAS.get(launcher.partition("_")[0])
+        if extra is not None and "hydra/launcher" in str(error):
             raise LaunchError(
-                f"the launcher '{launcher}' is not installed; run pip install {package}"
+                f"the launcher '{launcher}' is not installed; run pip install \"gcvideo[{extra}]\""
             ) from error
         raise LaunchError(
             f"not all of {' '.join(settings)} fits the launcher '{launcher}' "

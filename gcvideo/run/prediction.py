@@ -36,15 +36,22 @@ def predict(cfg: DictConfig) -> Predictions:
 
     Raises:
         FileNotFoundError: if nothing matches ``video``.
-        ValueError: if ``output`` is neither json nor csv, ``precision`` is unknown, or options do
-            not go together.
+        ValueError: if ``output`` is neither json nor csv, ``precision`` is unknown, a live source is
+            not alone, or options do not go together.
         VideoReadError: if a live source cannot be opened or breaks off.
     """
     output = check_output(cfg.output)
-    if is_stream(str(cfg.video), cfg.format):
+    sources = [str(cfg.video)] if isinstance(cfg.video, str | int) else list(map(str, cfg.video))
+    streams = [source for source in sources if is_stream(source, cfg.format)]
+    if streams and len(sources) > 1:
+        raise ValueError(
+            f"'{streams[0]}' is read as it comes, so it cannot stand beside other videos; give it alone"
+        )
+    if streams:
+        cfg.video = streams[0]
         predictions = predict_live(cfg, _load(cfg))
     else:
-        videos = find_videos(str(cfg.video))
+        videos = list(dict.fromkeys(video for source in sources for video in find_videos(source)))
         predictions = _predict_files(cfg, _load(cfg), videos)
     show_predictions(predictions)
     if output is not None:

@@ -21,6 +21,7 @@ from gcvideo.run.preflight import (
     check_shared_memory,
     checkpoint_bytes,
 )
+from gcvideo.run.quiet import quiet_libraries
 from gcvideo.run.rank_config import announce_to_children, global_rank
 from gcvideo.run.readability import bad_videos_error, unopenable_videos
 from gcvideo.run.record import write_config, write_environment, write_json
@@ -136,6 +137,7 @@ def _tune(cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol) ->
     """Put the largest batch that fits into the configuration."""
     module = build_module(cfg, build(cfg.model.net), splits, protocol)
     _count_and_prepare(cfg, module)
+    quiet_libraries()
     # Of its own: callbacks and loggers would take the trials for the run.
     trainer: Trainer = instantiate(
         cfg.trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False

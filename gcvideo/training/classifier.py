@@ -224,7 +224,10 @@ class VideoClassifier(LightningModule):
             weight_decay=self.weight_decay,
             block_lr_multiplier=self.block_lr_multiplier,
         )
-        optimizer = self.optimizer(groups)
+        try:
+            optimizer = self.optimizer(groups)
+        except TypeError as error:
+            raise ValueError(f"the optimizer does not take its arguments: {error}") from error
         num_epochs = trainer.max_epochs or 1
         steps_per_epoch = self._steps_per_epoch(num_epochs)
 

@@ -6,6 +6,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from rich.console import Console
 
 from gcvideo.data import VideoBatch
+from gcvideo.invocation import command_line
 from gcvideo.training.agreement import RankAgreement
 from gcvideo.training.loop_position import num_batches_seen, settle_between_batches
 from gcvideo.training.metric_log import MetricLog
@@ -124,7 +125,7 @@ class ProgressCheckpoint(Callback):
         step = f"step {trainer.global_step} of epoch {trainer.current_epoch + 1}"
         raise TrainingStopped(
             self._stop.received or 0,
-            f"stopped at {step}; go on with: python scripts/train.py resume={self.folder.parent}",
+            f"stopped at {step}; go on with: {command_line('train')} resume={self.folder.parent}",
         )
 
     def on_save_checkpoint(

@@ -13,6 +13,7 @@ from gcvideo.models import (
     i3d_resnet,
     slow_resnet,
 )
+from gcvideo.models.cost import ClipSizeError
 from gcvideo.nn import NonLocalBlock, global_context
 
 FIVE = {"res3": [1, 3], "res4": [1, 3, 5]}
@@ -113,3 +114,11 @@ def test_cost_reads_as_one_line(slow):
     assert str(count_cost(slow, 8, 224)) == (
         "32.45 M parameters, 41.74 GMACs per view of 8 x 224 x 224"
     )
+
+
+@pytest.mark.parametrize(("num_frames", "crop_size"), [(1, 32), (1, 8)])
+def test_a_clip_too_short_for_the_strides_is_refused_with_its_size(num_frames, crop_size):
+    net = c2d_resnet(num_classes=3, width=4)
+    with pytest.raises(ClipSizeError, match=f"a view of {num_frames} x {crop_size} x {crop_size}"):
+        count_cost(net, num_frames, crop_size)
+    assert count_cost(net, 2, crop_size).macs > 0
