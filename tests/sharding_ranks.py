@@ -113,6 +113,17 @@ class SaveWhenLoaded(Callback):
         trainer.save_checkpoint(path)
 
 
+class KeepLogits(Callback):
+    """Leaves the logits of the latest validation batch of each rank behind."""
+
+    def on_validation_start(self, trainer, pl_module):
+        path = Path(trainer.default_root_dir) / f"logits{trainer.global_rank}.pt"
+        self.hook = pl_module.model.register_forward_hook(lambda *given: torch.save(given[2], path))
+
+    def on_validation_end(self, trainer, pl_module):
+        self.hook.remove()
+
+
 def fit(module, folder, strategy, *, epochs=2, start=None, rank=0, callbacks=(), **options):
     """Leaves FOLDER/epoch=N.ckpt behind each epoch, and FOLDER/loaded.ckpt at its start."""
     checkpoint = ModelCheckpoint(
@@ -174,7 +185,7 @@ def main():
             run(f"{name} in {other}", other, optimizer, start=name, **options)
     blocks = {"module": {"train_only": "blocks"}, "epochs": 1, "precision": "bf16-mixed"}
     for strategy in STRATEGIES:
-        run(f"blocks {strategy}", strategy, **blocks)
+        run(f"blocks {strategy}", strategy, callbacks=[KeepLogits()], **blocks)
     try:
         run("ema", "fsdp", callbacks=[EMAWeightAveraging()])
     except ValueError as error:

@@ -36,7 +36,7 @@ VARIANTS = {
     LONG_NAME: (0.44, EVERYWHERE[4:10]),
 }
 FACTS = {
-    "command": "python scripts/compare.py preset=quick block=none,gc,nl,snl,se seeds=0,1,2",
+    "command": "gcvideo compare preset=quick block=none,gc,nl,snl,se seeds=0,1,2",
     "machine": "two cores of <some> processor",
     "date": "2026-11-23",
 }

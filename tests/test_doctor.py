@@ -155,7 +155,7 @@ def test_a_decoder_that_loses_frames_fails(monkeypatch):
 
 def test_a_codec_without_encoder_is_not_proven(monkeypatch):
     monkeypatch.setitem(decoder._CODECS, "av1", (("no_encoder", "nor_this"), ".mp4", {}))
-    texts = ("no encoder (no_encoder or nor_this)", "decode your own videos with scripts/check.py")
+    texts = ("no encoder (no_encoder or nor_this)", "decode your own videos with `gcvideo check`")
     assert_is(decoder.check_decoder("av1"), "warn", *texts)
 
 

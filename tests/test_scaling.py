@@ -218,7 +218,7 @@ def test_every_command_of_the_document_composes():
         overrides = [
             w for w in words if "=" in w and not w.startswith(("hydra/", "hydra.launcher"))
         ]
-        check_overrides(PROJECT / "conf", name, overrides)
+        check_overrides(name, overrides)
 
 
 def test_the_table_of_cores_follows_from_the_times_of_the_benchmarks():

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from gcvideo.data.kinetics import KINETICS_COLUMNS, KineticsClip, find_clips, read_kinetics
 from gcvideo.data.listing import SPLIT_NAMES, VIDEO_SUFFIXES
+from gcvideo.invocation import command_line
 
 _FILE_NAME = re.compile(r"[\w -]+")
 
@@ -163,7 +164,7 @@ def read_unreadable(table: Path) -> list[str]:
     """
     if not table.is_file():
         raise FileNotFoundError(
-            f"there is no file '{table}'; give bad= the bad_videos.csv that scripts/check.py wrote"
+            f"there is no file '{table}'; give bad= the bad_videos.csv that `{command_line('check')}` wrote"
         )
     with table.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.DictReader(file)
@@ -171,6 +172,6 @@ def read_unreadable(table: Path) -> list[str]:
         if not {"path", "status"}.issubset(columns):
             raise ValueError(
                 f"{table} has the columns {', '.join(columns) or '(none)'}, but needs path and "
-                "status; give bad= the bad_videos.csv that scripts/check.py wrote"
+                f"status; give bad= the bad_videos.csv that `{command_line('check')}` wrote"
             )
         return [row["path"] for row in rows if row["status"] == "unreadable"]

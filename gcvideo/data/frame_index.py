@@ -16,6 +16,7 @@ from gcvideo.data.container import VideoReadError
 from gcvideo.data.decoding import VideoReader
 from gcvideo.data.ragged import Ragged
 from gcvideo.data.timeline import Timeline, VideoInfo
+from gcvideo.invocation import command_line
 
 _VERSION = "1"
 _RAGGED = ("path", "times", "keyframes", "reason", "remedy")
@@ -94,7 +95,7 @@ class FrameIndex:
         if arrays.metadata.get("gcvideo_index") != _VERSION:
             raise ValueError(
                 f"'{self.path}' is no frame index of this version of gcvideo; delete it and make it "
-                "anew with scripts/index.py"
+                f"anew with `{command_line('index')}`"
             )
         self.columns = {name: arrays[name] for name in _COLUMNS}
         self.ragged = {name: Ragged(arrays[name], arrays[f"{name}_offsets"]) for name in _RAGGED}

@@ -10,6 +10,7 @@ from gcvideo.data.annotation import (
     stratified_split,
 )
 from gcvideo.data.frame_index import FrameIndex
+from gcvideo.invocation import command_line
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
     names = _class_names(folder, classes)
     if index is not None and not Path(index).is_file():
         raise FileNotFoundError(
-            f"data.index is '{index}', which is no file; make one with scripts/index.py or leave "
-            "data.index out"
+            f"data.index is '{index}', which is no file; make one with `{command_line('index')}` or "
+            "leave data.index out"
         )
     make_splits = partial(
         VideoSplits,

@@ -1,1 +1,1 @@
-"""Checks of a machine before it trains: ``python -m gcvideo.doctor``."""
+"""Checks of a machine before it trains: ``gcvideo doctor``."""

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from gcvideo.console import Console
 from gcvideo.doctor.finding import Finding
+from gcvideo.invocation import command_line
 
 # Modules by name, for a package that cannot be loaded must fail its own checks alone.
 _CHECKS = (
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; None: those of this process.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m gcvideo.doctor", description="Check whether this machine can train."
+        prog=command_line("doctor"), description="Check whether this machine can train."
     )
     parser.add_argument("--quick", action="store_true", help="start no processes to try gloo")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the findings here")

@@ -7,6 +7,7 @@ from jaxtyping import UInt8
 
 from gcvideo.data import VideoReader, write_video
 from gcvideo.doctor.finding import Finding
+from gcvideo.invocation import command_line
 
 _NUM_FRAMES, _SIZE, _STEP = 24, 64, 8
 # Neighbouring frames differ by _STEP: below half of it, no frame can be taken for another.
@@ -40,7 +41,7 @@ def check_decoder(codec: str) -> Finding:
             return Finding(
                 "warn",
                 f"not proven: this FFmpeg has no encoder ({' or '.join(_CODECS[codec][0])}) to make a clip",
-                "decode your own videos with scripts/check.py, or " + _REMEDY,
+                f"decode your own videos with `{command_line('check')}`, or " + _REMEDY,
             )
         order = np.random.default_rng(0).permutation(_NUM_FRAMES)
         with VideoReader(path) as reader:

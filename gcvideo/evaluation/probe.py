@@ -9,7 +9,7 @@ from torch import Tensor
 from gcvideo.data import VideoBatch
 from gcvideo.evaluation.scores import VideoScores
 from gcvideo.evaluation.views import average_views
-from gcvideo.models import ClipClassifier
+from gcvideo.models import ClipClassifier, computing_in
 
 ORDERED = "ordered"
 ProbeKind = Literal["shuffled", "reversed", "frozen"]
@@ -74,6 +74,7 @@ def score_under_probes(
     average: str,
     kinds: Sequence[str] = get_args(ProbeKind),
     seed: int,
+    dtype: torch.dtype = torch.float32,
 ) -> dict[str, VideoScores]:
     """Scores of videos as they are, under "ordered", and under each probe; each is read once.
 
@@ -83,6 +84,7 @@ def score_under_probes(
         average: of the views, as for :func:`~gcvideo.evaluation.average_views`.
         kinds: of the probes.
         seed: of the permutations.
+        dtype: in which the net computes.
 
     Raises:
         ValueError: for an unknown kind, or clips of a single frame.
@@ -96,5 +98,7 @@ def score_under_probes(
             clips = views
             if kind != ORDERED:
                 clips = probe_clips(views, kind, seed=seed, videos=videos)
-            table.add(videos, labels, average_views(model(clips), cast(Any, average)))
+            with computing_in(dtype, clips.device):
+                logits = model(clips)
+            table.add(videos, labels, average_views(logits, cast(Any, average)))
     return scores

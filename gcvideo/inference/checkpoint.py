@@ -13,6 +13,7 @@ import gcvideo
 from gcvideo.construction import construct
 from gcvideo.data import EvaluationProtocol
 from gcvideo.hint import command, override
+from gcvideo.invocation import command_line
 from gcvideo.models import ClipClassifier, Head
 
 _KEY = "gcvideo"
@@ -103,7 +104,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             "made by another program"
         ) from error
     if not isinstance(product, dict) or "classes" not in product:
-        converted = command("python", "scripts/convert.py", override("source", file))
+        converted = f"{command_line('convert')} {command(override('source', file))}"
         weights = command("weights=checkpoint", override("weights.path", file))
         raise CheckpointError(
             f"'{path}' is not a gcvideo checkpoint: it has weights but neither configuration nor class "

@@ -12,7 +12,7 @@ from gcvideo.data import EvaluationProtocol, evaluation_views, read_views
 from gcvideo.evaluation import average_views
 from gcvideo.inference.folding import for_inference
 from gcvideo.inference.published import load_checkpoint
-from gcvideo.models import ClipClassifier, compile_net, settle_layout
+from gcvideo.models import ClipClassifier, compile_net, computing_in, settle_layout
 
 # Pixels of all views in a forward pass.
 _CPU_PIXELS = 2**20
@@ -36,7 +36,8 @@ class TrainedClassifier:
         classes: names in label order.
         protocol: sampling, resize, crops, head and averaging.
         config: resolved configuration of the run that made it.
-        dtype: in which convolutions and products are computed, under autocast unless it is float32.
+        dtype: in which convolutions and products are computed, see
+            :func:`~gcvideo.models.computing_in`.
         source: the file, or the name of published weights, that it was loaded from.
 
     Attributes:
@@ -105,8 +106,7 @@ class TrainedClassifier:
             batch_size: views of one forward pass; None: as many as suit their size.
         """
         batch_size = batch_size or self.views_per_pass(views.shape[3:].numel())
-        enabled = self.dtype != torch.float32
-        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=enabled):
+        with torch.inference_mode(), computing_in(self.dtype, self.device):
             logits = [
                 self.model(batch[None].to(self.device, non_blocking=True))[0].float()
                 for batch in views.flatten(0, 1).split(batch_size)
@@ -193,7 +193,7 @@ def load(
 
     Args:
         path: file written by training, such as ``runs/.../checkpoints/best.ckpt``, or by
-            ``scripts/convert.py``; the folder of a run, for its best.ckpt; or a name in
+            ``gcvideo convert``; the folder of a run, for its best.ckpt; or a name in
             ``gcvideo.models.ZOO``, such as "slow_8x8_r50_pytorchvideo", whose weights are downloaded on
             first use.
         device: where the net runs; None: a CUDA device if there is one, else the CPU.

@@ -12,6 +12,7 @@ from gcvideo.models.convolution_check import settle_layout as settle_layout
 from gcvideo.models.cost import BlockCost as BlockCost
 from gcvideo.models.cost import Cost as Cost
 from gcvideo.models.cost import count_cost as count_cost
+from gcvideo.models.cost import count_macs as count_macs
 from gcvideo.models.head import Head as Head
 from gcvideo.models.head import HeadMode as HeadMode
 from gcvideo.models.host_memory import keep_freed_memory as keep_freed_memory
@@ -32,6 +33,8 @@ from gcvideo.models.net_choice import NetChoice as NetChoice
 from gcvideo.models.placement import STAGES as STAGES
 from gcvideo.models.placement import Placement as Placement
 from gcvideo.models.placement import Stage as Stage
+from gcvideo.models.precision import computing_in as computing_in
+from gcvideo.models.precision import precision_type as precision_type
 from gcvideo.models.resnet import c2d_resnet as c2d_resnet
 from gcvideo.models.resnet import i3d_resnet as i3d_resnet
 from gcvideo.models.resnet import slow_resnet as slow_resnet

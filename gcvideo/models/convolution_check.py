@@ -32,10 +32,10 @@ def settle_layout(
 
     Returns:
         Time of a 3-D convolution in ``dtype`` / time in float32, or None where nothing was checked: on a
-        CPU, in float32, for a model with another layout.
+        CPU, in float32 or wider, for a model with another layout.
     """
     device = torch.device(device)
-    if model.layout != "auto" or device.type != "cuda" or dtype == torch.float32:
+    if model.layout != "auto" or device.type != "cuda" or dtype.itemsize >= 4:
         return None
     slowdown = convolution_slowdown(device, dtype)
     if slowdown > 1:

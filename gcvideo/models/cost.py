@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -6,6 +7,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gcvideo.models.insertion import inserted_blocks
+
+
+class ClipSizeError(ValueError):
+    """A view with fewer frames or pixels than the strides of a net take together."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +45,22 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
     Convolutions, linear layers and attention products count, one MAC per multiply-add; element-wise
     work, normalisation and pooling do not. Runs on the meta device: no time, no memory.
     Papers that print "FLOPs" for video nets mostly mean this number.
+
+    Raises:
+        ClipSizeError: if the net's strides leave nothing of such a view.
     """
     blocks = inserted_blocks(net)
-    meta = copy.deepcopy(net).to("meta").eval()
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        meta(torch.empty(1, 3, num_frames, crop_size, crop_size, device="meta"))
+    try:
+        counter = _counted(net, (1, 3, num_frames, crop_size, crop_size))
+    except RuntimeError as error:
+        if "too small" not in str(error) and "smaller than kernel size" not in str(error):
+            raise
+        raise ClipSizeError(
+            f"the net cannot compute a view of {num_frames} x {crop_size} x {crop_size} (frames, height, "
+            "width): one of its pools has nothing left to take; raise num_frames or crop_size"
+        ) from error
     per_module = counter.get_flop_counts()
-    root = type(meta).__name__
+    root = type(net).__name__
     return Cost(
         num_frames=num_frames,
         crop_size=crop_size,
@@ -62,3 +75,17 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
             for block in blocks
         ),
     )
+
+
+def count_macs(module: nn.Module, shape: Sequence[int]) -> int:
+    """Multiply-accumulates of a module for an input of some shape, counted as :func:`count_cost` does."""
+    return _counted(module, shape).get_total_flops() // 2
+
+
+def _counted(module: nn.Module, shape: Sequence[int]) -> FlopCounterMode:
+    # On other devices the counter does not see what a processor's own attention computes.
+    meta = copy.deepcopy(module).to("meta").eval()
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        meta(torch.empty(*shape, device="meta"))
+    return counter

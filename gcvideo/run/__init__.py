@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from gcvideo.run.comparing import run_comparison as run_comparison
     from gcvideo.run.composition import OverrideError as OverrideError
     from gcvideo.run.composition import check_overrides as check_overrides
-    from gcvideo.run.composition import run_script as run_script
     from gcvideo.run.converting import convert as convert
     from gcvideo.run.costing import cost as cost
     from gcvideo.run.exporting import export as export
@@ -41,7 +40,6 @@ __getattr__ = lazy_names(
         "composition": (
             "OverrideError",
             "check_overrides",
-            "run_script",
         ),
         "converting": ("convert",),
         "costing": ("cost",),

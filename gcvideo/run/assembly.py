@@ -1,5 +1,6 @@
 """From a configuration to the parts of a training."""
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Checkpoint, DeviceStatsMonitor, LearningRateMonitor
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -26,7 +28,10 @@ from gcvideo.data import (
     VideoSplits,
 )
 from gcvideo.inference import configure_head
-from gcvideo.models import ClipClassifier, keep_freed_memory
+from gcvideo.invocation import command_line
+from gcvideo.models import ClipClassifier, keep_freed_memory, precision_type
+from gcvideo.run.quiet import quiet_libraries
+from gcvideo.run.rank_config import global_rank
 from gcvideo.run.weight_group import register_published_weights
 from gcvideo.training import (
     AtomicCheckpointIO,
@@ -104,7 +109,8 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     Raises:
         TrainerError: if Lightning refuses its settings.
     """
-    loggers = _present(build(cfg.logger)) if "logger" in cfg else []
+    quiet_libraries()
+    loggers = _loggers(cfg) if "logger" in cfg else []
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         # Lightning's own requeueing saves from within a signal, in the middle of a step.
@@ -128,11 +134,23 @@ def build_trainer(cfg: DictConfig) -> Trainer:
         raise TrainerError(
             f"there is no trainer with trainer.accelerator={cfg.trainer.accelerator} trainer.devices="
             f"{cfg.trainer.devices} on this machine: {error.__cause__}; choose another, such as "
-            "trainer=auto or trainer=cpu, or see what `python -m gcvideo.doctor` finds"
+            f"trainer=auto or trainer=cpu, or see what `{command_line('doctor')}` finds"
         ) from error
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()
     return trainer
+
+
+def _loggers(cfg: DictConfig) -> list[Logger]:
+    """The configured loggers; that of tensorboard, which is an extra, only where it is installed."""
+    chosen = dict(cfg.logger)
+    if "tensorboard" in chosen and importlib.util.find_spec("tensorboard") is None:
+        del chosen["tensorboard"]
+    if chosen.keys() != cfg.logger.keys() and global_rank() == 0:
+        print(
+            'tensorboard is not installed, so there is no log for it: pip install "gcvideo[tensorboard]"'
+        )
+    return [build(node) for node in chosen.values() if node is not None]
 
 
 def _callbacks(cfg: DictConfig) -> list[Callback]:
@@ -217,6 +235,7 @@ def build_module(
         label_smoothing=cfg.label_smoothing,
         mixing=None if cfg.mixing is None else build(cfg.mixing),
         average=protocol.average,  # pyright: ignore[reportArgumentType]
+        precision=precision_type(cfg.val_precision, "val_precision"),
         train_only=cfg.train_only,
         freeze_norms=cfg.batch_norm.mode == "frozen",
         seed=cfg.seed,

@@ -23,6 +23,8 @@ from gcvideo.inference import TrainedClassifier, load
 from gcvideo.inference.attention_animation import write_attention_animation
 from gcvideo.inference.attention_sheet import write_attention_sheet
 from gcvideo.inference.heat_map import HeatMap, cell_of_frames
+from gcvideo.models import computing_in, precision_type
+from gcvideo.run.checkpoint_data import announce_evaluation
 from gcvideo.run.prediction import find_videos
 from gcvideo.run.record import write_json
 
@@ -61,11 +63,12 @@ def attention_show(cfg: DictConfig) -> Path:
     Raises:
         FileNotFoundError: if there is no such video.
         ValueError: if there are several, a query, layer or class does not exist, a net has no block
-            with a map, or the second checkpoint takes other clips.
+            with a map, the second checkpoint takes other clips, or for an unknown ``precision``.
         VideoReadError: if the video cannot be read.
     """
     video = _only_video(str(cfg.video))
     shown = _load(cfg, cfg.checkpoint)
+    announce_evaluation(str(cfg.checkpoint), shown.protocol.single_view(), cfg.precision)
     beside = None if cfg.beside is None else _load(cfg, cfg.beside)
     if beside is not None:
         _check_same_clips(shown.protocol, beside.protocol)
@@ -76,10 +79,11 @@ def attention_show(cfg: DictConfig) -> Path:
     queries = DEFAULT_QUERIES if cfg.queries is None else _queries(cfg.queries)
     layers = [cfg.layers] if isinstance(cfg.layers, str) else cfg.layers
     view = read_views(video, shown.protocol.single_view())[0]
-    found = _layers(shown, "", str(shown.source), view, queries, layers)
-    if beside is not None:
-        found += _layers(beside, "beside", str(beside.source), view, queries, layers)
-    cam = grad_cam(shown.model, view, label=label, layer=cfg.grad_cam_layer)
+    with computing_in(shown.dtype, shown.device):
+        found = _layers(shown, "", str(shown.source), view, queries, layers)
+        if beside is not None:
+            found += _layers(beside, "beside", str(beside.source), view, queries, layers)
+        cam = grad_cam(shown.model, view, label=label, layer=cfg.grad_cam_layer)
     scores = shown.scores(video)
 
     heats = [heat for layer in found for heat in _heat_maps(layer, queries, view.shape[1])]
@@ -104,6 +108,7 @@ def attention_show(cfg: DictConfig) -> Path:
         output / "attention.json",
         {
             "video": video,
+            "precision": cfg.precision,
             "frames": frames.tolist(),
             "frames_per_second": pace,
             "scores": {p.name: p.score for p in shown.rank(scores, _NUM_SCORES)},
@@ -123,7 +128,10 @@ def _only_video(pattern: str) -> str:
 
 
 def _load(cfg: DictConfig, checkpoint: str) -> TrainedClassifier:
-    return load(checkpoint, device=cfg.device, packages=list(cfg.packages))
+    dtype = precision_type(cfg.precision)
+    classifier = load(checkpoint, device=cfg.device, packages=list(cfg.packages))
+    classifier.dtype = dtype
+    return classifier
 
 
 def _queries(given: Any) -> list[list[float]]:

@@ -24,14 +24,15 @@ from gcvideo.run.benchmark_setting import BenchmarkSetting, Step, choose_dtype
 LEGEND = (
     "Per clip, normalisation of raw frames included. Reference: pytorchvideo's net as it is made, in "
     "contiguous memory, in inference mode.",
+    "Differences are from the reference in float32: |result - float32| / |float32 - its mean|.",
     "ours achieves: two operations per multiply-accumulate of the net, against a matrix product.",
 )
-# Of logits, in their standard deviations; those of unrelated nets would differ by five. bfloat16 keeps
-# eight bits through fifty layers.
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1.0}
+# Of logits, from those in float32; those of unrelated nets would differ by 1.4. bfloat16 keeps eight bits
+# through fifty layers.
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.3}
 # Forms that compute in the type of the reference.
 _LAYOUT, _FOLDED, _COMPILED = "layout alone", "folded batch norms alone", "compilation alone"
-_EXACT = (_LAYOUT, _FOLDED, _COMPILED)
+_UNCHANGED = (_LAYOUT, _FOLDED, _COMPILED)
 
 
 def benchmark_nets(cfg: DictConfig, setting: BenchmarkSetting, table: SpeedTable) -> None:
@@ -87,13 +88,11 @@ def _compare_inference(
             "auto", setting.dtype, prepare=for_inference, is_compiled=True
         )
     reference = form("contiguous")
-    expected = reference()
-    both = {reference_dtype, setting.dtype}
+    exact, theirs = form("contiguous", torch.float32)(), reference()
     notes = {}
     for name, step in forms.items():
-        dtypes = {reference_dtype} if name in _EXACT else both
-        tolerance = max(TOLERANCE[dtype] for dtype in dtypes)
-        notes[name] = require_close(f"{words}, {name}", step(), expected, tolerance)
+        tolerance = TOLERANCE[reference_dtype if name in _UNCHANGED else setting.dtype]
+        notes[name] = require_close(f"{words}, {name}", step(), exact, tolerance, theirs=theirs)
     seconds = measure_steps({**forms, "": reference}, setting.rounds, setting.device)
     flops = 2 * count_cost(net, cfg.num_frames, cfg.crop_size).macs
     for name, note in notes.items():

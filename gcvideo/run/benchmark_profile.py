@@ -19,6 +19,7 @@ from gcvideo.run.assembly import build, build_data, build_module
 from gcvideo.run.benchmark_clip import compose_files, make_videos
 from gcvideo.run.benchmark_model import FILE_NETS, model_words
 from gcvideo.run.benchmark_setting import BenchmarkSetting
+from gcvideo.run.quiet import quiet_libraries
 from gcvideo.run.record import write_json
 
 _WARMUP = 1
@@ -125,6 +126,7 @@ def _trainer(
     setting: BenchmarkSetting, profiler: StepProfiler, num_batches: int, folder: str
 ) -> Trainer:
     device = setting.device
+    quiet_libraries()
     return Trainer(
         accelerator=device.type,
         devices=1 if device.index is None else [device.index],

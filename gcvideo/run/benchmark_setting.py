@@ -1,7 +1,7 @@
 """What a benchmark runs on, and the way in which it compares."""
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -45,9 +45,9 @@ class BenchmarkSetting:
     roofline: Roofline
 
     def autocast(self, dtype: torch.dtype | None = None) -> AbstractContextManager[Any]:
-        """Computation in a type; None: in that of the setting."""
+        """Computation in a type, of weights in float32 unless they are wider; None: in that of the setting."""
         dtype = dtype or self.dtype
-        if dtype == torch.float32:
+        if dtype.itemsize >= 4:
             return nullcontext()
         return torch.autocast(self.device.type, dtype)
 
@@ -122,6 +122,7 @@ def compare(
     ours: Step,
     references: Mapping[str, Step],
     *,
+    exact: Sequence[Tensor],
     tolerance: float,
     rate: Callable[[float], Rate] | None = None,
 ) -> None:
@@ -133,15 +134,16 @@ def compare(
         case: what is done.
         ours: our way.
         references: other ways by name.
+        exact: result to measure the errors of all ways by.
         tolerance: of :func:`~gcvideo.evaluation.alternation.require_close`.
         rate: what our way achieves in so many seconds.
 
     Raises:
-        UnequalError: if a reference gives another result.
+        UnequalError: if a way gives another result.
     """
     results = ours()
     notes = {
-        name: require_close(f"{case}, {name}", results, step(), tolerance)
+        name: require_close(f"{case}, {name}", results, exact, tolerance, theirs=step())
         for name, step in references.items()
     }
     seconds = measure_steps({"ours": ours, **references}, setting.rounds, setting.device)

@@ -28,12 +28,13 @@ from gcvideo.run.benchmark_setting import BenchmarkSetting, choose_dtype
 LEGEND = (
     "Per clip: forward pass, cross-entropy, backward pass. Reference: pytorchvideo's net as it is made, "
     "in contiguous memory.",
+    "Differences are from the reference in float32: |result - float32| / |float32 - its mean|.",
     "ours achieves: six operations per multiply-accumulate of the net (forward pass, gradients of "
     "inputs and of weights), against a matrix product.",
 )
 # Likewise of gradients: a ReLU that a rounding error switches is a step for what stands in front of
 # it, and in bfloat16 nearly all have such errors.
-_GRADIENT_TOLERANCE = 0.3
+_GRADIENT_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _prepare(
     net_cfg = compose_clip_net(words, cfg.num_frames, cfg.crop_size)
     net = build_drawn_net(net_cfg)
     views = draw_views(net_cfg, cfg.batch_size, setting.device)
-    tolerances = {"logits": max(TOLERANCE[setting.dtype], TOLERANCE[reference_dtype])}
+    tolerances = {"logits": TOLERANCE[setting.dtype]}
     if setting.dtype == reference_dtype == torch.float32:
         tolerances["gradient"] = _GRADIENT_TOLERANCE
 
@@ -113,16 +114,19 @@ def _prepare(
         with setting.autocast(dtype):
             return _outcome(model, views)
 
-    expected = add("", "contiguous", reference_dtype, is_compiled=False)
+    theirs = exact = add("", "contiguous", reference_dtype, is_compiled=False)
+    if reference_dtype != torch.float32:
+        model = make_model(net, net_cfg, "contiguous", setting.device, torch.float32).train()
+        exact = _outcome(model, views)
     notes = {}
     for layout in cfg.layouts:
         for is_compiled in (False, True) if setting.compiled else (False,):
             form = f"{layout}, compiled" if is_compiled else layout
             results = add(form, layout, setting.dtype, is_compiled=is_compiled)
             notes[form] = ", ".join(
-                f"{what} {require_close(f'{words}, {form}, {what}', [ours], [theirs], tolerance)}"
-                for (what, tolerance), ours, theirs in zip(
-                    tolerances.items(), results, expected, strict=False
+                f"{what} {require_close(f'{words}, {form}, {what}', [a], [b], tolerance, theirs=[c])}"
+                for (what, tolerance), a, b, c in zip(
+                    tolerances.items(), results, exact, theirs, strict=False
                 )
             )
     macs = count_cost(net, cfg.num_frames, cfg.crop_size).macs

@@ -21,9 +21,8 @@ from gcvideo.evaluation.probe import ORDERED, score_under_probes
 from gcvideo.hint import override
 from gcvideo.inference import load_checkpoint
 from gcvideo.inference.checkpoint import write_tensors
-from gcvideo.models import inserted_blocks
+from gcvideo.models import inserted_blocks, precision_type
 from gcvideo.run.assembly import build
-from gcvideo.run.composition import quiet_libraries
 from gcvideo.run.record import write_json
 from gcvideo.run.resuming import resumed_config
 from gcvideo.run.training import train
@@ -55,7 +54,6 @@ def run_cell(cfg: DictConfig) -> None:
     Raises:
         KeyboardInterrupt: after a signal, so that a launcher starts no other cell.
     """
-    quiet_libraries()  # a launcher may have started a process of its own
     folder = Path(str(cfg.output_dir))
     cfg.output_dir = str(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,6 +114,7 @@ def _score(cfg: DictConfig, folder: Path, started: float) -> None:
         average=cast(Any, protocol.average),
         kinds=PROBES if protocol.spec.num_frames > 1 else (),
         seed=cfg.seed,
+        dtype=precision_type(cfg.val_precision, "val_precision"),
     )
     videos = list(splits.test.paths)
     _write(folder, cfg, scores, videos, model, splits.classes, time.perf_counter() - started)
@@ -143,6 +142,7 @@ def _write(
     content = {
         "model": cfg.model.name,
         "seed": cfg.seed,
+        "precision": {"training": cfg.trainer.precision, "test": cfg.val_precision},
         "top1": top1(labels, ordered.scores()),
         "probes": {
             kind: top1(labels, probed.scores())

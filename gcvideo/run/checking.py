@@ -17,6 +17,7 @@ from gcvideo.data.checking import VideoCheck, check_video
 from gcvideo.data.histogram import Histogram, draw_histograms
 from gcvideo.data.list_file import check_listable, write_list, write_table, write_text
 from gcvideo.hint import command, override
+from gcvideo.invocation import command_line
 from gcvideo.run.record import write_json
 
 _CONSOLE = Console()
@@ -210,7 +211,7 @@ def _show(
         if annotations.num_missing:
             lines.append(
                 f"{annotations.num_missing} videos listed for {name} have no file; "
-                "scripts/kinetics.py tells which"
+                f"`{command_line('kinetics')}` tells which"
             )
     lines += problems
     words = [override(f"data.{name}", folder / f"{name}.txt") for name in lists]

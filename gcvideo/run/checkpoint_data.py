@@ -8,11 +8,13 @@ from typing import Any, cast
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from gcvideo.console import Console
 from gcvideo.construction import construct
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoReadError, VideoSplits
 from gcvideo.inference import Checkpoint
 from gcvideo.run.readability import bad_videos_error, unreadable_videos
 
+_CONSOLE = Console()
 _GEOMETRY = ("num_clips", "num_crops", "num_frames", "sampling_rate", "short_side", "crop_size")
 
 
@@ -67,6 +69,12 @@ def checkpoint_splits(cfg: DictConfig, checkpoint: Checkpoint) -> VideoSplits:
     return splits
 
 
+def announce_evaluation(path: str, protocol: EvaluationProtocol, precision: str) -> None:
+    """Print which checkpoint is looked at, in which views, and the type that its net computes in."""
+    lines = f"checkpoint {path}\nprotocol   {protocol}\nprecision  {precision}"
+    _CONSOLE.print(lines, soft_wrap=True)
+
+
 def origin(cfg: DictConfig, checkpoint: Checkpoint, protocol: EvaluationProtocol) -> dict[str, Any]:
     """What results of a checkpoint come from, as they tell in ``results.json``."""
     return {
@@ -74,6 +82,7 @@ def origin(cfg: DictConfig, checkpoint: Checkpoint, protocol: EvaluationProtocol
         "model": checkpoint.config["model"]["name"],
         "protocol": str(protocol),
         "views_per_video": protocol.num_views,
+        "precision": cfg.precision,
         "data": None if cfg.data is None else OmegaConf.to_container(cfg.data, resolve=True),
     }
 

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from hydra import initialize_config_dir
 
 from gcvideo.console import Console
 from gcvideo.data import VideoSplits
 from gcvideo.evaluation.comparison import Comparison
 from gcvideo.inference import load_checkpoint
+from gcvideo.invocation import command_line
 from gcvideo.report import write_report
 from gcvideo.run.assembly import build
 from gcvideo.run.cell import read_cell, run_cell
+from gcvideo.run.command_words import read_words, search_path
 from gcvideo.run.comparison_estimate import estimate_comparison
 from gcvideo.run.comparison_outcome import gather, print_outcome
 from gcvideo.run.comparison_plan import (
@@ -28,23 +29,27 @@ from gcvideo.run.comparison_plan import (
     plan_variants,
 )
 from gcvideo.run.comparison_request import ComparisonRequest, parse_request
-from gcvideo.run.composition import check_overrides, quiet_libraries, user_error
+from gcvideo.run.composition import check_overrides, initialized
+from gcvideo.run.config_folder import config_folder
 from gcvideo.run.estimation import given_step_seconds
+from gcvideo.run.help_text import print_help
 from gcvideo.run.launching import Job, launch
-from gcvideo.run.null_group import without_null_groups
+from gcvideo.run.user_error import user_error
 
 
-def run_comparison(config_folder: Path, words: Sequence[str]) -> None:
+def run_comparison(words: Sequence[str]) -> None:
     """Run a comparison from a command line; mistakes of the user end in one message.
 
     Args:
-        config_folder: absolute path of ``conf``.
         words: of the command line.
     """
-    quiet_libraries()
     console = Console(stderr=True)
     try:
-        comparison = compare(config_folder, words)
+        read = read_words("compare", words, config_name="compare")
+        if read.wants_help:
+            print_help("compare", "compare")
+            return
+        comparison = compare(read.overrides, typed=words)
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on with the cells that are not finished")
         raise SystemExit(130) from None
@@ -58,7 +63,7 @@ def run_comparison(config_folder: Path, words: Sequence[str]) -> None:
         raise SystemExit(1)
 
 
-def compare(config_folder: Path, words: Sequence[str]) -> Comparison | None:
+def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comparison | None:
     """Train what is not trained yet, then write table, report and predictions of all.
 
     With ``estimate=`` among the words it only says what that will take, and writes nothing.
@@ -67,8 +72,8 @@ def compare(config_folder: Path, words: Sequence[str]) -> Comparison | None:
     ``table.md`` and ``report.html``. A cell that fails does not stop the others; the report names it.
 
     Args:
-        config_folder: absolute path of ``conf``.
         words: as for :func:`gcvideo.run.comparison_request.parse_request`.
+        typed: the same as they were typed, for the report; None: ``words``.
 
     Returns:
         The comparison of all finished cells; None for an estimate.
@@ -78,15 +83,15 @@ def compare(config_folder: Path, words: Sequence[str]) -> Comparison | None:
             cells of another recipe.
         ComparisonError: if a cell that was to be verified came out differently.
     """
-    given = without_null_groups(words, config_folder, "train")
-    with initialize_config_dir(str(config_folder), version_base="1.3"):
-        request = parse_request(given, config_folder / "preset", block_arguments)
+    with initialized():
+        presets = [folder / "preset" for folder in (config_folder(), *search_path(words))]
+        request = parse_request(words, presets, block_arguments)
     if request.estimate is not False:
         given_step_seconds(request.estimate)
     # By itself: it composes too, and names what was misspelled.
-    check_overrides(config_folder, "train", [f"model={request.net}", *request.recipe])
+    check_overrides("train", [f"model={request.net}", *request.recipe])
     console = Console()
-    with initialize_config_dir(str(config_folder), version_base="1.3"):
+    with initialized():
         first = first_config(request)
         folder = request.folder or Path("runs/compare") / f"{first.data_name}_{request.net}"
         folder = folder.resolve()
@@ -108,7 +113,7 @@ def compare(config_folder: Path, words: Sequence[str]) -> Comparison | None:
         )
         errors = _launch(jobs, folder / "cells", request) if jobs else {}
         comparison = gather(
-            request, planned, splits, folder, command=_command(words), errors=errors
+            request, planned, splits, folder, command=_command(typed or words), errors=errors
         )
         write_report(comparison, folder)
         print_outcome(comparison, folder, console)
@@ -118,7 +123,7 @@ def compare(config_folder: Path, words: Sequence[str]) -> Comparison | None:
 
 
 def _command(words: Sequence[str]) -> str:
-    return shlex.join(["python", "scripts/compare.py", *words])
+    return f"{command_line('compare')} {shlex.join(words)}"
 
 
 def _launch(

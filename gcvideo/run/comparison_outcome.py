@@ -19,8 +19,8 @@ from gcvideo.run.cell import is_finished, read_cell
 from gcvideo.run.comparison_plan import PlannedVariant, cell_folder
 from gcvideo.run.comparison_request import ComparisonRequest
 from gcvideo.run.comparison_speed import Speed, measure_speed
-from gcvideo.run.composition import user_error
 from gcvideo.run.record import git_commit, processor_name
+from gcvideo.run.user_error import user_error
 
 
 def gather(
@@ -170,7 +170,7 @@ def _facts(
         "versions": f"gcvideo {gcvideo.__version__} (commit {(git_commit() or 'unknown')[:10]}), "
         f"torch {torch.__version__}",
         "net": f"{request.net}, width {cfg.width}, {cfg.num_frames} frames of {cfg.crop_size} pixels, "
-        f"precision {cfg.trainer.precision}",
+        f"trained in {cfg.trainer.precision}, scored in {cfg.val_precision}",
         "recipe": _recipe(cfg),
         "data": f"{len(splits.train)} training and {len(splits.test)} test videos, "
         f"{len(splits.classes)} classes",

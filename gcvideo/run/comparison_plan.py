@@ -43,19 +43,24 @@ class PlannedVariant(NamedTuple):
     cost: Cost
 
 
-def block_arguments(net: str, block: str) -> frozenset[str]:
-    """The arguments that ``conf/model/NET_BLOCK.yaml`` gives its block.
+def block_arguments(net: str, block: str, search: Sequence[str] = ()) -> frozenset[str]:
+    """The arguments that ``model/NET_BLOCK.yaml`` gives its block.
+
+    Args:
+        net: bare net.
+        block: name behind it.
+        search: words for Hydra that say where yaml files lie beside ``conf``.
 
     Raises:
         VariantError: if there is no such model.
     """
     try:
-        return frozenset(map(str, compose("train", [f"model={net}_{block}"]).model.block))
+        return frozenset(map(str, compose("train", [f"model={net}_{block}", *search]).model.block))
     except HydraException as error:
         raise VariantError(
             f"there is no model '{net}_{block}' for block={block}; blocks are none and those of "
             f"conf/model/{net}_*.yaml, such as gc, snl, nl, se, cc; a block of your own needs "
-            f"conf/block/{block}.yaml and conf/model/{net}_{block}.yaml"
+            f"block/{block}.yaml and model/{net}_{block}.yaml in a folder that --config-dir names"
         ) from error
 
 

@@ -54,17 +54,17 @@ class ComparisonRequest:
 
 def parse_request(
     words: Sequence[str],
-    presets: Path,
-    keys_of: Callable[[str, str], frozenset[str]],
+    presets: Sequence[Path],
+    keys_of: Callable[[str, str, Sequence[str]], frozenset[str]],
 ) -> ComparisonRequest:
-    """Read the words of ``scripts/compare.py``.
+    """Read the words of a comparison.
 
     Args:
         words: of the command line: ``preset=``, factors, ``seeds=``, ``launcher=``, ``folder=``,
             ``baseline=``, ``verify=``, ``estimate=``; all others are overrides of ``conf/train.yaml``.
-        presets: folder of ``NAME.yaml``, with ``title``, ``train``, ``variants``, ``seeds`` and
+        presets: folders of ``NAME.yaml``, with ``title``, ``train``, ``variants``, ``seeds`` and
             ``launcher``.
-        keys_of: arguments of a block's configuration, for a net and a block.
+        keys_of: arguments of a block's configuration, for a net, a block and words for Hydra.
 
     Raises:
         VariantError: for words that mean nothing here, or contradict each other.
@@ -76,9 +76,12 @@ def parse_request(
     _check_single(rest)
     recipe = [*preset.get("train", ()), *rest]
     net = _net(recipe)
+    search = tuple(word for word in recipe if word.startswith("hydra.searchpath="))
     groups = [given] if given else [_texts(group) for group in preset.get("variants", [{}])]
     variants = {
-        v: None for group in groups for v in expand(group, lambda block: keys_of(net, block))
+        v: None
+        for group in groups
+        for v in expand(group, lambda block: keys_of(net, block, search))
     }
     names = short_names(list(variants))
     launcher = own.get("launcher") or preset.get("launcher", "local")
@@ -90,10 +93,12 @@ def parse_request(
         variants=tuple(variants),
         names=tuple(names),
         seeds=seeds,
-        recipe=tuple(word for word in recipe if not word.startswith(("model=", "hydra"))),
+        recipe=tuple(
+            word for word in recipe if word in search or not word.startswith(("model=", "hydra"))
+        ),
         launcher=LAUNCHERS[launcher],
         settings=tuple(word for word in recipe if word.startswith("hydra")),
-        folder=Path(own["folder"]) if "folder" in own else None,
+        folder=Path(_unquoted(own["folder"])) if "folder" in own else None,
         baseline=_known("baseline", own.get("baseline") or names[0], names),
         verify=_verify(own.get("verify"), names, seeds),
         estimate=_value("estimate", own.get("estimate", "false")),
@@ -106,7 +111,12 @@ def _key(word: str) -> str:
 
 
 def _text(word: str) -> str:
-    return word.partition("=")[2].strip("'\"")
+    text = word.partition("=")[2]
+    return text if _key(word) == "folder" else text.strip("'\"")
+
+
+def _unquoted(text: str) -> str:
+    return str(OverridesParser.create().parse_overrides([f"folder={text}"])[0].value())
 
 
 def _is_own(key: str, text: str) -> bool:
@@ -138,14 +148,13 @@ def _texts(group: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def _preset(presets: Path, name: str | None) -> dict[str, Any]:
+def _preset(presets: Sequence[Path], name: str | None) -> dict[str, Any]:
     if name is None:
         return {}
-    path = presets / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(file.stem for file in presets.glob("*.yaml"))
-        raise VariantError(f"preset is '{name}'; choose one of {', '.join(known)}")
-    content = OmegaConf.to_container(OmegaConf.load(path))
+    known = {file.stem: file for folder in presets for file in sorted(folder.glob("*.yaml"))}
+    if name not in known:
+        raise VariantError(f"preset is '{name}'; choose one of {', '.join(sorted(known))}")
+    content = OmegaConf.to_container(OmegaConf.load(known[name]))
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 

@@ -14,7 +14,7 @@ from gcvideo.data import EvaluationProtocol
 from gcvideo.evaluation.peak_memory import peak_bytes
 from gcvideo.evaluation.timing import median_milliseconds
 from gcvideo.evaluation.training_step import training_step
-from gcvideo.models import ClipClassifier
+from gcvideo.models import ClipClassifier, computing_in, precision_type
 from gcvideo.run.assembly import build
 from gcvideo.run.comparison_plan import PlannedVariant
 from gcvideo.run.record import processor_name, write_json
@@ -27,8 +27,8 @@ class Speed(NamedTuple):
     """Of one net.
 
     Args:
-        ms_per_clip: median milliseconds of an inference, per clip.
-        train_ms_per_clip: of a forward and a backward pass.
+        ms_per_clip: median milliseconds of an inference, per clip, in the precision that nets are scored in.
+        train_ms_per_clip: of a forward and a backward pass, in the precision that they are trained in.
         peak_bytes: that such a training step of a batch takes.
     """
 
@@ -53,6 +53,7 @@ def measure_speed(planned: Sequence[PlannedVariant], path: Path) -> Mapping[str,
     circumstances = {
         "device": torch.cuda.get_device_name() if uses_gpu else processor_name(),
         "num_threads": cfg.num_threads,
+        "precision": {"training": cfg.trainer.precision, "inference": cfg.val_precision},
         "clips": min(cfg.batch_size, _MAX_CLIPS),
         "variants": sorted(plan.variant.folder for plan in planned),
     }
@@ -60,7 +61,7 @@ def measure_speed(planned: Sequence[PlannedVariant], path: Path) -> Mapping[str,
         kept = json.loads(path.read_text("utf-8"))
         if kept["circumstances"] == circumstances:
             return {p.name: Speed(**kept["speeds"][p.variant.folder]) for p in planned}
-    with _threads(cfg.num_threads), _autocast(cfg, device):
+    with _threads(cfg.num_threads):
         speeds = _measure(planned, cfg, device)
     kept = {p.variant.folder: speeds[p.name]._asdict() for p in planned}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,16 +75,18 @@ def _measure(
     models = {plan.name: _model(plan.cfg).to(device) for plan in planned}
     views = _views(cfg).to(device)
     kept: dict[str, Any] = {"rounds": _ROUNDS, "warmup": _WARMUP}
-    inference = median_milliseconds(models, views, **kept)
-    training = median_milliseconds(models, views, training=True, **kept)
-    return {
-        name: Speed(
-            inference[name].median,
-            training[name].median,
-            peak_bytes(training_step(model.train(), views), device),
-        )
-        for name, model in models.items()
-    }
+    with computing_in(precision_type(cfg.val_precision, "val_precision"), device):
+        inference = median_milliseconds(models, views, **kept)
+    with _autocast(cfg, device):
+        training = median_milliseconds(models, views, training=True, **kept)
+        return {
+            name: Speed(
+                inference[name].median,
+                training[name].median,
+                peak_bytes(training_step(model.train(), views), device),
+            )
+            for name, model in models.items()
+        }
 
 
 def _model(cfg: DictConfig) -> ClipClassifier:

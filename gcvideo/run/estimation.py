@@ -18,7 +18,7 @@ from gcvideo.data import VideoDataModule
 from gcvideo.models import ClipClassifier, Cost, count_cost
 from gcvideo.models.memory import TrainingMemory, count_memory
 from gcvideo.run.duration import duration
-from gcvideo.run.step_time import Precision, StepTime, time_step
+from gcvideo.run.step_time import Precision, StepTime, time_step, time_view
 from gcvideo.run.training_plan import TrainingPlan, device_here, plan_training
 from gcvideo.training import VideoClassifier, parameter_groups, scaled_lr
 
@@ -39,6 +39,7 @@ class Estimate:
         batch_size: videos per batch.
         num_workers: per device.
         val_area: of a validation view / that of a training view.
+        forward_seconds: of a training view in the precision of validation.
     """
 
     plan: TrainingPlan
@@ -50,6 +51,7 @@ class Estimate:
     batch_size: int
     num_workers: int
     val_area: float
+    forward_seconds: float
 
     @property
     def training_flops(self) -> float:
@@ -87,8 +89,7 @@ class Estimate:
             area: of a view / that of a training view.
             num_passes: of each view, which is read once.
         """
-        # A forward pass is a third of a step.
-        view_seconds = area / 3 * self.step.seconds / self.plan.clips_per_batch
+        view_seconds = area * self.forward_seconds
         data_seconds = self.data_seconds / self.batch_size
         return num_views * self._together(num_passes * view_seconds, data_seconds) / 3600
 
@@ -194,6 +195,8 @@ def measure(
         autocast=precision.autocast,
         in_buckets=plan.num_devices > 1,
     )
+    val_crop_size = data.protocol.single_view().crop_size
+    val_area = (val_crop_size / cfg.crop_size) ** 2
     if given is None:
         model.to(device_here(cfg.trainer))
         step = time_step(
@@ -206,8 +209,14 @@ def measure(
             # Work space and gradients of activations come on top of what is kept.
             bytes_per_clip=2 * memory.total // plan.clips_per_batch,
         )
+        view_seconds = time_view(
+            model, num_frames=cfg.num_frames, crop_size=val_crop_size, dtype=module.precision
+        )
+        forward_seconds = view_seconds / val_area
     else:
         step = StepTime(given, "as given")
+        # A forward pass is a third of a step, in one precision.
+        forward_seconds = step.seconds / plan.clips_per_batch / 3
     return Estimate(
         plan=plan,
         learning_rate=rate,
@@ -217,7 +226,8 @@ def measure(
         video_seconds=_time_videos(data) if video_seconds is None else video_seconds,
         batch_size=data.batch_size,
         num_workers=data.num_workers,
-        val_area=(data.protocol.single_view().crop_size / cfg.crop_size) ** 2,
+        val_area=val_area,
+        forward_seconds=forward_seconds,
     )
 
 

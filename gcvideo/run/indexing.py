@@ -19,6 +19,7 @@ from gcvideo.data import (
     run_within,
     write_index,
 )
+from gcvideo.invocation import command_line
 
 _CONSOLE = Console()
 _SECONDS_BETWEEN_WRITES = 60.0
@@ -52,7 +53,8 @@ def index(cfg: DictConfig) -> Path:
     made = FrameIndex(path) if path.is_file() else None
     _CONSOLE.print(f"{len(made) if made else 0} videos in {path}", soft_wrap=True)
     if unreadable:
-        _CONSOLE.print(f"{len(unreadable)} cannot be read; scripts/check.py makes lists without:")
+        remedy = f"`{command_line('check')}` makes lists without"
+        _CONSOLE.print(f"{len(unreadable)} cannot be read; {remedy}:")
         for entry in unreadable[:_NUM_SHOWN]:
             _CONSOLE.print(f"  {entry.path}: {entry.reason}", soft_wrap=True)
     return path

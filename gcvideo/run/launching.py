@@ -20,7 +20,7 @@ from gcvideo.hint import override
 from gcvideo.run.cell import is_finished, read_cell
 from gcvideo.run.duration import duration
 
-_EXTRAS = {"joblib": "hydra-joblib-launcher", "submitit": "hydra-submitit-launcher"}
+_EXTRAS = {"joblib": "joblib", "submitit": "slurm"}
 _POLL_SECONDS = 0.5
 
 
@@ -108,10 +108,10 @@ def _launcher_config(launcher: str, folder: Path, settings: Sequence[str]) -> Di
     try:
         return hydra.compose_config("train", words, RunMode.MULTIRUN, with_log_configuration=False)
     except HydraException as error:
-        package = _EXTRAS.get(launcher.partition("_")[0])
-        if package is not None and "hydra/launcher" in str(error):
+        extra = _EXTRAS.get(launcher.partition("_")[0])
+        if extra is not None and "hydra/launcher" in str(error):
             raise LaunchError(
-                f"the launcher '{launcher}' is not installed; run pip install {package}"
+                f"the launcher '{launcher}' is not installed; run pip install \"gcvideo[{extra}]\""
             ) from error
         raise LaunchError(
             f"not all of {' '.join(settings)} fits the launcher '{launcher}' "

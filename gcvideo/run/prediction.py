@@ -3,7 +3,6 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 from rich.progress import track
 
@@ -16,7 +15,7 @@ from gcvideo.inference.overlay import Ranking, annotate_video
 from gcvideo.inference.segment import merge_segments
 from gcvideo.inference.sliding_window import classify_windows
 from gcvideo.inference.view_sheet import write_view_sheet
-from gcvideo.models import keep_freed_memory
+from gcvideo.models import keep_freed_memory, precision_type
 from gcvideo.run.live_prediction import predict_live
 from gcvideo.run.prediction_output import (
     Predictions,
@@ -28,7 +27,6 @@ from gcvideo.run.prediction_output import (
 
 _CONSOLE = Console()
 _NUM_DRAWN = 3
-_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def predict(cfg: DictConfig) -> Predictions:
@@ -38,21 +36,29 @@ def predict(cfg: DictConfig) -> Predictions:
 
     Raises:
         FileNotFoundError: if nothing matches ``video``.
-        ValueError: if ``output`` is neither json nor csv, or options do not go together.
+        ValueError: if ``output`` is neither json nor csv, ``precision`` is unknown, a live source is
+            not alone, or options do not go together.
         VideoReadError: if a live source cannot be opened or breaks off.
     """
     output = check_output(cfg.output)
-    if is_stream(str(cfg.video), cfg.format):
+    sources = [str(cfg.video)] if isinstance(cfg.video, str | int) else list(map(str, cfg.video))
+    streams = [source for source in sources if is_stream(source, cfg.format)]
+    if streams and len(sources) > 1:
+        raise ValueError(
+            f"'{streams[0]}' is read as it comes, so it cannot stand beside other videos; give it alone"
+        )
+    if streams:
+        cfg.video = streams[0]
         classifier = _load(cfg)
         predictions = predict_live(cfg, classifier)
     else:
-        videos = find_videos(str(cfg.video))
+        videos = list(dict.fromkeys(video for source in sources for video in find_videos(source)))
         classifier = _load(cfg)
         predictions = _predict_files(cfg, classifier, videos)
     predictions.checkpoint = classifier.source
     show_predictions(predictions)
     if output is not None:
-        write_predictions(output, predictions)
+        write_predictions(output, predictions, precision=cfg.precision)
     return predictions
 
 
@@ -80,13 +86,12 @@ def find_videos(pattern: str) -> list[str]:
 
 
 def _load(cfg: DictConfig) -> TrainedClassifier:
+    dtype = precision_type(cfg.precision)
     classifier = load(cfg.checkpoint, device=cfg.device, packages=list(cfg.packages))
-    if cfg.dtype not in _TYPES:
-        raise ValueError(f"dtype is {cfg.dtype!r}; choose one of {', '.join(_TYPES)}")
-    _CONSOLE.print(f"checkpoint {classifier.source}", soft_wrap=True)
     if classifier.device.type == "cpu":
         keep_freed_memory()
-    return classifier.for_inference(compile=cfg.compile, dtype=_TYPES[cfg.dtype])
+    _CONSOLE.print(f"checkpoint {classifier.source}\nprecision  {cfg.precision}", soft_wrap=True)
+    return classifier.for_inference(compile=cfg.compile, dtype=dtype)
 
 
 def _predict_files(

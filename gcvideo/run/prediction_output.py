@@ -81,11 +81,17 @@ def show_predictions(predictions: Predictions) -> None:
         _CONSOLE.print(f"  {reason}", soft_wrap=True)
 
 
-def write_predictions(output: Path, predictions: Predictions) -> None:
-    """Write json or csv, as the suffix says; an older file is replaced at once."""
+def write_predictions(output: Path, predictions: Predictions, *, precision: str) -> None:
+    """Write json or csv, as the suffix says; an older file is replaced at once.
+
+    Args:
+        output: file to write.
+        predictions: results.
+        precision: name of the type that the net computed in, which json tells.
+    """
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".json":
-        write_json(output, _content(predictions))
+        write_json(output, {"precision": precision, **_content(predictions)})
         return
     draft = output.with_name(f"{output.name}.draft")
     with draft.open("w", newline="", encoding="utf-8") as file:

@@ -12,7 +12,9 @@ from gcvideo.data.list_file import write_table
 from gcvideo.evaluation.probe import score_under_probes
 from gcvideo.evaluation.time_need import TimeNeed, class_time_needs, time_need
 from gcvideo.inference import load_checkpoint
+from gcvideo.models import precision_type
 from gcvideo.run.checkpoint_data import (
+    announce_evaluation,
     checkpoint_protocol,
     checkpoint_splits,
     naming_bad_videos,
@@ -28,15 +30,16 @@ def probe(cfg: DictConfig) -> TimeNeed:
     """Score a checkpoint on clips without their order of frames, as configured by ``conf/probe.yaml``.
 
     The run folder gets ``probes.csv`` with one row per class, ``scores_ordered.csv`` and one such
-    table per probe with one row per video, and ``results.json``. Computes in 32 bits on one device.
+    table per probe with one row per video, and ``results.json``. Computes on one device.
 
     Returns:
         The need of all videos together.
 
     Raises:
         BadVideosError: if listed videos cannot be read; all of them are in ``bad_videos.csv``.
-        ValueError: if the clips have a single frame.
+        ValueError: if the clips have a single frame, or for an unknown ``precision``.
     """
+    precision = precision_type(cfg.precision)
     checkpoint = load_checkpoint(cfg.checkpoint)
     protocol = checkpoint_protocol(cfg, checkpoint)
     splits = checkpoint_splits(cfg, checkpoint)
@@ -44,14 +47,16 @@ def probe(cfg: DictConfig) -> TimeNeed:
     folder.mkdir(parents=True, exist_ok=True)
     write_config(folder / "config.yaml", cfg)
     write_environment(folder / "environment.json")
-    _CONSOLE.print(f"checkpoint {checkpoint.path}\nprotocol   {protocol}", soft_wrap=True)
+    announce_evaluation(checkpoint.path, protocol, cfg.precision)
 
     model = checkpoint.build_model(protocol, list(cfg.packages))
     model.to(cfg.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     data = VideoDataModule(splits, protocol=protocol, num_workers=cfg.num_workers)
     with naming_bad_videos(data, folder):
         batches = track(data.test_dataloader(), "Probing", total=len(splits.test), transient=True)
-        scores = score_under_probes(model, batches, average=protocol.average, seed=cfg.seed)
+        scores = score_under_probes(
+            model, batches, average=protocol.average, seed=cfg.seed, dtype=precision
+        )
     overall, by_class = time_need(scores), class_time_needs(scores, checkpoint.classes)
 
     listed = [splits.test.path(video) for video in range(len(splits.test))]

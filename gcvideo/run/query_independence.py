@@ -18,9 +18,15 @@ from gcvideo.evaluation.query_independence import (
 )
 from gcvideo.inference import Checkpoint, load_checkpoint
 from gcvideo.inference.batch import read_videos
-from gcvideo.models import ClipClassifier, InsertedBlock, inserted_blocks
+from gcvideo.models import (
+    ClipClassifier,
+    InsertedBlock,
+    computing_in,
+    inserted_blocks,
+    precision_type,
+)
 from gcvideo.nn import NonLocalBlock
-from gcvideo.run.checkpoint_data import checkpoint_splits
+from gcvideo.run.checkpoint_data import announce_evaluation, checkpoint_splits
 from gcvideo.run.prediction import find_videos
 from gcvideo.run.query_independence_table import (
     LayerRow,
@@ -58,10 +64,11 @@ def attention_stats(cfg: DictConfig) -> QueryStatistics:
     measured, whatever becomes of the others.
 
     Raises:
-        ValueError: if the net has no non-local block, none of the videos can be read, or options do
-            not go together.
+        ValueError: if the net has no non-local block, none of the videos can be read, ``precision``
+            is unknown, or options do not go together.
         FileNotFoundError: if there is nothing at ``videos``.
     """
+    precision = precision_type(cfg.precision)
     checkpoint = load_checkpoint(cfg.checkpoint)
     cfg.checkpoint = checkpoint.path  # of a folder, the file in it
     packages = list(cfg.packages)
@@ -74,7 +81,7 @@ def attention_stats(cfg: DictConfig) -> QueryStatistics:
     folder.mkdir(parents=True, exist_ok=True)
     write_config(folder / "config.yaml", cfg)
     write_environment(folder / "environment.json")
-    _CONSOLE.print(f"checkpoint {checkpoint.path}\nprotocol   {protocol}", soft_wrap=True)
+    announce_evaluation(checkpoint.path, protocol, cfg.precision)
 
     model.to(cfg.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     measured: dict[int, list[list[LayerRow]]] = {}
@@ -84,7 +91,7 @@ def attention_stats(cfg: DictConfig) -> QueryStatistics:
             failures[listed[video]] = str(views)
         else:
             measured[video] = [
-                _measure(model, blocks, tensor, cfg.num_pairs, [cfg.seed, video, view])
+                _measure(model, blocks, tensor, precision, cfg.num_pairs, [cfg.seed, video, view])
                 for view, tensor in enumerate(torch.from_numpy(views))
             ]
     if not measured:
@@ -154,16 +161,20 @@ def _measure(
     model: ClipClassifier,
     blocks: Sequence[InsertedBlock],
     view: Tensor,
+    precision: torch.dtype,
     num_pairs: int,
     seed: Sequence[int],
 ) -> list[LayerRow]:
-    with captured_inputs(model.net) as inputs:
-        model(view[None, None].to(model.mean.device))
+    device = model.mean.device
+    with captured_inputs(model.net) as inputs, computing_in(precision, device):
+        model(view[None, None].to(device))
     rows = []
     for number, block in enumerate(blocks):
-        module, x = block.module, inputs[block.name]
+        module, x = block.module, inputs[block.name].float()
         assert isinstance(module, NonLocalBlock)
-        measured = query_independence(module, x, num_pairs=num_pairs, seed=[*seed, number])
+        # Small distances between maps must not be rounding errors of a narrower type.
+        with computing_in(torch.float32, device):
+            measured = query_independence(module, x, num_pairs=num_pairs, seed=[*seed, number])
         name, grid = f"{block.stage}.{block.index}", "x".join(map(str, x.shape[2:]))
         rows.append(LayerRow(name, module.kind, module.axes, grid, measured))
     return rows
@@ -196,7 +207,9 @@ def _write(
     notes = explain(rows, cfg.num_pairs)
     chosen = num_videos + len(failures)
     subset = "" if chosen == num_listed else f" ({chosen} drawn of {num_listed}, seed {cfg.seed})"
-    notes.append(f"{cfg.checkpoint} on {num_videos} videos{subset}; {protocol}.")
+    notes.append(
+        f"{cfg.checkpoint} on {num_videos} videos{subset}; {protocol}; net in {cfg.precision}."
+    )
     notes += [f"Not measured: {reason}" for reason in failures.values()]
     columns = [plain_columns(row) for row in rows]
     write_table(
@@ -214,6 +227,7 @@ def _write(
             "split": cfg.split if cfg.videos is None else None,
             "seed": cfg.seed,
             "num_pairs": cfg.num_pairs,
+            "precision": cfg.precision,
             "videos_listed": num_listed,
             "videos_measured": num_videos,
             "views_per_video": protocol.num_views,

@@ -16,6 +16,7 @@ from gcvideo.data import (
     run_within,
     write_bad_videos,
 )
+from gcvideo.invocation import command_line
 
 # Below it, processes take longer to start than the work does.
 _WORTH_PROCESSES = 1000
@@ -48,7 +49,7 @@ def bad_videos_error(
     return BadVideosError(
         f"{len(problems)} of {num_videos} {kind} videos cannot be read, so that no score would stand "
         f"for the list:\n{describe_problems(problems)}\nall are listed in '{path}'; replace them, or "
-        "make a list without them with `python scripts/check.py`"
+        f"make a list without them with `{command_line('check')}`"
     )
 
 

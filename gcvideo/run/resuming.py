@@ -11,6 +11,7 @@ from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from gcvideo.run.config_folder import config_folder
 from gcvideo.training import CHECKPOINT_NAMES
 
 _GROUPS = ("trainer",)
@@ -69,6 +70,12 @@ def resumed_config(overrides: Sequence[str]) -> DictConfig:
         )
     cfg = OmegaConf.load(path)
     assert isinstance(cfg, DictConfig)
+    wanted = OmegaConf.load(config_folder() / "train.yaml").keys() - {"defaults", "hydra"}
+    if missing := sorted(map(str, wanted - cfg.keys())):
+        raise ResumeError(
+            f"'{path}' lacks {', '.join(missing)}: another version of gcvideo has begun the run; go on with "
+            "that version, or start a new run from its weights with weights=checkpoint weights.path=..."
+        )
     cfg.resume = cfg.output_dir = str(folder.resolve())
     for override in parsed:
         key = override.key_or_group

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim import Optimizer
 
+from gcvideo.models import computing_in
+
 _BUDGET_SECONDS = 60.0
 _MAX_REPEATS = 10
 
@@ -103,6 +105,32 @@ def time_step(
     if clips < num_clips:
         source += f" with {clips} clips, scaled linearly to {num_clips}"
     return StepTime(seconds * num_clips / clips, source)
+
+
+def time_view(model: nn.Module, *, num_frames: int, crop_size: int, dtype: torch.dtype) -> float:
+    """Seconds in which a model on its device scores a view, of a batch of two.
+
+    Args:
+        model: maps uint8 views to logits; left in evaluation mode.
+        num_frames: T.
+        crop_size: pixels.
+        dtype: in which it computes.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    shape = (2, 1, 3, num_frames, crop_size, crop_size)
+    views = torch.zeros(shape, dtype=torch.uint8, device=device)
+
+    def run() -> float:
+        _synchronize(device)
+        started = time.perf_counter()
+        with torch.inference_mode(), computing_in(dtype, device):
+            model(views)
+        _synchronize(device)
+        return time.perf_counter() - started
+
+    run()
+    return min(run(), run()) / len(views)
 
 
 def _synchronize(device: torch.device) -> None:

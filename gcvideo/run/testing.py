@@ -7,8 +7,10 @@ from omegaconf import DictConfig
 from gcvideo.console import Console
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
 from gcvideo.inference import Checkpoint, load_checkpoint
-from gcvideo.run.assembly import best_precision, build_trainer
+from gcvideo.models import precision_type
+from gcvideo.run.assembly import build_trainer
 from gcvideo.run.checkpoint_data import (
+    announce_evaluation,
     checkpoint_protocol,
     checkpoint_splits,
     naming_bad_videos,
@@ -30,12 +32,13 @@ def test(cfg: DictConfig) -> dict[str, float]:
     Raises:
         BadVideosError: if listed videos cannot be read; all of them are in ``bad_videos.csv``.
         RuntimeError: if a listed video was not scored.
+        ValueError: for an unknown ``precision``, or another one in ``trainer``.
     """
     checkpoint = load_checkpoint(cfg.checkpoint)
     protocol = checkpoint_protocol(cfg, checkpoint)
     splits = checkpoint_splits(cfg, checkpoint)
-    if cfg.trainer.precision == "auto":
-        cfg.trainer.precision = best_precision(cfg.trainer.accelerator)
+    precision = precision_type(cfg.precision)
+    _leave_precision_to_module(cfg.trainer)
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -48,6 +51,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
         base_batch_size=1,
         views_per_step=1,
         average=cast(Any, protocol.average),
+        precision=precision,
     )
     data = _TestData(splits, protocol=protocol, num_workers=cfg.num_workers)
     trainer: Trainer = build_trainer(cfg)
@@ -55,7 +59,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
         write_config(folder / "config.yaml", cfg)
         write_environment(folder / "environment.json")
         announce_to_children(folder / "config.yaml")
-        _CONSOLE.print(f"checkpoint {checkpoint.path}\nprotocol   {protocol}", soft_wrap=True)
+        announce_evaluation(checkpoint.path, protocol, cfg.precision)
     with naming_bad_videos(data, folder):
         trainer.test(module, data, verbose=False)
     metrics = module.test_metrics()
@@ -67,6 +71,16 @@ def test(cfg: DictConfig) -> dict[str, float]:
             "metrics do not stand for the list"
         )
     return metrics
+
+
+def _leave_precision_to_module(trainer: DictConfig) -> None:
+    """The trainer's own is for training: a processor or GPU must not choose what a test computes."""
+    if str(trainer.precision) not in ("auto", "32", "32-true"):
+        raise ValueError(
+            f"trainer.precision is '{trainer.precision}', which is for training; a test computes in what "
+            "precision names: float32, bfloat16 or float16"
+        )
+    trainer.precision = "32-true"
 
 
 class _TestData(VideoDataModule):

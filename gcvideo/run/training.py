@@ -21,13 +21,20 @@ from gcvideo.run.preflight import (
     check_shared_memory,
     checkpoint_bytes,
 )
+from gcvideo.run.quiet import quiet_libraries
 from gcvideo.run.rank_config import announce_to_children, global_rank
 from gcvideo.run.readability import bad_videos_error, unopenable_videos
 from gcvideo.run.record import write_config, write_environment, write_json
 from gcvideo.run.resuming import ResumePoint, find_resume_point
 from gcvideo.run.training_report import report_end, report_start
 from gcvideo.run.tuning import tune_batch_size
-from gcvideo.training import BadVideos, TrainingStopped, VideoClassifier, check_group_size
+from gcvideo.training import (
+    BadVideos,
+    TrainingStopped,
+    VideoClassifier,
+    check_group_size,
+    evaluation_precision,
+)
 
 _CONSOLE = Console()
 
@@ -130,6 +137,7 @@ def _tune(cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol) ->
     """Put the largest batch that fits into the configuration."""
     module = build_module(cfg, build(cfg.model.net), splits, protocol)
     _count_and_prepare(cfg, module)
+    quiet_libraries()
     # Of its own: callbacks and loggers would take the trials for the run.
     trainer: Trainer = instantiate(
         cfg.trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False
@@ -174,6 +182,10 @@ def _write_results(run: _Run, trainer: Trainer, metrics: dict[str, float], secon
         "metrics": metrics,
         "model": cfg.model.name,
         "cost": {"parameters": run.cost.num_parameters, "macs_per_view": run.cost.macs},
+        "precision": {
+            "training": trainer.precision,
+            "validation": evaluation_precision(trainer, run.module.precision),
+        },
         "protocol": OmegaConf.to_container(cfg.protocol, resolve=True),
         "videos": {"train": len(run.splits.train), "val": len(run.splits.val)},
         "bad_videos": {

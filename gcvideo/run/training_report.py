@@ -9,7 +9,12 @@ from rich.table import Table
 from gcvideo.console import Console
 from gcvideo.data import EvaluationProtocol, VideoSplits
 from gcvideo.models import Cost, inserted_blocks
-from gcvideo.training import VideoClassifier, clips_per_group, small_group_warning
+from gcvideo.training import (
+    VideoClassifier,
+    clips_per_group,
+    evaluation_precision,
+    small_group_warning,
+)
 
 _CONSOLE = Console()
 
@@ -46,6 +51,7 @@ def report_start(
         f"protocol   {protocol}\n"
         f"training   {trainer.max_epochs} epochs, {_batches(module, trainer)}, "
         f"precision {trainer.precision}\n"
+        f"validation {_validation(cfg, module, trainer)}\n"
         f"rate       lr {module.learning_rate:g} = {module.lr:g} x {module.total_batch_size} / "
         f"{module.base_batch_size}\n"
         f"batch norm {_batch_norm(cfg, module, trainer)}\n"
@@ -74,6 +80,17 @@ def _batch_norm(cfg: DictConfig, module: VideoClassifier, trainer: Trainer) -> s
         text += f", precise ones of {cfg.batch_norm.precise_batches} batches in validation"
     warning = small_group_warning(clips)
     return text if warning is None else f"{text}\nwarning: {warning}"
+
+
+def _validation(cfg: DictConfig, module: VideoClassifier, trainer: Trainer) -> str:
+    precision = evaluation_precision(trainer, module.precision)
+    text = f"of single views, precision {precision}"
+    if precision == cfg.val_precision:
+        return text
+    return (
+        f"{text}\nwarning: trainer.precision is '{precision}', which changes the weights themselves, so "
+        f"that validations cannot be in {cfg.val_precision}; bf16-mixed and 16-mixed leave them as they are"
+    )
 
 
 def _missing(splits: VideoSplits) -> str:

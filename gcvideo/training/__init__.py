@@ -1,5 +1,6 @@
 """Training on Lightning: the module, parameter groups, schedules and callbacks."""
 
+from gcvideo.training.accuracy import accuracy_metrics as accuracy_metrics
 from gcvideo.training.bad_videos import BadVideos as BadVideos
 from gcvideo.training.batch_norm import BatchNormGroups as BatchNormGroups
 from gcvideo.training.batch_norm import check_group_size as check_group_size
@@ -12,7 +13,7 @@ from gcvideo.training.callbacks import LearningCurve as LearningCurve
 from gcvideo.training.checkpoint_file import AtomicCheckpointIO as AtomicCheckpointIO
 from gcvideo.training.checkpoint_file import CheckpointWriteError as CheckpointWriteError
 from gcvideo.training.classifier import VideoClassifier as VideoClassifier
-from gcvideo.training.classifier import accuracy_metrics as accuracy_metrics
+from gcvideo.training.evaluation_precision import evaluation_precision as evaluation_precision
 from gcvideo.training.metric_log import MetricLog as MetricLog
 from gcvideo.training.multigrid import MultigridCycle as MultigridCycle
 from gcvideo.training.multigrid import MultigridRate as MultigridRate

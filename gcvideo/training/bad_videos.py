@@ -11,6 +11,7 @@ from gcvideo.data import (
     describe_problems,
     write_bad_videos,
 )
+from gcvideo.invocation import command_line
 
 _GATHER_EVERY = 50
 _MAX_LINES = 10
@@ -118,8 +119,8 @@ class BadVideos(Callback):
                 f"{self.num_unreadable} of {len(splits.train)} training videos cannot be read so far: "
                 f"{fraction:.2%}, above max_bad_fraction = {splits.max_bad_fraction:.2%}\n"
                 f"{describe_problems(unreadable)}\n"
-                f"all are listed in '{self.path}'; make a list without them with `python "
-                "scripts/check.py`, or raise data.max_bad_fraction"
+                f"all are listed in '{self.path}'; make a list without them with "
+                f"`{command_line('check')}`, or raise data.max_bad_fraction"
             )
 
     def _summary(self) -> str:

@@ -10,14 +10,16 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.tv_tensors import Video
 
 from gcvideo.data import VideoBatch, VideoDataModule
 from gcvideo.evaluation import Average, VideoScores, average_views
 from gcvideo.models import ClipClassifier, inserted_blocks, settle_layout
+from gcvideo.training.accuracy import accuracy_metrics
 from gcvideo.training.batch_norm import freeze_batch_norm
+from gcvideo.training.evaluation_precision import evaluating
 from gcvideo.training.optim import parameter_groups, scaled_lr
 from gcvideo.training.schedule import Schedule, WarmupCosine, fractional_epoch
 
@@ -45,6 +47,7 @@ class VideoClassifier(LightningModule):
         label_smoothing: share of the label spread over all classes.
         mixing: torchvision's MixUp, CutMix or a RandomChoice of them, applied on the device.
         average: "prob", "logit" or "max" over the views of a video.
+        precision: in which validation and test compute, whatever the training computes in.
         train_only: "all", or "blocks": inserted blocks and head learn, the trunk stays as it is,
             batch statistics included.
         freeze_norms: batch norms normalise with the running statistics they start with.
@@ -71,6 +74,7 @@ class VideoClassifier(LightningModule):
         label_smoothing: float = 0.0,
         mixing: Mixing | None = None,
         average: Average = "prob",
+        precision: torch.dtype = torch.float32,
         train_only: Literal["all", "blocks"] = "all",
         freeze_norms: bool = False,
         seed: int = 0,
@@ -89,6 +93,7 @@ class VideoClassifier(LightningModule):
         self.label_smoothing = label_smoothing
         self.mixing = mixing
         self.average: Average = average
+        self.precision = precision
         self.train_only = train_only
         self.freeze_norms = freeze_norms
         self.seed = seed
@@ -120,17 +125,22 @@ class VideoClassifier(LightningModule):
         self.frozen = [m for m in self.model.modules() if isinstance(m, norms) and m not in kept]
 
     def on_fit_start(self) -> None:
-        self._settle_layout()
+        with self.trainer.precision_plugin.forward_context():
+            self._settle_layout()
 
     def on_test_start(self) -> None:
-        self._settle_layout()
+        with (
+            self.trainer.precision_plugin.forward_context(),
+            evaluating(self.trainer, self.precision, self.device),
+        ):
+            self._settle_layout()
 
     def _settle_layout(self) -> None:
-        """Only now are device and precision known."""
+        """Only in a run are device and precision known."""
         kind = self.device.type
-        with self.trainer.precision_plugin.forward_context():
-            is_mixed = torch.is_autocast_enabled(kind)
-        dtype = torch.get_autocast_dtype(kind) if is_mixed else torch.float32
+        dtype = next(self.model.parameters()).dtype
+        if torch.is_autocast_enabled(kind):
+            dtype = torch.get_autocast_dtype(kind)
         settle_layout(self.model, self.device, dtype)
 
     def on_train_epoch_start(self) -> None:
@@ -144,7 +154,9 @@ class VideoClassifier(LightningModule):
         torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]))
 
     def forward(self, views: Tensor) -> Float[Tensor, "b v k"]:
-        return self.model(views)
+        """Logits as in validation and test."""
+        with evaluating(self._trainer, self.precision, self.device):
+            return self.model(views)
 
     def training_step(self, batch: VideoBatch, batch_index: int) -> Tensor:
         views, labels = batch["views"], batch["labels"]
@@ -201,7 +213,7 @@ class VideoClassifier(LightningModule):
 
     def _score(self, batch: VideoBatch) -> tuple[Tensor, Tensor, Tensor]:
         labels = batch["labels"][:, 0]
-        scores = average_views(self.model(batch["views"]), self.average)
+        scores = average_views(self(batch["views"]), self.average)
         return scores, labels, F.nll_loss(scores.clamp_min(1e-12).log(), labels)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -212,7 +224,10 @@ class VideoClassifier(LightningModule):
             weight_decay=self.weight_decay,
             block_lr_multiplier=self.block_lr_multiplier,
         )
-        optimizer = self.optimizer(groups)
+        try:
+            optimizer = self.optimizer(groups)
+        except TypeError as error:
+            raise ValueError(f"the optimizer does not take its arguments: {error}") from error
         num_epochs = trainer.max_epochs or 1
         steps_per_epoch = self._steps_per_epoch(num_epochs)
 
@@ -282,15 +297,3 @@ def _restore(metric: Metric, state: dict[str, Tensor]) -> None:
     for name, value in state.items():
         setattr(metric, name, value.to(metric.device))
     metric._update_count = 1
-
-
-def accuracy_metrics(num_classes: int, prefix: str) -> MetricCollection:
-    """Top-1, top-5 (from five classes on) and mean class accuracy."""
-    metrics = {
-        "top1": MulticlassAccuracy(num_classes, average="micro"),
-        "mean_class_accuracy": MulticlassAccuracy(num_classes, average="macro"),
-    }
-    if num_classes > 5:
-        metrics["top5"] = MulticlassAccuracy(num_classes, top_k=5, average="micro")
-    # Groups would be formed from the first batch: top-1 and top-5 that agree on it would stay one.
-    return MetricCollection(dict(metrics), prefix=prefix, compute_groups=False)

@@ -2,6 +2,8 @@ import math
 import os
 from dataclasses import dataclass
 
+from gcvideo.invocation import command_line
+
 
 @dataclass
 class DataWait:
@@ -54,8 +56,9 @@ def describe_data_wait(
     text = start + _describe_workers(waits, num_workers, max(1, num_cores // num_devices))
     if waits.decoding >= waits.transforming:
         return (
-            f"{text}; decoding gets faster with videos made small by scripts/reencode.py "
-            "(short_side=256 gop_size=16) and, if there is none yet, a frame index by scripts/index.py"
+            f"{text}; decoding gets faster with videos made small by `{command_line('reencode')}` "
+            "(short_side=256 gop_size=16) and, if there is none yet, a frame index by "
+            f"`{command_line('index')}`"
         )
     return f"{text}; a transform with fewer steps is faster, such as transform=jitter_crop"
 

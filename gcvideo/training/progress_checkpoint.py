@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from gcvideo.console import Console
 from gcvideo.data import VideoBatch
 from gcvideo.hint import command, override
+from gcvideo.invocation import command_line
 from gcvideo.training.agreement import RankAgreement
 from gcvideo.training.loop_position import num_batches_seen, settle_between_batches
 from gcvideo.training.metric_log import MetricLog
@@ -123,7 +124,7 @@ class ProgressCheckpoint(Callback):
 
     def _raise_stopped(self, trainer: Trainer) -> None:
         step = f"step {trainer.global_step} of epoch {trainer.current_epoch + 1}"
-        again = command("python", "scripts/train.py", override("resume", self.folder.parent))
+        again = f"{command_line('train')} {command(override('resume', self.folder.parent))}"
         raise TrainingStopped(self._stop.received or 0, f"stopped at {step}; go on with: {again}")
 
     def on_save_checkpoint(

@@ -70,22 +70,44 @@ def test_the_clock_of_a_gpu_waits_for_its_work():
     assert done.query()
 
 
-def test_the_largest_difference_counts_in_standard_deviations_of_the_reference():
-    theirs = torch.tensor([-2.0, 0.0, 2.0])  # standard deviation 2
-    exact = torch.tensor([5.0, 6.0])
-    note = require_close("x", [theirs + torch.tensor([0, 0.02, 0]), exact], [theirs, exact], 0.02)
-    assert note == "differs by 1e-02 (max 0.02)"
-    with pytest.raises(UnequalError, match=r"x: results differ by 0\.01 of .*, 0\.005 is allowed"):
-        require_close("x", [theirs + 0.02], [theirs], 0.005)
+def test_the_largest_error_of_all_tensors_counts_relative_to_the_spread():
+    exact = torch.tensor([7.0, 8.0, 9.0])  # spread sqrt(2)
+    other = torch.tensor([5.0, 6.0])
+    ours = [exact + torch.tensor([0, 0.01, 0]), other]
+    note = require_close("x", ours, [exact, other], 0.02)
+    assert note == "differs by 7e-03 (max 0.02)"
+    with pytest.raises(
+        UnequalError, match=r"x: results differ by 0\.0071 of .*, 0\.005 is allowed"
+    ):
+        require_close("x", ours, [exact, other], 0.005)
 
 
-def test_what_is_no_number_is_unequal():
+def test_ours_may_be_three_times_as_far_off_as_another_form_but_not_more():
+    exact = torch.tensor([-1.0, 1.0])
+    theirs = [exact + torch.tensor([0.1, 0])]
+    note = require_close("x", [exact + torch.tensor([0.29, 0])], [exact], 0.01, theirs=theirs)
+    assert note == "differs by 2e-01 (max 0.21), theirs by 7e-02"
+    with pytest.raises(UnequalError, match=r"x: results differ by 0\.22 of .*, 0\.21 is allowed"):
+        require_close("x", [exact + torch.tensor([0.31, 0])], [exact], 0.01, theirs=theirs)
+
+
+def test_a_form_far_from_exact_does_not_put_the_blame_on_ours():
+    exact = torch.randn(100)
+    note = require_close("x", [exact], [exact], 1e-3, theirs=[exact.roll(1)])
+    assert note.startswith("differs by 0e+00")
+
+
+@pytest.mark.parametrize("wrong", ["ours", "theirs"])
+def test_what_is_no_number_is_unequal(wrong):
+    exact = [torch.tensor([1.0, 2.0])]
+    given = {"ours": exact, "theirs": exact} | {wrong: [torch.tensor([1.0, float("nan")])]}
     with pytest.raises(UnequalError, match="differ by nan"):
-        require_close("x", [torch.tensor([1.0, float("nan")])], [torch.tensor([1.0, 2.0])], 1.0)
+        require_close("x", given["ours"], exact, 1.0, theirs=given["theirs"])
 
 
 def test_results_of_another_shape_or_number_are_unequal():
     with pytest.raises(
-        UnequalError, match=r"x: the shapes are \[\(2,\)\], the reference's \[\(2,\), \(1,\)\]"
+        UnequalError,
+        match=r"x: the shapes are \[\(2,\)\], those of exact results \[\(2,\), \(1,\)\]",
     ):
         require_close("x", [torch.zeros(2)], [torch.zeros(2), torch.zeros(1)], 1.0)

@@ -5,7 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from gcvideo.models import Placement, c2d_resnet, count_cost, i3d_resnet, slow_resnet
+from gcvideo.models import (
+    Placement,
+    c2d_resnet,
+    count_cost,
+    count_macs,
+    i3d_resnet,
+    slow_resnet,
+)
+from gcvideo.models.cost import ClipSizeError
 from gcvideo.nn import NonLocalBlock, global_context
 
 FIVE = {"res3": [1, 3], "res4": [1, 3, 5]}
@@ -64,6 +72,13 @@ def test_non_local_blocks_cost_their_projections_and_their_two_products(on_meta)
     assert (2 * res3 + 3 * res4) / 1e9 == pytest.approx(22.2, abs=0.05)
 
 
+def test_a_block_by_itself_costs_the_same_wherever_its_weights_are():
+    block = NonLocalBlock(8)
+    expected = sum(non_local_macs(8, 2 * 4 * 4, 2 * 2 * 2))
+    assert count_macs(block, (1, 8, 2, 4, 4)) == expected
+    assert count_macs(block.to("meta"), (1, 8, 2, 4, 4)) == expected
+
+
 def test_global_context_costs_two_products_and_its_bottleneck(on_meta):
     placement = Placement(block=partial(global_context, ratio=1 / 4), **FIVE)
     cost = count_cost(on_meta(slow_resnet, num_classes=400, placement=placement), 8, 224)
@@ -99,3 +114,11 @@ def test_cost_reads_as_one_line(slow):
     assert str(count_cost(slow, 8, 224)) == (
         "32.45 M parameters, 41.74 GMACs per view of 8 x 224 x 224"
     )
+
+
+@pytest.mark.parametrize(("num_frames", "crop_size"), [(1, 32), (1, 8)])
+def test_a_clip_too_short_for_the_strides_is_refused_with_its_size(num_frames, crop_size):
+    net = c2d_resnet(num_classes=3, width=4)
+    with pytest.raises(ClipSizeError, match=f"a view of {num_frames} x {crop_size} x {crop_size}"):
+        count_cost(net, num_frames, crop_size)
+    assert count_cost(net, 2, crop_size).macs > 0

@@ -123,6 +123,22 @@ def test_maps_of_both_checkpoints_and_grad_cam_are_drawn_and_kept(
     assert "beside: res4.5 context block" in printed.replace(" │", "").replace("\n│ ", " ")
 
 
+def test_maps_scores_and_grad_cam_are_computed_in_the_precision_asked_for(show, capsys):
+    arrays, scores = [], []
+    for name in ("float32", "bfloat16"):
+        folder = show("nl", f"precision={name}")
+        record = json.loads((folder / "attention.json").read_text())
+        assert record["precision"] == name
+        assert f"precision  {name}\n" in capsys.readouterr().out
+        arrays.append([np.load(folder / file) for file in ("res4.5.npy", "grad_cam.npy")])
+        scores.append(record["scores"])
+    for exact, rounded in zip(*arrays, strict=True):
+        assert not np.allclose(exact, rounded, rtol=1e-5)
+        np.testing.assert_allclose(rounded, exact, atol=0.1 * exact.max())
+    assert scores[0] != pytest.approx(scores[1], abs=1e-6)
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)
+
+
 def test_queries_layers_class_and_target_layer_are_those_asked_for(show):
     words = ["queries=[[0,0,0],[1,1,1]]", "layers=[res4.1,res3.3]", "label=dark"]
     folder = show("nl", *words, "grad_cam_layer=res4")

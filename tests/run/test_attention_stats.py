@@ -3,13 +3,12 @@ import dataclasses
 import functools
 import json
 import math
-import runpy
 
 import pytest
 import torch
 
 import gcvideo
-from gcvideo import run
+from gcvideo import cli
 from gcvideo.data import read_views
 from gcvideo.evaluation.pair_distance import CosineDistance, Divergence, PairMeans
 from gcvideo.evaluation.query_independence import QueryIndependence, query_independence
@@ -70,9 +69,8 @@ def non_local(tmp_path_factory, video_folder):
 def measure(compose_config, tmp_path):
     def measure(checkpoint, *overrides):
         given = [f"checkpoint={checkpoint}", f"output_dir={tmp_path}", "num_workers=0"]
-        statistics = attention_stats(
-            compose_config("attention_stats", [*given, "device=cpu", *overrides])
-        )
+        cfg = compose_config("attention_stats", [*given, "device=cpu", *overrides])
+        statistics = attention_stats(cfg)
         return statistics, json.loads((tmp_path / "query_independence.json").read_text())
 
     return measure
@@ -135,6 +133,13 @@ def test_figures_are_the_means_over_videos_of_what_each_block_is_given(
     assert "Published" not in page
 
 
+def test_the_net_computes_in_the_precision_asked_for(measure, non_local):
+    found = {name: measure(non_local, f"precision={name}") for name in ("float32", "bfloat16")}
+    assert all(written["precision"] == name for name, (_, written) in found.items())
+    exact, rounded = (s.mean.measured.input.means.all for s, _ in found.values())
+    assert exact != rounded == pytest.approx(exact, rel=0.1)
+
+
 def test_the_test_split_of_the_checkpoint_is_measured_unless_told_otherwise(measure, non_local):
     statistics, written = measure(non_local)
     assert written["split"] == "test"
@@ -192,7 +197,7 @@ def test_the_published_figures_are_shown_when_asked_for_and_named_so(
 
 
 def test_unreadable_videos_are_listed_and_the_others_measured(
-    measure, non_local, video_folder, tmp_path, capsys, compose_config, project
+    measure, non_local, video_folder, tmp_path, capsys
 ):
     folder = tmp_path / "videos"
     folder.mkdir()
@@ -203,11 +208,9 @@ def test_unreadable_videos_are_listed_and_the_others_measured(
     assert list(statistics.videos) == [str(folder / "fine.mp4")]
     assert "Not measured: cannot read video" in (tmp_path / "query_independence.md").read_text()
     assert "broken.mp4" in capsys.readouterr().out
-    script = runpy.run_path(str(project / "scripts" / "attention.py"))
-    words = [f"checkpoint={non_local}", f"videos={folder}", f"output_dir={tmp_path}"]
-    cfg = compose_config("attention_stats", [*words, "num_workers=0", "device=cpu"])
+    words = [str(non_local), f"videos={folder}", "num_workers=0", "device=cpu"]
     with pytest.raises(SystemExit, match="1"):
-        script["stats"](cfg)
+        cli.run("attention stats", [*words, f"hydra.run.dir={tmp_path}"])
 
 
 def test_reading_stops_at_the_time_budget(measure, non_local, video_folder):
@@ -269,26 +272,3 @@ def test_notes_say_what_was_drawn_and_left_out():
     assert drawn.startswith("JSD of res4.1: from 4096 random pairs")
     assert drawn.endswith("standard error at most 2.0e-03.")
     assert zero.startswith("res4.1: 50.00% of the output vectors are zero, which have no angle")
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "the first word is missing; say what to do: 'stats' .* 'show' "),
-        (["stat", "x=1"], "the first word is 'stat'; say what to do: 'stats' .* 'show' "),
-    ],
-)
-def test_the_script_asks_for_its_first_word(project, monkeypatch, words, message):
-    monkeypatch.setattr("sys.argv", ["attention.py", *words])
-    with pytest.raises(SystemExit, match=message):
-        runpy.run_path(str(project / "scripts" / "attention.py"), run_name="__main__")
-
-
-@pytest.mark.parametrize("word", ["stats", "show"])
-def test_the_first_word_chooses_the_job_and_its_configuration(project, monkeypatch, word):
-    called = []
-    monkeypatch.setattr(run, "run_script", lambda *given: called.append(given))
-    monkeypatch.setattr("sys.argv", ["attention.py", word, "checkpoint=x"])
-    names = runpy.run_path(str(project / "scripts" / "attention.py"), run_name="__main__")
-    assert called == [(project / "conf", f"attention_{word}", names[word])]
-    assert (project / "conf" / f"attention_{word}.yaml").is_file()

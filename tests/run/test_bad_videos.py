@@ -10,7 +10,7 @@ from gcvideo.data import annotated_videos, index_path, index_video, write_index
 from gcvideo.data.failure import BadVideosError
 from gcvideo.data.parallel import parallel_map
 from gcvideo.run import readability, train
-from gcvideo.run.composition import user_error
+from gcvideo.run.user_error import user_error
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -47,6 +48,17 @@ def test_the_rate_of_a_net_counts_its_products(small_net):
     row = table.rows[0]
     macs = count_cost(small_net("slow width=4"), 2, 32).macs
     assert row.rate.rate == pytest.approx(2 * macs / (row.ours / 1e3) / 1e12)
+
+
+@pytest.mark.parametrize("what", ["net", "training"])
+def test_errors_are_those_from_float32_whatever_the_reference_computes_in(what):
+    words = [f"what={what}", 'models=["slow_gc width=4"]', *SMALL_NETS]
+    table = run_benchmark(*words, "dtype=bfloat16", "reference_dtype=bfloat16")
+    assert table.rows
+    for row in table.rows:
+        ours, theirs = map(float, re.findall(r"by (\d\.?\d*e[-+]\d+)", row.note))
+        assert 1e-3 < theirs < 0.3
+        assert 1e-3 < ours < 0.3
 
 
 def test_a_net_is_drawn_so_that_every_part_shows(small_net):

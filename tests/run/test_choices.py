@@ -11,8 +11,8 @@ import gcvideo.models.weight_source as weight_source
 from gcvideo.models import slow_resnet
 from gcvideo.run import train
 from gcvideo.run.assembly import TrainerError
-from gcvideo.run.composition import user_error
 from gcvideo.run.null_group import NullGroupError, without_null_groups
+from gcvideo.run.user_error import user_error
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 ONE_STEP = [

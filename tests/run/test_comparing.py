@@ -1,7 +1,6 @@
 import csv
 import importlib.util
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,11 @@ from gcvideo_runs import TINY
 import gcvideo.run.cell as cell_module
 import gcvideo.run.comparing as comparing
 from gcvideo.run.cell import read_cell
+from gcvideo.run.command_words import read_words
 from gcvideo.run.comparing import compare, run_comparison
 from gcvideo.run.comparison_plan import ComparisonError
 from gcvideo.run.launching import LaunchError
 
-CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 TWICE = """
 title: The same block twice
 train: [model=c2d]
@@ -33,14 +32,19 @@ name: c2d_lost
 
 
 @pytest.fixture(scope="module")
-def conf(tmp_path_factory):
-    """The configuration with a preset that compares a block with itself, and a model that loses its block."""
-    folder = tmp_path_factory.mktemp("given") / "conf"
-    shutil.copytree(CONF, folder)
-    (folder / "preset" / "twice.yaml").write_text(TWICE)
-    (folder / "model" / "c2d_lost.yaml").write_text(LOST)
-    (folder / "block" / "lost.yaml").write_text((CONF / "block" / "gc.yaml").read_text())
-    return folder
+def typed(tmp_path_factory):
+    """A folder beside ``conf``: a preset that compares a block with itself, a model that loses its block."""
+    folder = tmp_path_factory.mktemp("given") / "my own, yaml (files)"
+    for path, text in (("preset/twice.yaml", TWICE), ("model/c2d_lost.yaml", LOST)):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return ["--config-dir", str(folder)]
+
+
+@pytest.fixture(scope="module")
+def conf(typed):
+    """The same as words of Hydra."""
+    return read_words("compare", typed, config_name="compare").overrides
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +64,7 @@ def words(video_folder):
 def finished(conf, words, tmp_path_factory):
     """The folder of a comparison, and the comparison."""
     folder = tmp_path_factory.mktemp("compared")
-    return folder, compare(conf, ["preset=twice", f"folder={folder}", *words])
+    return folder, compare([*conf, "preset=twice", f"folder={folder}", *words])
 
 
 def test_the_same_block_under_two_names_differs_by_exactly_nothing(finished):
@@ -94,6 +98,10 @@ def test_the_folder_holds_table_report_and_the_scores_of_each_video(finished):
         assert [row["variant"] for row in csv.DictReader(file)] == ["none", "gc", "gc ratio=1/4"]
     cell = folder / "cells" / "gc" / "seed0"
     content, labels, scores = read_cell(cell)
+    assert content["precision"] == {"training": "32-true", "test": "float32"}
+    timed_in = json.loads((folder / "speed.json").read_text())["circumstances"]["precision"]
+    assert timed_in == {"training": "32-true", "inference": "float32"}
+    assert "trained in 32-true, scored in float32" in (folder / "report.html").read_text()
     with (cell / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["video"] for row in rows] == content["videos"]
@@ -108,7 +116,7 @@ def test_finished_cells_are_kept_and_a_new_seed_is_trained_alone(
     folder, before = finished
     trained = []
     monkeypatch.setattr(comparing, "run_cell", lambda cfg: trained.append(cfg.output_dir))
-    after = compare(conf, ["preset=twice", "seeds=0,3", f"folder={folder}", *words])
+    after = compare([*conf, "preset=twice", "seeds=0,3", f"folder={folder}", *words])
     assert [Path(path).parts[-2:] for path in trained] == [
         ("none", "seed3"),
         ("gc", "seed3"),
@@ -123,7 +131,7 @@ def test_finished_cells_are_kept_and_a_new_seed_is_trained_alone(
 @pytest.mark.slow
 def test_a_cell_trained_again_is_the_same_bit_for_bit(finished, conf, words, capsys):
     folder, _ = finished
-    compare(conf, ["preset=twice", "verify=gc:0", f"folder={folder}", *words])
+    compare([*conf, "preset=twice", "verify=gc:0", f"folder={folder}", *words])
     assert "verified: 'gc', seed 0, trained again, has the same" in capsys.readouterr().out
 
 
@@ -143,13 +151,13 @@ def test_a_cell_that_comes_out_differently_is_an_error(finished, conf, words, mo
 
     monkeypatch.setattr(comparing, "run_cell", copy_another)
     with pytest.raises(ComparisonError, match=r"'gc', seed 0, did not come out the same: 0 of \d+"):
-        compare(conf, ["preset=twice", "verify=gc:0", f"folder={folder}", *words])
+        compare([*conf, "preset=twice", "verify=gc:0", f"folder={folder}", *words])
 
 
 def test_a_cell_of_another_recipe_is_not_taken_for_one_of_this(finished, conf, words):
     folder, _ = finished
     with pytest.raises(ComparisonError, match=r"begun by another recipe: .*lr was .*, is 0.5"):
-        compare(conf, ["preset=twice", f"folder={folder}", *words, "lr=0.5"])
+        compare([*conf, "preset=twice", f"folder={folder}", *words, "lr=0.5"])
 
 
 @pytest.mark.slow
@@ -165,17 +173,17 @@ def test_an_interrupted_cell_goes_on_and_ends_as_if_nothing_had_happened(
     with monkeypatch.context() as patch:
         patch.setattr(cell_module, "_score", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            compare(conf, given)
+            compare([*conf, *given])
     cell = tmp_path / "cells" / "gc" / "seed0"
     assert not (cell / "cell.json").exists()
-    compare(conf, given)
+    compare([*conf, *given])
     assert "resume" in (cell / "log.txt").read_text()
     assert torch.equal(read_cell(cell).scores, read_cell(folder / "cells" / "gc" / "seed0").scores)
 
 
 @pytest.mark.slow
 def test_a_cell_that_fails_is_named_and_the_others_are_done(
-    conf, words, tmp_path, monkeypatch, capsys
+    typed, words, tmp_path, monkeypatch, capsys
 ):
     def fail_once(cfg):
         if "gc" in str(cfg.output_dir):
@@ -184,7 +192,7 @@ def test_a_cell_that_fails_is_named_and_the_others_are_done(
 
     monkeypatch.setattr(comparing, "run_cell", fail_once)
     with pytest.raises(SystemExit) as raised:
-        run_comparison(conf, ["model=c2d", "block=gc,none", f"folder={tmp_path}", *words])
+        run_comparison([*typed, "model=c2d", "block=gc,none", f"folder={tmp_path}", *words])
     assert raised.value.code == 1
     assert "missing: gc, seed 0: the loss is nan" in capsys.readouterr().out
     assert "the loss is nan" in (tmp_path / "report.html").read_text()
@@ -192,24 +200,24 @@ def test_a_cell_that_fails_is_named_and_the_others_are_done(
 
 def test_a_block_that_was_asked_for_and_not_inserted_is_an_error(conf, words, tmp_path):
     with pytest.raises(ComparisonError, match="asks for the block 'lost', but its net has 0"):
-        compare(conf, ["model=c2d", "block=none,lost", f"folder={tmp_path}", *words])
+        compare([*conf, "model=c2d", "block=none,lost", f"folder={tmp_path}", *words])
 
 
 def test_a_bare_net_with_blocks_is_an_error(conf, words, tmp_path):
     more = ["placement@model.placement=five", "+block@model.block=gc"]
     with pytest.raises(ComparisonError, match="asks for no block, but its net has 5"):
-        compare(conf, ["model=c2d", "block=none", f"folder={tmp_path}", *words, *more])
+        compare([*conf, "model=c2d", "block=none", f"folder={tmp_path}", *words, *more])
 
 
 def test_a_cell_on_several_devices_is_refused(conf, words, tmp_path):
     with pytest.raises(ComparisonError, match="a cell trains on one device"):
-        compare(conf, ["model=c2d", "block=gc", f"folder={tmp_path}", *words, "trainer.devices=2"])
+        compare([*conf, "model=c2d", "block=gc", f"folder={tmp_path}", *words, "trainer.devices=2"])
 
 
 def test_a_setting_that_the_launcher_does_not_have_is_named(conf, words, tmp_path):
     given = ["model=c2d", "block=gc", f"folder={tmp_path}", *words, "hydra.launcher.n_jobs=2"]
     with pytest.raises(LaunchError, match=r"hydra.launcher.n_jobs=2 fits the launcher 'basic'"):
-        compare(conf, given)
+        compare([*conf, *given])
 
 
 @pytest.mark.skipif(
@@ -218,13 +226,13 @@ def test_a_setting_that_the_launcher_does_not_have_is_named(conf, words, tmp_pat
 )
 def test_a_launcher_that_is_not_installed_is_named_with_its_package(conf, words, tmp_path):
     given = ["model=c2d", "block=gc", f"folder={tmp_path}", *words, "launcher=submitit"]
-    with pytest.raises(LaunchError, match="pip install hydra-submitit-launcher"):
-        compare(conf, given)
+    with pytest.raises(LaunchError, match=r'pip install "gcvideo\[slurm\]"'):
+        compare([*conf, *given])
 
 
-def test_a_mistake_on_the_command_line_is_one_message(conf, capsys):
+def test_a_mistake_on_the_command_line_is_one_message(typed, capsys):
     with pytest.raises(SystemExit):
-        run_comparison(conf, ["model=c2d", "block=gc", "epoch=3"])
+        run_comparison([*typed, "model=c2d", "block=gc", "epoch=3"])
     printed = capsys.readouterr().err
     assert "did you mean epochs" in printed
     assert "Traceback" not in printed
@@ -234,7 +242,7 @@ def test_a_mistake_on_the_command_line_is_one_message(conf, capsys):
 def test_cells_in_processes_of_their_own_come_out_as_those_in_this(finished, conf, words, tmp_path):
     folder, _ = finished
     two = ["launcher=joblib", "hydra.launcher.n_jobs=2"]
-    compare(conf, ["preset=twice", *two, f"folder={tmp_path}", *words])
+    compare([*conf, "preset=twice", *two, f"folder={tmp_path}", *words])
     for cell in ("none/seed0", "gc/seed0"):
         ours, theirs = (read_cell(f / "cells" / cell) for f in (folder, tmp_path))
         assert torch.equal(ours.scores, theirs.scores)

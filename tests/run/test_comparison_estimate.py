@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from gcvideo_runs import TINY
@@ -7,8 +6,6 @@ from gcvideo_runs import TINY
 import gcvideo.run.comparing as comparing
 from gcvideo.run.comparing import compare, run_comparison
 from gcvideo.run.duration import duration
-
-CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 
 
 @pytest.fixture
@@ -23,7 +20,7 @@ def estimated(video_folder, tmp_path, monkeypatch, capsys):
 
     def run(*words):
         given = [*TINY, "model=c2d", "data=folder", f"data.root={video_folder}"]
-        assert compare(CONF, [*given, f"folder={tmp_path / 'out'}", *words]) is None
+        assert compare([*given, f"folder={tmp_path / 'out'}", *words]) is None
         return found[-1], capsys.readouterr().out
 
     return run
@@ -78,7 +75,7 @@ def test_a_step_of_each_variant_is_measured_here(estimated):
 def test_what_is_no_duration_is_refused(video_folder, capsys):
     given = [*TINY, "model=c2d", "block=none", "data=folder", f"data.root={video_folder}"]
     with pytest.raises(SystemExit) as ended:
-        run_comparison(CONF, [*given, "estimate=soon"])
+        run_comparison([*given, "estimate=soon"])
     assert ended.value.code == 1
     assert "estimate is 'soon'; give true" in capsys.readouterr().err
 

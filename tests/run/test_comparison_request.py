@@ -21,7 +21,7 @@ ARGUMENTS = {
 
 
 def parse(*words):
-    return parse_request(words, CONF / "preset", lambda net, block: ARGUMENTS[block])
+    return parse_request(words, [CONF / "preset"], lambda net, block, search: ARGUMENTS[block])
 
 
 def test_variants_are_all_combinations_and_a_block_without_a_factor_stands_once():
@@ -143,14 +143,14 @@ def test_every_comparison_in_the_documentation_is_understood():
         line
         for document in documents
         for line in re.findall(
-            r"python scripts/compare.py ([^#`\n\\]*(?:\\\n[^#`\n\\]*)*)", document.read_text()
+            r"gcvideo compare ([^#`\n\\]*(?:\\\n[^#`\n\\]*)*)", document.read_text()
         )
     ]
     assert len(commands) > 6
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for command in commands:
             words = shlex.split(command.replace("\\\n", " "))
-            request = parse_request(words, CONF / "preset", functools.cache(block_arguments))
+            request = parse_request(words, [CONF / "preset"], functools.cache(block_arguments))
             assert len(request.variants) > 1, command
 
 
@@ -182,7 +182,7 @@ def test_every_preset_builds_nets_that_differ(preset, video_folder, tmp_path):
     narrow = ["width=4", "num_frames=4", "crop_size=32", f"data.root={video_folder}", "data=folder"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         words = [f"preset={preset}", *narrow]
-        request = parse_request(words, CONF / "preset", block_arguments)
+        request = parse_request(words, [CONF / "preset"], block_arguments)
         planned = plan_variants(request, build(compose("train", narrow).data), tmp_path)
     assert planned[0].name == "none"
     assert not planned[0].blocks

@@ -1,3 +1,4 @@
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -7,11 +8,11 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from gcvideo import cli
 from gcvideo.models import inserted_blocks
 from gcvideo.run import OverrideError, best_precision, check_overrides
 from gcvideo.run.assembly import build_trainer
-from gcvideo.run.composition import _prepare_folder
-from gcvideo.run.preflight import OutputFolderError
+from gcvideo.run.value_rule import ValueRuleError
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -81,7 +82,7 @@ def test_every_experiment_composes_and_states_its_command(compose_config, name):
     cfg = compose_config("train", [f"experiment={name}", "data.root=x", "output_dir=x"])
     OmegaConf.resolve(cfg)
     text = (CONF / "experiment" / f"{name}.yaml").read_text()
-    assert f"python scripts/train.py experiment={name}" in text
+    assert f"gcvideo train experiment={name}" in text
 
 
 def test_kinetics_recipes_have_the_published_numbers(compose_config):
@@ -119,17 +120,24 @@ def test_the_recipe_follows_the_data_and_yields_to_the_command_line(compose_conf
 )
 def test_a_misspelled_override_fails_with_the_near_misses(overrides, message):
     with pytest.raises(OverrideError, match=message):
-        check_overrides(CONF, "train", overrides)
+        check_overrides("train", overrides)
 
 
 def test_good_overrides_and_sweeps_pass():
-    check_overrides(CONF, "train", ["model=slow_gc,slow_nl", "model.block.ratio=0.25,0.125"])
-    check_overrides(CONF, "train", ["+extra=1", "data=folder", "data.root=/x"])
+    check_overrides("train", ["model=slow_gc,i3d_gc", "model.block.ratio=0.25,0.125"])
+    check_overrides("train", ["+extra=1", "data=folder", "data.root=/x"])
+
+
+def test_every_value_of_a_sweep_is_looked_at():
+    with pytest.raises(OverrideError, match=r"(?s)model\.block\.ratio.*with model=slow_nl of the"):
+        check_overrides("train", ["model=slow_gc,slow_nl", "model.block.ratio=0.25,0.125"])
+    with pytest.raises(ValueRuleError, match="epochs is 0; give a whole number of at least 1"):
+        check_overrides("train", ["epochs=3,2,0"])
 
 
 def test_an_override_of_a_block_that_is_not_there_says_so():
     with pytest.raises(OverrideError, match=r"'model\.block\.ratio' is no key"):
-        check_overrides(CONF, "train", ["model=slow", "model.block.ratio=0.25"])
+        check_overrides("train", ["model=slow", "model.block.ratio=0.25"])
 
 
 def test_precision_is_bf16_only_where_the_hardware_has_it(monkeypatch):
@@ -170,10 +178,11 @@ def test_lightning_does_not_requeue_in_the_middle_of_a_step(compose_config, monk
     assert not environment.auto_requeue
 
 
-def test_a_run_folder_that_cannot_be_made_is_refused_before_hydra_makes_it(tmp_path):
+def test_a_run_folder_that_cannot_be_made_is_refused_before_hydra_makes_it(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputFolderError, match=f"{tmp_path}/file"):
-        _prepare_folder("train", [f"hydra.run.dir={tmp_path}/file/run"])
+    with pytest.raises(SystemExit):
+        cli.run("train", [f"hydra.run.dir={tmp_path}/file/run"])
+    assert f"error: the output folder '{tmp_path}/file/run' cannot be" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -188,3 +197,14 @@ def test_an_estimate_prints_a_table_and_leaves_nothing(project, tmp_path):
     )
     assert "0.5 s, as given" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_without_tensorboard_says_so_and_has_the_other_logs(
+    compose_config, monkeypatch, capsys, tmp_path, tiny
+):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    cfg = compose_config("train", [*tiny, f"output_dir={tmp_path}"])
+    kinds = [type(logger).__name__ for logger in build_trainer(cfg).loggers]
+    assert kinds == ["MetricLog", "MetricLog"]
+    assert 'pip install "gcvideo[tensorboard]"' in capsys.readouterr().out

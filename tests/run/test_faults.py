@@ -8,9 +8,9 @@ from hydra import initialize_config_dir
 
 import gcvideo.training.classifier as classifier
 from gcvideo.run import ResumeError, resumed_config, train
-from gcvideo.run.composition import user_error
 from gcvideo.run.preflight import OutputFolderError
 from gcvideo.run.resuming import find_resume_point
+from gcvideo.run.user_error import user_error
 from gcvideo.training import CheckpointWriteError, NonFiniteLossError
 from gcvideo.training.checkpoint_file import AtomicCheckpointIO
 

@@ -119,9 +119,9 @@ def test_a_damaged_index_is_made_anew(run_index, videos, capsys):
 
 def test_the_data_must_be_chosen(project):
     with pytest.raises(OverrideError, match=r"You must specify 'data', .*"):
-        check_overrides(project / "conf", "index", [])
+        check_overrides("index", [])
     with pytest.raises(OverrideError, match=r"'daat' is no key of this .*: did you mean data"):
-        check_overrides(project / "conf", "index", ["daat=folder"])
+        check_overrides("index", ["daat=folder"])
 
 
 def test_an_index_that_cannot_be_written_is_told_before_any_video_is_opened(

@@ -8,6 +8,7 @@ from gcvideo.run import train
 DEMO = [
     "data=demo",
     "trainer=cpu",
+    "trainer.precision=32-true",
     "trainer.enable_progress_bar=false",
     "callbacks=none",
     "logger=none",

@@ -125,7 +125,8 @@ def test_a_stream_is_classified_as_it_comes(run_predict, long_video, tmp_path, c
     assert (timeline.windows.scores - expected.scores).abs().max() < 1e-5
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("checkpoint ")
-    assert lines[1].startswith("0:00.0 - ")
+    assert lines[1] == "precision  float32"
+    assert lines[2].startswith("0:00.0 - ")
 
 
 @pytest.mark.parametrize("option", ["annotated", "contact_sheets"])

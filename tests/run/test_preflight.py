@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 
 from gcvideo.models import slow_resnet
 from gcvideo.run import preflight
-from gcvideo.run.composition import user_error
 from gcvideo.run.preflight import (
     OutputFolderError,
     batch_bytes,
@@ -21,6 +20,7 @@ from gcvideo.run.preflight import (
     check_shared_memory,
     checkpoint_bytes,
 )
+from gcvideo.run.user_error import user_error
 
 GIB = 2**30
 Usage = namedtuple("Usage", "total used free")
@@ -94,7 +94,7 @@ def test_too_little_space_is_told_with_both_sizes(monkeypatch, tmp_path):
         f"the output folder '{tmp_path}' has 2,048.0 MiB of free space, but the checkpoints of this run "
         "need at least 3,072.0 MiB; make room, or choose a folder on another disk with hydra.run.dir=..."
     )
-    # run_script prints it as one message.
+    # A command prints it as one message.
     assert user_error(caught.value) == str(caught.value)
 
 

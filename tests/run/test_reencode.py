@@ -1,5 +1,4 @@
 import csv
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -7,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gcvideo import cli
 from gcvideo.data import Annotations, annotated_videos, probe
 from gcvideo.run.reencoding import find_targets, reencode
 
@@ -103,14 +103,12 @@ def test_broken_videos_are_reported_and_left_out_of_the_lists(
     assert "1 failed" in printed
     assert "looks like an HTML page" in printed
 
-    spec = importlib.util.spec_from_file_location("script", project / "scripts" / "reencode.py")
-    spec.loader.exec_module(script := importlib.util.module_from_spec(spec))
     given = ["data=folder", f"data.root={videos}", f"output={output}", "num_workers=0", *lists]
     with pytest.raises(SystemExit) as ending:
-        script.main(compose_config("reencode", given))
+        cli.run("reencode", given)
     assert ending.value.code == 1
     broken.write_bytes(content)
-    script.main(compose_config("reencode", given))
+    cli.run("reencode", given)
     assert not (output / "failed.csv").exists()
     assert len((output / "val.txt").read_text().splitlines()) == 12
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gcvideo.run import step_time
-from gcvideo.run.step_time import Precision, time_step
+from gcvideo.run.step_time import Precision, time_step, time_view
 
 
 class Slow(nn.Module):
@@ -40,6 +40,17 @@ def test_a_whole_batch_is_timed_where_it_is_quick():
     assert model.seen[-1] == 8
     assert step.seconds == pytest.approx(0.08, rel=0.4)
     assert "scaled" not in step.source
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_scoring_is_timed_per_view_in_its_own_precision(dtype):
+    model, seen = Slow(), []
+    model.linear.register_forward_hook(lambda *given: seen.append(given[2].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        seconds = time_view(model, num_frames=2, crop_size=4, dtype=dtype)
+    assert 0.01 < seconds < 0.05
+    assert set(seen) == {dtype}
+    assert not model.training
 
 
 def test_a_slow_batch_is_scaled_from_a_smaller_one_and_says_so(monkeypatch):

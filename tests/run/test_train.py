@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 import gcvideo
 from gcvideo.inference import read_checkpoint
 from gcvideo.run import train, training
-from gcvideo.run.composition import user_error
+from gcvideo.run.user_error import user_error
 
 
 def test_a_run_folder_holds_what_reproduces_and_explains_the_run(trained):
@@ -138,6 +138,14 @@ def test_training_starts_from_a_checkpoint_with_other_classes(
         (["batch_size=64"], "batch_size is 64 but there are only 10 training videos"),
         (["model.placement.res4=[9]"], "res4 has no block 9: it has 6 blocks"),
         (["weights=checkpoint", "weights.path=/no/such.ckpt"], "no weights at '/no/such.ckpt'"),
+        (["model=c2d", "num_frames=1"], "the net cannot compute a view of 1 x 32 x 32"),
+        (
+            ["model.block.ratio=abc"],
+            r"(?s)gcvideo\.models.*full_key: model\.net\nlook at the values",
+        ),
+        (["trainer.accelerator=mps"], "MPSAccelerator.* not available"),
+        (["trainer.precision=half"], "Precision 'half' is invalid"),
+        (["optimizer.betas=3"], "the optimizer does not take its arguments"),
     ],
 )
 def test_mistakes_of_the_user_end_in_one_message(

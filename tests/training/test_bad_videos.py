@@ -78,8 +78,8 @@ def test_too_many_unreadable_videos_stop_the_run_and_damaged_ones_do_not(tmp_pat
     assert str(caught.value) == (
         "3 of 100 training videos cannot be read so far: 3.00%, above max_bad_fraction = 2.00%\n"
         "  1.mp4: the file is empty\n  2.mp4: the file is empty\n  3.mp4: the file is empty\n"
-        f"all are listed in '{tmp_path}/bad_videos.csv'; make a list without them with `python "
-        "scripts/check.py`, or raise data.max_bad_fraction"
+        f"all are listed in '{tmp_path}/bad_videos.csv'; make a list without them with "
+        "`gcvideo check`, or raise data.max_bad_fraction"
     )
     assert len(table(tmp_path)) == 13
 

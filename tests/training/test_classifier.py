@@ -210,4 +210,46 @@ def test_the_layout_is_settled_once_the_precision_is_known(tmp_path, monkeypatch
     )
     trainer.fit(module, loader(make_batch()))
     trainer.test(module, loader(make_batch()), verbose=False)
-    assert seen == [(module.model, torch.device("cpu"), dtype)] * 2
+    cpu = torch.device("cpu")
+    assert seen == [(module.model, cpu, dtype), (module.model, cpu, torch.float32)]
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_test_settles_the_layout_for_the_type_that_it_computes_in(
+    tmp_path, monkeypatch, precision
+):
+    seen = []
+    monkeypatch.setattr(
+        "gcvideo.training.classifier.settle_layout", lambda *given: seen.append(given[2])
+    )
+    for trainer_precision in ("32-true", "bf16-mixed", "bf16-true"):
+        trainer = make_trainer(tmp_path, precision=trainer_precision)
+        trainer.test(make_module(precision=precision), loader(make_batch()), verbose=False)
+    assert seen == [precision, precision, torch.bfloat16]
+
+
+@pytest.mark.parametrize("trainer_precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_validation_and_test_compute_in_their_own_precision(tmp_path, trainer_precision, precision):
+    module, batch = make_module(precision=precision), make_batch()
+    trainer = make_trainer(tmp_path, precision=trainer_precision)
+    trainer.fit(module, loader(make_batch()), loader(batch))
+    seen = []
+    score = module._score
+    module._score = lambda batch: seen.append(score(batch)) or seen[-1]
+    trainer.validate(module, loader(batch), verbose=False)
+    trainer.test(module, loader(batch), verbose=False)
+    mixed = precision == torch.bfloat16
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        expected = module.eval().model(batch["views"]).float().softmax(-1).mean(1)
+    assert len(seen) == 2
+    assert all(torch.equal(scores, expected) for scores, *_ in seen)
+
+
+def test_training_computes_in_the_trainers_precision(tmp_path):
+    module, seen = make_module(), []
+    conv = module.model.net.blocks[0].conv
+    conv.register_forward_hook(lambda *given: seen.append((given[0].training, given[2].dtype)))
+    trainer = make_trainer(tmp_path, precision="bf16-mixed")
+    trainer.fit(module, loader(make_batch()), loader(make_batch()))
+    assert seen == [(True, torch.bfloat16), (False, torch.float32)]

@@ -61,6 +61,13 @@ def test_a_compiled_net_trains_under_ddp(fits):
     )
 
 
+def test_a_compiled_training_in_bf16_is_validated_in_float32(fits):
+    assert fits["loss of validation under bf16"] == pytest.approx(
+        fits["loss of validation in float32"], abs=1e-6
+    )
+    assert fits["graphs under bf16"] == 2
+
+
 class Data(LightningDataModule):
     """Three training batches, the last one smaller, and validation with two views of a video."""
 
@@ -100,24 +107,27 @@ class Losses(Callback):
         self.values.append(trainer.callback_metrics["val/loss"].item())
 
 
-def fit(module, folder, *, callbacks=(), strategy="auto", epochs=2):
+def fit(module, folder, *, callbacks=(), **options):
     losses = Losses()
-    trainer = Trainer(
+    trainer = make_trainer(folder, callbacks=[*callbacks, losses], **options)
+    trainer.fit(module, Data())
+    return losses.values
+
+
+def make_trainer(folder, **options):
+    return Trainer(
         default_root_dir=folder,
         accelerator="cpu",
         devices=1,
-        strategy=strategy,
-        max_epochs=epochs,
+        max_epochs=2,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        callbacks=[*callbacks, losses],
+        **options,
     )
-    trainer.fit(module, Data())
-    return losses.values
 
 
 def short_module():
@@ -160,6 +170,12 @@ def main():
     strategy = DDPStrategy(process_group_backend="gloo")
     result["losses under ddp"] = fit(wrapped, folder, strategy=strategy)
     result["graphs under ddp"] = counter.frame_count
+    mixed, counter = compiled_module()
+    result["loss of validation under bf16"] = fit(mixed, folder, precision="bf16-mixed")[-1]
+    result["graphs under bf16"] = counter.frame_count
+    plain.load_state_dict(mixed.state_dict())
+    (metrics,) = make_trainer(folder).validate(plain, Data(), verbose=False)
+    result["loss of validation in float32"] = metrics["val/loss"]
     print(json.dumps(result))
 
 

@@ -89,8 +89,8 @@ def test_slow_decoding_is_named_with_its_seconds_and_the_cores_it_needs(capsys, 
     throughput = run(Data(decoding=0.05, transforming=0.005, workers=1), Net(0.02))
     printed = capsys.readouterr().out
     assert "decoding takes 91% of the workers' time (0.05 s per video)" in printed
-    assert "scripts/reencode.py" in printed
-    assert "scripts/index.py" in printed
+    assert "gcvideo reencode" in printed
+    assert "gcvideo index" in printed
     waits = throughput.waits
     # Two videos of 0.055 s per step of 0.02 s.
     needed = -(-2 * 0.055 // (waits.stepping / 3))
@@ -183,8 +183,8 @@ def test_the_message_has_the_figures_of_a_known_case():
     assert described(SLOW) == (
         "the device waits for data 43% of the time: decoding takes 61% of the workers' time (3.1 s "
         "per video); the device could do 1.75 clips/s, for which it needs 9 cores and has 16: set "
-        "num_workers=9; decoding gets faster with videos made small by scripts/reencode.py "
-        "(short_side=256 gop_size=16) and, if there is none yet, a frame index by scripts/index.py"
+        "num_workers=9; decoding gets faster with videos made small by `gcvideo reencode` "
+        "(short_side=256 gop_size=16) and, if there is none yet, a frame index by `gcvideo index`"
     )
 
 

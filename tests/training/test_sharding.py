@@ -1,6 +1,6 @@
 import pytest
 import torch
-from sharding_ranks import OPTIMIZERS, fit, make_module
+from sharding_ranks import OPTIMIZERS, Data, fit, make_module
 from two_ranks import run_in_two
 
 import gcvideo
@@ -34,6 +34,10 @@ def read(path):
     assert values
     groups = optimizer["param_groups"]
     return content["state_dict"] | values, groups
+
+
+def read_weights(path):
+    return torch.load(path, weights_only=True)["state_dict"]
 
 
 def assert_same(actual, expected, tolerance=0.0):
@@ -74,6 +78,22 @@ def test_frozen_weights_and_bf16_equal_ddp_and_weights_stay_float32(runs):
     assert_same(sharded, runs / "blocks ddp/epoch=0.ckpt", 1e-5)
     dtypes = {tensor.dtype for tensor in read(sharded)[0].values()}
     assert dtypes == {torch.float32, torch.int64}
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "ddp"])
+def test_training_in_bf16_is_validated_in_float32(runs, strategy):
+    folder = runs / f"blocks {strategy}"
+    module = make_module("sgd").eval()
+    module.load_state_dict(read_weights(folder / "epoch=0.ckpt"))
+    for rank in range(2):
+        views = Data(rank).batch(100 + rank)["views"]
+        with torch.no_grad():
+            expected = module.model(views)
+            with torch.autocast("cpu", torch.bfloat16):
+                rounded = module.model(views)
+        found = torch.load(folder / f"logits{rank}.pt")
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+        assert (rounded - expected).abs().max() > 1e-4
 
 
 def test_a_sharded_checkpoint_resumes_in_one_process_and_is_loaded_for_prediction(runs, tmp_path):

@@ -1,0 +1,222 @@
+"""The table of commands, and the program ``gcvideo`` that finds one by its name."""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import gcvideo
+
+
+class Command(NamedTuple):
+    """A command of the program.
+
+    Args:
+        summary: line of the list of commands.
+        job: "module:function" that gets the configuration, or the words where ``config`` is None.
+        config: name of a file in ``conf``.
+        plain: keys whose values may be given alone, in this order; the last takes all that follow
+            if it ends in "*".
+        is_swept: whether ``-m`` runs it once per value; such a command has a run folder.
+        objective: number of a result that a sweep is about.
+        has_failed: whether a result means that the command could not do all it was asked to.
+    """
+
+    summary: str
+    job: str
+    config: str | None = None
+    plain: tuple[str, ...] = ()
+    is_swept: bool = False
+    objective: Callable[[Any], float | None] = lambda result: None
+    has_failed: Callable[[Any], bool] = lambda result: False
+
+
+COMMANDS = {
+    "train": Command(
+        "train a classifier",
+        "gcvideo.run.training:run_training",
+        "train",
+        is_swept=True,
+        objective=lambda best: best,
+    ),
+    "test": Command(
+        "score a checkpoint on a test set, with all views",
+        "gcvideo.run.testing:test",
+        "test",
+        plain=("checkpoint",),
+        is_swept=True,
+        objective=lambda metrics: metrics.get("test/top1"),
+    ),
+    "predict": Command(
+        "classify videos, folders, cameras and streams",
+        "gcvideo.run.prediction:predict",
+        "predict",
+        plain=("checkpoint", "video*"),
+        has_failed=lambda predictions: bool(predictions.failures),
+    ),
+    "compare": Command(
+        "compare blocks in one net by one recipe",
+        "gcvideo.run.comparing:run_comparison",
+    ),
+    "attention stats": Command(
+        "measure whether attention depends on the query position",
+        "gcvideo.run.query_independence:attention_stats",
+        "attention_stats",
+        plain=("checkpoint",),
+        has_failed=lambda stats: bool(stats.failures),
+    ),
+    "attention show": Command(
+        "draw attention maps and Grad-CAM on the frames of a video",
+        "gcvideo.run.attention_show:attention_show",
+        "attention_show",
+        plain=("checkpoint", "video"),
+    ),
+    "probe": Command(
+        "score clips that are shuffled, reversed or frozen",
+        "gcvideo.run.probing:probe",
+        "probe",
+        plain=("checkpoint",),
+        is_swept=True,
+        objective=lambda overall: overall.needs_time,
+    ),
+    "cost": Command(
+        "count parameters and multiply-accumulates of nets", "gcvideo.run.costing:cost", "cost"
+    ),
+    "convert": Command(
+        "turn weights of another code base into a checkpoint",
+        "gcvideo.run.converting:convert",
+        "convert",
+        plain=("source", "output"),
+    ),
+    "export": Command(
+        "write a checkpoint as an ONNX or torch.export file",
+        "gcvideo.run.exporting:export",
+        "export",
+        plain=("checkpoint", "output"),
+    ),
+    "check": Command(
+        "decode every video of a data set, and list the sound ones",
+        "gcvideo.run.checking:check",
+        "check",
+        has_failed=lambda report: bool(report.problems),
+    ),
+    "index": Command(
+        "scan the videos of a data set once, so that they open fast",
+        "gcvideo.run.indexing:index",
+        "index",
+    ),
+    "reencode": Command(
+        "copy videos to small files that seek fast",
+        "gcvideo.run.reencoding:reencode",
+        "reencode",
+        has_failed=bool,
+    ),
+    "kinetics": Command(
+        "make lists from official Kinetics tables and a folder",
+        "gcvideo.run.kinetics:kinetics",
+        "kinetics",
+    ),
+    "benchmark": Command(
+        "time blocks, nets and steps against those of others",
+        "gcvideo.run.benchmarking:benchmark",
+        "benchmark",
+    ),
+    "doctor": Command("check whether this machine can train", "gcvideo.doctor.__main__:main"),
+}
+
+
+def main(name: str | None = None) -> None:
+    """Run the command that the first word of the command line names.
+
+    Args:
+        name: command or first word of one, for a script that stands for it; None: the command line
+            names it.
+    """
+    words = sys.argv[1:]
+    if name is None:
+        if not words or words[0] in ("-h", "--help"):
+            print(_overview())
+            return
+        if words[0] == "--version":
+            print(f"gcvideo {gcvideo.__version__}")
+            return
+        name = words.pop(0)
+    name, words = _named(name, words)
+    run(name, words)
+
+
+def run(name: str, words: Sequence[str]) -> None:
+    """Run a command.
+
+    Args:
+        name: key of ``COMMANDS``.
+        words: of the command line behind the name.
+
+    Raises:
+        SystemExit: if the command fails; status 2 for a mistake in the words.
+    """
+    command = COMMANDS[name]
+    if command.config is None:
+        sys.exit(_function(command.job)(words))
+    # Only now: the list of commands shall come at once.
+    from gcvideo.run.application import run_command  # noqa: PLC0415
+
+    def job(cfg: Any) -> float | None:
+        result = _function(command.job)(cfg)
+        if command.has_failed(result):
+            raise SystemExit(1)
+        return command.objective(result)
+
+    run_command(
+        name,
+        words,
+        job,
+        config_name=command.config,
+        plain=command.plain,
+        is_swept=command.is_swept,
+    )
+
+
+def _function(path: str) -> Callable[[Any], Any]:
+    module, _, function = path.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def _named(name: str, words: list[str]) -> tuple[str, list[str]]:
+    """The name of a command, which may take a second word, and what is left of the words."""
+    if name in COMMANDS:
+        return name, words
+    seconds = [known.partition(" ")[2] for known in COMMANDS if known.startswith(f"{name} ")]
+    if seconds and words and words[0] in seconds:
+        return f"{name} {words[0]}", words[1:]
+    if seconds:
+        given = f"is '{words[0]}'" if words else "is missing"
+        lines = [
+            f"error: the word behind '{name}' {given}; choose one of:",
+            *(f"  {name} {second:8} {COMMANDS[f'{name} {second}'].summary}" for second in seconds),
+        ]
+        is_help = bool(words) and words[0] in ("-h", "--help")
+        print("\n".join(lines[is_help:]), file=sys.stdout if is_help else sys.stderr)
+        raise SystemExit(0 if is_help else 2)
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    print(f"error: there is no command '{name}'; {hint}`gcvideo` lists them", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _overview() -> str:
+    lines = [f"  {name:16} {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: gcvideo COMMAND [KEY=VALUE ...]",
+            "",
+            *lines,
+            "",
+            "gcvideo COMMAND --help lists the keys of a command, with examples.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The type in which a net computes, whatever the machine and its settings would choose."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def precision_type(name: str, key: str = "precision") -> torch.dtype:
+    """The type that a configuration names.
+
+    Args:
+        name: "float32", "bfloat16" or "float16".
+        key: of the configuration, for the message.
+
+    Raises:
+        ValueError: for another name.
+    """
+    if name not in _TYPES:
+        raise ValueError(f"{key} is {name!r}; choose one of {', '.join(_TYPES)}")
+    return _TYPES[name]
+
+
+@contextmanager
+def computing_in(dtype: torch.dtype, device: torch.device | str) -> Iterator[None]:
+    """Within, nets with float32 weights compute convolutions and products in one type.
+
+    Autocast that is on outside is off for float32. TensorFloat-32, which keeps 10 of the 23 bits of a
+    float32 and which PyTorch lets convolutions on GPUs compute in, is off, and as it was afterwards. These
+    switches are those of the process: other threads compute without it meanwhile.
+
+    Args:
+        dtype: of the computation.
+        device: that computes.
+    """
+    kind, enabled = torch.device(device).type, dtype != torch.float32
+    # Weights that autocast outside has cast and kept are of its type.
+    autocast = torch.autocast(kind, dtype, enabled=enabled, cache_enabled=False)
+    with _whole_float32(), autocast:
+        yield
+
+
+@contextmanager
+def _whole_float32() -> Iterator[None]:
+    try:
+        products = torch.get_float32_matmul_precision()
+        convolutions = torch.backends.cudnn.allow_tf32
+    except RuntimeError:
+        # Somebody has set the switches of single operators, beside which PyTorch refuses to read these.
+        with _whole_float32_by_operator():
+            yield
+        return
+    _set_tensor_float("highest", convolutions=False)
+    try:
+        yield
+    finally:
+        _set_tensor_float(products, convolutions=convolutions)
+
+
+def _set_tensor_float(products: str, *, convolutions: bool) -> None:
+    torch.set_float32_matmul_precision(products)
+    torch.backends.cudnn.allow_tf32 = convolutions
+
+
+@contextmanager
+def _whole_float32_by_operator() -> Iterator[None]:
+    backends: Any = torch.backends
+    operators = (
+        *(backends.cuda.matmul, backends.cudnn.conv),
+        *(backends.mkldnn.matmul, backends.mkldnn.conv),
+    )
+    before = [operator.fp32_precision for operator in operators]
+    for operator in operators:
+        operator.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for operator, precision in zip(operators, before, strict=True):
+            operator.fp32_precision = precision

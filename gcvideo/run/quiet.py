@@ -1,0 +1,15 @@
+"""Hints of libraries that mean nothing to a user."""
+
+import logging
+import warnings
+
+
+def quiet_libraries() -> None:
+    """Silence hints of Lightning about its other products and its own deprecations.
+
+    It sets the level of its log anew when it is imported, so this is to be called afterwards.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the run reports its device
+    warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
+    # Its successor does not exist in older torch.
+    warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")

@@ -1,0 +1,203 @@
+"""What the values of a configuration have to be, by key.
+
+A wrong value would otherwise show deep in a library, after seconds or hours, and in its words.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+class ValueRuleError(ValueError):
+    """A value that breaks the rule of its key."""
+
+
+class Rule(NamedTuple):
+    """What a value has to be.
+
+    Args:
+        text: of the rule, to stand behind "give".
+        holds: whether a value obeys it.
+    """
+
+    text: str
+    holds: Callable[[Any], bool]
+
+    def or_null(self) -> "Rule":
+        return Rule(f"{self.text}, or null", lambda value: value is None or self.holds(value))
+
+
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
+
+
+def whole(least: int) -> Rule:
+    """A whole number of at least ``least``."""
+    return Rule(
+        f"a whole number of at least {least}",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
+    )
+
+
+def one_of(*words: str) -> Rule:
+    """One of some words."""
+    return Rule(f"one of {', '.join(words)}", lambda value: value in words)
+
+
+POSITIVE = Rule("a number above 0", lambda value: _is_number(value) and value > 0)
+NOT_NEGATIVE = Rule("a number of at least 0", lambda value: _is_number(value) and value >= 0)
+SHARE = Rule(
+    "a number of at least 0 and at most 1", lambda value: _is_number(value) and 0 <= value <= 1
+)
+PART = Rule(
+    "a number of at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1
+)
+BETWEEN = Rule("a number between 0 and 1", lambda value: _is_number(value) and 0 < value < 1)
+BOOLEAN = Rule("true or false", lambda value: isinstance(value, bool))
+LIMIT = Rule(
+    "a whole number of batches, or a share of them such as 0.1",
+    lambda value: _is_number(value) and (isinstance(value, int) or value <= 1) and value >= 0,
+).or_null()
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(
+        (
+            "base_batch_size",
+            "batch_norm.group_size",
+            "batch_size",
+            "checkpoint.every_n_steps",
+            "clips_per_video",
+            "crop_size",
+            "data.test_per_class",
+            "data.train_per_class",
+            "data.val_per_class",
+            "epochs",
+            "gop_size",
+            "log_every_n_steps",
+            "max_short_side",
+            "max_videos",
+            "num_classes",
+            "num_clips",
+            "num_crops",
+            "num_frames",
+            "num_pairs",
+            "num_threads",
+            "num_videos",
+            "rounds",
+            "sampling_rate",
+            "short_side",
+            "top_k",
+            "trainer.accumulate_grad_batches",
+            "trainer.check_val_every_n_epoch",
+            "trainer.max_epochs",
+            "trainer.num_nodes",
+            "video_frames",
+            "video_size",
+            "width",
+        ),
+        whole(1),
+    ),
+    **dict.fromkeys(
+        (
+            "batch_norm.precise_batches",
+            "crf",
+            "data.seed",
+            "num_workers",
+            "seed",
+            "early_stopping.patience",
+        ),
+        whole(0),
+    ),
+    **dict.fromkeys(
+        ("data.time_budget_seconds", "lr", "stride_seconds", "time_budget_seconds"), POSITIVE
+    ),
+    **dict.fromkeys(
+        (
+            "block_lr_multiplier",
+            "scheduler.gamma",
+            "trainer.gradient_clip_val",
+            "warmup_epochs",
+            "weight_decay",
+        ),
+        NOT_NEGATIVE,
+    ),
+    **dict.fromkeys(
+        ("data.max_bad_fraction", "scheduler.start", "threshold", "transform.flip_prob"), SHARE
+    ),
+    **dict.fromkeys(("dropout", "label_smoothing"), PART),
+    **dict.fromkeys(("data.val_fraction", "ema.decay"), BETWEEN),
+    **dict.fromkeys(
+        (
+            "activation_checkpointing",
+            "compile",
+            "compiled",
+            "drop_damaged",
+            "keep_freed_memory",
+            "published",
+            "trainer.enable_progress_bar",
+            "tune_batch_size",
+        ),
+        BOOLEAN,
+    ),
+    **dict.fromkeys(
+        ("trainer.limit_test_batches", "trainer.limit_train_batches", "trainer.limit_val_batches"),
+        LIMIT,
+    ),
+    "batch_norm.mode": one_of("local", "sync", "frozen"),
+    "inflation": one_of("mean", "centre"),
+    "layout": one_of("auto", "contiguous", "channels_last", "folded"),
+    "precision": one_of("float32", "bfloat16", "float16"),
+    "train_only": one_of("all", "blocks"),
+    "val_precision": one_of("float32", "bfloat16", "float16"),
+    "what": one_of("block", "net", "training", "end_to_end", "profile"),
+}
+
+
+def check_values(cfg: DictConfig, defaults: DictConfig) -> None:
+    """Hold every value against the rule of its key.
+
+    Args:
+        cfg: composed from a command line.
+        defaults: the same without the command line's values; a key that is null there may stay so.
+
+    Raises:
+        ValueRuleError: names key, value and rule, for the first value that breaks its rule.
+    """
+    for key, rule in RULES.items():
+        value = _value(cfg, key)
+        if value is _ABSENT:
+            continue
+        if _value(defaults, key) is None:
+            rule = rule.or_null()
+        if not rule.holds(value):
+            raise ValueRuleError(f"{key} is {_shown(value)}; give {rule.text}")
+    _check_order(cfg, "short_side", "max_short_side")
+
+
+def _check_order(cfg: DictConfig, lower: str, upper: str) -> None:
+    low, high = _value(cfg, lower), _value(cfg, upper)
+    if _is_number(low) and _is_number(high) and low > high:
+        raise ValueRuleError(f"{upper} is {high}, below {lower} of {low}; give at least {low}")
+
+
+_ABSENT = object()
+
+
+def _value(cfg: DictConfig, key: str) -> Any:
+    """A value; ``_ABSENT`` where there is no such key, or nobody has given it a value yet."""
+    *parents, name = key.split(".")
+    try:
+        node = OmegaConf.select(cfg, ".".join(parents)) if parents else cfg
+        if not isinstance(node, DictConfig) or name not in node:
+            return _ABSENT
+        return node[name]
+    except OmegaConfBaseException:
+        return _ABSENT
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else repr(value) if isinstance(value, str) else str(value)

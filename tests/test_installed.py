@@ -1,0 +1,132 @@
+"""The package as pip installs it, in a folder that is not the clone."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from gcvideo_runs import TINY
+
+_TWO_RANKS = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "batch_size=2"]
+
+
+@pytest.fixture(scope="module")
+def wheel(project, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder]
+    subprocess.run([*command, project], check=True, capture_output=True, text=True)
+    (path,) = folder.glob("gcvideo-*.whl")
+    return path
+
+
+def test_the_wheel_holds_the_configuration_the_marker_of_types_and_the_program(wheel, project):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        metadata = next(name for name in names if name.endswith("entry_points.txt"))
+        assert "gcvideo = gcvideo.cli:main" in archive.read(metadata).decode()
+    for path in (project / "conf").rglob("*.yaml"):
+        assert f"gcvideo/conf/{path.relative_to(project / 'conf').as_posix()}" in names
+    assert {"gcvideo/py.typed", "gcvideo/report/page.html"} <= names
+    assert not [
+        n for n in names if not n.startswith("gcvideo") or "/tests/" in n or "benchmarks/" in n
+    ]
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """Runs the installed program in an empty folder; imports cannot come from the clone."""
+    site = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    program = site / "gcvideo_program"
+    program.write_text("from gcvideo.cli import main\nmain()\n")
+
+    def run(folder, *words):
+        environment = os.environ | {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, str(program), *map(str, words)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert (
+            str(site)
+            in subprocess.run(
+                [sys.executable, "-c", "import gcvideo; print(gcvideo.__file__)"],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+        return done
+
+    return run
+
+
+def results_of(run):
+    return json.loads((run / "results.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_installed_program_trains_tests_predicts_sweeps_resumes_and_compares(
+    installed, tmp_path, video_folder
+):
+    data = [*TINY, "data=folder", f"data.root={video_folder}", "model=c2d_gc"]
+
+    def run(*words):
+        done = installed(tmp_path, *words)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    run("train", *data, "hydra.run.dir=my runs/first (1)")
+    folder = tmp_path / "my runs" / "first (1)"
+    checkpoint = folder / "checkpoints" / "best.ckpt"
+    run("test", checkpoint, "trainer=cpu", "num_workers=0", "hydra.run.dir=tested")
+    assert results_of(tmp_path / "tested")["videos_failed"] == 0
+    video = video_folder / "dark" / "dark_0.mp4"
+    run("predict", checkpoint, video, "device=cpu", "output=scores.json")
+    (ranking,) = json.loads((tmp_path / "scores.json").read_text())["predictions"].values()
+    assert {entry["name"] for entry in ranking} == {"dark", "light"}
+    run("train", "-m", *data, "lr=0.01,0.02")
+    (sweep,) = (tmp_path / "runs" / "sweep").iterdir()
+    assert (sweep / "sweep.csv").read_text().count("\n") == 3
+    assert "step" in run("train", f"resume={folder}").stdout
+    recipe = [word for word in data if not word.startswith("model=")]
+    run("compare", "model=c2d", "block=none,gc", "folder=compared", *recipe)
+    assert (tmp_path / "compared" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_other_ranks_of_the_installed_program_know_its_command(
+    installed, tmp_path, video_folder
+):
+    """Lightning starts them with the command line of the first."""
+    tiny = [word for word in TINY if not word.startswith(("trainer=", "batch_size="))]
+    data = ["data=folder", f"data.root={video_folder}", "model=c2d_gc"]
+    done = installed(tmp_path, "train", *tiny, *data, *_TWO_RANKS, "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert "4 views per step: 2 x 2 CPU" in done.stdout
+    checkpoint = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    two = [word for word in _TWO_RANKS if not word.startswith("batch")]
+    given = [*two, "num_workers=0", "hydra.run.dir=tested"]
+    done = installed(tmp_path, "test", checkpoint, *given)
+    assert done.returncode == 0, done.stderr
+    assert results_of(tmp_path / "tested")["videos_scored"] == 2
+
+
+def test_loading_a_net_needs_neither_tensorboard_nor_launchers():
+    code = (
+        "import sys\n"
+        "for name in ('tensorboard', 'joblib', 'hydra_plugins', 'submitit', 'onnx', 'onnxruntime'):\n"
+        "    sys.modules[name] = None\n"
+        "import gcvideo\n"
+        "import gcvideo.run.prediction, gcvideo.run.testing, gcvideo.run.training\n"
+        "print(gcvideo.load.__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "load", done.stderr
