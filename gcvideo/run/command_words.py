@@ -76,9 +76,7 @@ def read_words(
         )
     overrides = _with_plain(name, found.overrides, plain)
     overrides = literal_paths(overrides, is_sweep=found.multirun)
-    overrides = list(
-        without_null_groups(overrides, config_folder(), found.config_name or config_name)
-    )
+    overrides = list(without_null_groups(overrides, config_folder(), config_name))
     if found.config_dir is not None:
         overrides.append(f"{_SEARCH_PATH}=[{quoted(f'file://{_own_folder(found.config_dir)}')}]")
     return CommandWords(

@@ -26,7 +26,7 @@ def user_error(error: BaseException) -> str | None:
     cause: BaseException | None = error
     found = None
     while cause is not None:
-        if type(cause).__name__ == "InstantiationException":
+        if type(cause).__name__ == "InstantiationException" and found is None:
             # Of a wrong type, mostly; a deeper message says it better, if there is one.
             found = f"{cause}\nlook at the values of that key"
         quoted = re.search(r"VideoReadError: (cannot read video .*)", str(cause))
@@ -36,7 +36,7 @@ def user_error(error: BaseException) -> str | None:
             return (
                 f"{cause.full_key} has no value; give it on the command line: {cause.full_key}=..."
             )
-        if isinstance(cause, _USER_ERRORS) or type(cause).__name__ in _NAMES:
+        if isinstance(cause, _USER_ERRORS) or (found is None and type(cause).__name__ in _NAMES):
             found = str(cause)
         cause = cause.__cause__
     return found

@@ -4,8 +4,8 @@ A wrong value would otherwise show deep in a library, after seconds or hours, an
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -149,6 +149,7 @@ RULES: dict[str, Rule] = {
     ),
     "batch_norm.mode": one_of("local", "sync", "frozen"),
     "inflation": one_of("mean", "centre"),
+    "output_dir": Rule("a folder", lambda value: isinstance(value, str)),
     "layout": one_of("auto", "contiguous", "channels_last", "folded"),
     "precision": one_of("float32", "bfloat16", "float16"),
     "train_only": one_of("all", "blocks"),
@@ -175,7 +176,21 @@ def check_values(cfg: DictConfig, defaults: DictConfig) -> None:
             rule = rule.or_null()
         if not rule.holds(value):
             raise ValueRuleError(f"{key} is {_shown(value)}; give {rule.text}")
+    for key in _wanted(defaults):
+        if _value(cfg, key) is None:
+            raise ValueRuleError(
+                f"{key} is null; it needs a value, and stands for nothing without one"
+            )
     _check_order(cfg, "short_side", "max_short_side")
+
+
+def _wanted(node: DictConfig, above: str = "") -> Iterator[str]:
+    """Keys that have no value until the command line gives one."""
+    for key in map(str, node):
+        if OmegaConf.is_missing(node, key):
+            yield f"{above}{key}"
+        elif not OmegaConf.is_interpolation(node, key) and OmegaConf.is_dict(node[key]):
+            yield from _wanted(cast(DictConfig, node[key]), f"{above}{key}.")
 
 
 def _check_order(cfg: DictConfig, lower: str, upper: str) -> None:

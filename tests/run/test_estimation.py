@@ -108,6 +108,7 @@ BASE = Estimate(
     batch_size=2,
     num_workers=2,
     val_area=1.0,
+    forward_seconds=0.5 / 2 / 3,
 )
 
 
