@@ -15,7 +15,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # Nets of tests are tiny: on a busy machine the threads of an operator only wait for each other,
 # which makes a forward pass a hundred times slower.
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("GCVIDEO_TEST_THREADS", "1")))
+
+# Tests that run within a job of SLURM are no tasks of it.
+for name in [name for name in os.environ if name.startswith("SLURM_")]:
+    del os.environ[name]
 
 
 @pytest.fixture(autouse=True)

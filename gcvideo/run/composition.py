@@ -69,11 +69,13 @@ def run_script(config_folder: Path, config_name: str, job: Callable[[DictConfig]
 
 
 def quiet_libraries() -> None:
-    """Silence hints of Lightning about its other products and its own deprecations."""
+    """Silence hints of Lightning: on its other products, its own deprecations, and SLURM outside a job."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the run reports its device
     warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
     # Its successor does not exist in older torch.
     warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")
+    if "SLURM_JOB_ID" not in os.environ:  # on a login node, or one machine with SLURM's commands
+        warnings.filterwarnings("ignore", message="The .srun. command is available")
 
 
 def _compose_and_run(
@@ -129,7 +131,7 @@ def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
         console = Console(
             stderr=True, highlight=False
         )  # here: launchers of sweeps pickle this function
-        if "output_dir" in cfg:
+        if cfg.get("output_dir") is not None:
             cfg.output_dir = str(cfg.output_dir)  # no longer a question to Hydra
         watch = publish_config(cfg) if global_rank() == 0 else joined_watch()
         try:

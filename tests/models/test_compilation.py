@@ -187,14 +187,14 @@ def inductor():
     model = classifier(short_net(BLOCKS[:1] + BLOCKS[5:6]))
     translated = copy.deepcopy(model)
     compile_net(translated.net, fullgraph=True)
-    batches = [views(3, 1, 32), views(3, 1, 32), views(2, 1, 32)]
+    batches = [views(3, 1), views(3, 1), views(2, 1)]
     result = {
         "losses of the net": losses(model, batches),
         "losses": losses(translated, batches),
     }
     for name, other in (("validation of the net", model), ("validation", translated)):
         with torch.inference_mode():
-            result[name] = other.eval()(views(2, 2, 32)).flatten().tolist()
+            result[name] = other.eval()(views(2, 2)).flatten().tolist()
     return result
 
 

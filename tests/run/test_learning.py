@@ -16,9 +16,10 @@ DEMO = [
 
 @pytest.fixture
 def _all_cores():
+    before = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)
     yield
-    torch.set_num_threads(1)
+    torch.set_num_threads(before)
 
 
 @pytest.mark.slow
