@@ -83,7 +83,7 @@ class _Cluster:
             env={"PATH": path, "SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "3"},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
         )
         assert done.stderr == ""
         (call,) = (self.folder / "srun.txt").read_text().split("--\n")[:-1]
@@ -157,7 +157,7 @@ def test_a_training_of_two_tasks_is_stopped_requeued_and_finished(cluster, video
             ["bash", BATCH_SCRIPT, *tiny, *data, "trainer.accelerator=cpu"],
             cwd=cluster.folder,
             env={**os.environ, **job, "PATH": os.pathsep.join(programs)},
-            timeout=300,
+            timeout=900,
         ).returncode
         for _ in range(2)
     ]
