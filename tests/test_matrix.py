@@ -1,10 +1,12 @@
 """What the tests run on: the lowest versions, and other processors, threads and Pythons."""
 
 import importlib.util
+import platform
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,48 @@ def test_a_misspelled_combination_ends_with_those_that_there_are(matrix):
     assert done.returncode == 2
     names = ", ".join(matrix.COMBINATIONS)
     assert done.stdout == f"no combination is called 'newset'; there are: {names}\n"
+
+
+@pytest.fixture
+def stand_ins(matrix, monkeypatch, tmp_path):
+    """An environment whose pip and pytest note what they are given; the second fails if asked to."""
+    monkeypatch.setattr(matrix, "FOLDER", tmp_path)
+    monkeypatch.setattr(matrix, "CLUSTER", tmp_path / "cluster")
+    programs = tmp_path / "3.11" / "bin"
+    programs.mkdir(parents=True)
+    for name, text in (
+        ("python", f'exec {sys.executable} "$@"'),
+        ("pip", 'echo "$PIP_CONFIG_FILE $@" > {log}; exit $PIP_STATUS'),
+        (
+            "pytest",
+            'echo "$ONEDNN_MAX_CPU_ISA $@" > {log}; echo "== 3 passed in 1.00s =="; exit $1',
+        ),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text.format(log=tmp_path / name)}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setattr(matrix, "find_python", lambda version: sys.executable)
+    monkeypatch.setenv("PIP_STATUS", "0")
+    return tmp_path
+
+
+def test_a_combination_is_installed_without_caps_and_tested_with_its_variables(
+    matrix, stand_ins, capsys
+):
+    assert matrix.main(["pyav18", "avx2"]) == 0
+    assert (stand_ins / "pip").read_text().startswith("/dev/null install --upgrade")
+    assert (stand_ins / "pytest").read_text() == "AVX2 \n"
+    printed = capsys.readouterr().out
+    assert "pyav18: 3 passed in 1.00s\navx2: 3 passed in 1.00s\n" in printed
+    versions = f"{platform.python_version()} | {version('torch')} | {version('av')}"
+    assert f"| `pyav18` | PyAV 18 | {versions} | 3 passed in 1.00s |" in printed
+
+
+def test_what_fails_ends_the_matrix_with_its_reason(matrix, stand_ins, monkeypatch, capsys):
+    monkeypatch.setitem(matrix.COMBINATIONS, "slow", matrix.Combination("slow", tests="slow"))
+    assert matrix.main(["slow"]) != 0  # the words are no status of exit
+    monkeypatch.setenv("PIP_STATUS", "1")
+    assert matrix.main(["newest"]) == 1
+    assert f"newest: cannot be installed, see {stand_ins / 'newest.log'}" in capsys.readouterr().out
 
 
 def test_a_python_that_is_not_there_is_left_out_by_name(matrix, monkeypatch, tmp_path, capsys):
