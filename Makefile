@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install format lint types imports test test-slow check
+.PHONY: help install format lint types imports test test-slow matrix check
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,5 +27,8 @@ test: ## the default suite, minutes
 
 test-slow: ## everything that needs no GPU
 	pytest -m "not gpu"
+
+matrix: ## the tests on other versions and processors; only="oldest avx2" takes some
+	python3 .ci/matrix.py $(only)
 
 check: lint types imports test ## all of it

@@ -3,6 +3,7 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import numpy as np
 import pytest
@@ -15,7 +16,15 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # Nets of tests are tiny: on a busy machine the threads of an operator only wait for each other,
 # which makes a forward pass a hundred times slower.
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("GCVIDEO_TEST_THREADS", "1")))
+
+# A busy machine takes longer for some example than for the others.
+hypothesis.settings.register_profile("gcvideo", deadline=None)
+hypothesis.settings.load_profile("gcvideo")
+
+# Tests that run within a job of SLURM are no tasks of it.
+for name in [name for name in os.environ if name.startswith("SLURM_")]:
+    del os.environ[name]
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 ONE = ["trainer=cpu", "trainer.devices=1"]
 RANKS = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
 # To be long under way when a rank is killed, and to find a machine that is busy with other tests.
-TIMEOUT = 240
+TIMEOUT = 900
 
 
 class RankFault(Callback):
@@ -63,7 +63,7 @@ def launch(*words, script="train"):
 def start(*command, **variables):
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(PROJECT / "tests"),
+        "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'tests'}",
         **variables,
     }
     return subprocess.Popen(

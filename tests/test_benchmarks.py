@@ -75,7 +75,7 @@ def test_the_loading_benchmark_compares_equal_clips(project, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(project)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     rows = rows_of(path)

@@ -8,14 +8,17 @@ import shlex
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 from gcvideo_runs import TINY
 from hydra import compose, initialize_config_dir
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from gcvideo.run.assembly import multigrid_schedule
 from gcvideo.run.composition import check_overrides
+from gcvideo.run.quiet import quiet_libraries
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENT = PROJECT / "docs" / "scaling.md"
@@ -81,7 +84,7 @@ class _Cluster:
             env={"PATH": path, "SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "3"},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
         )
         assert done.stderr == ""
         (call,) = (self.folder / "srun.txt").read_text().split("--\n")[:-1]
@@ -155,7 +158,7 @@ def test_a_training_of_two_tasks_is_stopped_requeued_and_finished(cluster, video
             ["bash", BATCH_SCRIPT, *tiny, *data, "trainer.accelerator=cpu"],
             cwd=cluster.folder,
             env={**os.environ, **job, "PATH": os.pathsep.join(programs)},
-            timeout=300,
+            timeout=900,
         ).returncode
         for _ in range(2)
     ]
@@ -163,6 +166,19 @@ def test_a_training_of_two_tasks_is_stopped_requeued_and_finished(cluster, video
     assert cluster.requeued() == ["requeue 7"]
     results = json.loads((cluster.folder / "runs" / "slurm_7" / "results.json").read_text())
     assert results["epochs"] == 8
+
+
+@pytest.mark.parametrize("is_job", [False, True])
+def test_lightning_asks_for_srun_only_within_a_job(cluster, monkeypatch, is_job):
+    cluster.add("srun", "#!/bin/bash\n")
+    monkeypatch.setenv("PATH", str(cluster.programs), prepend=os.pathsep)
+    if is_job:
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        quiet_libraries()
+        assert not SLURMEnvironment.detect()
+    assert [str(warning.message)[:20] for warning in told] == ["The `srun` command i"] * is_job
 
 
 def test_the_batch_script_asks_for_one_task_per_gpu_and_a_signal_to_the_tasks():

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 
-def run_in_two(script, folder, timeout=240):
+def run_in_two(script, folder, timeout=900):
     """Run a script that calls :func:`fork_into_two`; an error of a rank is one of ours."""
     done = subprocess.run(
         [sys.executable, str(script), str(folder)],

@@ -114,7 +114,7 @@ def cell_of_frames(num_frames: int, num_cells: int) -> np.ndarray:
 def caption_font(size: int) -> ImageFont.FreeTypeFont:
     """A font in which all characters are equally wide; Matplotlib's, for Pillow's knows no accents."""
     folder = Path(get_data_path()) / "fonts" / "ttf"
-    return ImageFont.truetype(folder / "DejaVuSansMono.ttf", size)
+    return ImageFont.truetype(str(folder / "DejaVuSansMono.ttf"), size)  # Pillow 10 takes no path
 
 
 def _scaled_frames(clip: UInt8[Tensor, "3 t s s"], size: int) -> Float[Tensor, "t size size 3"]:

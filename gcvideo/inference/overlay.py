@@ -125,7 +125,8 @@ def _draw_row(image: Image.Image, top: int, text_size: int, name: str, score: fl
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     # Pillow's own font knows no accents; this one comes with Matplotlib.
-    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+    font = Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(font), size)  # Pillow 10 takes no path
 
 
 def _shortened(name: str, font: ImageFont.FreeTypeFont, max_width: float) -> str:

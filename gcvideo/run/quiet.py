@@ -1,11 +1,12 @@
 """Hints of libraries that mean nothing to a user."""
 
 import logging
+import os
 import warnings
 
 
 def quiet_libraries() -> None:
-    """Silence hints of Lightning about its other products and its own deprecations.
+    """Silence hints of Lightning: on its other products, its own deprecations, and SLURM outside a job.
 
     It sets the level of its log anew when it is imported, so this is to be called afterwards.
     """
@@ -13,3 +14,5 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
     # Its successor does not exist in older torch.
     warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")
+    if "SLURM_JOB_ID" not in os.environ:  # on a login node, or one machine with SLURM's commands
+        warnings.filterwarnings("ignore", message="The .srun. command is available")

@@ -78,7 +78,7 @@ def test_sparse_reads_equal_a_full_decode(make_video: MakeVideo, name: str) -> N
     path = make_video(name)
     everything = [*decoded_frames(path)]
 
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.integers(0, len(everything) - 1), max_size=12))
     def check(indices: list[int]) -> None:
         frames = reader.read(indices)

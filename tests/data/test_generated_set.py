@@ -115,6 +115,6 @@ def test_two_processes_that_make_a_set_at_once_leave_one(tmp_path):
     makers = [
         subprocess.Popen([*command, *pair], stdout=subprocess.PIPE, text=True) for pair in pairs
     ]
-    answers = [maker.communicate(timeout=100)[0].splitlines()[-1] for maker in makers]
+    answers = [maker.communicate(timeout=600)[0].splitlines()[-1] for maker in makers]
     assert answers == ["40 4 4"] * 2
     assert [path.name[:4] for path in tmp_path.iterdir() if path.is_dir()] == ["cue-"]

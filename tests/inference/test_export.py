@@ -182,7 +182,7 @@ class Forgetful(nn.Module):
 
     def __init__(self, wrong):
         super().__init__()
-        self.wrong = wrong
+        self.register_buffer("wrong", torch.tensor(wrong))  # as a number torch 2.7 cannot write NaN
 
     def forward(self, x):
         return x + self.wrong if torch.compiler.is_exporting() else x

@@ -35,7 +35,7 @@ BLOCKS = [
 
 def run(task):
     command = [sys.executable, __file__, task]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -184,17 +184,21 @@ def crops():
 
 
 def inductor():
-    model = classifier(short_net(BLOCKS[:1] + BLOCKS[5:6]))
+    net = short_net(BLOCKS[:1] + BLOCKS[5:6])
+    for name in ("res4", "res5"):  # each would take half a minute more to translate
+        stages_of(net)[name].res_blocks = nn.ModuleList()
+    net.blocks[-1].proj = nn.Linear(32, 3)
+    model = classifier(net)
     translated = copy.deepcopy(model)
     compile_net(translated.net, fullgraph=True)
-    batches = [views(3, 1, 32), views(3, 1, 32), views(2, 1, 32)]
+    batches = [views(3, 1), views(3, 1), views(2, 1)]
     result = {
         "losses of the net": losses(model, batches),
         "losses": losses(translated, batches),
     }
     for name, other in (("validation of the net", model), ("validation", translated)):
         with torch.inference_mode():
-            result[name] = other.eval()(views(2, 2, 32)).flatten().tolist()
+            result[name] = other.eval()(views(2, 2)).flatten().tolist()
     return result
 
 

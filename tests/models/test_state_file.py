@@ -145,7 +145,8 @@ def test_what_mmengine_writes_beside_the_weights_does_no_harm(tmp_path, monkeypa
     with monkeypatch.context() as patch:
         for name in ("mmengine", "mmengine.logging", module.__name__):
             patch.setitem(sys.modules, name, module)
-        patch.setattr(HistoryBuffer, "__module__", module.__name__)
+        for named in (HistoryBuffer, HistoryBuffer.mean):
+            patch.setattr(named, "__module__", module.__name__)
         content = {
             "meta": {"cfg": CONFIG, "hook_msgs": {"best_score": np.float64(0.75)}},
             "message_hub": {"log_scalars": {"loss": HistoryBuffer()}},

@@ -147,6 +147,6 @@ def test_compiled_forms_take_part_on_request(project, tmp_path, words, expected)
     command = [sys.executable, "scripts/benchmark.py", *words, "compiled=true", "device=cpu"]
     more = {"rounds": "1", "dtype": "float32", "models": '["slow width=4"]', "json": str(path)}
     command += [f"{key}={value}" for key, value in more.items() if key not in given]
-    subprocess.run(command, cwd=project, check=True, capture_output=True, timeout=280)
+    subprocess.run(command, cwd=project, check=True, capture_output=True, timeout=600)
     lines = lines_of(path)
     assert expected in {line[key] for line in lines for key in ("case", "reference")}

@@ -132,7 +132,7 @@ def test_slurm_makes_one_run_and_says_a_mistake_once(tmp_path, video_folder):
 def test_a_job_that_is_asked_to_stop_goes_on_later(tmp_path, video_folder, launcher):
     folder = tmp_path / "runs" / "run"
     job = launcher(*train_words(video_folder, folder, *RANKS, "epochs=60", "batch_size=2"))
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (folder / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < deadline:
         time.sleep(0.1)
     os.kill(job.pid, signal.SIGTERM)
@@ -155,7 +155,7 @@ def test_a_rank_that_fails_ends_the_job_with_its_reason(
     words = [*RANKS, "epochs=50", "batch_size=2", *fault(how, hang=hang)]
     ((status, printed),) = end(launcher(*train_words(video_folder, tmp_path / "run", *words)))
     assert status != 0
-    assert seconds_since_fault(printed) < 60
+    assert seconds_since_fault(printed) < 120
     reasons = {
         "kill": ("killed by signal 9 (SIGKILL)", "terminated with code -9", "exitcode  : -9"),
         "raise": ("rank one has lost its way",),

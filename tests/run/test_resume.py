@@ -10,7 +10,7 @@ import torch
 SCRIPT = Path(__file__).resolve().parent.parent / "killed_training.py"
 
 
-def killed_run(data, folder, signal_name, num_kills, *overrides, timeout=300):
+def killed_run(data, folder, signal_name, num_kills, *overrides, timeout=900):
     """The exit statuses of a run that was killed and resumed; beside it lies one that was not."""
     subprocess.run(
         [

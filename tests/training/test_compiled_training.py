@@ -31,7 +31,7 @@ def fits(project, tmp_path_factory):
         env=os.environ | {"PYTHONPATH": "."},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
