@@ -172,7 +172,7 @@ def check_values(cfg: DictConfig, defaults: DictConfig) -> None:
         value = _value(cfg, key)
         if value is _ABSENT:
             continue
-        if _value(defaults, key) is None:
+        if _is_null(defaults, key):
             rule = rule.or_null()
         if not rule.holds(value):
             raise ValueRuleError(f"{key} is {_shown(value)}; give {rule.text}")
@@ -200,6 +200,19 @@ def _check_order(cfg: DictConfig, lower: str, upper: str) -> None:
 
 
 _ABSENT = object()
+
+
+def _is_null(defaults: DictConfig, key: str) -> bool:
+    """Whether a key stands as null in a file; what Hydra answers for it in the end does not count."""
+    *parents, name = key.split(".")
+    node = OmegaConf.select(defaults, ".".join(parents)) if parents else defaults
+    return (
+        isinstance(node, DictConfig)
+        and name in node
+        and not OmegaConf.is_interpolation(node, name)
+        and not OmegaConf.is_missing(node, name)
+        and node[name] is None
+    )
 
 
 def _value(cfg: DictConfig, key: str) -> Any:

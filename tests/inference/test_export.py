@@ -82,7 +82,7 @@ OPEN = {".onnx": open_onnx, ".pt2": open_program}
 @pytest.mark.parametrize(
     ("suffix", "blocks"),
     [
-        (".pt2", [name for name in BLOCKS if "nl_" in name]),
+        pytest.param(".pt2", [n for n in BLOCKS if "nl_" in n], marks=pytest.mark.slow),
         pytest.param(".pt2", [n for n in BLOCKS if "nl_" not in n], marks=pytest.mark.slow),
         pytest.param(".onnx", [n for n in BLOCKS if "nl_" in n], marks=pytest.mark.slow),
         pytest.param(".onnx", [n for n in BLOCKS if "nl_" not in n], marks=pytest.mark.slow),
@@ -127,6 +127,7 @@ def test_each_net_with_each_head_gives_the_same_logits(tmp_path, build, head, bl
     assert_same(OPEN[suffix](path)(clips), classifier, clips)
 
 
+@pytest.mark.slow
 def test_both_formats_carry_the_same_metadata_and_no_path_of_the_sources(tmp_path):
     onnx = pytest.importorskip("onnx")
     protocol = make_protocol(crops=MMActionCrops(), sampling=SlowFastSampling(target_fps=24))

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("unchecked")
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
 
 
+@pytest.mark.slow
 def test_the_documented_example_gives_the_scores_of_the_package(tmp_path):
     pytest.importorskip("onnxruntime")
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)

@@ -40,6 +40,7 @@ def run(task):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_net_with_blocks_is_one_graph_in_each_mode_and_computes_the_same():
     found = run("graphs")
     assert found["training graphs"] == [1, 1, 1]

@@ -58,8 +58,8 @@ def test_switches_of_single_operators_are_put_off_and_back():
         assert torch.backends.cuda.matmul.fp32_precision == "tf32"
         assert convolution.fp32_precision == "ieee"
     finally:
-        switch("highest", convolutions=True)
         convolution.fp32_precision = before
+        switch("highest", convolutions=True)
     assert switches() == ("highest", True)
 
 

@@ -102,6 +102,7 @@ def repeatable(kernel):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 def test_the_kernels_equal_float64_in_all_types_layouts_and_odd_sizes():
     pytest.importorskip("triton")
     variables = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
