@@ -79,13 +79,14 @@ OPEN = {".onnx": open_onnx, ".pt2": open_program}
 
 
 # Several blocks in one net: what an export takes hardly depends on their number.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "blocks"),
     [
-        pytest.param(".pt2", [n for n in BLOCKS if "nl_" in n], marks=pytest.mark.slow),
-        pytest.param(".pt2", [n for n in BLOCKS if "nl_" not in n], marks=pytest.mark.slow),
-        pytest.param(".onnx", [n for n in BLOCKS if "nl_" in n], marks=pytest.mark.slow),
-        pytest.param(".onnx", [n for n in BLOCKS if "nl_" not in n], marks=pytest.mark.slow),
+        (".pt2", [name for name in BLOCKS if "nl_" in name]),
+        (".pt2", [name for name in BLOCKS if "nl_" not in name]),
+        (".onnx", [name for name in BLOCKS if "nl_" in name]),
+        (".onnx", [name for name in BLOCKS if "nl_" not in name]),
     ],
     ids=["non-local, pt2", "others, pt2", "non-local, onnx", "others, onnx"],
 )
