@@ -1,0 +1,180 @@
+"""The commands of README, docs and the heads of configuration files are run, at a small size."""
+
+import logging
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_sandbox import make_files, make_nets
+from documented_command import (
+    PROJECT,
+    documented_commands,
+)
+from small_benchmark import ROOFLINE
+from small_command import needs_process, small_words
+
+from gcvideo import cli
+from gcvideo.run import benchmarking
+
+# The checker of shapes would run inside traces, and slow them down.
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+COMMANDS = documented_commands()
+NOT_RUN = {
+    r"^(?:\w+=\w+ )?python benchmarks/": "takes minutes; tests run the scripts at small sizes",
+    r"^sbatch ": "needs SLURM; tests/test_scaling.py runs the script with stand-ins",
+    r" video=rtsp://": "needs a camera; tests/inference/test_live.py reads a pipe",
+    r"^pip install ": ".ci/run installs the package into a fresh environment",
+    r"^pytest": "is what runs this",
+    r"^make ": "calls what .ci/run calls",
+}
+# Half a minute or more however small; the tests of tests/run are faster.
+SLOW_KINDS = ("compare", "export")
+# What a command leaves, below its working folder.
+LEFT = {
+    "train": "**/results.json",
+    "test": "runs/test/*/scores.csv",
+    "probe": "runs/probe/*/*",
+    "compare": "runs/compare/**/report.html",
+    "attention stats": "runs/attention/*/*",
+    "attention show": "attention/*",
+    "check": "checks/*/bad_videos.csv",
+}
+PRINTED = {
+    "cost": "M params",
+    "benchmark": "ratio",
+    "predict": "dark",
+    "index": "",
+    "doctor": "torch",
+}
+_RANKS = ("--standalone", "--nproc-per-node", "2", str(PROJECT / "scripts" / "train.py"))
+OUTPUTS = ("output", "json", "annotated", "contact_sheets")
+
+
+def not_run(command):
+    return [pattern for pattern in NOT_RUN if re.search(pattern, command.text)]
+
+
+def small_runs():
+    """Each different run once: the command, and its words at a small size."""
+    runs = {}
+    for command in COMMANDS:
+        if not not_run(command):
+            words = small_words(command)
+            runs.setdefault((command.name, *words), (command, words))
+    cases, kinds = [], set()
+    for command, words in runs.values():
+        is_slow = command.name in {*kinds, *SLOW_KINDS} or needs_process(words)
+        kinds.add(command.name)
+        marks = [pytest.mark.slow] if is_slow else []
+        cases.append(
+            pytest.param(command, words, marks=marks, id=f"{command.document}: {command.text}")
+        )
+    return cases
+
+
+def call(program, *words):
+    """Exit status of a program in this process."""
+    sys.argv = [str(program), *words]
+    try:
+        if Path(program).suffix == ".py":
+            runpy.run_path(str(program), run_name="__main__")
+        else:
+            cli.main()
+    except SystemExit as ending:
+        return ending.code or 0
+    return 0
+
+
+@pytest.fixture(scope="session")
+def sandbox_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("documents")
+    make_files(folder)
+
+    def run(*words):
+        assert call("gcvideo", *words) == 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", [])
+        make_nets(folder, run)
+    return folder
+
+
+@pytest.fixture
+def sandbox(sandbox_files, tmp_path, monkeypatch):
+    """The working folder of a command: large files are those of all, for programs write new ones."""
+
+    def copy(source, target):
+        is_large = Path(source).suffix in (".ckpt", ".pth", ".pyth", ".mp4", ".safetensors")
+        (os.link if is_large else shutil.copy2)(source, target)
+
+    folder = tmp_path / "sandbox"
+    shutil.copytree(sandbox_files, folder, copy_function=copy)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    handlers = list(logging.root.handlers)
+    yield folder
+    for handler in [h for h in logging.root.handlers if h not in handlers]:
+        handler.close()
+    logging.root.handlers[:] = handlers
+
+
+def files_below(folder):
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(("command", "words"), small_runs())
+def test_a_documented_command_runs(command, words, sandbox, capfd, monkeypatch):
+    monkeypatch.setattr(benchmarking, "measure_roofline", lambda *_: ROOFLINE)
+    monkeypatch.setattr(benchmarking, "keep_freed_memory", lambda: True)
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    named = [sandbox / given[key] for key in OUTPUTS if key in given]
+    for path in named:
+        shutil.rmtree(path, ignore_errors=True)
+    before = files_below(sandbox)
+    program, status = command.argv[0], None
+    if program == "torchrun":
+        status = run_process(
+            "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words
+        )
+    elif needs_process(words):
+        status = run_process("gcvideo.cli", command.name, *words)
+    elif program == "python":
+        status = call(PROJECT / command.argv[1], *words)
+    else:
+        status = call(program, *command.name.split(), *words)
+    printed = capfd.readouterr().out
+    assert status == 0
+    for path in named:
+        assert path.is_file() or any(path.iterdir())
+    new = {path for path in files_below(sandbox) - before if path.stat().st_size}
+    if "estimate" in given or "--cfg" in words:
+        assert new == set()
+        assert "lr" in printed or "learning rate" in printed
+    elif command.name in LEFT and "output" not in given:
+        assert new & set(sandbox.glob(LEFT[command.name]))
+    elif command.name in PRINTED:
+        assert PRINTED[command.name] in printed
+    else:
+        assert new
+
+
+def run_process(module, *words):
+    """Exit status of a module as a program, where ranks are processes of their own."""
+    paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
+        timeout=300,
+    ).returncode
+
+
+def test_each_reason_to_leave_a_command_out_is_one_of_some_command():
+    left_out = [pattern for command in COMMANDS for pattern in not_run(command)]
+    assert set(left_out) == set(NOT_RUN)
