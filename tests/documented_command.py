@@ -1,8 +1,10 @@
 """The commands in the documents of the project, as a reader would type them."""
 
+import ast
 import itertools
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,7 @@ _PROGRAM = re.compile(
     r"(?:[A-Z_]+=\S+ )?(?:gcvideo|python \S+\.py|torchrun|sbatch|pip install|pytest|make)(?: |$)"
 )
 _NAMES = sorted({name.partition(" ")[0] for name in cli.COMMANDS})
+_SCRIPT = re.compile(r"scripts/\w+\.py|scripts/slurm/\w+\.sbatch")
 # What looks like a command wherever it stands; "make" and "pytest" are words of prose too.
 _TRACE = re.compile(
     rf"\bgcvideo (?:{'|'.join(_NAMES)})\b|\bpython \S+\.py|\btorchrun --|\bsbatch -|\bpip install "
@@ -57,8 +60,8 @@ class DocumentedCommand(NamedTuple):
     @property
     def _named(self) -> tuple[str | None, list[str]]:
         program, *words = self.argv
-        scripts = [word for word in words if re.fullmatch(r"scripts/\w+\.py", word)]
-        if scripts:  # behind python, or behind torchrun and its options
+        scripts = [word for word in words if _SCRIPT.fullmatch(word)]
+        if scripts:  # behind python, torchrun or sbatch and its options
             words = words[words.index(scripts[0]) :]
             program, words[0] = "gcvideo", Path(words[0]).stem
         if program != "gcvideo":
@@ -128,12 +131,20 @@ def _is_name(quoted: str) -> bool:
 
 
 def programs_in(text: str) -> list[str]:
-    """The blocks of Python.
+    """The blocks of Python, fenced or indented.
 
     Args:
         text: Markdown.
     """
-    return [part for kind, part in _parts(text) if kind == "python"]
+    blocks = [(kind, textwrap.dedent(part)) for kind, part in _parts(text)]
+    return [b for kind, b in blocks if kind == "python" or (kind == "code" and _is_python(b))]
+
+
+def _is_python(block: str) -> bool:
+    try:
+        return bool(ast.parse(block).body)
+    except SyntaxError:
+        return False
 
 
 def count_traces(text: str) -> int:

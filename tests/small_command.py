@@ -10,6 +10,17 @@ from gcvideo_runs import TINY
 from gcvideo.models import ZOO
 from gcvideo.run.path_word import key_of
 
+# Patterns of commands that are not run, and why.
+NOT_RUN = {
+    r"^(?:\w+=\w+ )?python benchmarks/": (
+        "takes minutes; tests run the scripts at small sizes, of soak.py what it makes of samples"
+    ),
+    r"^sbatch ": "needs SLURM; tests/test_scaling.py runs the script with stand-ins",
+    r" video=rtsp://": "needs a camera; tests/inference/test_live.py reads a pipe",
+    r"^pip install ": ".ci/run installs the package into a fresh environment",
+    r"^pytest": "is what runs this",
+    r"^make ": "calls what .ci/run calls",
+}
 _DEVICE = ["device=cpu", "num_workers=0"]
 _TRAINING = [
     *(word for word in TINY if word != "trainer=cpu"),
@@ -51,7 +62,7 @@ _ELSEWHERE = (
     (r"=~/\.cache/.*\.mp4$", "=clip.mp4"),
 )
 # These words choose weights that are published, or experiments that do.
-_STARTS = {
+STARTS = {
     "weights=resnet50_torchvision_v1": "resnet50.pth",
     "experiment=kinetics400_imagenet": "resnet50.pth",
     "weights=i3d_8x8_r50_pytorchvideo": "i3d.pyth",
@@ -59,6 +70,11 @@ _STARTS = {
     "experiment=finetune_blocks": "slow.pyth",
     "experiment=finetune_all": "slow.pyth",
 }
+
+
+def not_run(command: DocumentedCommand) -> list[str]:
+    """The patterns of ``NOT_RUN`` that a command fits."""
+    return [pattern for pattern in NOT_RUN if re.search(pattern, command.text)]
 
 
 def small_words(command: DocumentedCommand) -> list[str]:
@@ -95,7 +111,7 @@ def _small_training(words: list[str]) -> list[str]:
     small = [*_TRAINING, *placed, *_set_size(words)]
     if any(key_of(word) == "batch_norm.precise_batches" for word in words):
         small.append("batch_norm.precise_batches=1")
-    starts = [path for word, path in _STARTS.items() if word in words]
+    starts = [path for word, path in STARTS.items() if word in words]
     if starts and "weights=checkpoint" not in words:
         small += ["weights=checkpoint", f"weights.path={starts[-1]}"]
         small += ["weights.inflation=mean"] * (starts[-1] == "resnet50.pth")

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import runpy
 import shutil
 import subprocess
@@ -10,29 +9,27 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from command_sandbox import make_files, make_nets
 from documented_command import (
+    DOCUMENTS,
     PROJECT,
     documented_commands,
+    programs_in,
+    readable,
 )
 from small_benchmark import ROOFLINE
-from small_command import needs_process, small_words
+from small_command import needs_process, not_run, small_words
 
+import gcvideo
 from gcvideo import cli
+from gcvideo.models import ZOO
 from gcvideo.run import benchmarking
 
 # The checker of shapes would run inside traces, and slow them down.
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 COMMANDS = documented_commands()
-NOT_RUN = {
-    r"^(?:\w+=\w+ )?python benchmarks/": "takes minutes; tests run the scripts at small sizes",
-    r"^sbatch ": "needs SLURM; tests/test_scaling.py runs the script with stand-ins",
-    r" video=rtsp://": "needs a camera; tests/inference/test_live.py reads a pipe",
-    r"^pip install ": ".ci/run installs the package into a fresh environment",
-    r"^pytest": "is what runs this",
-    r"^make ": "calls what .ci/run calls",
-}
 # Half a minute or more however small; the tests of tests/run are faster.
 SLOW_KINDS = ("compare", "export")
 # What a command leaves, below its working folder.
@@ -54,10 +51,6 @@ PRINTED = {
 }
 _RANKS = ("--standalone", "--nproc-per-node", "2", str(PROJECT / "scripts" / "train.py"))
 OUTPUTS = ("output", "json", "annotated", "contact_sheets")
-
-
-def not_run(command):
-    return [pattern for pattern in NOT_RUN if re.search(pattern, command.text)]
 
 
 def small_runs():
@@ -141,10 +134,10 @@ def test_a_documented_command_runs(command, words, sandbox, capfd, monkeypatch):
     program, status = command.argv[0], None
     if program == "torchrun":
         status = run_process(
-            "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words
+            "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words
         )
     elif needs_process(words):
-        status = run_process("gcvideo.cli", command.name, *words)
+        status = run_process("-m", "gcvideo.cli", command.name, *words)
     elif program == "python":
         status = call(PROJECT / command.argv[1], *words)
     else:
@@ -165,16 +158,52 @@ def test_a_documented_command_runs(command, words, sandbox, capfd, monkeypatch):
         assert new
 
 
-def run_process(module, *words):
-    """Exit status of a module as a program, where ranks are processes of their own."""
+def run_process(*words):
+    """Exit status of a program, where ranks are processes of their own."""
     paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.run(
-        [sys.executable, "-m", module, *words],
+        [sys.executable, *words],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
         timeout=300,
     ).returncode
 
 
-def test_each_reason_to_leave_a_command_out_is_one_of_some_command():
-    left_out = [pattern for command in COMMANDS for pattern in not_run(command)]
-    assert set(left_out) == set(NOT_RUN)
+def programs():
+    """Programs that the documents print, but for two that have tests of their own."""
+    found = [(path.name, program) for path in DOCUMENTS for program in programs_in(readable(path))]
+    for word, test in (("count_cost", "test_project"), ("onnxruntime", "test_export_example")):
+        (own,) = (pair for pair in found if word in pair[1])
+        assert any(PROJECT.glob(f"tests/**/{test}.py"))
+        found.remove(own)
+    return [
+        pytest.param(
+            program, marks=[pytest.mark.slow] if "net.pt2" in program else [], id=f"{name} {i}"
+        )
+        for i, (name, program) in enumerate(found)
+    ]
+
+
+@pytest.mark.parametrize("program", programs())
+def test_a_documented_program_runs(program, sandbox):
+    if "net.pt2" in program:
+        assert call("gcvideo", "export", "best.ckpt", "net.pt2") == 0
+    for name in ZOO:
+        program = program.replace(f'"{name}"', f'"{name}.safetensors"')
+    clips = torch.zeros(1, 3, 4, 32, 32)
+    given = {"gcvideo": gcvideo, "torch": torch, "clips": clips}
+    if "net.pt2" in program:
+        given["clips"] = clips.byte()
+    exec(compile(program, "document", "exec"), given)
+    made = set(given) - {"gcvideo", "torch", "clips"}
+    assert made
+    if "net.pt2" in program:
+        assert given["scores"].sum().item() == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_lists_runs(tmp_path):
+    """The other scripts of benchmarks have tests of their own."""
+    table = tmp_path / "table.json"
+    script = str(PROJECT / "benchmarks" / "sample_list.py")
+    assert run_process(script, "--rows", "2000", "--json", str(table)) == 0
+    assert "first read" in table.read_text()
