@@ -85,7 +85,7 @@ def small_words(command: DocumentedCommand) -> list[str]:
     """
     words = [_in_sandbox(word) for word in command.words if word != "..."]
     if command.name == "compare":
-        return _replaced(words, [*_CELLS, *_set_size(words)])
+        return _replaced(words, [*_CELLS, *_set_size(words), *_two_variants(words)])
     if command.name == "train":
         return _small_training(words)
     return _replaced(words, _SMALL.get(command.name, []))
@@ -125,6 +125,14 @@ def _set_size(words: Sequence[str]) -> list[str]:
         return [*per_class, "data.test_per_class=1"]
     has_files = any(word.startswith(("data.root=", "data=")) for word in words)
     return [] if has_files else per_class
+
+
+def _two_variants(words: Sequence[str]) -> list[str]:
+    """Of a comparison; that all values mean something is a test of its own."""
+    if "preset=quick" in words:
+        return []
+    kinds = ["block=nl", "kind=gaussian,dot_product"]
+    return kinds if any(key_of(word) == "kind" for word in words) else ["block=none,gc"]
 
 
 def _with_launcher(words: list[str]) -> list[str]:

@@ -49,7 +49,7 @@ PRINTED = {
     "index": "",
     "doctor": "torch",
 }
-_RANKS = ("--standalone", "--nproc-per-node", "2", str(PROJECT / "scripts" / "train.py"))
+_TWO_RANKS = ("--standalone", "--nproc-per-node", "2")
 OUTPUTS = ("output", "json", "annotated", "contact_sheets")
 
 
@@ -133,9 +133,8 @@ def test_a_documented_command_runs(command, words, sandbox, capfd, monkeypatch):
     before = files_below(sandbox)
     program, status = command.argv[0], None
     if program == "torchrun":
-        status = run_process(
-            "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words
-        )
+        script = PROJECT / "scripts" / f"{command.name}.py"
+        status = run_process("-m", "torch.distributed.run", *_TWO_RANKS, str(script), *words)
     elif needs_process(words):
         status = run_process("-m", "gcvideo.cli", command.name, *words)
     elif program == "python":
