@@ -97,18 +97,16 @@ def needs_process(words: Sequence[str]) -> bool:
 
 
 def _small_training(words: list[str]) -> list[str]:
-    resumed = any(key_of(word) == "resume" for word in words)
-    if _trainer(words) in ("ddp", "fsdp"):
+    placed = ["trainer=cpu"]
+    if _trainer(words) != "cpu":
         is_counted = any(key_of(word) == "trainer.devices" for word in words)
-        devices = 2 if is_counted else 1
-        placed = ["trainer.accelerator=cpu", f"trainer.devices={devices}", "trainer.num_nodes=1"]
-        # The views per step of a resumed run are those of its start.
-        batch = ["num_workers=0", "batch_size=2"]
-    else:
-        placed, batch = ["trainer=cpu"], []
-    if resumed:
-        return _replaced(words, [*placed, *batch]) if batch else words
-    small = [*_TRAINING, *placed, *_set_size(words)]
+        placed = [
+            *("trainer.accelerator=cpu", "trainer.num_nodes=1", "num_workers=0", "batch_size=2"),
+            f"trainer.devices={2 if is_counted else 1}",
+        ]
+    if any(key_of(word) == "resume" for word in words):
+        return _replaced(words, placed if _trainer(words) != "cpu" else [])
+    small = [*_replaced(_TRAINING, placed), *_set_size(words)]
     if any(key_of(word) == "batch_norm.precise_batches" for word in words):
         small.append("batch_norm.precise_batches=1")
     starts = [path for word, path in STARTS.items() if word in words]
