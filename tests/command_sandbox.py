@@ -25,11 +25,16 @@ from gcvideo.data import write_video
 
 CLASSES = ("dark", "light")
 # Sets of videos with their lists inside.
-_NL_CELLS = (
+_LISTED = ("data/k256", "small/ut_interaction", "small/arid6_gamma")
+
+
+# Checkpoints of a net with non-local blocks, and of one with context blocks.
+_NL_COPIES = (
+    *("best.ckpt", "last.ckpt", "nl.ckpt", "CKPT", "RUN/checkpoints/best.ckpt", "runs/last.ckpt"),
     "runs/nl/seed0/checkpoints/last.ckpt",
     "runs/compare/cue_nl_kinds/cells/nl_kind-gaussian/seed0/checkpoints/last.ckpt",
 )
-_LISTED = ("data/k256", "small/ut_interaction", "small/arid6_gamma")
+_GC_COPIES = ("gc.ckpt", "runs/gc/seed0/checkpoints/last.ckpt")
 
 
 def make_files(folder: Path) -> None:
@@ -59,7 +64,7 @@ def make_nets(folder: Path, run: Callable[..., None]) -> None:
         folder: the working folder, with the files of :func:`make_files`.
         run: a command of ours, with its words.
     """
-    train = ["train", *TINY, "log_every_n_steps=1"]
+    train = ["train", *TINY, "log_every_n_steps=1", "epochs=2"]
     run(*train, "model=c2d_nl", "data=folder", "data.root=videos", "hydra.run.dir=runs/RUN")
     demo = ["data.train_per_class=1", "data.val_per_class=1"]
     run(*train, "model=i3d_gc", *demo, "hydra.run.dir=runs/demo_i3d_gc/DATE")
@@ -67,19 +72,14 @@ def make_nets(folder: Path, run: Callable[..., None]) -> None:
     run(*train, "model=slow_gc", *kinetics, "hydra.run.dir=runs/kinetics400_slow_gc/DATE")
     own = ["protocol=pytorchvideo", "classes=kinetics400"]
     run("convert", "slow.pyth", "slow_8x8_r50_pytorchvideo.safetensors", *own)
-    for name in ("demo_i3d_gc", "kinetics400_slow_gc"):
-        # As if they had been killed behind their first epoch.
-        run_folder = folder / "runs" / name / "DATE"
-        (run_folder / "results.json").unlink()
-    shutil.copytree(folder / "runs" / "RUN", folder / "RUN")
-    checkpoints = {
-        "RUN": ("best.ckpt", "last.ckpt", "nl.ckpt", "CKPT", "runs/last.ckpt", *_NL_CELLS),
-        "demo_i3d_gc/DATE": ("gc.ckpt", "runs/gc/seed0/checkpoints/last.ckpt"),
-    }
-    for name, copies in checkpoints.items():
+    for source, copies in (("runs/RUN", _NL_COPIES), ("runs/demo_i3d_gc/DATE", _GC_COPIES)):
         for copy in copies:
             (folder / copy).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(folder / "runs" / name / "checkpoints" / "last.ckpt", folder / copy)
+            shutil.copy(folder / source / "checkpoints" / "last.ckpt", folder / copy)
+    for name in ("demo_i3d_gc", "kinetics400_slow_gc"):
+        # As if it had been killed in its second epoch.
+        (folder / "runs" / name / "DATE" / "results.json").unlink()
+        (folder / "runs" / name / "DATE" / "checkpoints" / "last.ckpt").unlink()
 
 
 def _write_set(folder: Path) -> None:

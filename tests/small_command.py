@@ -46,7 +46,7 @@ _SMALL = {
     "reencode": ["num_workers=1"],
     "benchmark": [
         *("device=cpu", "rounds=1", "num_frames=2", "crop_size=32", "batch_size=2", _NETS),
-        *("shapes=[[1,16,2,4,4]]", "non_local_shape=[1,8,2,4,4]"),
+        *("shapes=[[1,16,2,4,4]]", "non_local_shape=[1,8,2,4,4]", "compiled=false"),
     ],
 }
 _PLACEHOLDERS = {

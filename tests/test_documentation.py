@@ -96,19 +96,15 @@ def sandbox_files(tmp_path_factory):
         patch.chdir(folder)
         patch.setattr(sys, "argv", [])
         make_nets(folder, run)
-    return folder
+    return folder, shutil.copytree(folder, tmp_path_factory.mktemp("kept") / "documents")
 
 
 @pytest.fixture
-def sandbox(sandbox_files, tmp_path, monkeypatch):
-    """The working folder of a command: large files are those of all, for programs write new ones."""
-
-    def copy(source, target):
-        is_large = Path(source).suffix in (".ckpt", ".pth", ".pyth", ".mp4", ".safetensors")
-        (os.link if is_large else shutil.copy2)(source, target)
-
-    folder = tmp_path / "sandbox"
-    shutil.copytree(sandbox_files, folder, copy_function=copy)
+def sandbox(sandbox_files, monkeypatch):
+    """The working folder of a command, as it was made: runs to go on with stay where they were."""
+    folder, kept = sandbox_files
+    shutil.rmtree(folder)
+    shutil.copytree(kept, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", sys.argv)
     handlers = list(logging.root.handlers)
