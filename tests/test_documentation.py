@@ -59,7 +59,7 @@ def small_runs():
     for command in COMMANDS:
         if not not_run(command):
             words = small_words(command)
-            runs.setdefault((command.name, *words), (command, words))
+            runs.setdefault((command.argv[0], command.name, *words), (command, words))
     cases, kinds = [], set()
     for command, words in runs.values():
         is_slow = command.name in {*kinds, *SLOW_KINDS} or needs_process(words)
