@@ -31,7 +31,7 @@ _TRAINING = [
 _CELLS = [
     *(word for word in TINY if "progress" not in word),
     *("seeds=0", "launcher=local", "num_threads=1", "trainer.limit_train_batches=1"),
-    "log_every_n_steps=1",
+    *("trainer.check_val_every_n_epoch=1", "log_every_n_steps=1"),
 ]
 _NETS = 'models=["slow_gc width=4"]'
 _SMALL = {
@@ -61,12 +61,12 @@ _ELSEWHERE = (
     (r"=\.\.\./", "=runs/"),
     (r"=~/\.cache/.*\.mp4$", "=clip.mp4"),
 )
-# These words choose weights that are published, or experiments that do.
+# Files in the place of published weights: a word that names weights goes before an experiment.
 STARTS = {
     "weights=resnet50_torchvision_v1": "resnet50.pth",
-    "experiment=kinetics400_imagenet": "resnet50.pth",
     "weights=i3d_8x8_r50_pytorchvideo": "i3d.pyth",
     "weights=slow_8x8_r50_pytorchvideo": "slow.pyth",
+    "experiment=kinetics400_imagenet": "resnet50.pth",
     "experiment=finetune_blocks": "slow.pyth",
     "experiment=finetune_all": "slow.pyth",
 }
@@ -88,6 +88,8 @@ def small_words(command: DocumentedCommand) -> list[str]:
         return _replaced(words, [*_CELLS, *_set_size(words), *_two_variants(words)])
     if command.name == "train":
         return _small_training(words)
+    if command.name == "export" and any(key_of(word) == "crop_size" for word in words):
+        return _replaced(words, ["crop_size=32"])
     return _replaced(words, _SMALL.get(command.name, []))
 
 
@@ -111,8 +113,8 @@ def _small_training(words: list[str]) -> list[str]:
         small.append("batch_norm.precise_batches=1")
     starts = [path for word, path in STARTS.items() if word in words]
     if starts and "weights=checkpoint" not in words:
-        small += ["weights=checkpoint", f"weights.path={starts[-1]}"]
-        small += ["weights.inflation=mean"] * (starts[-1] == "resnet50.pth")
+        small += ["weights=checkpoint", f"weights.path={starts[0]}"]
+        small += ["weights.inflation=mean"] * (starts[0] == "resnet50.pth")
     return _replaced(_with_launcher(words), small)
 
 
