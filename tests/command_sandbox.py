@@ -64,7 +64,7 @@ def make_nets(folder: Path, run: Callable[..., None]) -> None:
         folder: the working folder, with the files of :func:`make_files`.
         run: a command of ours, with its words.
     """
-    train = ["train", *TINY, "log_every_n_steps=1", "epochs=2"]
+    train = ["train", *TINY, "log_every_n_steps=1", "epochs=2", "sampling_rate=2"]
     run(*train, "model=c2d_nl", "data=folder", "data.root=videos", "hydra.run.dir=runs/RUN")
     demo = ["data.train_per_class=1", "data.val_per_class=1"]
     run(*train, "model=i3d_gc", *demo, "hydra.run.dir=runs/demo_i3d_gc/DATE")

@@ -109,7 +109,11 @@ def _small_training(words: list[str]) -> list[str]:
     if any(key_of(word) == "resume" for word in words):
         return _replaced(words, placed if _trainer(words) != "cpu" else [])
     small = [*_replaced(_TRAINING, placed), *_set_size(words)]
-    if any(key_of(word) == "batch_norm.precise_batches" for word in words):
+    if "experiment=kinetics400_multigrid" in words:
+        small = _replaced(small, ["epochs=4", "scheduler.milestones=[1,2,3]"])
+    if any(
+        word.startswith(("batch_norm.precise", "experiment=kinetics400_multi")) for word in words
+    ):
         small.append("batch_norm.precise_batches=1")
     starts = [path for word, path in STARTS.items() if word in words]
     if starts and "weights=checkpoint" not in words:

@@ -50,7 +50,7 @@ PRINTED = {
     "doctor": "torch",
 }
 _TWO_RANKS = ("--standalone", "--nproc-per-node", "2")
-OUTPUTS = ("output", "json", "annotated", "contact_sheets")
+OUTPUTS = ("output", "json", "annotated", "contact_sheets", "folder")
 
 
 def small_runs():
