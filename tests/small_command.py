@@ -106,6 +106,10 @@ def _small_training(words: list[str]) -> list[str]:
             *("trainer.accelerator=cpu", "trainer.num_nodes=1", "num_workers=0", "batch_size=2"),
             f"trainer.devices={2 if is_counted else 1}",
         ]
+    elif any(key_of(word) == "trainer.devices" for word in words):
+        placed.append(
+            "batch_size=1"
+        )  # an estimate for more devices than there are videos for batches
     if any(key_of(word) == "resume" for word in words):
         return _replaced(words, placed if _trainer(words) != "cpu" else [])
     small = [*_replaced(_TRAINING, placed), *_set_size(words)]
