@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from gcvideo_runs import TINY
 
-from gcvideo.models import ZOO
-
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -31,35 +29,6 @@ def test_the_example_in_the_readme_runs_and_prints_the_cost_of_five_blocks(capsy
     example, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("34.30 M parameters, 41.77 GMACs per view of 8 x 224")
-
-
-def test_every_command_in_the_documentation_names_files_and_groups_that_exist():
-    documents = [
-        PROJECT / "README.md",
-        PROJECT / "docs" / "weights.md",
-        PROJECT / "docs" / "export.md",
-        PROJECT / "docs" / "comparison.md",
-        PROJECT / "docs" / "results.md",
-        *(PROJECT / "conf" / "experiment").glob("*.yaml"),
-    ]
-    commands = [
-        line
-        for document in documents
-        for line in re.findall(r"python (scripts/[^#`\n]*)", document.read_text())
-    ]
-    assert len(commands) > 12
-    groups = {path.name for path in (PROJECT / "conf").iterdir() if path.is_dir()}
-    for command in commands:
-        script, *words = command.split()
-        assert (PROJECT / script).is_file(), command
-        if script == "scripts/compare.py":
-            words = [word for word in words if not word.startswith("block=")]
-        for key, _, value in (word.partition("=") for word in words if "=" in word):
-            for choice in value.split(",") if key in groups else ():
-                is_published = key == "weights" and choice in ZOO
-                assert is_published or (PROJECT / "conf" / key / f"{choice}.yaml").is_file(), (
-                    command
-                )
 
 
 def test_the_two_commands_of_the_readme_are_those_that_ci_runs():

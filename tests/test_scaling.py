@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ from hydra import compose, initialize_config_dir
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from gcvideo.run.assembly import multigrid_schedule
-from gcvideo.run.composition import check_overrides
 from gcvideo.run.quiet import quiet_libraries
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -215,26 +213,6 @@ def test_the_multigrid_experiment_has_the_epochs_and_drops_of_pyslowfast():
     assert schedule.milestones == (158, 259, 343)
     assert {shape.clip.num_frames for _, shape in schedule.phases} == {2, 4, 8}
     assert schedule.long_cycle(0).factor == 8
-
-
-def commands():
-    """Script and words of each training or tool that the document starts."""
-    text = re.sub(r" \\\n\s+", " ", DOCUMENT.read_text())
-    pattern = r"^ {4}.*?(scripts/[\w/]+\.(?:py|sbatch)) *([^#\n]*)"
-    return [(s, shlex.split(words)) for s, words in re.findall(pattern, text, re.MULTILINE)]
-
-
-def test_every_command_of_the_document_composes():
-    found = commands()
-    assert len(found) >= 20
-    for script, words in found:
-        name = "train" if script.endswith("sbatch") else Path(script).stem
-        assert (PROJECT / script).is_file(), script
-        # The launcher of submitit is a package of its own.
-        overrides = [
-            w for w in words if "=" in w and not w.startswith(("hydra/", "hydra.launcher"))
-        ]
-        check_overrides(name, overrides)
 
 
 def test_the_table_of_cores_follows_from_the_times_of_the_benchmarks():

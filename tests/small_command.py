@@ -1,0 +1,177 @@
+"""How a documented command becomes one that takes seconds on a CPU: words replaced by their keys."""
+
+import importlib.util
+import re
+from collections.abc import Sequence
+
+from documented_command import DocumentedCommand
+from gcvideo_runs import TINY
+
+from gcvideo.models import ZOO
+from gcvideo.run.path_word import key_of
+
+# Patterns of commands that are not run, and why.
+NOT_RUN = {
+    r"^(?:\w+=\w+ )?python benchmarks/": (
+        "takes minutes; tests run the scripts at small sizes, of soak.py what it makes of samples"
+    ),
+    r"^sbatch ": "needs SLURM; tests/test_scaling.py runs the script with stand-ins",
+    r" video=rtsp://": "needs a camera; tests/inference/test_live.py reads a pipe",
+    r"^pip install ": ".ci/run installs the package into a fresh environment",
+    r"^pytest": "is what runs this",
+    r"^make ": "calls what .ci/run calls",
+}
+_DEVICE = ["device=cpu", "num_workers=0"]
+_TRAINING = [
+    *(word for word in TINY if word != "trainer=cpu"),
+    "trainer.limit_train_batches=1",
+    "trainer.limit_val_batches=1",
+    "log_every_n_steps=1",
+]
+_CELLS = [
+    *(word for word in TINY if "progress" not in word),
+    *("seeds=0", "launcher=local", "num_threads=1", "trainer.limit_train_batches=1"),
+    *("trainer.check_val_every_n_epoch=1", "log_every_n_steps=1"),
+]
+_NETS = 'models=["slow_gc width=4"]'
+_SMALL = {
+    "test": ["trainer=cpu", "num_workers=0", "trainer.enable_progress_bar=false"],
+    "predict": _DEVICE,
+    "probe": _DEVICE,
+    "attention stats": _DEVICE,
+    "attention show": ["device=cpu"],
+    "cost": ["models=[c2d_gc]", "num_frames=2", "crop_sizes=[32]"],
+    "check": ["num_workers=1"],
+    "index": ["num_workers=1"],
+    "reencode": ["num_workers=1"],
+    "benchmark": [
+        *("device=cpu", "rounds=1", "num_frames=2", "crop_size=32", "batch_size=2", _NETS),
+        *("shapes=[[1,16,2,4,4]]", "non_local_shape=[1,8,2,4,4]", "compiled=false"),
+    ],
+}
+_PLACEHOLDERS = {
+    "checkpoint": "best.ckpt",
+    "data.root": "videos",
+    "data.train": "train.txt",
+    "data.val": "val.txt",
+    "weights.path": "gc.ckpt",
+}
+_ELSEWHERE = (
+    (r"=/data/", "=data/"),
+    (r"=\.\.\./", "=runs/"),
+    (r"=~/\.cache/.*\.mp4$", "=clip.mp4"),
+)
+# Files in the place of published weights: a word that names weights goes before an experiment.
+STARTS = {
+    "weights=resnet50_torchvision_v1": "resnet50.pth",
+    "weights=i3d_8x8_r50_pytorchvideo": "i3d.pyth",
+    "weights=slow_8x8_r50_pytorchvideo": "slow.pyth",
+    "experiment=kinetics400_imagenet": "resnet50.pth",
+    "experiment=finetune_blocks": "slow.pyth",
+    "experiment=finetune_all": "slow.pyth",
+}
+
+
+def not_run(command: DocumentedCommand) -> list[str]:
+    """The patterns of ``NOT_RUN`` that a command fits."""
+    return [pattern for pattern in NOT_RUN if re.search(pattern, command.text)]
+
+
+def small_words(command: DocumentedCommand) -> list[str]:
+    """The words behind the name of a command, made small.
+
+    Args:
+        command: of ours, or one of torchrun that starts a training.
+    """
+    words = [_in_sandbox(word) for word in command.words if word != "..."]
+    if command.name == "compare":
+        return _replaced(words, [*_CELLS, *_set_size(words), *_two_variants(words)])
+    if command.name == "train":
+        return _small_training(words)
+    if command.name == "export" and any(key_of(word) == "crop_size" for word in words):
+        return _replaced(words, ["crop_size=32"])
+    return _replaced(words, _SMALL.get(command.name, []))
+
+
+def needs_process(words: Sequence[str]) -> bool:
+    """Whether a training has processes of its own, and so cannot run within that of a test."""
+    return any(key_of(word) == "hydra/launcher" for word in words) or _trainer(words) != "cpu"
+
+
+def _small_training(words: list[str]) -> list[str]:
+    placed = ["trainer=cpu"]
+    if _trainer(words) != "cpu":
+        is_counted = any(key_of(word) == "trainer.devices" for word in words)
+        placed = [
+            *("trainer.accelerator=cpu", "trainer.num_nodes=1", "num_workers=0", "batch_size=2"),
+            f"trainer.devices={2 if is_counted else 1}",
+        ]
+    elif any(key_of(word) == "trainer.devices" for word in words):
+        placed.append(
+            "batch_size=1"
+        )  # an estimate for more devices than there are videos for batches
+    if any(key_of(word) == "resume" for word in words):
+        return _replaced(words, placed if _trainer(words) != "cpu" else [])
+    small = [*_replaced(_TRAINING, placed), *_set_size(words)]
+    if "experiment=kinetics400_multigrid" in words:
+        small = _replaced(small, ["epochs=4", "scheduler.milestones=[1,2,3]"])
+    if any(
+        word.startswith(("batch_norm.precise", "experiment=kinetics400_multi")) for word in words
+    ):
+        small.append("batch_norm.precise_batches=1")
+    starts = [path for word, path in STARTS.items() if word in words]
+    if starts and "weights=checkpoint" not in words:
+        small += ["weights=checkpoint", f"weights.path={starts[0]}"]
+        small += ["weights.inflation=mean"] * (starts[0] == "resnet50.pth")
+    return _replaced(_with_launcher(words), small)
+
+
+def _set_size(words: Sequence[str]) -> list[str]:
+    """Of the sets that are made."""
+    per_class = ["data.train_per_class=1", "data.val_per_class=1"]
+    if "data=cue" in words or "preset=quick" in words:
+        return [*per_class, "data.test_per_class=1"]
+    has_files = any(word.startswith(("data.root=", "data=")) for word in words)
+    return [] if has_files else per_class
+
+
+def _two_variants(words: Sequence[str]) -> list[str]:
+    """Of a comparison; that all values mean something is a test of its own."""
+    if "preset=quick" in words:
+        return []
+    kinds = ["block=nl", "kind=gaussian,dot_product"]
+    return kinds if any(key_of(word) == "kind" for word in words) else ["block=none,gc"]
+
+
+def _with_launcher(words: list[str]) -> list[str]:
+    """SLURM's launcher gives way to one of this machine, which has the same settings but for GPUs."""
+    if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is None:
+        return [word for word in words if not word.startswith(("hydra/launcher", "hydra.launcher"))]
+    if "hydra/launcher=submitit_slurm" in words:
+        return _replaced(
+            words, ["hydra/launcher=submitit_local", "hydra.launcher.gpus_per_node=null"]
+        )
+    return words
+
+
+def _in_sandbox(word: str) -> str:
+    key, _, value = word.partition("=")
+    if value == "...":
+        return f"{key}={_PLACEHOLDERS[key]}"
+    if value in ZOO and key in ("checkpoint", "source"):
+        return f"{key}=best.ckpt"
+    if word in ZOO:
+        return "best.ckpt"
+    for pattern, there in _ELSEWHERE:
+        word = re.sub(pattern, there, word)
+    return word
+
+
+def _trainer(words: Sequence[str]) -> str:
+    chosen = [word.partition("=")[2] for word in words if key_of(word) == "trainer"]
+    return chosen[-1] if chosen and chosen[-1] != "gpu" else "cpu"
+
+
+def _replaced(words: Sequence[str], by: Sequence[str]) -> list[str]:
+    keys = {key_of(word) for word in by}
+    return [word for word in words if "=" not in word or key_of(word) not in keys] + list(by)

@@ -1,0 +1,178 @@
+"""That no command of the documents is missed, and what stands for those that are not run."""
+
+import argparse
+import re
+import tomllib
+
+import pytest
+from documented_command import (
+    DOCUMENTS,
+    PROJECT,
+    DocumentedCommand,
+    commands_in,
+    count_names,
+    count_traces,
+    documented_commands,
+    programs_in,
+    readable,
+)
+from small_command import NOT_RUN, STARTS, not_run, small_words
+
+from gcvideo import cli
+from gcvideo.models import ZOO
+from gcvideo.run.command_words import read_words
+from gcvideo.run.composition import check_overrides
+
+COMMANDS = documented_commands()
+TEXT = """
+Prose with `gcvideo check` and `torchrun` by name, `gcvideo check data=folder` and `pytest -m
+gpu` as commands; gcvideo tests nothing. | `gcvideo attention stats` | `make help` |
+
+    gcvideo train -m a=1,2 \\
+        b='[c d]'     # or gcvideo train
+    videos/           gcvideo index data=x
+      train/
+    # gcvideo probe x.ckpt
+    pip install -e ".[dev]" && pytest
+    A=1 python benchmarks/soak.py --minutes 3
+    lr = f(gcvideo)
+
+```
+torchrun --nnodes 8 scripts/train.py x=1
+```
+
+```python
+gcvideo = train
+```
+"""
+
+
+def test_commands_are_found_in_blocks_and_between_backticks(tmp_path):
+    path = tmp_path / "text.md"
+    path.write_text(TEXT)
+    assert list(commands_in(readable(path))) == [
+        "gcvideo check data=folder",
+        "pytest -m gpu",
+        "make help",
+        "gcvideo train -m a=1,2 b='[c d]'",
+        "gcvideo index data=x",
+        'pip install -e ".[dev]"',
+        "pytest",
+        "A=1 python benchmarks/soak.py --minutes 3",
+        "torchrun --nnodes 8 scripts/train.py x=1",
+    ]
+    assert programs_in(TEXT) == ["gcvideo = train"]
+
+
+def test_of_a_configuration_file_the_head_is_read(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "# Train `gcvideo train`.\n#\n#   gcvideo train a=1 \\\n#       b=2\nkey: 1\n#   make it\n"
+    )
+    assert list(commands_in(readable(path))) == ["gcvideo train a=1 b=2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("gcvideo attention show a.ckpt b=1", "attention show", ["a.ckpt", "b=1"]),
+        ("python scripts/train.py 'a=[b c]'", "train", ["a=[b c]"]),
+        ("torchrun --nnodes 8 scripts/train.py a=1", "train", ["a=1"]),
+        ("sbatch --nodes=8 scripts/slurm/train.sbatch a=1", "train", ["a=1"]),
+        ("A=1 python benchmarks/soak.py --json x", None, ["benchmarks/soak.py", "--json", "x"]),
+        ("pytest", None, []),
+    ],
+)
+def test_a_command_has_a_name_and_words(text, name, words):
+    command = DocumentedCommand("README.md", text)
+    assert (command.name, command.words) == (name, words)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_whatever_looks_like_a_command_is_found_or_a_name(path):
+    text = readable(path)
+    assert count_traces(text) == sum(map(count_traces, commands_in(text))) + count_names(text)
+
+
+def test_every_command_of_ours_is_documented():
+    assert {command.name for command in COMMANDS if command.name} == set(cli.COMMANDS)
+
+
+def test_each_reason_to_leave_a_command_out_is_that_of_some_command():
+    assert {pattern for command in COMMANDS for pattern in not_run(command)} == set(NOT_RUN)
+
+
+def test_published_weights_that_files_of_ours_stand_for_exist():
+    chosen = [word.partition("=")[2] for word in STARTS if word.startswith("weights=")]
+    assert len(chosen) >= 3
+    assert set(chosen) <= set(ZOO)
+    documented = [word for command in COMMANDS for word in command.words]
+    assert set(STARTS) <= set(documented)
+
+
+def test_choices_that_are_replaced_exist():
+    groups = {path.name for path in (PROJECT / "conf").iterdir() if path.is_dir()}
+    checked = set()
+    for command in COMMANDS:
+        if command.name is None or not_run(command):
+            continue
+        # What stays is read when the command is run.
+        for word in set(command.words) - set(small_words(command)):
+            group, _, choice = word.partition("=")
+            if group in groups and choice not in ZOO:
+                assert (PROJECT / "conf" / group / f"{choice}.yaml").is_file(), command
+                checked.add(word)
+    assert "trainer=gpu" in checked
+
+
+def test_commands_of_ours_that_are_not_run_compose():
+    left_out = [c for c in COMMANDS if c.name is not None and not_run(c)]
+    assert len(left_out) >= 3
+    for command in left_out:
+        name = command.name
+        read = read_words(name, command.words, config_name=name, plain=cli.COMMANDS[name].plain)
+        check_overrides(name, read.overrides)
+
+
+class _Parsed(Exception):
+    """The options of a program are understood."""
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if "benchmarks/" in c.text], ids=lambda c: c.text
+)
+def test_a_benchmark_has_the_documented_options_and_a_test(command, benchmark, monkeypatch):
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(parser, arguments=None):
+        parse(parser, arguments)
+        raise _Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    name, *options = command.words
+    stem = name.removeprefix("benchmarks/").removesuffix(".py")
+    with pytest.raises(_Parsed):
+        benchmark(stem).main(options)
+    tests = "".join(path.read_text() for path in (PROJECT / "tests").glob("test_*.py"))
+    assert f'("{stem}")' in tests or f'"{stem}.py"' in tests
+
+
+def test_what_ci_installs_and_runs_is_there():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    packages = {requirement for names in extras.values() for requirement in names}
+    options = project["tool"]["pytest"]["ini_options"]
+    targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    for command in COMMANDS:
+        program, *words = command.argv
+        if program == "pip":
+            named = re.fullmatch(r"\.(?:\[(\w+)\])?", words[-1])
+            assert words[-1] in packages if named is None else named[1] in {None, *extras}
+        elif program == "pytest":
+            markers = {text.partition(":")[0] for text in options["markers"]}
+            paths = [word for word in words if "/" in word]
+            assert all((PROJECT / path).is_file() for path in paths)
+            assert words in ([], paths) or words[1].removeprefix("not ") in markers
+        elif program == "make":
+            assert set(words) <= set(targets)
+    assert 'pip install -e ".[dev]" && pytest\n' in (PROJECT / ".ci" / "run").read_text()
