@@ -82,11 +82,11 @@ def make_nets(folder: Path, run: Callable[..., None]) -> None:
         (folder / "runs" / name / "DATE" / "checkpoints" / "last.ckpt").unlink()
 
 
-def _write_set(folder: Path) -> None:
-    """A folder for each class, with three videos of two thirds of a second."""
+def _write_set(folder: Path, count: int = 3) -> None:
+    """A folder for each class, with videos of two thirds of a second."""
     for label, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
-        for number in range(3):
+        for number in range(count):
             frames = numbered_frames(20) // 2 + 120 * label
             write_video(folder / name / f"{number}.mp4", frames.astype(np.uint8))
 
@@ -100,8 +100,9 @@ def _write_lists(folder: Path, prefix: str = "") -> None:
 
 def _write_kinetics(folder: Path, working_folder: Path) -> None:
     """Videos by the names of Kinetics, and the official tables beside them and in the working folder."""
-    _write_set(folder)
-    for split, numbers in (("train", (0, 1)), ("val", (2,))):
+    _write_set(folder, count=9)
+    # The shortest clips of multigrid come sixteen at a time.
+    for split, numbers in (("train", range(8)), ("val", (8,))):
         rows = ["label,youtube_id,time_start,time_end,split\n"]
         for name in CLASSES:
             (folder / split / name).mkdir(parents=True)

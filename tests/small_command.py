@@ -114,7 +114,9 @@ def _small_training(words: list[str]) -> list[str]:
         return _replaced(words, placed if _trainer(words) != "cpu" else [])
     small = [*_replaced(_TRAINING, placed), *_set_size(words)]
     if "experiment=kinetics400_multigrid" in words:
-        small = _replaced(small, ["epochs=4", "scheduler.milestones=[1,2,3]"])
+        small = _replaced(
+            small, ["epochs=4", "scheduler.milestones=[1,2,3]", "batch_size=1", "num_frames=8"]
+        )
     if any(
         word.startswith(("batch_norm.precise", "experiment=kinetics400_multi")) for word in words
     ):

@@ -46,7 +46,7 @@ PRINTED = {
     "cost": "M params",
     "benchmark": "ratio",
     "predict": "dark",
-    "index": "6 videos in",
+    "index": " videos in ",
     "doctor": "torch",
 }
 _TWO_RANKS = ("--standalone", "--nproc-per-node", "2")
