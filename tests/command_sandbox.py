@@ -55,6 +55,8 @@ def make_files(folder: Path) -> None:
     shutil.copy(folder / "videos" / "dark" / "0.mp4", folder / "clip.mp4")
     write_video(folder / "match.mp4", np.concatenate([numbered_frames(40)] * 3))
     _write_weights(folder)
+    (folder / "mine" / "model").mkdir(parents=True)
+    (folder / "mine" / "model" / "my_net.yaml").write_text("defaults: [c2d]\nname: my_net\n")
 
 
 def make_nets(folder: Path, run: Callable[..., None]) -> None:

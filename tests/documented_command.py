@@ -49,7 +49,7 @@ class DocumentedCommand(NamedTuple):
 
     @property
     def name(self) -> str | None:
-        """Key of ``gcvideo.cli.COMMANDS``; None for a program of others."""
+        """Key of ``gcvideo.cli.COMMANDS``, "" for the list of them; None for a program of others."""
         return self._named[0]
 
     @property
@@ -66,6 +66,8 @@ class DocumentedCommand(NamedTuple):
             program, words[0] = "gcvideo", Path(words[0]).stem
         if program != "gcvideo":
             return None, words
+        if not words:
+            return "", []  # the list of commands
         two = " ".join(words[:2])
         return (two, words[2:]) if two in cli.COMMANDS else (words[0], words[1:])
 

@@ -45,7 +45,7 @@ LEFT = {
 PRINTED = {
     "cost": "M params",
     "benchmark": "ratio",
-    "predict": "dark",
+    "predict": "score",
     "index": " videos in ",
     "doctor": "torch",
 }
@@ -142,7 +142,9 @@ def test_a_documented_command_runs(command, words, sandbox, capfd, monkeypatch):
     for path in named:
         assert path.is_file() or any(path.iterdir())
     new = {path for path in files_below(sandbox) - before if path.stat().st_size}
-    if "estimate" in given or "--cfg" in words:
+    if "--help" in words or not command.name:
+        assert "usage: gcvideo" in printed
+    elif "estimate" in given or "--cfg" in words:
         assert ("learning rate" if "estimate" in given else "\nlr: ") in printed
         assert not new
     elif command.name in LEFT and "output" not in given:
