@@ -26,8 +26,6 @@ from gcvideo.data import write_video
 CLASSES = ("dark", "light")
 # Sets of videos with their lists inside.
 _LISTED = ("data/k256", "small/ut_interaction", "small/arid6_gamma")
-
-
 # Checkpoints of a net with non-local blocks, and of one with context blocks.
 _NL_COPIES = (
     *("best.ckpt", "last.ckpt", "nl.ckpt", "CKPT", "RUN/checkpoints/best.ckpt", "runs/last.ckpt"),
