@@ -182,6 +182,8 @@ def check_values(cfg: DictConfig, defaults: DictConfig) -> None:
                 f"{key} is null; it needs a value, and stands for nothing without one"
             )
     _check_order(cfg, "short_side", "max_short_side")
+    # Without any validation there is no best checkpoint and nothing to report.
+    _check_order(cfg, "trainer.check_val_every_n_epoch", "epochs")
 
 
 def _wanted(node: DictConfig, above: str = "") -> Iterator[str]:

@@ -55,6 +55,11 @@ WRONG = [
         "max_short_side=60",
         "max_short_side is 60, below short_side of 72; give at least 72",
     ),
+    (
+        "train",
+        "trainer.check_val_every_n_epoch=19",
+        "epochs is 18, below trainer.check_val_every_n_epoch of 19; give at least 19",
+    ),
     ("train", "trainer.max_epochs=0", "trainer.max_epochs is 0; give a whole number of at least 1"),
     ("train", "trainer.limit_train_batches=1.5", "give a whole number of batches, or a share"),
     (
