@@ -204,6 +204,12 @@ def _check_order(cfg: DictConfig, lower: str, upper: str) -> None:
 _ABSENT = object()
 
 
+def _asks_hydra(node: DictConfig, name: str) -> bool:
+    """Whether a value is what Hydra says once a job runs."""
+    raw: Any = node._get_node(name)
+    return "${hydra:" in str(raw._value())
+
+
 def _is_null(defaults: DictConfig, key: str) -> bool:
     """Whether a key stands as null in a file; what Hydra answers for it in the end does not count."""
     *parents, name = key.split(".")
@@ -222,7 +228,7 @@ def _value(cfg: DictConfig, key: str) -> Any:
     *parents, name = key.split(".")
     try:
         node = OmegaConf.select(cfg, ".".join(parents)) if parents else cfg
-        if not isinstance(node, DictConfig) or name not in node:
+        if not isinstance(node, DictConfig) or name not in node or _asks_hydra(node, name):
             return _ABSENT
         return node[name]
     except OmegaConfBaseException:

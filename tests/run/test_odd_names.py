@@ -11,10 +11,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 
 from gcvideo import run
+from gcvideo.console import Console
 from gcvideo.data import annotated_videos
 from gcvideo.hint import override
 from gcvideo.inference import CheckpointError, read_checkpoint
-from gcvideo.run import reencode
+from gcvideo.run import prediction_output, reencode
 from gcvideo.run.checking import check
 from gcvideo.run.comparing import compare
 from gcvideo.training import ProgressCheckpoint, TrainingStopped
@@ -41,7 +42,8 @@ def brackets(checkpoint, tmp_path):
 
 
 def test_a_prediction_names_videos_whole(compose_config, root, brackets, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "300")  # a cell of the table folds what is longer
+    # A cell of the table folds what is longer.
+    monkeypatch.setattr(prediction_output, "_CONSOLE", Console(width=300))
     shutil.copy(root / "light" / "light_0.mp4", root / "light" / NAME)
     given = [f"checkpoint='{brackets}'", f"video='{root}'", "device=cpu", "num_workers=0"]
     run.predict(compose_config("predict", given))

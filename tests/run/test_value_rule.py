@@ -1,4 +1,5 @@
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from gcvideo import cli
@@ -106,6 +107,12 @@ def test_a_value_that_follows_another_is_looked_at_where_it_ends():
     cfg.epochs = 0
     with pytest.raises(ValueRuleError, match="epochs is 0"):
         check_values(cfg, cfg)
+
+
+def test_what_hydra_is_asked_for_is_not_looked_at(monkeypatch):
+    cfg = OmegaConf.create({"hydra": {"runtime": {"output_dir": None}}})
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", cfg)
+    check_overrides("train", [])
 
 
 def keys_of(node, above=""):
