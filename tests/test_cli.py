@@ -123,6 +123,11 @@ def test_a_script_names_itself_and_the_program_names_the_program(monkeypatch, pr
         (["train", "lr=(1"], 2, "put such a value into quotes within quotes"),
         (["predict", "-m", "checkpoint=a,b", "video=c"], 2, "'predict' does not take -m"),
         (["probe", "a.ckpt", "b.ckpt"], 2, "'b.ckpt' is one too many: beside KEY=VALUE, 'probe'"),
+        (
+            ["attention", "stats", "a", "hydra.run.dir=/dev/null/b"],
+            2,
+            "'/dev/null/b' cannot be written",
+        ),
         (["predict", "none.ckpt", "none.mp4"], 1, "no video at 'none.mp4'"),
         (["predict", "checkpoint=x.ckpt"], 1, "video has no value; give it on the command line"),
     ],

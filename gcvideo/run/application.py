@@ -9,9 +9,10 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gcvideo.console import Console
 from gcvideo.run.command_words import CommandWords, read_words
@@ -47,7 +48,7 @@ def run_command(
         job: gets the composed configuration; its value is the objective of a sweep.
         config_name: of the command's file in ``conf``.
         plain: keys whose values may stand alone; see :func:`read_words`.
-        is_swept: whether the command knows ``-m``, and so has a run folder.
+        is_swept: whether the command knows ``-m``.
 
     Raises:
         SystemExit: with status 2 for a mistake in the words, 1 for one that shows later.
@@ -65,7 +66,7 @@ def run_command(
 
                 print_help(name, read.config_name, plain, is_swept=is_swept)
                 return
-            start = _prepared(read, has_folder=is_swept)
+            start = _prepared(read, has_folder=_has_run_folder(config_name))
         except (ValueError, HydraException) as error:
             console.print(f"error: {error}", soft_wrap=True)
             raise SystemExit(2) from error
@@ -101,13 +102,20 @@ def _prepared(
     return start
 
 
+def _has_run_folder(config_name: str) -> bool:
+    """Whether a command makes a folder for each run, and not only what its keys name."""
+    content: Any = OmegaConf.load(config_folder() / f"{config_name}.yaml")
+    return OmegaConf.to_container(content.hydra.run, resolve=False) != {"dir": "."}
+
+
 def _folder_words(words: Sequence[str], *, has_folder: bool) -> list[str]:
     """Hydra makes the folder of a run, and would fail with a traceback; an estimate needs none."""
     if any(word.startswith("estimate=") and word != "estimate=false" for word in words):
         return ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
     if has_folder:
-        given = [word.partition("=")[2] for word in words if word.startswith("hydra.run.dir=")]
-        folder = given[-1].strip("'\"") if given else "runs"
+        given = [word for word in words if word.startswith("hydra.run.dir=")]
+        parsed = OverridesParser.create().parse_overrides(given)
+        folder = str(parsed[-1].value()) if parsed else "runs"
         if "$" not in folder:
             from gcvideo.run.preflight import check_output_folder  # noqa: PLC0415 (torch)
 
