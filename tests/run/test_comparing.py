@@ -1,6 +1,7 @@
 import csv
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
