@@ -36,7 +36,7 @@ def test_the_two_commands_of_the_readme_are_those_that_ci_runs():
     tests = 'pip install -e ".[dev]" && pytest'
     assert f"\n    {tests}\n" in readme
     assert f"\n{tests}\n" in ci
-    assert '\npytest -m "slow and not gpu"\n' in ci
+    assert '\npytest -m "slow and not gpu" || ' in ci
     job = "python scripts/train.py model=i3d_gc"
     assert f"\n    pip install -e . && {job}\n" in readme
     assert f"\n{job} " in ci
