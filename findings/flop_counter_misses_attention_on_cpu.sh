@@ -9,7 +9,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q --disable-pip-version-check "torch==2.14.1" "numpy==2.4.6"
+"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check "torch==2.14.1" "numpy==2.4.6"
 "$folder/venv/bin/python" - <<'P'
 import torch
 from torch.nn.functional import scaled_dot_product_attention

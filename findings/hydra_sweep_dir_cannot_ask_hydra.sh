@@ -10,7 +10,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q --disable-pip-version-check "hydra-core==1.3.2" "omegaconf==2.3.0"
+"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check "hydra-core==1.3.2" "omegaconf==2.3.0"
 cd "$folder"
 mkdir -p conf/data
 touch conf/data/a.yaml conf/data/b.yaml
