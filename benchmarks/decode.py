@@ -147,7 +147,7 @@ def compare_reencoding(table: Comparison, subject: Subject, rounds: int, folder:
 
 def compare_with_limit(table: Comparison, subject: Subject, rounds: int) -> None:
     """The reader against a loop that only decodes what the wanted frames need."""
-    if subject.timeline.times is None:
+    if not subject.timeline.is_direct:
         table.leave_out(f"limit, {subject.kind}", "bare decoding", "frames must be counted")
         return
     seconds = measure(
@@ -167,8 +167,8 @@ def compare_with_limit(table: Comparison, subject: Subject, rounds: int) -> None
 def decode_needed(subject: Subject, clip: Clip) -> int:
     """Open, decode from each wanted frame's keyframe on what it needs, count the frames."""
     timeline = subject.timeline
-    assert timeline.times is not None
-    wanted = timeline.times[clip.indices]
+    assert timeline.is_direct
+    wanted = timeline.stamps[clip.indices]
     keyframes = timeline.keyframes[np.searchsorted(timeline.keyframes, wanted, side="right") - 1]
     container, stream = open_video(subject.path, probe=False)
     context = stream.codec_context

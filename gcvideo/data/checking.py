@@ -99,7 +99,7 @@ def _promised_times(path: str) -> Int64[np.ndarray, " n"] | None:
             timeline = scan_packets(container, stream)
         except av.error.FFmpegError:
             return None  # the decode tells more
-    return timeline.times if timeline else None
+    return timeline.stamps if timeline else None
 
 
 class _Decode:

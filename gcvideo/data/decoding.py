@@ -15,7 +15,7 @@ from jaxtyping import Int, Int64, UInt8
 
 from gcvideo.data.container import DECODE_ERRORS, VideoReadError, open_video
 from gcvideo.data.frame_array import FrameArray
-from gcvideo.data.timeline import Timeline, VideoInfo, frame_info, scan_packets
+from gcvideo.data.timeline import Timeline, VideoInfo, counted_timeline, scan_packets
 
 
 class _MismatchError(VideoReadError):
@@ -85,9 +85,9 @@ class VideoReader:
             )
         with _named_errors(self.path):
             frames = FrameArray(wanted, self.info, self._reformatter, short_side)
-            if self.timeline.times is not None:
+            if self.timeline.is_direct:
                 try:
-                    self._read_directly(frames, self.timeline.times)
+                    self._read_directly(frames, self.timeline.stamps)
                 except (_MismatchError, av.error.FFmpegError):
                     self._distrust_packets(wanted)
                     frames = FrameArray(wanted, self.info, self._reformatter, short_side)
@@ -113,14 +113,13 @@ class VideoReader:
         return self._count()
 
     def _count(self) -> Timeline:
-        first, num_frames = None, 0
+        first, stamps = None, []
         for frame in self._decode_all():
             first = first or frame
-            num_frames += 1
+            stamps.append(frame.pts)
         if first is None:
             raise VideoReadError(self.path, "no frame can be decoded")
-        info = frame_info(self._container, self._stream, first, num_frames)
-        return Timeline(info, None, np.empty(0, np.int64), skips_unwanted=False)
+        return counted_timeline(self._container, self._stream, first, stamps)
 
     def _distrust_packets(self, wanted: Int[np.ndarray, "t"]) -> None:
         promised, counted = self.info.num_frames, self._count()

@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from gcvideo.data.ragged import Ragged
 from gcvideo.data.timeline import Timeline, VideoInfo
 from gcvideo.invocation import command_line
 
-_VERSION = "1"
-_RAGGED = ("path", "times", "keyframes", "reason", "remedy")
+_VERSION = "2"
+_RAGGED = ("path", "stamps", "keyframes", "reason", "remedy")
 _COLUMNS = {
     "hash": np.uint64,
     "size": np.int64,
@@ -29,10 +30,12 @@ _COLUMNS = {
     "width": np.int32,
     "height": np.int32,
     "rotation": np.int16,
-    "counted": np.bool_,
+    "is_direct": np.bool_,
     "skips_unwanted": np.bool_,
-    "first_time": np.int64,
-    "time_step": np.int64,
+    "time_base_numerator": np.int64,
+    "time_base_denominator": np.int64,
+    "first_stamp": np.int64,
+    "stamp_step": np.int64,
 }
 
 
@@ -79,7 +82,7 @@ def index_video(path: str, file: str) -> IndexEntry:
 class FrameIndex:
     """An index file, memory-mapped: all processes share its pages, and a pickle holds its path.
 
-    Constant frame rates take no room: time i is ``first_time + i * time_step``.
+    Constant frame rates take no room: stamp i is ``first_stamp + i * stamp_step``.
 
     Args:
         path: written by :func:`write_index`.
@@ -182,14 +185,19 @@ class FrameIndex:
             value("height"),
             value("rotation"),
         )
-        times = None
-        if not self.columns["counted"][row]:
-            step = value("time_step")
-            times = np.asarray(self.ragged["times"].row(row))
-            if step:
-                times = value("first_time") + step * np.arange(info.num_frames, dtype=np.int64)
-        keyframes = np.asarray(self.ragged["keyframes"].row(row))
-        return Timeline(info, times, keyframes, bool(self.columns["skips_unwanted"][row]))
+        step = value("stamp_step")
+        if step:
+            stamps = value("first_stamp") + step * np.arange(info.num_frames, dtype=np.int64)
+        else:
+            stamps = np.asarray(self.ragged["stamps"].row(row))
+        return Timeline(
+            info,
+            stamps,
+            Fraction(value("time_base_numerator"), value("time_base_denominator")),
+            is_direct=bool(self.columns["is_direct"][row]),
+            keyframes=np.asarray(self.ragged["keyframes"].row(row)),
+            skips_unwanted=bool(self.columns["skips_unwanted"][row]),
+        )
 
 
 def index_path(root: str | Path) -> Path:
@@ -237,7 +245,7 @@ def _arrays(
     ragged = {
         name: Ragged.from_rows(map(_bytes, column), np.uint8) for name, column in texts.items()
     }
-    for name in ("times", "keyframes"):
+    for name in ("stamps", "keyframes"):
         ragged[name] = Ragged.from_rows((row[name] for row in rows), np.int64)
     return columns, ragged
 
@@ -245,7 +253,8 @@ def _arrays(
 def _row_values(entry: IndexEntry) -> dict[str, Any]:
     timeline = entry.timeline
     info = timeline.info if timeline else VideoInfo(0, 0.0, 0, 0, 0)
-    first, step, times = _run_length(None if timeline is None else timeline.times)
+    first, step, stamps = _run_length(timeline.stamps if timeline else np.empty(0, np.int64))
+    time_base = timeline.time_base if timeline else Fraction(0)
     return {
         "hash": _hash(entry.path),
         "size": entry.size,
@@ -255,25 +264,25 @@ def _row_values(entry: IndexEntry) -> dict[str, Any]:
         "width": info.width,
         "height": info.height,
         "rotation": info.rotation,
-        "counted": timeline is not None and timeline.times is None,
+        "is_direct": timeline is not None and timeline.is_direct,
         "skips_unwanted": timeline is not None and timeline.skips_unwanted,
-        "first_time": first,
-        "time_step": step,
-        "times": times,
+        "time_base_numerator": time_base.numerator,
+        "time_base_denominator": time_base.denominator,
+        "first_stamp": first,
+        "stamp_step": step,
+        "stamps": stamps,
         "keyframes": () if timeline is None else timeline.keyframes,
     }
 
 
 def _run_length(
-    times: Int64[np.ndarray, "n"] | None,
+    stamps: Int64[np.ndarray, "n"],
 ) -> tuple[int, int, Int64[np.ndarray, "m"]]:
-    """First time, step and no times where the step is constant; else all times."""
-    if times is None:
-        return 0, 0, np.empty(0, np.int64)
-    steps = np.diff(times)
-    if len(times) and (steps == (step := steps[0] if len(steps) else 1)).all():
-        return int(times[0]), int(step), np.empty(0, np.int64)
-    return 0, 0, times
+    """First stamp, step and no stamps where the step is constant; else all stamps."""
+    steps = np.diff(stamps)
+    if len(stamps) and (steps == (step := steps[0] if len(steps) else 1)).all():
+        return int(stamps[0]), int(step), np.empty(0, np.int64)
+    return 0, 0, stamps
 
 
 def _hash(path: str) -> np.uint64:

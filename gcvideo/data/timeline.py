@@ -1,11 +1,15 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from av import Packet
 from av.container import InputContainer
 from av.video import VideoFrame, VideoStream
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
+
+from gcvideo.data.clock import ascending_stamps, exact
 
 # Where every packet is one shown frame with its own time stamp. Elsewhere (avi, mpg, raw streams;
 # MPEG-4 part 2, VP8) packets may be hidden, empty, packed or stamped in decoding order.
@@ -47,20 +51,30 @@ class VideoInfo:
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """Where the frames of a video lie in its file; made once, enough to read any frame directly.
+    """When the frames of a video are shown and where they lie; made once, enough to read any of them.
 
     Args:
         info: number, rate and size of the frames.
-        times: presentation time of each frame, ascending, in units of the stream's time base; None
-            where packets do not tell and frames must be counted by decoding.
+        stamps: presentation time of each frame, strictly ascending, in units of ``time_base``.
+        time_base: seconds.
+        is_direct: whether the packets bear these very stamps, so that a frame is found by its own;
+            elsewhere frames must be counted by decoding.
         keyframes: presentation times of the packets where decoding can start, ascending.
         skips_unwanted: whether frames that no other frame refers to may be left undecoded.
     """
 
     info: VideoInfo
-    times: Int64[np.ndarray, "n"] | None
+    stamps: Int64[np.ndarray, "n"]
+    time_base: Fraction
+    is_direct: bool
     keyframes: Int64[np.ndarray, "m"]
     skips_unwanted: bool
+
+    @property
+    def seconds(self) -> Float64[np.ndarray, "n"]:
+        """When each frame is shown, in seconds since the first; strictly ascending."""
+        since = self.stamps - self.stamps[:1]
+        return since * self.time_base.numerator / self.time_base.denominator
 
 
 class _Stamp(NamedTuple):
@@ -98,9 +112,32 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
     return Timeline(
         frame_info(container, stream, first, len(times)),
         np.array(times, dtype=np.int64),
-        np.array(keyframes, dtype=np.int64),
-        skips_unwanted,
+        exact(stream.time_base),
+        is_direct=True,
+        keyframes=np.array(keyframes, dtype=np.int64),
+        skips_unwanted=skips_unwanted,
     )
+
+
+def counted_timeline(
+    container: InputContainer, stream: VideoStream, first: VideoFrame, stamps: Sequence[int | None]
+) -> Timeline:
+    """The timeline of decoded frames.
+
+    Where a stamp is missing or does not ascend, the frame is placed one mean frame after the last.
+
+    Args:
+        container: that the frames come from.
+        stream: of the container.
+        first: the first frame.
+        stamps: of all frames in the order of decoding, in units of the stream's time base.
+    """
+    info = frame_info(container, stream, first, len(stamps))
+    time_base = exact(stream.time_base or Fraction(info.fps).limit_denominator(1001) ** -1)
+    step = max(round(1 / (info.fps * time_base)), 1)
+    times = ascending_stamps(stamps, step)
+    no_keyframes = np.empty(0, np.int64)
+    return Timeline(info, times, time_base, False, no_keyframes, skips_unwanted=False)
 
 
 def frame_info(

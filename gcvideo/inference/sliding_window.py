@@ -155,7 +155,7 @@ def _read(
     reader: VideoReader, wanted: Sequence[Int64[np.ndarray, "_"]], short_side: int
 ) -> Iterator[UInt8[np.ndarray, "_ h w 3"]]:
     """Frames of each set of indices; the sets start and end ever later."""
-    if reader.timeline.times is not None:
+    if reader.timeline.is_direct:
         for indices in wanted:
             yield reader.read(indices, short_side=short_side)
         return

@@ -46,7 +46,7 @@ def test_a_whole_video_is_ok(make_video: MakeVideo, name: str) -> None:
     path = str(make_video(name))
     found = check_video(path)
     with VideoReader(path) as reader:
-        told = None if reader.timeline.times is None else 60
+        told = 60 if reader.timeline.is_direct else None
         assert found == VideoCheck("ok", "", 60, told, 0, 0, reader.info.fps, 64, 48)
     assert found.duration_seconds == pytest.approx(60 / found.fps)
     if name != "vp8.webm":
@@ -112,8 +112,8 @@ def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda times: times[:-2], "it has packets for 58 frames but gives 60"),
-        (lambda times: times + 1, "its frames have other time stamps than its packets"),
+        (lambda stamps: stamps[:-2], "it has packets for 58 frames but gives 60"),
+        (lambda stamps: stamps + 1, "its frames have other time stamps than its packets"),
     ],
 )
 def test_frames_unlike_what_the_packets_promise_are_damage(
@@ -126,7 +126,7 @@ def test_frames_unlike_what_the_packets_promise_are_damage(
 
     def lie(container, stream):
         timeline = scan(container, stream)
-        return replace(timeline, times=change(timeline.times))
+        return replace(timeline, stamps=change(timeline.stamps))
 
     monkeypatch.setattr(checking, "scan_packets", lie)
     found = check_video(str(make_video("h264.mp4")))
