@@ -16,9 +16,9 @@ _DEFAULT_RATE = Fraction(25)  # FFmpeg's own assumption for streams that state n
 # A header that says 1000 frames a second means its clock, of milliseconds, and knows no rate.
 _CLOCK_RATE = 1000
 _MILLISECOND = Fraction(1, 1000)
+_NUM_STEPS = 8  # over which the mean step is taken
 # Stamps in a wrong order go back by less; a clock that starts anew goes back by more.
-_RESTART_SECONDS = 1
-_NUM_STEPS = 8
+_RESTART_STEPS = 4
 
 Stamps = tuple[int | None, int | None]  # of presentation and of decoding
 
@@ -31,8 +31,8 @@ def exact(number: Any) -> Fraction:
 def stated_rates(stream: VideoStream) -> tuple[Fraction, ...]:
     """Frames per second by the headers: of packets, of the codec, FFmpeg's guess; only possible ones."""
     rates = (stream.average_rate, stream.codec_context.framerate, stream.guessed_rate)
-    # Unset is None, and from PyAV 19 on 0/1.
-    return tuple(exact(rate) for rate in rates if rate and 0 < rate < _CLOCK_RATE)
+    known = (exact(rate) for rate in rates if rate)  # unset: None, from PyAV 19 on 0/1
+    return tuple(rate for rate in known if 0 < rate < _CLOCK_RATE)
 
 
 def frame_rate(
@@ -70,7 +70,7 @@ class FrameClock:
     Own stamps are those of presentation; of decoding where these are missing or more often in order, as
     FFmpeg chooses, and in AVI, where the count of chunks, empty ones included, tells when a frame is
     shown. Elementary streams have no stamps but the rate of their headers, and MPEG-1 and 2 repeated
-    fields. A stamp more than a second back starts the clock anew, one mean step after the last frame.
+    fields. A stamp more than four steps back starts the clock anew, one step after the last frame.
 
     Args:
         container: open.
@@ -148,7 +148,7 @@ class FrameClock:
         if self._shift is None:
             self._shift = next_tick - stamp
             self.origin = -self._shift
-        elif (self._known[-1][1] - stamp - self._shift) * self.time_base > _RESTART_SECONDS:
+        elif self._known[-1][1] - stamp - self._shift > _RESTART_STEPS * self.step:
             self._shift = next_tick - stamp
         own = stamp + self._shift
         if not self._known or own > self._known[-1][1]:
