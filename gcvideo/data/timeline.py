@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
+import av.error
 import numpy as np
 from av import Packet
 from av.container import InputContainer
@@ -15,6 +16,8 @@ from gcvideo.data.clock import FrameClock, Stamps, exact, frame_rate, stated_rat
 # MPEG-4 part 2, VP8) packets may be hidden, empty, packed or stamped in decoding order.
 _INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 _INDEXED_CODECS = frozenset({"h264", "hevc", "av1", "vp9"})
+
+_NUM_PROBED = 32  # packets that are decoded if they may be fields
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,14 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
     if container.format.name not in _INDEXED_CONTAINERS or codec not in _INDEXED_CODECS:
         return None
     stamps: list[_Stamp] = []
+    start: list[Packet] = []
     first: VideoFrame | None = None
     skips_unwanted = codec in ("h264", "hevc")
     for packet in container.demux(stream):
         if not packet.size:
             continue
+        if len(start) < _NUM_PROBED:
+            start.append(packet)
         if not stamps:
             frames = [*packet.decode(), *stream.codec_context.decode(None)]
             first = frames[0] if frames else None
@@ -108,8 +114,11 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
     times = sorted(s.time for s in stamps if s.time is not None and not s.is_hidden)
     keyframes = sorted(s.time for s in stamps if s.time is not None and s.is_keyframe)
     shown, time_base = np.array(times, dtype=np.int64), exact(stream.time_base)
+    fps = frame_rate(shown, time_base, stated_rates(stream))
+    if codec == "h264" and _are_fields(start, fps, stream):
+        return None
     return Timeline(
-        frame_info(first, len(shown), frame_rate(shown, time_base, stated_rates(stream))),
+        frame_info(first, len(shown), fps),
         shown,
         time_base,
         is_direct=True,
@@ -156,6 +165,20 @@ def _is_consistent(stamps: list[_Stamp]) -> bool:
     # Frames shown before the first keyframe lack their references: decoders drop them.
     starts_clean = stamps[0].is_keyframe and stamps[0].time == min(times)
     return starts_clean and not all(stamp.is_hidden for stamp in stamps)
+
+
+def _are_fields(start: list[Packet], fps: float, stream: VideoStream) -> bool:
+    """Whether packets are fields, two to a frame: more than the codec's header and its decoder tell."""
+    context = stream.codec_context
+    stated = context.framerate
+    if not stated or fps < 1.5 * exact(stated):
+        return False
+    context.flush_buffers()
+    try:
+        num_frames = sum(len(packet.decode()) for packet in start)
+        return num_frames + len(context.decode(None)) < len(start)
+    except av.error.FFmpegError:
+        return True  # only decoding all can tell
 
 
 def _temporal_layer(packet: Packet, stream: VideoStream) -> int:
