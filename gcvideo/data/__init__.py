@@ -15,6 +15,7 @@ from gcvideo.data.deadline import run_within as run_within
 from gcvideo.data.decoding import VideoReader as VideoReader
 from gcvideo.data.decoding import probe as probe
 from gcvideo.data.decoding import read_frames as read_frames
+from gcvideo.data.encoding import rewrite_video as rewrite_video
 from gcvideo.data.encoding import write_video as write_video
 from gcvideo.data.failure import BadVideosError as BadVideosError
 from gcvideo.data.failure import VideoProblem as VideoProblem

@@ -20,7 +20,7 @@ from gcvideo.data.frame_index import FrameIndex
 from gcvideo.data.protocol import EvaluationProtocol
 from gcvideo.data.sampler import TrainingKey
 from gcvideo.data.sampling import ClipSpec
-from gcvideo.data.timeline import Timeline, VideoInfo
+from gcvideo.data.timeline import Timeline
 from gcvideo.data.transform import TrainTransform, evaluation_views
 
 _MAX_REPLACEMENTS = 10
@@ -69,7 +69,7 @@ class _Clips(NamedTuple):
     num_damaged: int
 
 
-_Sample = Callable[[VideoInfo], Int[np.ndarray, "v t"]]
+_Sample = Callable[[Timeline], Int[np.ndarray, "v t"]]
 
 
 def _read_clips(
@@ -82,7 +82,7 @@ def _read_clips(
 ) -> _Clips:
     with VideoReader(path, timeline=timeline, tolerant=tolerant) as reader:
         num_damaged = reader.num_damaged  # of the whole file; a read counts those on its way
-        clips = sample(reader.info)
+        clips = sample(reader.timeline)
         distinct, positions = np.unique(clips, return_inverse=True)
         frames = reader.read(distinct, short_side=protocol.decode_short_side)
     return _Clips(frames, positions.reshape(clips.shape), num_damaged)
@@ -205,10 +205,9 @@ class TrainingVideos(_ListedVideos):
         ]
 
     def _sample(
-        self, streams: Sequence[np.random.Generator], spec: ClipSpec, info: VideoInfo
+        self, streams: Sequence[np.random.Generator], spec: ClipSpec, video: Timeline
     ) -> Int[np.ndarray, "v t"]:
-        train = self.protocol.sampling.train
-        return np.stack([train(info.num_frames, info.fps, spec, rng) for rng in streams])
+        return np.stack([self.protocol.train_clip(video, rng, spec) for rng in streams])
 
     def _read_if_need_be_damaged(
         self, epoch: int, slot: int, video: int, spec: ClipSpec
@@ -268,7 +267,7 @@ class EvaluationVideos(_ListedVideos):
 
     def __getitem__(self, video: int) -> VideoItem:
         started = time.perf_counter()
-        work = partial(self._read, video, partial(_test_clips, self.protocol))
+        work = partial(self._read, video, self.protocol.test_clips)
         clips = run_within(self.time_budget_seconds, self.annotations.path(video), work)
         read = time.perf_counter()
         views = evaluation_views(clips.frames, clips.positions, self.protocol)
@@ -289,9 +288,5 @@ def read_views(path: str, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t 
     Raises:
         VideoReadError: if the file cannot be read.
     """
-    clips = _read_clips(path, partial(_test_clips, protocol), protocol)
+    clips = _read_clips(path, protocol.test_clips, protocol)
     return evaluation_views(clips.frames, clips.positions, protocol)
-
-
-def _test_clips(protocol: EvaluationProtocol, info: VideoInfo) -> Int[np.ndarray, "v t"]:
-    return protocol.sampling.test(info.num_frames, info.fps, protocol.spec, protocol.num_clips)

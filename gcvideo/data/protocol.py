@@ -3,7 +3,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Int64
+
 from gcvideo.data.sampling import ClipSampling, ClipSpec
+from gcvideo.data.time_grid import frames_at
+from gcvideo.data.timeline import Timeline
 
 
 @runtime_checkable
@@ -59,6 +64,9 @@ class EvaluationProtocol:
         sampling: frame indices of clips, in training (random) and test (uniform).
         num_frames: T, frames per clip.
         sampling_rate: tau, distance of sampled frames in source frames.
+        by_time: whether ``sampling`` counts places on an even grid of the video's mean rate, each with
+            the frame shown there, instead of the frames themselves. At a constant rate both are the
+            same.
         num_clips: clips per video in the test.
         num_crops: spatial windows per clip in the test, 1 or 3.
         short_side: pixels of the shorter side that frames are resized to (bilinear).
@@ -93,6 +101,7 @@ class EvaluationProtocol:
     mean: Sequence[float] = (0.45, 0.45, 0.45)
     std: Sequence[float] = (0.225, 0.225, 0.225)
     antialias: bool = False
+    by_time: bool = False
 
     def __post_init__(self) -> None:
         if self.num_clips < 1:
@@ -131,6 +140,31 @@ class EvaluationProtocol:
         """Window of the fully-convolutional heads in feature cells."""
         return max(1, self.train_crop_size // 32)
 
+    def train_clip(
+        self, video: Timeline, rng: np.random.Generator, spec: ClipSpec | None = None
+    ) -> Int64[np.ndarray, "t"]:
+        """Frame indices of one random clip of a video.
+
+        Args:
+            video: when its frames are shown.
+            rng: source of the randomness.
+            spec: of the clip; None: that of the protocol.
+        """
+        info = video.info
+        clip = self.sampling.train(info.num_frames, info.fps, spec or self.spec, rng)
+        return self._frames(clip, video)
+
+    def test_clips(self, video: Timeline) -> Int64[np.ndarray, "k t"]:
+        """Frame indices of the ``num_clips`` fixed clips of a video."""
+        info = video.info
+        clips = self.sampling.test(info.num_frames, info.fps, self.spec, self.num_clips)
+        return self._frames(clips, video)
+
+    def _frames(self, places: Int64[np.ndarray, "*s"], video: Timeline) -> Int64[np.ndarray, "*s"]:
+        if not self.by_time:
+            return places
+        return frames_at(places / video.info.fps, video.seconds, 1 / video.info.fps)
+
     def single_view(self) -> "EvaluationProtocol":
         """The same protocol with one centre clip and one centre crop."""
         return replace(self, num_clips=1, num_crops=1, crop_size=self.val_crop_size)
@@ -154,6 +188,6 @@ class EvaluationProtocol:
     def __str__(self) -> str:
         return (
             f"{self.name}: {self.num_clips} clips x {self.num_crops} crops of {self.num_frames} x "
-            f"{self.crop_size} x {self.crop_size}, sampling rate {self.sampling_rate}, head {self.head}, "
-            f"average {self.average}"
+            f"{self.crop_size} x {self.crop_size}, sampling rate {self.sampling_rate}"
+            f"{' by time' if self.by_time else ''}, head {self.head}, average {self.average}"
         )

@@ -12,11 +12,13 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from gcvideo.data import EvaluationProtocol
+from gcvideo.data.time_grid import frames_at
 from gcvideo.inference.classifier import TrainedClassifier
 from gcvideo.inference.sliding_window import (
     STAMP_TOLERANCE,
     check_stride,
     classify_clips,
+    clip_of_short,
     window_offsets,
 )
 
@@ -49,10 +51,11 @@ def classify_live(
     those of :func:`~gcvideo.inference.sliding_window.classify_windows`, the last one included; their
     scores are equal. Elsewhere a window is as long as at the rate fps of its own frames, and shows
 
-        the frames nearest to t_0 + o / fps,    fps = (m - 1) / (t_{m-1} - t_0)
+        the frames at t_0 + o / fps,    fps = (m - 1) / (t_{m-1} - t_0)
 
     of its m frames at seconds t, with the offsets o of
-    :func:`~gcvideo.inference.sliding_window.window_offsets`. A gap longer than a window starts anew.
+    :func:`~gcvideo.inference.sliding_window.window_offsets` and the rule of
+    :func:`~gcvideo.data.time_grid.frames_at`. A gap longer than a window starts anew.
     Only the frames of the last window are kept, at the protocol's short side. The next frame is asked
     for once a result has been used: where that takes longer than the stride, a live source fills its
     own buffer and then drops frames, and a window whose turn has passed is left out.
@@ -144,12 +147,10 @@ class _Window:
         self._span = int(self._offsets.max()) + 1
 
     def _clip(self) -> Int64[np.ndarray, "t"]:
+        since = np.array(self._times) - self._times[0]
         if not self.is_full:
-            sampling, spec = self._protocol.sampling, self._protocol.spec
-            return sampling.test(len(self._times), self.fps, spec, 1)[0]
-        times = np.array(self._times)
-        wanted = times[0] + self._offsets / self.fps
-        return np.abs(times[:, None] - wanted).argmin(axis=0)
+            return clip_of_short(self._protocol, since, self.fps)
+        return frames_at(self._offsets / self.fps, since, 1 / self.fps)
 
 
 def _resized(

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
-from gcvideo.data import VideoReadError, probe, write_video
+from gcvideo.data import VideoReader, VideoReadError, rewrite_video
 from gcvideo.data.stream import stream_frames
 
 Ranking = Sequence[tuple[str, float]]
@@ -70,13 +70,14 @@ def annotate_video(
 ) -> None:
     """Write a video as mp4 with what was seen drawn on every frame; one frame is held at a time.
 
-    Number, average rate and size of the frames stay; an odd height or width grows by a repeated line,
-    because 4:2:0 needs even ones. Sound is left out.
+    Number, times and size of the frames stay, and so does the sound; an odd height or width grows by a
+    repeated line, because 4:2:0 needs even ones.
 
     Args:
         path: of a video.
         output: ``*.mp4``, which is replaced once the new one is complete.
-        rankings: what to draw at a time in seconds, as for :func:`draw_scores`; None or empty: nothing.
+        rankings: what to draw on the frame that is shown at a time, in seconds since the first one, as for
+            :func:`draw_scores`; None or empty: nothing.
         max_rows: as for :func:`draw_scores`.
 
     Raises:
@@ -88,14 +89,17 @@ def annotate_video(
         raise ValueError(f"the output is an mp4, and '{output}' is not; end its name in .mp4")
     if output.exists() and output.samefile(path):
         raise ValueError(f"'{output}' is the video itself; choose another name for the output")
-    info = probe(path)
+    with VideoReader(path) as reader:
+        timeline = reader.timeline
     frames = (
         draw_scores(frame, rankings(seconds) or [], max_rows=max_rows)
-        for seconds, frame in _frames(Path(path), info.num_frames)
+        for seconds, frame in zip(
+            timeline.seconds.tolist(), _frames(Path(path), timeline.info.num_frames), strict=True
+        )
     )
     draft = output.with_name(f".{output.stem}.draft.mp4")
     try:
-        write_video(draft, map(_even, frames), fps=info.fps, options={"crf": "18"})
+        rewrite_video(path, draft, map(_even, frames), timeline=timeline, options={"crf": "18"})
         draft.replace(output)
     finally:
         draft.unlink(missing_ok=True)
@@ -138,16 +142,18 @@ def _shortened(name: str, font: ImageFont.FreeTypeFont, max_width: float) -> str
     return next((text for text in cut if font.getlength(text) <= max_width), "")
 
 
-def _frames(path: Path, num_frames: int) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+def _frames(path: Path, num_frames: int) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     num_read = 0
     # A relative name with a colon would be taken for a protocol.
     with stream_frames(str(path.absolute())) as stream:
-        for timed_frame in stream:
-            yield timed_frame
+        for _, frame in stream:
             num_read += 1
+            if num_read > num_frames:
+                break
+            yield frame
         if stream.num_damaged or num_read != num_frames:
             raise VideoReadError(
-                str(path), f"only {num_read} of its {num_frames} frames can be decoded"
+                str(path), f"its {num_frames} frames do not all decode, or more than these do"
             )
 
 

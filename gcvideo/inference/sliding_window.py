@@ -1,7 +1,7 @@
 """Windows over a long video: the protocol's clip, moved on again and again."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gcvideo.data import EvaluationProtocol, VideoReader, evaluation_views
 from gcvideo.data.stream import stream_frames
+from gcvideo.data.time_grid import frames_at
 from gcvideo.evaluation import average_views
 from gcvideo.inference.classifier import TrainedClassifier
 
@@ -51,16 +52,19 @@ def classify_windows(
     stride_seconds: float,
     num_crops: int = 1,
     batch_size: int = 8,
+    progress: Callable[[float, float], object] | None = None,
 ) -> WindowScores:
     r"""Scores of a video in windows of one clip that start every ``stride_seconds``.
 
-        first_j = ceil(j stride fps - 0.1) < n - w,  j = 0, 1, ...;  the last is n - w
-        frames of window j = first_j + o;  seconds from first_j / fps to (first_j + w) / fps
+        first_j = min {i : t_i >= j stride - 0.1 / fps},  j = 0, 1, ...
+        the last is min {i : t_i >= t_n - (w + 1/2) / fps},  t_n = t_{n-1} + 1 / fps
+        frames of a window: those at t_first + o / fps, see :func:`~gcvideo.data.time_grid.frames_at`
 
-    with n frames in the video and the ``o`` and w of :func:`window_offsets`. The last window ends with
-    the video: with a stride of at most a window, all of the video lies in some window. A video of less
-    than w frames is one window, by the protocol's own rule for short videos. Memory holds the frames of
-    one batch, however long the video is.
+    with the n frames of the video shown at t, its mean rate fps, and the ``o`` and w of
+    :func:`window_offsets`. At a constant rate these are the frames first + o, and the last window starts
+    with frame n - w. It ends with the video: with a stride of at most a window, all of the video lies in
+    some window. A video of less than w frames is one window, by the protocol's own rule for short videos.
+    Memory holds the frames of one batch, however long the video is.
 
     Args:
         classifier: gives net and protocol.
@@ -68,6 +72,7 @@ def classify_windows(
         stride_seconds: between the starts of two windows.
         num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.
         batch_size: windows that are read and classified at a time.
+        progress: told after each batch how many seconds are done, and of how many.
 
     Raises:
         VideoReadError: if the file cannot be read.
@@ -78,25 +83,27 @@ def classify_windows(
         raise ValueError(f"batch_size is {batch_size}; classify at least 1 window at a time")
     protocol = classifier.protocol
     with VideoReader(path) as reader:
-        num_frames, fps = reader.info.num_frames, reader.info.fps
+        shown, fps = reader.timeline.seconds, reader.info.fps
+        gone = np.append(shown[1:], reader.info.duration_seconds)
         offsets = window_offsets(protocol, fps)
         span = int(offsets.max()) + 1
-        if num_frames < span:
-            firsts = np.zeros(1, np.int64)
-            windows = protocol.sampling.test(num_frames, fps, protocol.spec, 1)
+        if len(shown) < span:
+            starts, ends = shown[:1], gone[-1:]
+            clips = clip_of_short(protocol, shown, fps)[None]
         else:
-            firsts = _first_frames(num_frames - span, stride_seconds * fps)
-            windows = firsts[:, None] + offsets
-        batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
-        wanted = [np.unique(batch) for batch in batches]
-        scores = [
-            classify_clips(classifier, frames, np.searchsorted(indices, batch), num_crops)
-            for batch, indices, frames in zip(
-                batches, wanted, _read(reader, wanted, protocol.decode_short_side), strict=True
-            )
-        ]
-    ends = np.minimum(firsts + span, num_frames)
-    return WindowScores(firsts / fps, ends / fps, torch.cat(scores))
+            starts = shown[_first_frames(shown, fps, span, stride_seconds)]
+            clips = frames_at(starts[:, None] + offsets / fps, shown, 1 / fps)
+            ends = gone[clips.max(axis=1)]
+        batches = [slice(i, i + batch_size) for i in range(0, len(clips), batch_size)]
+        wanted = [np.unique(clips[batch]) for batch in batches]
+        frame_sets = _read(reader, wanted, protocol.decode_short_side)
+        scores: list[Float[Tensor, "b k"]] = []
+        for batch, indices, frames in zip(batches, wanted, frame_sets, strict=True):
+            positions = np.searchsorted(indices, clips[batch])
+            scores.append(classify_clips(classifier, frames, positions, num_crops))
+            if progress is not None:
+                progress(float(ends[batch][-1]), float(gone[-1]))
+    return WindowScores(starts, ends, torch.cat(scores))
 
 
 def window_offsets(protocol: EvaluationProtocol, fps: float) -> Int64[np.ndarray, "t"]:
@@ -114,6 +121,20 @@ def window_offsets(protocol: EvaluationProtocol, fps: float) -> Int64[np.ndarray
     num_frames = protocol.num_frames * protocol.sampling_rate * max(1, math.ceil(fps))
     clip = protocol.sampling.test(num_frames, fps, protocol.spec, 1)[0]
     return clip - clip.min()
+
+
+def clip_of_short(
+    protocol: EvaluationProtocol, shown: Float64[np.ndarray, "n"], fps: float
+) -> Int64[np.ndarray, "t"]:
+    """Frames of the single clip of a video that is shorter than a window.
+
+    Args:
+        protocol: with the rule for such videos.
+        shown: seconds since the first frame at which each frame is shown.
+        fps: mean frames per second.
+    """
+    places = protocol.sampling.test(len(shown), fps, protocol.spec, 1)[0]
+    return frames_at(places / fps, shown, 1 / fps)
 
 
 def classify_clips(
@@ -144,10 +165,13 @@ def check_stride(stride_seconds: float) -> None:
         )
 
 
-def _first_frames(last: int, stride: float) -> Int64[np.ndarray, "n"]:
-    stride = max(stride, 1.0)
-    starts = np.arange(math.ceil((last + 1) / stride)) * stride
-    firsts = np.ceil(starts - STAMP_TOLERANCE).astype(np.int64)
+def _first_frames(
+    shown: Float64[np.ndarray, "n"], fps: float, span: int, stride: float
+) -> Int64[np.ndarray, "m"]:
+    # A frame starts a window if it is the first one after some multiple of the stride.
+    passed = np.floor((shown + STAMP_TOLERANCE / fps) / stride)
+    firsts = np.flatnonzero(np.diff(passed, prepend=-1) > 0)
+    last = int(np.searchsorted(shown, shown[-1] - (span - 0.5) / fps))
     return np.append(firsts[firsts < last], last)
 
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from gcvideo.data import EvaluationProtocol, probe, read_views
+from gcvideo.data import EvaluationProtocol, VideoReader, read_views
 from gcvideo.inference.contact_sheet import write_contact_sheet
 
 
@@ -16,10 +16,10 @@ def write_view_sheet(path: str | Path, video: str | Path, protocol: EvaluationPr
         VideoReadError: if the video cannot be read.
         ValueError: if the path is no PNG.
     """
-    info = probe(video)
-    clips = protocol.sampling.test(info.num_frames, info.fps, protocol.spec, protocol.num_clips)
+    with VideoReader(video) as reader:
+        clips, num_frames = protocol.test_clips(reader.timeline), reader.info.num_frames
     captions = [
-        f"clip {k} crop {crop}: frames {' '.join(map(str, clip.tolist()))} of {info.num_frames}"
+        f"clip {k} crop {crop}: frames {' '.join(map(str, clip.tolist()))} of {num_frames}"
         for k, clip in enumerate(clips)
         for crop in range(protocol.num_crops)
     ]

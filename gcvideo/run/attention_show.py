@@ -11,7 +11,7 @@ from rich.table import Table
 from torch import Tensor
 
 from gcvideo.console import Console
-from gcvideo.data import EvaluationProtocol, probe, read_views
+from gcvideo.data import EvaluationProtocol, VideoReader, read_views
 from gcvideo.evaluation.attention_map import (
     DEFAULT_QUERIES,
     AttentionMap,
@@ -30,7 +30,15 @@ from gcvideo.run.record import write_json
 
 _CONSOLE = Console()
 _NUM_SCORES = 5
-_SAME = ("num_frames", "sampling_rate", "short_side", "val_crop_size", "sampling", "crops")
+_SAME = (
+    "num_frames",
+    "sampling_rate",
+    "short_side",
+    "val_crop_size",
+    "sampling",
+    "by_time",
+    "crops",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,12 +223,12 @@ def _cam_heat_map(cam: GradCam, classes: Sequence[str]) -> HeatMap:
 
 def _clip_times(video: str, protocol: EvaluationProtocol) -> tuple[Int[np.ndarray, " t"], float]:
     """Indices of the clip's frames in the video, and how many of them pass in a second."""
-    info = probe(video)
-    frames = protocol.sampling.test(info.num_frames, info.fps, protocol.spec, 1)[0]
+    with VideoReader(video) as reader:
+        frames = protocol.single_view().test_clips(reader.timeline)[0]
+        steps = np.diff(reader.timeline.seconds[frames])
     # A short video is repeated or ends in a still.
-    steps = np.diff(frames)
     steps = steps[steps > 0]
-    return frames, info.fps / float(np.median(steps)) if len(steps) else info.fps
+    return frames, 1 / float(steps.mean()) if len(steps) else reader.info.fps
 
 
 def _write_array(path: Path, maps: Sequence[Float[np.ndarray, "t h w"]]) -> None:

@@ -137,6 +137,7 @@ RULES: dict[str, Rule] = {
             "compiled",
             "drop_damaged",
             "keep_freed_memory",
+            "protocol.by_time",
             "published",
             "trainer.enable_progress_bar",
             "tune_batch_size",
