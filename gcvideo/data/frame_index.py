@@ -18,7 +18,7 @@ from gcvideo.data.ragged import Ragged
 from gcvideo.data.timeline import Timeline, VideoInfo
 from gcvideo.invocation import command_line
 
-_VERSION = "1"
+_VERSION = "2"
 _RAGGED = ("path", "times", "keyframes", "reason", "remedy")
 _COLUMNS = {
     "hash": np.uint64,

@@ -7,6 +7,8 @@ from av.container import InputContainer
 from av.video import VideoFrame, VideoStream
 from jaxtyping import Int64
 
+from gcvideo.data.random_access import StartPicture, nal_units, start_picture
+
 # Where every packet is one shown frame with its own time stamp. Elsewhere (avi, mpg, raw streams;
 # MPEG-4 part 2, VP8) packets may be hidden, empty, packed or stamped in decoding order.
 _INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
@@ -53,7 +55,8 @@ class Timeline:
         info: number, rate and size of the frames.
         times: presentation time of each frame, ascending, in units of the stream's time base; None
             where packets do not tell and frames must be counted by decoding.
-        keyframes: presentation times of the packets where decoding can start, ascending.
+        keyframes: presentation times of the packets where decoding can start and give the same as
+            from the first packet on, ascending.
         skips_unwanted: whether frames that no other frame refers to may be left undecoded.
     """
 
@@ -64,10 +67,10 @@ class Timeline:
 
 
 class _Stamp(NamedTuple):
-    """What the container says about one packet; times in units of the stream's time base."""
+    """One packet: its time in units of the stream's time base, and its picture if flagged a keyframe."""
 
     time: int | None
-    is_keyframe: bool
+    start: StartPicture | None
     is_hidden: bool
     is_corrupt: bool
 
@@ -80,25 +83,25 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
     stamps: list[_Stamp] = []
     first: VideoFrame | None = None
     skips_unwanted = codec in ("h264", "hevc")
+    extradata = stream.codec_context.extradata or b""
     for packet in container.demux(stream):
         if not packet.size:
             continue
         if not stamps:
             frames = [*packet.decode(), *stream.codec_context.decode(None)]
             first = frames[0] if frames else None
-        flags = packet.is_keyframe, packet.is_discard, packet.is_corrupt
-        stamps.append(_Stamp(packet.pts, *flags))
+        start = start_picture(codec, bytes(packet), extradata) if packet.is_keyframe else None
+        stamps.append(_Stamp(packet.pts, start, packet.is_discard, packet.is_corrupt))
         # In HEVC, "not referred to" holds within a temporal layer only.
         if codec == "hevc" and skips_unwanted:
-            skips_unwanted = _temporal_layer(packet, stream) == 0
+            skips_unwanted = _temporal_layer(packet, extradata) == 0
     if first is None or not _is_consistent(stamps):
         return None
     times = sorted(s.time for s in stamps if s.time is not None and not s.is_hidden)
-    keyframes = sorted(s.time for s in stamps if s.time is not None and s.is_keyframe)
     return Timeline(
         frame_info(container, stream, first, len(times)),
         np.array(times, dtype=np.int64),
-        np.array(keyframes, dtype=np.int64),
+        np.array(_clean_starts(stamps), dtype=np.int64),
         skips_unwanted,
     )
 
@@ -119,25 +122,29 @@ def _is_consistent(stamps: list[_Stamp]) -> bool:
     times = [stamp.time for stamp in stamps if stamp.time is not None]
     if len(set(times)) < len(stamps) or any(stamp.is_corrupt for stamp in stamps):
         return False
-    # Frames shown before the first keyframe lack their references: decoders drop them.
-    starts_clean = stamps[0].is_keyframe and stamps[0].time == min(times)
+    # Decoders drop frames that lack their references: those shown before the first keyframe, and those
+    # after it until a gradual refresh is complete.
+    first = stamps[0].start
+    starts_clean = first is not None and first.is_exact and stamps[0].time == min(times)
     return starts_clean and not all(stamp.is_hidden for stamp in stamps)
 
 
-def _temporal_layer(packet: Packet, stream: VideoStream) -> int:
+def _clean_starts(stamps: list[_Stamp]) -> list[int]:
+    exact = [
+        (s.time, s.start)
+        for s in stamps
+        if s.time is not None and s.start is not None and s.start.is_exact
+    ]
+    # Once sets differ from the header's, a picture without sets depends on what was read before it.
+    needs_sets = any(start.has_new_sets for _, start in exact)
+    return sorted(time for time, start in exact if start.has_sets or not needs_sets)
+
+
+def _temporal_layer(packet: Packet, extradata: bytes) -> int:
     """Temporal layer of the first slice of an HEVC packet; 1 where it cannot be told."""
-    extradata = stream.codec_context.extradata or b""
-    if len(extradata) < 23 or extradata[0] != 1:
-        return 1
-    length_size = (extradata[21] & 3) + 1
-    data = memoryview(packet)
-    start = 0
-    while start + length_size + 2 <= len(data):
-        size = int.from_bytes(data[start : start + length_size], "big")
-        header = data[start + length_size : start + length_size + 2]
-        if header[0] >> 1 & 0x3F < 32:
-            return (header[1] & 7) - 1
-        start += length_size + size
+    for unit in nal_units("hevc", bytes(packet), extradata):
+        if unit[0] >> 1 & 0x3F < 32 and len(unit) > 1:
+            return (unit[1] & 7) - 1
     return 1
 
 
