@@ -6,6 +6,8 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video import VideoStream
 
+from gcvideo.data.file_format import OPEN_OPTIONS, is_still_image, why_no_video
+
 # PyAV 19 raises ValueError for every packet after a decoder that could not be opened.
 DECODE_ERRORS = (av.error.FFmpegError, ValueError)
 
@@ -37,12 +39,13 @@ def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoS
         probe: read ahead to learn frame rate and reordering; without, a frame may come late.
 
     Raises:
-        VideoReadError: if the file is missing, is no video, or has no video stream.
+        VideoReadError: if the file is missing, is no video (texts, playlists and still images are
+            none), or has no video stream.
     """
     file = Path(path).absolute()  # a relative name with a colon would be taken for a protocol
     if not file.is_file():
         raise VideoReadError(path, "there is no such file", "check the path and data.root")
-    options = {} if probe else {"analyzeduration": "0", "fpsprobesize": "0"}
+    options = OPEN_OPTIONS | ({} if probe else {"analyzeduration": "0", "fpsprobesize": "0"})
     try:
         # Tags in other encodings than UTF-8 are common (HMDB51); PyAV 19 takes them unasked.
         if int(av.__version__.split(".")[0]) < 19:
@@ -50,13 +53,16 @@ def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoS
         else:
             container = av.open(str(file), options=options)
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise VideoReadError(path, *_why_not_a_video(file)) from error
+        raise VideoReadError(path, *why_no_video(file)) from error
     except OSError as error:
         raise VideoReadError(path, f"it cannot be opened ({error.strerror})") from error
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
         container.close()
         raise VideoReadError(path, "it has no video stream")
+    if is_still_image(container.metadata.get("major_brand"), stream.frames):
+        container.close()
+        raise VideoReadError(path, "it is a still image", "give the video that it was taken from")
     if stream.codec_context is None:
         container.close()
         raise VideoReadError(path, "FFmpeg has no decoder for it", "encode it anew")
@@ -73,15 +79,3 @@ def prepare_stream(container: InputContainer, stream: VideoStream) -> None:
     stream.codec_context.thread_count = 1
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-
-
-def _why_not_a_video(file: Path) -> tuple[str, ...]:
-    with file.open("rb") as stream:
-        start = stream.read(512).lstrip().lower()
-    if not start:
-        return ("the file is empty", "download it again or leave it out of the list")
-    if start.startswith(b"version https://git-lfs"):
-        return ("it is a Git LFS pointer", "run `git lfs pull`")
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        return ("it looks like an HTML page, not a video", "download it again")
-    return ("FFmpeg does not recognise it as a video",)

@@ -175,17 +175,20 @@ class VideoReader:
         yield from context.decode(None)
 
     def _packets_from(self, keyframe: int, target: int) -> Iterator[Packet]:
-        """Packets with content from a keyframe on; none if the seek lands past ``target``."""
+        """Packets with content from a keyframe on; none if the seek lands past ``target`` or unclean."""
         if keyframe < 0 or (keyframe == 0 and self._is_at_start):
             if not self._is_at_start:
                 self._reopen()
             self._is_at_start = False
             return filter(_has_content, self._container.demux(self._stream))
-        self._container.seek(int(self.timeline.keyframes[keyframe]), stream=self._stream)
+        keyframes = self.timeline.keyframes
+        self._container.seek(int(keyframes[keyframe]), stream=self._stream)
         self._is_at_start = False
         packets = filter(_has_content, self._container.demux(self._stream))
         first = next(packets, None)
         if first is None or first.pts is None or first.pts > target:
+            return iter(())
+        if first.pts > keyframes[keyframe] and first.pts not in keyframes:
             return iter(())
         return chain([first], packets)
 

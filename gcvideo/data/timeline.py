@@ -12,6 +12,8 @@ from jaxtyping import Float64, Int64
 
 from gcvideo.data.clock import FrameClock, Stamps, exact, frame_rate, stated_rates
 
+from gcvideo.data.random_access import StartPicture, nal_units, start_picture
+
 # Where every packet is one shown frame with its own time stamp. Elsewhere (avi, mpg, raw streams;
 # MPEG-4 part 2, VP8) packets may be hidden, empty, packed or stamped in decoding order.
 _INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
@@ -60,7 +62,8 @@ class Timeline:
         time_base: seconds.
         is_direct: whether the packets bear these very stamps, so that a frame is found by its own;
             elsewhere frames must be counted by decoding.
-        keyframes: presentation times of the packets where decoding can start, ascending.
+        keyframes: presentation times of the packets where decoding can start and give the same as
+            from the first packet on, ascending.
         skips_unwanted: whether frames that no other frame refers to may be left undecoded.
     """
 
@@ -79,10 +82,10 @@ class Timeline:
 
 
 class _Stamp(NamedTuple):
-    """What the container says about one packet; times in units of the stream's time base."""
+    """One packet: its time in units of the stream's time base, and its picture if flagged a keyframe."""
 
     time: int | None
-    is_keyframe: bool
+    start: StartPicture | None
     is_hidden: bool
     is_corrupt: bool
 
@@ -93,36 +96,36 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
     if container.format.name not in _INDEXED_CONTAINERS or codec not in _INDEXED_CODECS:
         return None
     stamps: list[_Stamp] = []
-    start: list[Packet] = []
+    probed: list[Packet] = []
     first: VideoFrame | None = None
     skips_unwanted = codec in ("h264", "hevc")
+    extradata = stream.codec_context.extradata or b""
     for packet in container.demux(stream):
         if not packet.size:
             continue
-        if len(start) < _NUM_PROBED:
-            start.append(packet)
+        if len(probed) < _NUM_PROBED:
+            probed.append(packet)
         if not stamps:
             frames = [*packet.decode(), *stream.codec_context.decode(None)]
             first = frames[0] if frames else None
-        flags = packet.is_keyframe, packet.is_discard, packet.is_corrupt
-        stamps.append(_Stamp(packet.pts, *flags))
+        start = start_picture(codec, bytes(packet), extradata) if packet.is_keyframe else None
+        stamps.append(_Stamp(packet.pts, start, packet.is_discard, packet.is_corrupt))
         # In HEVC, "not referred to" holds within a temporal layer only.
         if codec == "hevc" and skips_unwanted:
-            skips_unwanted = _temporal_layer(packet, stream) == 0
+            skips_unwanted = _temporal_layer(packet, extradata) == 0
     if first is None or not _is_consistent(stamps):
         return None
     times = sorted(s.time for s in stamps if s.time is not None and not s.is_hidden)
-    keyframes = sorted(s.time for s in stamps if s.time is not None and s.is_keyframe)
     shown, time_base = np.array(times, dtype=np.int64), exact(stream.time_base)
     fps = frame_rate(shown, time_base, stated_rates(stream))
-    if codec == "h264" and _are_fields(start, fps, stream):
+    if codec == "h264" and _are_fields(probed, fps, stream):
         return None
     return Timeline(
         frame_info(first, len(shown), fps),
         shown,
         time_base,
         is_direct=True,
-        keyframes=np.array(keyframes, dtype=np.int64),
+        keyframes=np.array(_clean_starts(stamps), dtype=np.int64),
         skips_unwanted=skips_unwanted,
     )
 
@@ -162,8 +165,10 @@ def _is_consistent(stamps: list[_Stamp]) -> bool:
     times = [stamp.time for stamp in stamps if stamp.time is not None]
     if len(set(times)) < len(stamps) or any(stamp.is_corrupt for stamp in stamps):
         return False
-    # Frames shown before the first keyframe lack their references: decoders drop them.
-    starts_clean = stamps[0].is_keyframe and stamps[0].time == min(times)
+    # Decoders drop frames that lack their references: those shown before the first keyframe, and those
+    # after it until a gradual refresh is complete.
+    first = stamps[0].start
+    starts_clean = first is not None and first.is_exact and stamps[0].time == min(times)
     return starts_clean and not all(stamp.is_hidden for stamp in stamps)
 
 
@@ -181,18 +186,20 @@ def _are_fields(start: list[Packet], fps: float, stream: VideoStream) -> bool:
         return True  # only decoding all can tell
 
 
-def _temporal_layer(packet: Packet, stream: VideoStream) -> int:
+def _clean_starts(stamps: list[_Stamp]) -> list[int]:
+    exact = [
+        (s.time, s.start)
+        for s in stamps
+        if s.time is not None and s.start is not None and s.start.is_exact
+    ]
+    # Once sets differ from the header's, a picture without sets depends on what was read before it.
+    needs_sets = any(start.has_new_sets for _, start in exact)
+    return sorted(time for time, start in exact if start.has_sets or not needs_sets)
+
+
+def _temporal_layer(packet: Packet, extradata: bytes) -> int:
     """Temporal layer of the first slice of an HEVC packet; 1 where it cannot be told."""
-    extradata = stream.codec_context.extradata or b""
-    if len(extradata) < 23 or extradata[0] != 1:
-        return 1
-    length_size = (extradata[21] & 3) + 1
-    data = memoryview(packet)
-    start = 0
-    while start + length_size + 2 <= len(data):
-        size = int.from_bytes(data[start : start + length_size], "big")
-        header = data[start + length_size : start + length_size + 2]
-        if header[0] >> 1 & 0x3F < 32:
-            return (header[1] & 7) - 1
-        start += length_size + size
+    for unit in nal_units("hevc", bytes(packet), extradata):
+        if unit[0] >> 1 & 0x3F < 32 and len(unit) > 1:
+            return (unit[1] & 7) - 1
     return 1
