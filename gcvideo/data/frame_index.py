@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from gcvideo.data.array_file import ArrayFile, write_arrays
 from gcvideo.data.cache import CacheError, cache_folder
 from gcvideo.data.container import VideoReadError
 from gcvideo.data.decoding import VideoReader
+from gcvideo.data.orientation import Orientation
 from gcvideo.data.ragged import Ragged
 from gcvideo.data.timeline import Timeline, VideoInfo
 from gcvideo.invocation import command_line
 
-_VERSION = "1"
+_VERSION = "2"
 _RAGGED = ("path", "times", "keyframes", "reason", "remedy")
 _COLUMNS = {
     "hash": np.uint64,
@@ -28,7 +30,10 @@ _COLUMNS = {
     "fps": np.float64,
     "width": np.int32,
     "height": np.int32,
-    "rotation": np.int16,
+    "quarter_turns": np.int8,
+    "is_mirrored": np.bool_,
+    "aspect_width": np.int32,
+    "aspect_height": np.int32,
     "counted": np.bool_,
     "skips_unwanted": np.bool_,
     "first_time": np.int64,
@@ -180,7 +185,8 @@ class FrameIndex:
             float(self.columns["fps"][row]),
             value("width"),
             value("height"),
-            value("rotation"),
+            Orientation(value("quarter_turns"), bool(value("is_mirrored"))),
+            Fraction(value("aspect_width"), value("aspect_height")),
         )
         times = None
         if not self.columns["counted"][row]:
@@ -244,7 +250,7 @@ def _arrays(
 
 def _row_values(entry: IndexEntry) -> dict[str, Any]:
     timeline = entry.timeline
-    info = timeline.info if timeline else VideoInfo(0, 0.0, 0, 0, 0)
+    info = timeline.info if timeline else VideoInfo(0, 0.0, 0, 0)
     first, step, times = _run_length(None if timeline is None else timeline.times)
     return {
         "hash": _hash(entry.path),
@@ -254,7 +260,10 @@ def _row_values(entry: IndexEntry) -> dict[str, Any]:
         "fps": info.fps,
         "width": info.width,
         "height": info.height,
-        "rotation": info.rotation,
+        "quarter_turns": info.orientation.quarter_turns,
+        "is_mirrored": info.orientation.is_mirrored,
+        "aspect_width": info.sample_aspect_ratio.numerator,
+        "aspect_height": info.sample_aspect_ratio.denominator,
         "counted": timeline is not None and timeline.times is None,
         "skips_unwanted": timeline is not None and timeline.skips_unwanted,
         "first_time": first,

@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -7,10 +8,14 @@ from av.container import InputContainer
 from av.video import VideoFrame, VideoStream
 from jaxtyping import Int64
 
+from gcvideo.data.orientation import AS_STORED, Orientation
+
 # Where every packet is one shown frame with its own time stamp. Elsewhere (avi, mpg, raw streams;
 # MPEG-4 part 2, VP8) packets may be hidden, empty, packed or stamped in decoding order.
 _INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 _INDEXED_CODECS = frozenset({"h264", "hevc", "av1", "vp9"})
+
+_MAX_ASPECT = 16  # of a pixel
 
 _DEFAULT_FPS = 25.0  # FFmpeg's own assumption for streams that state no rate
 
@@ -22,16 +27,18 @@ class VideoInfo:
     Args:
         num_frames: frames that a full decode gives.
         fps: average frames per second, always positive.
-        width: of a frame in pixels, after rotation; the sample aspect ratio is ignored.
-        height: of a frame in pixels, after rotation.
-        rotation: degrees counterclockwise by which the stored frames are turned: 0, 90, 180, 270.
+        width: of a frame in pixels as it is shown, whatever the shape of a pixel.
+        height: of a frame in pixels as it is shown.
+        orientation: how the stored frames are laid out.
+        sample_aspect_ratio: width of a pixel of the stored frames over its height.
     """
 
     num_frames: int
     fps: float
     width: int
     height: int
-    rotation: int
+    orientation: Orientation = AS_STORED
+    sample_aspect_ratio: Fraction = Fraction(1)
 
     @property
     def duration_seconds(self) -> float:
@@ -40,9 +47,9 @@ class VideoInfo:
 
     @property
     def stored_size(self) -> tuple[int, int]:
-        """Width and height before rotation."""
-        turned = self.rotation % 180 != 0
-        return (self.height, self.width) if turned else (self.width, self.height)
+        """Width and height of a stored frame."""
+        swapped = self.orientation.swaps_sides
+        return (self.height, self.width) if swapped else (self.width, self.height)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +113,27 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
 def frame_info(
     container: InputContainer, stream: VideoStream, first: VideoFrame, num_frames: int
 ) -> VideoInfo:
-    """Size from the first frame, rate from the container."""
-    rotation = round(first.rotation / 90) % 4 * 90
-    turned = rotation % 180 != 0
-    width, height = (first.height, first.width) if turned else (first.width, first.height)
+    """Size and orientation from the first frame, rate from the container."""
+    orientation = Orientation.of_frame(first)
+    width, height = first.width, first.height
+    if orientation.swaps_sides:
+        width, height = height, width
     fps = _frames_per_second(container, stream, num_frames)
-    return VideoInfo(num_frames, fps, width, height, rotation)
+    ratio = sample_aspect_ratio(stream)
+    return VideoInfo(num_frames, fps, width, height, orientation, ratio)
+
+
+def sample_aspect_ratio(stream: VideoStream) -> Fraction:
+    """Width of a pixel over its height: the container's word before the codec's, as players have it.
+
+    1 where neither says, or a pixel would be more than 16 times as long as it is wide: such headers
+    are broken.
+    """
+    given = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    if not given:
+        return Fraction(1)
+    ratio = Fraction(given.numerator, given.denominator)
+    return ratio if 1 / _MAX_ASPECT <= ratio <= _MAX_ASPECT else Fraction(1)
 
 
 def _is_consistent(stamps: list[_Stamp]) -> bool:
