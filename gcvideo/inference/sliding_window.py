@@ -77,7 +77,7 @@ def classify_windows(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; classify at least 1 window at a time")
     protocol = classifier.protocol
-    with VideoReader(path) as reader:
+    with VideoReader(path, square_pixels=protocol.square_pixels) as reader:
         num_frames, fps = reader.info.num_frames, reader.info.fps
         offsets = window_offsets(protocol, fps)
         span = int(offsets.max()) + 1
@@ -92,7 +92,7 @@ def classify_windows(
         scores = [
             classify_clips(classifier, frames, np.searchsorted(indices, batch), num_crops)
             for batch, indices, frames in zip(
-                batches, wanted, _read(reader, wanted, protocol.decode_short_side), strict=True
+                batches, wanted, _read(reader, wanted, protocol), strict=True
             )
         ]
     ends = np.minimum(firsts + span, num_frames)
@@ -152,16 +152,20 @@ def _first_frames(last: int, stride: float) -> Int64[np.ndarray, "n"]:
 
 
 def _read(
-    reader: VideoReader, wanted: Sequence[Int64[np.ndarray, "_"]], short_side: int
+    reader: VideoReader, wanted: Sequence[Int64[np.ndarray, "_"]], protocol: EvaluationProtocol
 ) -> Iterator[UInt8[np.ndarray, "_ h w 3"]]:
     """Frames of each set of indices; the sets start and end ever later."""
     if reader.timeline.times is not None:
         for indices in wanted:
-            yield reader.read(indices, short_side=short_side)
+            yield reader.read(indices, short_side=protocol.decode_short_side)
         return
     # Such a file is decoded from its start at every read: here it is, once, for all sets.
     kept: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
-    with stream_frames(str(Path(reader.path).absolute()), short_side=short_side) as frames:
+    with stream_frames(
+        str(Path(reader.path).absolute()),
+        short_side=protocol.decode_short_side,
+        square_pixels=protocol.square_pixels,
+    ) as frames:
         numbered = enumerate(frame for _, frame in frames)
         for indices in wanted:
             kept = {index: frame for index, frame in kept.items() if index >= indices[0]}

@@ -30,7 +30,10 @@ from gcvideo.run.record import write_json
 
 _CONSOLE = Console()
 _NUM_SCORES = 5
-_SAME = ("num_frames", "sampling_rate", "short_side", "val_crop_size", "sampling", "crops")
+_SAME = (
+    *("num_frames", "sampling_rate", "square_pixels", "short_side", "val_crop_size"),
+    *("sampling", "crops"),
+)
 
 
 @dataclass(frozen=True, eq=False)
