@@ -108,4 +108,6 @@ def _finding(row: dict[str, str]) -> VideoCheck:
         fps=float(row["fps"]),
         width=int(row["width"]),
         height=int(row["height"]),
+        sample_aspect_ratio=row["sample_aspect_ratio"],
+        remarks=row["remarks"],
     )

@@ -11,11 +11,14 @@ import numpy as np
 from av import Packet
 from av.container import InputContainer
 from av.video import VideoFrame, VideoStream
+from av.video.reformatter import VideoReformatter
 from jaxtyping import Int64
 
 from gcvideo.data.clock import FrameClock
+from gcvideo.data.colour import convert_frame, settle_matrix
 from gcvideo.data.container import VideoReadError, open_video
 from gcvideo.data.deadline import run_within
+from gcvideo.data.orientation import AS_STORED
 from gcvideo.data.timeline import counted_timeline, scan_packets
 
 Status = Literal["ok", "damaged", "unreadable"]
@@ -34,8 +37,10 @@ class VideoCheck:
         damaged_packets: that did not decode.
         corrupt_frames: decoded ones that the decoder itself marks as corrupt.
         fps: average frames per second; 0 if unreadable.
-        width: of the first frame in pixels, after rotation; 0 if unreadable.
-        height: of the first frame in pixels, after rotation; 0 if unreadable.
+        width: of the first frame in pixels, as it is shown; 0 if unreadable.
+        height: of the first frame in pixels, as it is shown; 0 if unreadable.
+        sample_aspect_ratio: width of a stored pixel over its height, such as 16:11.
+        remarks: what is unusual about its pictures, though they are read, parted by "; ".
     """
 
     status: Status
@@ -47,6 +52,8 @@ class VideoCheck:
     fps: float = 0.0
     width: int = 0
     height: int = 0
+    sample_aspect_ratio: str = "1:1"
+    remarks: str = ""
 
     @property
     def duration_seconds(self) -> float:
@@ -55,11 +62,11 @@ class VideoCheck:
 
 
 def check_video(path: str, *, time_budget_seconds: float | None = None) -> VideoCheck:
-    """Decode a video from end to end, without converting its frames.
+    """Decode a video from end to end, and convert a frame of each kind in it to RGB.
 
-    Packets that do not decode are left out and counted, as a tolerant
-    :class:`~gcvideo.data.VideoReader` does. Where packets are enough for it to tell the frames,
-    number and time stamps of the decoded ones are compared with what they promise.
+    A kind is a pixel format, a size and colour tags. Packets that do not decode are left out and
+    counted, as a tolerant :class:`~gcvideo.data.VideoReader` does. Where packets are enough for it to
+    tell the frames, number and time stamps of the decoded ones are compared with what they promise.
 
     Args:
         path: of the file.
@@ -117,6 +124,7 @@ class _Decode:
         self._clock, self._stamps = FrameClock(container, stream), []
         self._error: av.error.FFmpegError | None = None
         self._num_frames = self._num_damaged = self._num_corrupt = 0
+        self._conversion = _Conversion()
         self._has_promised_times = True
 
     def __iter__(self) -> Iterator[None]:
@@ -139,7 +147,15 @@ class _Decode:
             return VideoCheck(
                 "unreadable", f"{reason} ({self._error.strerror})" if self._error else reason
             )
-        info = counted_timeline(self._first, self._clock, self._stamps).info
+        if self._conversion.num_failed == self._num_frames:
+            return VideoCheck("unreadable", self._conversion.reason)
+        info = counted_timeline(self._stream, self._first, self._clock, self._stamps).info
+        aspect = f"{info.sample_aspect_ratio.numerator}:{info.sample_aspect_ratio.denominator}"
+        remarks = [*self._conversion.remarks]
+        if info.orientation != AS_STORED:
+            remarks.append(f"shown {info.orientation}")
+        if info.sample_aspect_ratio != 1:
+            remarks.append(f"pixels of {aspect}")
         reason = self._reason()
         return VideoCheck(
             status="damaged" if reason else "ok",
@@ -151,6 +167,8 @@ class _Decode:
             fps=info.fps,
             width=info.width,
             height=info.height,
+            sample_aspect_ratio=aspect,
+            remarks="; ".join(remarks),
         )
 
     def _packets(self) -> Iterator[Packet]:
@@ -174,14 +192,49 @@ class _Decode:
             self._has_promised_times &= frame.pts == self._promised[self._num_frames]
         self._stamps.append(self._clock.stamps_of(frame))
         self._num_frames += 1
+        self._conversion.attempt(frame)
 
     def _reason(self) -> str:
         if self._error is not None:
             return f"packets that do not decode: {self._num_damaged} ({self._error.strerror})"
         if self._num_corrupt:
             return f"frames that the decoder marks as corrupt: {self._num_corrupt}"
+        if self._conversion.num_failed:
+            return self._conversion.reason
         if self._promised is not None and self._num_frames != len(self._promised):
             return f"it has packets for {len(self._promised)} frames but gives {self._num_frames}"
         if not self._has_promised_times:
             return "its frames have other time stamps than its packets"
+        return ""
+
+
+class _Conversion:
+    """Whether frames can be converted to RGB: tried with the first of each kind."""
+
+    def __init__(self) -> None:
+        self.num_failed = 0
+        self.remarks: dict[str, None] = {}  # in the order of the frames
+        self._reformatter = VideoReformatter()
+        self._failures: dict[tuple[object, ...], str] = {}
+
+    @property
+    def reason(self) -> str:
+        failures = ", ".join(dict.fromkeys(filter(None, self._failures.values())))
+        return f"frames that cannot be converted to RGB: {self.num_failed} ({failures})"
+
+    def attempt(self, frame: VideoFrame) -> None:
+        """Count a frame."""
+        colour = frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries
+        kind = frame.format.name, frame.width, frame.height, *colour
+        if kind not in self._failures:
+            self._failures[kind] = self._failure(frame)
+        self.num_failed += self._failures[kind] != ""
+
+    def _failure(self, frame: VideoFrame) -> str:
+        if remark := settle_matrix(frame):
+            self.remarks[remark] = None
+        try:
+            convert_frame(self._reformatter, frame, frame.width, frame.height, format="rgb24")
+        except av.error.FFmpegError as error:
+            return f"{frame.format.name}: {error.strerror}"
         return ""

@@ -1,6 +1,7 @@
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import TypedDict
 
@@ -79,7 +80,7 @@ class VideoDataModule(LightningDataModule):
                 )
         self.multigrid = multigrid
         self.splits = splits
-        self.protocol = protocol
+        self.protocol = replace(protocol, square_pixels=True) if splits.square_pixels else protocol
         self.transform = transform
         self.batch_size = batch_size
         self.clips_per_video = clips_per_video

@@ -80,7 +80,8 @@ def _read_clips(
     timeline: Timeline | None = None,
     tolerant: bool = False,
 ) -> _Clips:
-    with VideoReader(path, timeline=timeline, tolerant=tolerant) as reader:
+    square = protocol.square_pixels
+    with VideoReader(path, timeline=timeline, tolerant=tolerant, square_pixels=square) as reader:
         num_damaged = reader.num_damaged  # of the whole file; a read counts those on its way
         clips = sample(reader.timeline)
         distinct, positions = np.unique(clips, return_inverse=True)

@@ -37,17 +37,25 @@ class VideoReader:
         timeline: of this very file, from an earlier reader; None: its packets are scanned now.
         tolerant: leave out packets that do not decode, and count them in ``num_damaged``; the frames
             are then those that are left.
+        square_pixels: widen or narrow frames of oblong pixels to square ones, as players show them:
+            the stored width times the sample aspect ratio, bicubic.
 
     Raises:
         VideoReadError: if the file is missing, is no video, or does not decode.
     """
 
     def __init__(
-        self, path: str | Path, *, timeline: Timeline | None = None, tolerant: bool = False
+        self,
+        path: str | Path,
+        *,
+        timeline: Timeline | None = None,
+        tolerant: bool = False,
+        square_pixels: bool = False,
     ) -> None:
         self.path = str(path)
         self.num_damaged = 0
         self._tolerant = tolerant
+        self._square_pixels = square_pixels
         # One context and one thread: PyAV's default, a context per frame, costs more than decoding.
         self._reformatter = VideoReformatter()
         self._container, self._stream = open_video(self.path, probe=timeline is None)
@@ -85,13 +93,13 @@ class VideoReader:
                 f"{self.info.num_frames} frames; use indices 0 to {self.info.num_frames - 1}"
             )
         with _named_errors(self.path):
-            frames = FrameArray(wanted, self.info, self._reformatter, short_side)
+            frames = self._array(wanted, short_side)
             if self.timeline.is_direct:
                 try:
                     self._read_directly(frames, self.timeline.stamps)
                 except (_MismatchError, av.error.FFmpegError):
                     self._distrust_packets(wanted)
-                    frames = FrameArray(wanted, self.info, self._reformatter, short_side)
+                    frames = self._array(wanted, short_side)
             self._read_by_counting(frames)
         return frames.pixels
 
@@ -104,6 +112,9 @@ class VideoReader:
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         self._container.close()
+
+    def _array(self, wanted: Int64[np.ndarray, "t"], short_side: int | None) -> FrameArray:
+        return FrameArray(wanted, self.info, self._reformatter, short_side, self._square_pixels)
 
     def _scan(self) -> Timeline:
         if not self._tolerant:
@@ -121,7 +132,7 @@ class VideoReader:
             stamps.append(clock.stamps_of(frame))
         if first is None or clock is None:
             raise VideoReadError(self.path, "no frame can be decoded")
-        return counted_timeline(first, clock, stamps)
+        return counted_timeline(self._stream, first, clock, stamps)
 
     def _distrust_packets(self, wanted: Int[np.ndarray, "t"]) -> None:
         promised, counted = self.info.num_frames, self._count()

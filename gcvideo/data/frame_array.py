@@ -3,6 +3,7 @@ from av.video import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import Int64
 
+from gcvideo.data.colour import convert_frame
 from gcvideo.data.timeline import VideoInfo
 
 
@@ -15,16 +16,20 @@ class FrameArray:
         info: VideoInfo,
         reformatter: VideoReformatter,
         short_side: int | None,
+        square_pixels: bool,
     ) -> None:
         self._positions: dict[int, list[int]] = {}
         for position in np.argsort(wanted, kind="stable").tolist():
             self._positions.setdefault(int(wanted[position]), []).append(position)
-        self._rotation = info.rotation
+        self._orientation = info.orientation
         self._reformatter = reformatter
-        self._size = width, height = _scaled(info.stored_size, short_side)
-        self._interpolation = Interpolation.AREA if self._size != info.stored_size else None
-        turned = info.rotation % 180 != 0
-        shape = (width, height) if turned else (height, width)
+        size = _with_square_pixels(info) if square_pixels else info.stored_size
+        self._size = width, height = _scaled(size, short_side)
+        self._interpolation = None
+        if self._size != info.stored_size:
+            is_shrunk = self._size != size
+            self._interpolation = Interpolation.AREA if is_shrunk else Interpolation.BICUBIC
+        shape = (width, height) if info.orientation.swaps_sides else (height, width)
         self.pixels = np.empty((len(wanted), *shape, 3), np.uint8)
 
     @property
@@ -44,13 +49,18 @@ class FrameArray:
         positions = self._positions.pop(index, None)
         if positions is None:
             return
-        rgb = self._reformatter.reformat(
-            frame, *self._size, format="rgb24", interpolation=self._interpolation, threads=1
+        rgb = convert_frame(
+            self._reformatter, frame, *self._size, format="rgb24", interpolation=self._interpolation
         )
         first, *repeats = positions
-        self.pixels[first] = np.rot90(rgb.to_ndarray(), self._rotation // 90)
+        self.pixels[first] = self._orientation.apply(rgb.to_ndarray())
         for position in repeats:
             self.pixels[position] = self.pixels[first]
+
+
+def _with_square_pixels(info: VideoInfo) -> tuple[int, int]:
+    width, height = info.stored_size
+    return max(1, round(width * info.sample_aspect_ratio)), height
 
 
 def _scaled(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:

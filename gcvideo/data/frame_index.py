@@ -15,6 +15,7 @@ from gcvideo.data.array_file import ArrayFile, write_arrays
 from gcvideo.data.cache import CacheError, cache_folder
 from gcvideo.data.container import VideoReadError
 from gcvideo.data.decoding import VideoReader
+from gcvideo.data.orientation import Orientation
 from gcvideo.data.ragged import Ragged
 from gcvideo.data.timeline import Timeline, VideoInfo
 from gcvideo.invocation import command_line
@@ -29,7 +30,10 @@ _COLUMNS = {
     "fps": np.float64,
     "width": np.int32,
     "height": np.int32,
-    "rotation": np.int16,
+    "quarter_turns": np.int8,
+    "is_mirrored": np.bool_,
+    "aspect_width": np.int32,
+    "aspect_height": np.int32,
     "is_direct": np.bool_,
     "skips_unwanted": np.bool_,
     "time_base_numerator": np.int64,
@@ -183,7 +187,8 @@ class FrameIndex:
             float(self.columns["fps"][row]),
             value("width"),
             value("height"),
-            value("rotation"),
+            Orientation(value("quarter_turns"), bool(value("is_mirrored"))),
+            Fraction(value("aspect_width"), value("aspect_height")),
         )
         step = value("stamp_step")
         if step:
@@ -252,7 +257,7 @@ def _arrays(
 
 def _row_values(entry: IndexEntry) -> dict[str, Any]:
     timeline = entry.timeline
-    info = timeline.info if timeline else VideoInfo(0, 0.0, 0, 0, 0)
+    info = timeline.info if timeline else VideoInfo(0, 0.0, 0, 0)
     first, step, stamps = _run_length(timeline.stamps if timeline else np.empty(0, np.int64))
     time_base = timeline.time_base if timeline else Fraction(0)
     return {
@@ -263,7 +268,10 @@ def _row_values(entry: IndexEntry) -> dict[str, Any]:
         "fps": info.fps,
         "width": info.width,
         "height": info.height,
-        "rotation": info.rotation,
+        "quarter_turns": info.orientation.quarter_turns,
+        "is_mirrored": info.orientation.is_mirrored,
+        "aspect_width": info.sample_aspect_ratio.numerator,
+        "aspect_height": info.sample_aspect_ratio.denominator,
         "is_direct": timeline is not None and timeline.is_direct,
         "skips_unwanted": timeline is not None and timeline.skips_unwanted,
         "time_base_numerator": time_base.numerator,

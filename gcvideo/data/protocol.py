@@ -69,6 +69,7 @@ class EvaluationProtocol:
             same.
         num_clips: clips per video in the test.
         num_crops: spatial windows per clip in the test, 1 or 3.
+        square_pixels: widen or narrow frames of oblong pixels to square ones first, as players do.
         short_side: pixels of the shorter side that frames are resized to (bilinear).
         crop_size: pixels of the square window in the test.
         val_crop_size: pixels of the centre window of the single view in validation and prediction.
@@ -91,6 +92,7 @@ class EvaluationProtocol:
     sampling_rate: int
     num_clips: int = 10
     num_crops: Literal[1, 3] = 3
+    square_pixels: bool = False
     short_side: int = 256
     crop_size: int = 256
     val_crop_size: int = 224
@@ -190,4 +192,5 @@ class EvaluationProtocol:
             f"{self.name}: {self.num_clips} clips x {self.num_crops} crops of {self.num_frames} x "
             f"{self.crop_size} x {self.crop_size}, sampling rate {self.sampling_rate}"
             f"{' by time' if self.by_time else ''}, head {self.head}, average {self.average}"
+            f"{', square pixels' if self.square_pixels else ''}"
         )

@@ -13,7 +13,10 @@ from av.video.frame import PictureType
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from gcvideo.data.clock import FrameClock
+from gcvideo.data.colour import convert_frame
 from gcvideo.data.container import DECODE_ERRORS, VideoReadError, open_video
+from gcvideo.data.orientation import AS_STORED, Orientation
+from gcvideo.data.timeline import sample_aspect_ratio
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,10 @@ def reencode_video(
 
     Every frame is kept with its time, counted from the first; there is no sound. Groups of pictures
     are closed, so a frame is decoded from the keyframe before it, and the index stands first in the
-    file. Rotation is applied to the pixels. Frames of another size than the first are resized to
-    it. Colours keep matrix and range; the sample aspect ratio is dropped, as in ``VideoReader``.
-    Broken packets are left out and counted. The target appears when it is whole.
+    file. Turns and mirrors are applied to the pixels. Frames of another size than the first are
+    resized to it. Colours keep matrix and range, and pixels their aspect ratio; a matrix that FFmpeg's
+    scaler lacks becomes the one it takes instead. Broken packets are left out and counted. The target
+    appears when it is whole.
 
     Args:
         source: file to read.
@@ -100,7 +104,7 @@ def _encode(pictures: "_Pictures", draft: Path, options: dict[str, str]) -> int:
             for frame in pictures:
                 if stream is None:
                     stream = container.add_stream("libx264", rate=pictures.rate, options=options)
-                    _describe(stream.codec_context, frame, pictures.time_base)
+                    _describe(stream.codec_context, frame, pictures)
                 container.mux(stream.encode(frame))
                 num_frames += 1
             if stream is None:
@@ -113,9 +117,10 @@ def _encode(pictures: "_Pictures", draft: Path, options: dict[str, str]) -> int:
     return num_frames
 
 
-def _describe(context: VideoCodecContext, frame: VideoFrame, time_base: Fraction) -> None:
+def _describe(context: VideoCodecContext, frame: VideoFrame, pictures: "_Pictures") -> None:
     context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
-    context.time_base = time_base
+    context.time_base = pictures.time_base
+    context.sample_aspect_ratio = pictures.sample_aspect_ratio
     context.colorspace, context.color_range = frame.colorspace, frame.color_range
     context.color_trc, context.color_primaries = frame.color_trc, frame.color_primaries
     context.thread_count = 1
@@ -131,24 +136,27 @@ class _Pictures:
         self._short_side = short_side
         self._clock = FrameClock(self.container, self._stream)
         self.rate, self.time_base = self._clock.rate, self._clock.time_base
+        self.sample_aspect_ratio = Fraction(1)  # known with the first frame
 
     def __iter__(self) -> Iterator[VideoFrame]:
         # One context and one thread: PyAV's default, a context per frame, costs more than decoding.
         reformatter = VideoReformatter()
-        size, quarter_turns = None, 0
+        size, orientation = None, AS_STORED
         for frame in self._decode():
             if size is None:
                 size = _even_size(frame.width, frame.height, self._short_side)
-                quarter_turns = round(frame.rotation / 90) % 4
-            small = reformatter.reformat(
+                orientation = Orientation.of_frame(frame)
+                ratio = sample_aspect_ratio(self._stream)
+                self.sample_aspect_ratio = 1 / ratio if orientation.swaps_sides else ratio
+            small = convert_frame(
+                reformatter,
                 frame,
                 *size,
                 format="yuv420p",
                 dst_colorspace=Colorspace.ITU601 if frame.format.is_rgb else None,
                 interpolation=Interpolation.BICUBIC,
-                threads=1,
             )
-            upright = _turn(small, quarter_turns) if quarter_turns else small
+            upright = small if orientation == AS_STORED else _turn(small, orientation)
             upright.pts = self._clock.place(self._clock.stamps_of(frame))
             upright.time_base = self.time_base
             upright.duration = frame.duration or round(self._clock.step)
@@ -187,12 +195,12 @@ def _even_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     return 2 * round(width * scale / 2), 2 * round(height * scale / 2)
 
 
-def _turn(frame: VideoFrame, quarter_turns: int) -> VideoFrame:
+def _turn(frame: VideoFrame, orientation: Orientation) -> VideoFrame:
     height, width = frame.height, frame.width
     samples = frame.to_ndarray().astype(np.uint8, copy=False).ravel()
     luma, *chroma = np.split(samples, [height * width, height * width * 5 // 4])
     planes = [luma.reshape(height, width), *(c.reshape(height // 2, width // 2) for c in chroma)]
-    turned = [np.rot90(plane, quarter_turns) for plane in planes]
+    turned = [orientation.apply(plane) for plane in planes]
     stacked = np.concatenate([plane.ravel() for plane in turned]).reshape(-1, turned[0].shape[1])
     result = VideoFrame.from_ndarray(stacked, format="yuv420p")
     result.colorspace, result.color_range = frame.colorspace, frame.color_range

@@ -25,6 +25,7 @@ class VideoSplits:
         index: of the frames of the files; None: each file is scanned when it is opened.
         max_bad_fraction: training stops when more than this share of its videos is unreadable.
         time_budget_seconds: for reading one file, which is unreadable beyond; None: no limit.
+        square_pixels: show frames of oblong pixels with square ones, whatever the protocol says.
 
     Raises:
         ValueError: if splits disagree about classes, a flip pair names an unknown class or a number
@@ -38,6 +39,7 @@ class VideoSplits:
     index: FrameIndex | None = None
     max_bad_fraction: float = 0.01
     time_budget_seconds: float | None = 60.0
+    square_pixels: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_bad_fraction < 1:
@@ -98,6 +100,7 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
     index: str | None = None,
     max_bad_fraction: float = 0.01,
     time_budget_seconds: float | None = 60.0,
+    square_pixels: bool = False,
 ) -> VideoSplits:
     """A data set of your own: folders, lists or tables of videos.
 
@@ -119,6 +122,7 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
         index: file of a frame index; None: the one kept for ``root``, if there is one.
         max_bad_fraction: training stops when more than this share of its videos is unreadable.
         time_budget_seconds: for reading one file, which is unreadable beyond; None: no limit.
+        square_pixels: show frames of oblong pixels with square ones, whatever the protocol says.
 
     Raises:
         FileNotFoundError, ValueError: naming the source, the row and the remedy.
@@ -140,6 +144,7 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
         index=FrameIndex.of_root(root) if index is None else FrameIndex(index),
         max_bad_fraction=max_bad_fraction,
         time_budget_seconds=time_budget_seconds,
+        square_pixels=square_pixels,
     )
 
     def read(source: str, split: str, names: Sequence[str] | None) -> Annotations:

@@ -52,10 +52,11 @@ def stream_frames(
     options: Mapping[str, str] | None = None,
     timeout_seconds: float = 10.0,
     short_side: int | None = None,
+    square_pixels: bool = False,
 ) -> "FrameStream":
     """Open a source and yield (seconds since the first frame, RGB frame) in order to its end.
 
-    A frame is turned upright and has the size of the first one. One frame is held at a time. Whoever
+    A frame is turned as it is shown and has the size of the first one. One frame is held at a time. Whoever
     reads more slowly than a camera or server sends finds frames missing, which these drop.
 
     Args:
@@ -66,6 +67,7 @@ def stream_frames(
         options: of the format or protocol, such as ``{"video_size": "1280x720"}``.
         timeout_seconds: how long a device or server may be silent, when opened and later.
         short_side: pixels; as for :meth:`~gcvideo.data.decoding.VideoReader.read`.
+        square_pixels: as for :class:`~gcvideo.data.decoding.VideoReader`.
 
     Raises:
         VideoReadError: if the source cannot be opened or has no video; while it is read, if it breaks
@@ -96,7 +98,7 @@ def stream_frames(
             "it has no video that FFmpeg can decode",
             "check that the address is that of the video",
         )
-    return FrameStream(source, container, stream, timeout_seconds, short_side)
+    return FrameStream(source, container, stream, timeout_seconds, short_side, square_pixels)
 
 
 class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
@@ -115,12 +117,13 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
         stream: VideoStream,
         timeout_seconds: float,
         short_side: int | None,
+        square_pixels: bool,
     ) -> None:
         self.source = source
         self.num_damaged = 0
         self._container, self._stream = container, stream
         self._timeout_seconds = timeout_seconds
-        self._short_side = short_side
+        self._short_side, self._square_pixels = short_side, square_pixels
         prepare_stream(container, stream)
         self._frames = self._timed_frames()
 
@@ -144,8 +147,10 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
         with closing(self._container):
             clock = FrameClock(self._container, self._stream)
             for frame in self._decode():
-                info = info or frame_info(frame, 1, float(clock.rate))
-                picture = FrameArray(np.zeros(1, np.int64), info, reformatter, self._short_side)
+                info = info or frame_info(self._stream, frame, 1, float(clock.rate))
+                picture = FrameArray(
+                    np.zeros(1, np.int64), info, reformatter, self._short_side, self._square_pixels
+                )
                 picture.put(0, frame)
                 ticks = clock.place(clock.stamps_of(frame))
                 yield float(ticks * clock.time_base), picture.pixels[0]

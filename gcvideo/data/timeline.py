@@ -11,7 +11,7 @@ from av.video import VideoFrame, VideoStream
 from jaxtyping import Float64, Int64
 
 from gcvideo.data.clock import FrameClock, Stamps, exact, frame_rate, stated_rates
-
+from gcvideo.data.orientation import AS_STORED, Orientation
 from gcvideo.data.random_access import StartPicture, nal_units, start_picture
 
 # Where every packet is one shown frame with its own time stamp. Elsewhere (avi, mpg, raw streams;
@@ -20,6 +20,7 @@ _INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 _INDEXED_CODECS = frozenset({"h264", "hevc", "av1", "vp9"})
 
 _NUM_PROBED = 32  # packets that are decoded if they may be fields
+_MAX_ASPECT = 16  # of a pixel
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,18 @@ class VideoInfo:
     Args:
         num_frames: frames that a full decode gives.
         fps: mean frames per second, always positive; see :func:`~gcvideo.data.clock.frame_rate`.
-        width: of a frame in pixels, after rotation; the sample aspect ratio is ignored.
-        height: of a frame in pixels, after rotation.
-        rotation: degrees counterclockwise by which the stored frames are turned: 0, 90, 180, 270.
+        width: of a frame in pixels as it is shown, whatever the shape of a pixel.
+        height: of a frame in pixels as it is shown.
+        orientation: how the stored frames are laid out.
+        sample_aspect_ratio: width of a pixel of the stored frames over its height.
     """
 
     num_frames: int
     fps: float
     width: int
     height: int
-    rotation: int
+    orientation: Orientation = AS_STORED
+    sample_aspect_ratio: Fraction = Fraction(1)
 
     @property
     def duration_seconds(self) -> float:
@@ -47,9 +50,9 @@ class VideoInfo:
 
     @property
     def stored_size(self) -> tuple[int, int]:
-        """Width and height before rotation."""
-        turned = self.rotation % 180 != 0
-        return (self.height, self.width) if turned else (self.width, self.height)
+        """Width and height of a stored frame."""
+        swapped = self.orientation.swaps_sides
+        return (self.height, self.width) if swapped else (self.width, self.height)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +124,7 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
     if codec == "h264" and _are_fields(probed, fps, stream):
         return None
     return Timeline(
-        frame_info(first, len(shown), fps),
+        frame_info(stream, first, len(shown), fps),
         shown,
         time_base,
         is_direct=True,
@@ -131,11 +134,12 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
 
 
 def counted_timeline(
-    first: VideoFrame, clock: FrameClock, frame_stamps: Sequence[Stamps]
+    stream: VideoStream, first: VideoFrame, clock: FrameClock, frame_stamps: Sequence[Stamps]
 ) -> Timeline:
     """The timeline of decoded frames.
 
     Args:
+        stream: that they come from.
         first: of the frames.
         clock: of the stream, which places them.
         frame_stamps: what it knows of each frame.
@@ -143,7 +147,7 @@ def counted_timeline(
     ticks = clock.place_all(frame_stamps)  # finds the origin
     stamps = clock.origin + ticks
     return Timeline(
-        frame_info(first, len(stamps), frame_rate(stamps, clock.time_base, clock.stated)),
+        frame_info(stream, first, len(stamps), frame_rate(stamps, clock.time_base, clock.stated)),
         stamps,
         clock.time_base,
         is_direct=False,
@@ -152,12 +156,27 @@ def counted_timeline(
     )
 
 
-def frame_info(first: VideoFrame, num_frames: int, fps: float) -> VideoInfo:
+def frame_info(stream: VideoStream, first: VideoFrame, num_frames: int, fps: float) -> VideoInfo:
     """What a video of this first frame shows."""
-    rotation = round(first.rotation / 90) % 4 * 90
-    turned = rotation % 180 != 0
-    width, height = (first.height, first.width) if turned else (first.width, first.height)
-    return VideoInfo(num_frames, fps, width, height, rotation)
+    orientation = Orientation.of_frame(first)
+    width, height = first.width, first.height
+    if orientation.swaps_sides:
+        width, height = height, width
+    ratio = sample_aspect_ratio(stream)
+    return VideoInfo(num_frames, fps, width, height, orientation, ratio)
+
+
+def sample_aspect_ratio(stream: VideoStream) -> Fraction:
+    """Width of a pixel over its height: the container's word before the codec's, as players have it.
+
+    1 where neither says, or a pixel would be more than 16 times as long as it is wide: such headers
+    are broken.
+    """
+    given = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    if not given:
+        return Fraction(1)
+    ratio = Fraction(given.numerator, given.denominator)
+    return ratio if 1 / _MAX_ASPECT <= ratio <= _MAX_ASPECT else Fraction(1)
 
 
 def _is_consistent(stamps: list[_Stamp]) -> bool:

@@ -121,6 +121,7 @@ def export_metadata(
             "num_clips": test.num_clips,
             "num_crops": test.num_crops,
             "decode_short_side": test.decode_short_side,
+            "square_pixels": test.square_pixels,
             "short_side": test.short_side,
             "antialias": test.antialias,
             "crop_size": view.crop_size,

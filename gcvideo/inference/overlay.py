@@ -67,6 +67,7 @@ def annotate_video(
     rankings: Callable[[float], Ranking | None],
     *,
     max_rows: int = 3,
+    square_pixels: bool = False,
 ) -> None:
     """Write a video as mp4 with what was seen drawn on every frame; one frame is held at a time.
 
@@ -79,6 +80,7 @@ def annotate_video(
         rankings: what to draw on the frame that is shown at a time, in seconds since the first one, as for
             :func:`draw_scores`; None or empty: nothing.
         max_rows: as for :func:`draw_scores`.
+        square_pixels: as for :class:`~gcvideo.data.VideoReader`.
 
     Raises:
         ValueError: if the output is no mp4 or is the video itself; as from :func:`draw_scores`.
@@ -94,7 +96,9 @@ def annotate_video(
     frames = (
         draw_scores(frame, rankings(seconds) or [], max_rows=max_rows)
         for seconds, frame in zip(
-            timeline.seconds.tolist(), _frames(Path(path), timeline.info.num_frames), strict=True
+            timeline.seconds.tolist(),
+            _frames(Path(path), timeline.info.num_frames, square_pixels),
+            strict=True,
         )
     )
     draft = output.with_name(f".{output.stem}.draft.mp4")
@@ -142,10 +146,12 @@ def _shortened(name: str, font: ImageFont.FreeTypeFont, max_width: float) -> str
     return next((text for text in cut if font.getlength(text) <= max_width), "")
 
 
-def _frames(path: Path, num_frames: int) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+def _frames(
+    path: Path, num_frames: int, square_pixels: bool
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     num_read = 0
     # A relative name with a colon would be taken for a protocol.
-    with stream_frames(str(path.absolute())) as stream:
+    with stream_frames(str(path.absolute()), square_pixels=square_pixels) as stream:
         for _, frame in stream:
             num_read += 1
             if num_read > num_frames:

@@ -82,7 +82,7 @@ def classify_windows(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; classify at least 1 window at a time")
     protocol = classifier.protocol
-    with VideoReader(path) as reader:
+    with VideoReader(path, square_pixels=protocol.square_pixels) as reader:
         shown, fps = reader.timeline.seconds, reader.info.fps
         gone = np.append(shown[1:], reader.info.duration_seconds)
         offsets = window_offsets(protocol, fps)
@@ -96,7 +96,7 @@ def classify_windows(
             ends = gone[clips.max(axis=1)]
         batches = [slice(i, i + batch_size) for i in range(0, len(clips), batch_size)]
         wanted = [np.unique(clips[batch]) for batch in batches]
-        frame_sets = _read(reader, wanted, protocol.decode_short_side)
+        frame_sets = _read(reader, wanted, protocol)
         scores: list[Float[Tensor, "b k"]] = []
         for batch, indices, frames in zip(batches, wanted, frame_sets, strict=True):
             positions = np.searchsorted(indices, clips[batch])
@@ -176,16 +176,20 @@ def _first_frames(
 
 
 def _read(
-    reader: VideoReader, wanted: Sequence[Int64[np.ndarray, "_"]], short_side: int
+    reader: VideoReader, wanted: Sequence[Int64[np.ndarray, "_"]], protocol: EvaluationProtocol
 ) -> Iterator[UInt8[np.ndarray, "_ h w 3"]]:
     """Frames of each set of indices; the sets start and end ever later."""
     if reader.timeline.is_direct:
         for indices in wanted:
-            yield reader.read(indices, short_side=short_side)
+            yield reader.read(indices, short_side=protocol.decode_short_side)
         return
     # Such a file is decoded from its start at every read: here it is, once, for all sets.
     kept: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
-    with stream_frames(str(Path(reader.path).absolute()), short_side=short_side) as frames:
+    with stream_frames(
+        str(Path(reader.path).absolute()),
+        short_side=protocol.decode_short_side,
+        square_pixels=protocol.square_pixels,
+    ) as frames:
         numbered = enumerate(frame for _, frame in frames)
         for indices in wanted:
             kept = {index: frame for index, frame in kept.items() if index >= indices[0]}

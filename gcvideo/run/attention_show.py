@@ -31,13 +31,8 @@ from gcvideo.run.record import write_json
 _CONSOLE = Console()
 _NUM_SCORES = 5
 _SAME = (
-    "num_frames",
-    "sampling_rate",
-    "short_side",
-    "val_crop_size",
-    "sampling",
-    "by_time",
-    "crops",
+    *("num_frames", "sampling_rate", "square_pixels", "short_side", "val_crop_size"),
+    *("sampling", "by_time", "crops"),
 )
 
 

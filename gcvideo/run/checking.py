@@ -25,6 +25,7 @@ _NUM_SHOWN = 10
 _COLUMNS = (
     *("path", "status", "reason", "num_frames", "num_promised", "damaged_packets"),
     *("corrupt_frames", "fps", "width", "height", "duration_seconds"),
+    *("sample_aspect_ratio", "remarks"),
 )
 
 
@@ -70,7 +71,7 @@ def check(cfg: DictConfig) -> CheckReport:
     problems = _problems(lists, checks, splits.max_bad_fraction)
     for histogram in histograms:
         _CONSOLE.print(histogram.text(min(_CONSOLE.width, 80)), soft_wrap=True)
-    _show(folder, lists, checks, problems)
+    _show(folder, lists, checks, problems, splits.square_pixels)
     return CheckReport(checks, problems, folder)
 
 
@@ -189,11 +190,33 @@ def _problems(
     return tuple(problems)
 
 
+def _remarks(checks: Mapping[str, VideoCheck], square_pixels: bool) -> list[str]:
+    """What is unusual about readable videos, with their number."""
+    count = Counter(
+        remark for check in checks.values() for remark in filter(None, check.remarks.split("; "))
+    )
+    lines = [f"  {number} x  {remark}" for remark, number in count.most_common()]
+    if lines:
+        lines.insert(0, "unusual pictures, named in videos.csv:")
+    anamorphic = sum(check.sample_aspect_ratio != "1:1" for check in checks.values())
+    if anamorphic:
+        lines.append(
+            f"{anamorphic} of {len(checks)} videos are anamorphic: their pixels are oblong, and "
+            + (
+                "are made square"
+                if square_pixels
+                else f"stay so; {override('data.square_pixels', 'true')} shows them as players do"
+            )
+        )
+    return lines
+
+
 def _show(
     folder: Path,
     lists: Mapping[str, Annotations],
     checks: Mapping[str, VideoCheck],
     problems: tuple[str, ...],
+    square_pixels: bool,
 ) -> None:
     count = Counter(check.status for check in checks.values())
     lines = [
@@ -207,6 +230,7 @@ def _show(
     lines += [f"  {check.status}  {path}: {check.reason}" for path, check in bad[:_NUM_SHOWN]]
     if len(bad) > _NUM_SHOWN:
         lines.append(f"  and {len(bad) - _NUM_SHOWN} more, see bad_videos.csv")
+    lines += _remarks(checks, square_pixels)
     for name, annotations in lists.items():
         if annotations.num_missing:
             lines.append(

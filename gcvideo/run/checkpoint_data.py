@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,8 @@ _GEOMETRY = ("num_clips", "num_crops", "num_frames", "sampling_rate", "short_sid
 def checkpoint_protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationProtocol:
     """The protocol that a configuration names, or else that of the checkpoint.
 
+    Pixels are made square where the data, the protocol or the training of the checkpoint asks for it.
+
     Args:
         cfg: has ``protocol``, ``packages``, and the geometry of the views: ``num_clips``,
             ``num_crops``, ``num_frames``, ``sampling_rate``, ``short_side`` and ``crop_size``. What
@@ -34,7 +37,14 @@ def checkpoint_protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationPr
         built = checkpoint.build_protocol(list(cfg.packages))
     else:
         built = cast(EvaluationProtocol, instantiate(cfg.protocol, _convert_="all"))
-    return built.with_views(cfg.num_clips, cfg.num_crops)
+    square_pixels = (
+        built.square_pixels
+        or checkpoint.protocol.get("square_pixels", False)
+        or OmegaConf.select(cfg, "data.square_pixels", default=False)
+    )
+    return replace(
+        built.with_views(cfg.num_clips, cfg.num_crops), square_pixels=bool(square_pixels)
+    )
 
 
 def checkpoint_splits(cfg: DictConfig, checkpoint: Checkpoint) -> VideoSplits:

@@ -37,7 +37,10 @@ def predict_live(cfg: DictConfig, classifier: TrainedClassifier) -> Predictions:
     predictions = Predictions()
     seen: list[LiveScores] = []
     with stream_frames(
-        source, format=cfg.format, short_side=classifier.protocol.decode_short_side
+        source,
+        format=cfg.format,
+        short_side=classifier.protocol.decode_short_side,
+        square_pixels=classifier.protocol.square_pixels,
     ) as frames:
         results = classify_live(
             classifier,

@@ -1,6 +1,7 @@
 import glob
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -107,7 +108,9 @@ def _predict_files(
         for video in track(readable, "Annotating", console=_CONSOLE, disable=len(readable) == 1):
             rankings = _drawn(predictions, video)
             target = _target(cfg.annotated, video, videos, ".mp4")
-            _try(predictions, video, lambda v=video, r=rankings, t=target: annotate_video(v, t, r))
+            square = classifier.protocol.square_pixels
+            annotate = partial(annotate_video, video, target, rankings, square_pixels=square)
+            _try(predictions, video, annotate)
     if cfg.contact_sheets is not None:
         protocol = classifier.protocol.for_prediction(cfg.num_clips, cfg.num_crops)
         for video in readable:

@@ -135,6 +135,7 @@ RULES: dict[str, Rule] = {
             "activation_checkpointing",
             "compile",
             "compiled",
+            "data.square_pixels",
             "drop_damaged",
             "keep_freed_memory",
             "protocol.by_time",

@@ -1,0 +1,97 @@
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
+
+import numpy as np
+from av.filter import Graph
+from av.video import VideoFrame
+from jaxtyping import UInt8
+
+# Of FFmpeg's types of side data: the number of the one, and room for those to come.
+_DISPLAY_MATRIX, _NUM_TYPES = 6, 64
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a stored frame is laid out to be shown: one of eight ways.
+
+    Args:
+        quarter_turns: counterclockwise, 0 to 3; they follow the mirror.
+        is_mirrored: whether left and right are exchanged.
+    """
+
+    quarter_turns: int = 0
+    is_mirrored: bool = False
+
+    @classmethod
+    def of_frame(cls, frame: VideoFrame) -> "Orientation":
+        """That of a decoded frame, from the container, the codec's own messages or Exif."""
+        matrix = _display_matrix(frame)
+        return cls() if matrix is None else cls.of_matrix(matrix)
+
+    @classmethod
+    def of_matrix(cls, matrix: Sequence[int]) -> "Orientation":
+        r"""The nearest to a display matrix, which moves pixel (x, y) to (a x + c y, b x + d y).
+
+            a, b, c, d = m_0, m_1, m_3, m_4,    s = sign(a d - b c)
+            clockwise angle = atan2(s b - c, s a + d),    mirrored where s < 0
+
+        with y downwards. For the eight matrices of quarter turns and mirrors this is what FFmpeg's
+        ``-autorotate`` shows; other angles are rounded to quarter turns, where FFmpeg pads the
+        corners. A matrix without an inverse turns nothing. Source: ISO/IEC 14496-12, 8.3.2.
+
+        Args:
+            matrix: nine numbers, row by row; only those four matter, and their scale does not.
+        """
+        a, b, c, d = (float(matrix[i]) for i in (0, 1, 3, 4))
+        determinant = a * d - b * c
+        if not determinant:
+            return cls()
+        sign = math.copysign(1, determinant)
+        clockwise = math.atan2(sign * b - c, sign * a + d)
+        return cls(-round(clockwise / (math.pi / 2)) % 4, sign < 0)
+
+    @property
+    def swaps_sides(self) -> bool:
+        """Whether width becomes height."""
+        return self.quarter_turns % 2 == 1
+
+    def apply(self, picture: UInt8[np.ndarray, "h w ..."]) -> UInt8[np.ndarray, "h2 w2 ..."]:
+        """A view of a stored picture, or of a plane of its samples, as it is shown."""
+        mirrored = picture[:, ::-1] if self.is_mirrored else picture
+        return np.rot90(mirrored, self.quarter_turns)
+
+    def __str__(self) -> str:
+        turned = f"turned by {90 * self.quarter_turns} degrees" if self.quarter_turns else ""
+        mirrored = "mirrored" if self.is_mirrored else ""
+        return " and ".join(filter(None, (mirrored, turned))) or "as stored"
+
+
+AS_STORED = Orientation()
+
+
+def _display_matrix(frame: VideoFrame) -> Sequence[int] | None:
+    try:
+        side_data = frame.side_data
+    except ValueError:  # PyAV refuses all of it for one type that it does not know, such as Exif
+        side_data = _with_display_matrix_alone(frame).side_data
+    matrix = side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else struct.unpack("=9i", bytes(matrix))
+
+
+def _with_display_matrix_alone(frame: VideoFrame) -> VideoFrame:
+    graph = Graph()
+    last = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
+    )
+    for other in set(range(_NUM_TYPES)) - {_DISPLAY_MATRIX}:
+        deletion = graph.add("sidedata", f"mode=delete:type={other}")
+        last.link_to(deletion)
+        last = deletion
+    last.link_to(graph.add("buffersink"))
+    graph.configure()
+    graph.push(frame)
+    return cast(VideoFrame, graph.pull())
