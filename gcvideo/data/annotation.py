@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from gcvideo.data.array_file import ArrayFile
+from gcvideo.data.class_folder import VIDEO_SUFFIXES as VIDEO_SUFFIXES
 from gcvideo.data.list_store import (
     LONG_LIST,
     keep_list,
@@ -20,7 +21,6 @@ from gcvideo.data.list_store import (
     source_key,
 )
 from gcvideo.data.listing import INTEGER, Listing, read_listing
-from gcvideo.data.listing import VIDEO_SUFFIXES as VIDEO_SUFFIXES
 from gcvideo.data.sample_list import PathList
 
 _KEPT = ("paths", "labels", "classes")
@@ -180,7 +180,7 @@ def _parse(
     place: Path, root: str, classes: Sequence[str] | None, split: str | None, key: str | None
 ) -> Annotations:
     """The list in a source; a long one is remembered under ``key`` unless other files matter."""
-    rows = read_listing(place, Path(root), split)
+    rows = read_listing(place, Path(root), split, classes)
     if not len(rows):
         raise ValueError(f"{place} lists no videos; check data.train, data.val and data.test")
     names = tuple(classes or rows.classes)
@@ -217,7 +217,7 @@ def _labels(rows: Listing, names: Sequence[str], place: Path) -> Int64[np.ndarra
         raise ValueError(f"{place}, row {number}: label '{text}' is not {rule}; {hint}")
     value = np.zeros(len(rows.texts), dtype=np.int64)
     for text, row in first_rows.items():
-        value[rows.codes[row]] = label_of[text] if named else int(text)
+        value[rows.codes[row]] = label_of[text] if named else int(text.partition(".")[0])
     labels = value[rows.codes]
     if not named:
         _check_range(labels, rows, len(names), place)
