@@ -22,6 +22,7 @@ from gcvideo.data.list_store import (
 )
 from gcvideo.data.listing import INTEGER, Listing, read_listing
 from gcvideo.data.sample_list import PathList
+from gcvideo.data.table_file import WINDOWS, find_encoding, open_text
 
 _KEPT = ("paths", "labels", "classes")
 
@@ -134,8 +135,8 @@ def read_classes(path: str | Path) -> tuple[str, ...]:
     Raises:
         FileNotFoundError, ValueError: if the file is missing or empty, or a name comes twice.
     """
-    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    names = tuple(line.strip() for line in lines if line.strip())
+    with open_text(Path(path), find_encoding(Path(path)) or WINDOWS) as lines:
+        names = tuple(line.strip() for line in lines if line.strip())
     if not names:
         raise ValueError(f"class list '{path}' is empty; write one class name a line")
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -37,6 +37,12 @@ def check_class_folders(place: Path, folders: Mapping[str, FoundVideos]) -> None
     inner = _shared_folders(filled)
     if not inner:
         return
+    if len(filled) == 1:
+        (outer,) = filled
+        raise ValueError(
+            f"'{place}' has one folder, {outer}, which has the folders {_some(inner)}; give "
+            f"data.root={place / outer} if these are the classes or the splits"
+        )
     seen = f"every folder of '{place}' ({_some([*filled])}) has the same folders ({_some(inner)})"
     if all(map(split_name, inner)):
         raise ValueError(
@@ -95,9 +101,8 @@ def _shared_folders(filled: Mapping[str, list[str]]) -> list[str]:
         if "" in parts:
             return []
         count.update(parts)
-    is_shared = len(filled) > 1 and len(count) > 1
-    often = all(number >= max(2, len(filled) / 2) for number in count.values())
-    return sorted(count) if is_shared and often else []
+    is_shared = len(count) > 1 and all(number >= len(filled) / 2 for number in count.values())
+    return sorted(count) if is_shared else []
 
 
 def _is_numbered(names: list[str]) -> bool:

@@ -64,7 +64,8 @@ def _warn_of_twice(name: str, annotations: Annotations, files: list[str]) -> Non
         else:
             label_of[file] = label
     warnings.warn(
-        f"{len(again)} videos of {name} are listed again, such as '{annotations.paths[again[0]]}'"
+        f"{len(again)} of {len(files)} videos of {name} are listed again, such as "
+        f"'{annotations.paths[again[0]]}'"
         + (f", {num_other} of them under another class" if num_other else "")
         + "; each counts as often as it is listed: take them out",
         stacklevel=4,

@@ -156,7 +156,8 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
     if test and not (train or val):
         only = read(test, "test", names)
         return make_splits(only.subset([]), only, only)
-    found = split_folders(folder, names or ())
+    given = {"train": train, "val": val, "test": test or val}
+    found = split_folders(folder, names or (), [name for name in given if not given[name]])
     if found and not train and "train" not in found:
         raise ValueError(
             f"data.root is '{root}', which has a folder {' and one '.join(found)} but none called train; "
@@ -170,7 +171,7 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
         train_list, val_list = stratified_split(train_list, val_fraction, seed)
     else:
         val_list = read(val_source, "val", names)
-    test_source = test or (None if val else found.get("test"))
+    test_source = test or found.get("test")
     test_list = read(test_source, "test", names) if test_source else val_list
     warn_of_repeats({"train": train_list, "val": val_list, "test": test_list})
     return make_splits(train_list, val_list, test_list, is_drawn=val_source is None)

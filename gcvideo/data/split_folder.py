@@ -18,12 +18,15 @@ def split_name(text: str) -> str | None:
     return _SPLIT_OF.get(text.strip().lower())
 
 
-def split_folders(root: Path, classes: Collection[str] = ()) -> dict[str, str]:
+def split_folders(
+    root: Path, classes: Collection[str] = (), splits: Collection[str] = ("train", "val", "test")
+) -> dict[str, str]:
     """Folders of ``root`` that are called like a split and have folders of their own, by split.
 
     Args:
         root: to look in.
         classes: names that are those of classes, and of no split.
+        splits: that are looked for.
 
     Raises:
         ValueError: if two folders are called like one split.
@@ -33,7 +36,7 @@ def split_folders(root: Path, classes: Collection[str] = ()) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
         split = split_name(name)
-        if split is None or name in classes or not _has_folders(root / name):
+        if split not in splits or name in classes or not _has_folders(root / name):
             continue
         if split in found:
             raise ValueError(
