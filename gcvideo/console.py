@@ -1,10 +1,8 @@
 """The one kind of console: what it prints, names of files among it, stands there as it is."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import rich.console
-from rich.segment import Segment
 from rich.status import Status
 from rich.text import Text
 
@@ -23,20 +21,33 @@ class Console(rich.console.Console):
             stderr=stderr, file=file, width=width, markup=False, emoji=False, highlight=False
         )
 
-    def render(
-        self,
-        renderable: rich.console.RenderableType,
-        options: rich.console.ConsoleOptions | None = None,
-    ) -> Iterable[Segment]:
-        # A byte of a file name that is no UTF-8 is shown as "\udcff": to write it would be an error.
-        encoding = getattr(self.file, "encoding", None) or "utf-8"
-        for segment in super().render(renderable, options):
-            text = segment.text
-            if not text.isascii():
-                text = text.encode(encoding, "backslashreplace").decode(encoding)
-            yield segment._replace(text=text)
+    @property
+    def file(self) -> Any:
+        """What is printed to; bytes of file names that it cannot hold are shown as escapes."""
+        return _TolerantFile(super().file)
+
+    @file.setter
+    def file(self, new_file: Any) -> None:
+        self._file = new_file
 
     def status(self, status: rich.console.RenderableType, **options: object) -> Status:
         # A status reads markup on every console.
         text = Text(status) if isinstance(status, str) else status
         return super().status(text, **options)  # pyright: ignore[reportArgumentType]
+
+
+class _TolerantFile:
+    """A text file that shows the letters it cannot encode by their numbers."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._file.write(text)
+        except UnicodeEncodeError:
+            encoding = self._file.encoding
+            return self._file.write(text.encode(encoding, "backslashreplace").decode(encoding))

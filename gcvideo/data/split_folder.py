@@ -36,7 +36,7 @@ def split_folders(
     found: dict[str, str] = {}
     for name in names:
         split = split_name(name)
-        if split not in splits or name in classes or not _has_folders(root / name):
+        if split is None or split not in splits or name in classes or not _has_folders(root / name):
             continue
         if split in found:
             raise ValueError(

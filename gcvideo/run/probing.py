@@ -20,6 +20,7 @@ from gcvideo.run.checkpoint_data import (
     naming_bad_videos,
     origin,
 )
+from gcvideo.run.class_report import baselines, describe_baselines, describe_source
 from gcvideo.run.record import write_config, write_environment, write_json
 
 _CONSOLE = Console()
