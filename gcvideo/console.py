@@ -21,7 +21,33 @@ class Console(rich.console.Console):
             stderr=stderr, file=file, width=width, markup=False, emoji=False, highlight=False
         )
 
+    @property
+    def file(self) -> Any:
+        """What is printed to; bytes of file names that it cannot hold are shown as escapes."""
+        return _TolerantFile(super().file)
+
+    @file.setter
+    def file(self, new_file: Any) -> None:
+        self._file = new_file
+
     def status(self, status: rich.console.RenderableType, **options: object) -> Status:
         # A status reads markup on every console.
         text = Text(status) if isinstance(status, str) else status
         return super().status(text, **options)  # pyright: ignore[reportArgumentType]
+
+
+class _TolerantFile:
+    """A text file that shows the letters it cannot encode by their numbers."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._file.write(text)
+        except UnicodeEncodeError:
+            encoding = self._file.encoding
+            return self._file.write(text.encode(encoding, "backslashreplace").decode(encoding))

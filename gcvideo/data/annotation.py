@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from gcvideo.data.array_file import ArrayFile
+from gcvideo.data.class_folder import VIDEO_SUFFIXES as VIDEO_SUFFIXES
 from gcvideo.data.list_store import (
     LONG_LIST,
     keep_list,
@@ -20,8 +21,8 @@ from gcvideo.data.list_store import (
     source_key,
 )
 from gcvideo.data.listing import INTEGER, Listing, read_listing
-from gcvideo.data.listing import VIDEO_SUFFIXES as VIDEO_SUFFIXES
 from gcvideo.data.sample_list import PathList
+from gcvideo.data.table_file import WINDOWS, find_encoding, open_text
 
 _KEPT = ("paths", "labels", "classes")
 
@@ -134,8 +135,8 @@ def read_classes(path: str | Path) -> tuple[str, ...]:
     Raises:
         FileNotFoundError, ValueError: if the file is missing or empty, or a name comes twice.
     """
-    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    names = tuple(line.strip() for line in lines if line.strip())
+    with open_text(Path(path), find_encoding(Path(path)) or WINDOWS) as lines:
+        names = tuple(line.strip() for line in lines if line.strip())
     if not names:
         raise ValueError(f"class list '{path}' is empty; write one class name a line")
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -180,7 +181,7 @@ def _parse(
     place: Path, root: str, classes: Sequence[str] | None, split: str | None, key: str | None
 ) -> Annotations:
     """The list in a source; a long one is remembered under ``key`` unless other files matter."""
-    rows = read_listing(place, Path(root), split)
+    rows = read_listing(place, Path(root), split, classes)
     if not len(rows):
         raise ValueError(f"{place} lists no videos; check data.train, data.val and data.test")
     names = tuple(classes or rows.classes)
@@ -217,7 +218,7 @@ def _labels(rows: Listing, names: Sequence[str], place: Path) -> Int64[np.ndarra
         raise ValueError(f"{place}, row {number}: label '{text}' is not {rule}; {hint}")
     value = np.zeros(len(rows.texts), dtype=np.int64)
     for text, row in first_rows.items():
-        value[rows.codes[row]] = label_of[text] if named else int(text)
+        value[rows.codes[row]] = label_of[text] if named else int(text.partition(".")[0])
     labels = value[rows.codes]
     if not named:
         _check_range(labels, rows, len(names), place)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from gcvideo.data.class_folder import VIDEO_SUFFIXES
 from gcvideo.data.kinetics import KINETICS_COLUMNS, KineticsClip, find_clips, read_kinetics
-from gcvideo.data.listing import SPLIT_NAMES, VIDEO_SUFFIXES
+from gcvideo.data.split_folder import split_name
+from gcvideo.data.table_file import WINDOWS, Table, find_encoding, open_text
 from gcvideo.invocation import command_line
 
 _FILE_NAME = re.compile(r"[\w -]+")
@@ -85,11 +87,11 @@ def listed_clips(table: Path, split: str | None = None) -> list[ListedClip]:
     """
     if not table.is_file():
         raise FileNotFoundError(f"there is no file '{table}'; give csv= an official Kinetics CSV")
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        columns = next(csv.reader(file), [])
-    if lacking := sorted(KINETICS_COLUMNS - set(columns)):
+    with open_text(table, find_encoding(table) or WINDOWS) as stream:
+        found = Table(table, stream)
+    if lacking := sorted(KINETICS_COLUMNS - set(found.columns)):
         raise ValueError(
-            f"{table} has the columns {', '.join(columns) or '(none)'}, but an official Kinetics CSV "
+            f"{table} has the columns {', '.join(found.headings) or '(none)'}, but an official Kinetics CSV "
             f"has {', '.join(lacking)} too; give csv= such a file"
         )
     return list(_rows(table, split or _split_name(table.stem)))
@@ -98,8 +100,6 @@ def listed_clips(table: Path, split: str | None = None) -> list[ListedClip]:
 def _rows(table: Path, default: str) -> Iterator[ListedClip]:
     known = {"train", "val", "test"}
     for number, clip in enumerate(read_kinetics(table), start=2):
-        if not clip.label:
-            raise ValueError(f"{table}, row {number} has no label; complete or delete it")
         if not clip.split and default not in known:
             raise ValueError(
                 f"{table}, row {number} has no split; name the file train.csv, val.csv or test.csv, "
@@ -114,7 +114,7 @@ def _rows(table: Path, default: str) -> Iterator[ListedClip]:
 
 
 def _split_name(text: str) -> str:
-    return SPLIT_NAMES.get(text, text)
+    return split_name(text) or text
 
 
 def match_clips(

@@ -1,12 +1,13 @@
 """The official Kinetics lists: YouTube ids and seconds instead of file names."""
 
-import csv
 import os
 import sys
 from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+from gcvideo.data.table_file import WINDOWS, Table, find_encoding, open_text
 
 KINETICS_COLUMNS = frozenset({"label", "youtube_id", "time_start", "time_end"})
 
@@ -25,22 +26,38 @@ def read_kinetics(path: Path) -> list[KineticsClip]:
     """Rows of an official CSV (label, youtube_id, time_start, time_end, split).
 
     Raises:
-        ValueError: if a time is no whole number of seconds.
+        ValueError: if a row has no label, or a time is no whole number of seconds.
     """
+    with open_text(path, find_encoding(path) or WINDOWS) as stream:
+        return kinetics_clips(Table(path, stream))
+
+
+def kinetics_clips(table: Table) -> list[KineticsClip]:
+    """Rows of a table that has the columns of an official CSV; errors as of ``read_kinetics``."""
+    label, youtube_id, time_start, time_end = map(
+        table.columns.index, ("label", "youtube_id", "time_start", "time_end")
+    )
+    split = table.find(("split",))
     clips = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row_number, row in enumerate(csv.DictReader(file), start=2):
-            try:
-                start, end = int(row["time_start"]), int(row["time_end"])
-            except (TypeError, ValueError):
-                raise ValueError(
-                    f"{path}, row {row_number}: time_start is {row['time_start']!r} and time_end "
-                    f"{row['time_end']!r}, but both must be whole seconds; use the official CSV"
-                ) from None
-            # Without intern, each row would hold texts of its own.
-            label, split = sys.intern(row["label"]), sys.intern(row.get("split") or "")
-            clips.append(KineticsClip(label, row["youtube_id"], start, end, split))
+    for number, row in table:
+        if not row[label]:
+            raise ValueError(f"{table.file}, row {number} has no label; complete or delete it")
+        try:
+            start, end = _seconds(row[time_start]), _seconds(row[time_end])
+        except ValueError:
+            raise ValueError(
+                f"{table.file}, row {number}: time_start is {row[time_start] or None!r} and "
+                f"time_end {row[time_end] or None!r}, but both must be whole seconds; use the official CSV"
+            ) from None
+        # Without intern, each row would hold texts of its own.
+        texts = sys.intern(row[label]), "" if split is None else sys.intern(row[split])
+        clips.append(KineticsClip(texts[0], row[youtube_id], start, end, texts[1]))
     return clips
+
+
+def _seconds(text: str) -> int:
+    # pandas writes whole numbers of a column with gaps as 12.0.
+    return int(text.removesuffix(".0"))
 
 
 def find_clips(

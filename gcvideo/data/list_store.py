@@ -16,7 +16,7 @@ from gcvideo.data.sample_list import PathList
 
 LONG_LIST = 10_000
 # Raised whenever a list may be parsed differently or its file looks different.
-_VERSION = 1
+_VERSION = 2
 
 
 def keep_list(

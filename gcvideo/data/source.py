@@ -10,6 +10,8 @@ from gcvideo.data.annotation import (
     stratified_split,
 )
 from gcvideo.data.frame_index import FrameIndex
+from gcvideo.data.repeat import warn_of_repeats
+from gcvideo.data.split_folder import split_folders
 from gcvideo.invocation import command_line
 
 
@@ -26,6 +28,7 @@ class VideoSplits:
         max_bad_fraction: training stops when more than this share of its videos is unreadable.
         time_budget_seconds: for reading one file, which is unreadable beyond; None: no limit.
         square_pixels: show frames of oblong pixels with square ones, whatever the protocol says.
+        is_drawn: whether train and val are parts of one list, drawn by chance.
 
     Raises:
         ValueError: if splits disagree about classes, a flip pair names an unknown class or a number
@@ -40,6 +43,7 @@ class VideoSplits:
     max_bad_fraction: float = 0.01
     time_budget_seconds: float | None = 60.0
     square_pixels: bool = False
+    is_drawn: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_bad_fraction < 1:
@@ -106,14 +110,18 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
 
     Each split is a folder with one folder per class, a text list of "path label", a CSV with a
     header, or an official Kinetics CSV; see :func:`~gcvideo.data.read_annotations`. A CSV with a
-    ``split`` column may serve for several splits.
+    ``split`` column may serve for several splits. Folders of splits may be called train or training,
+    val, valid or validation, test or testing, in any case. Files that are listed twice, or on both
+    sides of a split, are warned of.
 
     Args:
         root: folder that paths in lists start from.
-        train: source of the training split. None: ``root/train`` if it exists, else the class
-            folders of ``root``, divided into train and val.
-        val: source of the validation split. None: ``root/val`` if it exists, else a share of train.
-        test: source of the test split; None: the same as val. Given alone, there is nothing to train on.
+        train: source of the training split. None: the folder train of ``root`` if it has one, else
+            the class folders of ``root``, divided into train and val.
+        val: source of the validation split. None: the folder val of ``root`` if it has one, else a
+            share of train.
+        test: source of the test split. None: where val is None as well, the folder test of ``root``
+            if it has one; else the same as val. Given alone, there is nothing to train on.
         classes: names in label order, or a text file with one a line, below ``root`` or else below
             the working folder; None: taken from the lists.
         val_fraction: share of each class that becomes val where no val is given.
@@ -153,12 +161,22 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
     if test and not (train or val):
         only = read(test, "test", names)
         return make_splits(only.subset([]), only, only)
-    train_source = train or str(folder / "train" if (folder / "train").is_dir() else folder)
-    val_source = val or (str(folder / "val") if (folder / "val").is_dir() else None)
-    train_list = read(train_source, "train", names)
+    given = {"train": train, "val": val, "test": test or val}
+    found = split_folders(folder, names or (), [name for name in given if not given[name]])
+    if found and not train and "train" not in found:
+        raise ValueError(
+            f"data.root is '{root}', which has a folder {' and one '.join(found)} but none called train; "
+            f"give data.train, or data.test={next(iter(found.values()))} to test alone; if they are "
+            "classes, name all with data.classes"
+        )
+    train_list = read(train or found.get("train", str(folder)), "train", names)
+    names = names or train_list.classes
+    val_source = val or found.get("val")
     if val_source is None:
         train_list, val_list = stratified_split(train_list, val_fraction, seed)
     else:
-        val_list = read(val_source, "val", names or train_list.classes)
-    test_list = read(test, "test", names or train_list.classes) if test else val_list
-    return make_splits(train_list, val_list, test_list)
+        val_list = read(val_source, "val", names)
+    test_source = test or found.get("test")
+    test_list = read(test_source, "test", names) if test_source else val_list
+    warn_of_repeats({"train": train_list, "val": val_list, "test": test_list})
+    return make_splits(train_list, val_list, test_list, is_drawn=val_source is None)

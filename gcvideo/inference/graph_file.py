@@ -109,7 +109,8 @@ def _count_smaller(rows: Tensor, values: Tensor, **_: object) -> Tensor:
 
 
 def _json(metadata: dict[str, Any]) -> str:
-    return json.dumps(metadata, ensure_ascii=False, default=str)
+    text = json.dumps(metadata, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 _FORMATS = {

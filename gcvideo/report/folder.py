@@ -24,5 +24,6 @@ def write_report(comparison: Comparison, folder: str | Path) -> None:
     }
     for name, text in contents.items():
         draft = folder / f".{name}.draft"
-        draft.write_text(text, encoding="utf-8", newline="\n")
+        # Names of classes are names of folders, which need not be UTF-8.
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
         draft.replace(folder / name)

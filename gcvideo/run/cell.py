@@ -60,7 +60,9 @@ def run_cell(cfg: DictConfig) -> None:
     (folder / "failure.txt").unlink(missing_ok=True)
     started = time.perf_counter()
     with (
-        (folder / "log.txt").open("a", buffering=1, encoding="utf-8") as log,
+        (folder / "log.txt").open(
+            "a", buffering=1, encoding="utf-8", errors="backslashreplace"
+        ) as log,
         redirect_stdout(log),
         redirect_stderr(log),
     ):
@@ -72,7 +74,8 @@ def run_cell(cfg: DictConfig) -> None:
         except TrainingStopped as stopped:
             raise KeyboardInterrupt from stopped
         except Exception as error:
-            (folder / "failure.txt").write_text(f"{type(error).__name__}: {error}\n", "utf-8")
+            text = f"{type(error).__name__}: {error}\n"
+            (folder / "failure.txt").write_text(text, "utf-8", "backslashreplace")
             raise
 
 

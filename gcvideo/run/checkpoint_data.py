@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from gcvideo.console import Console
 from gcvideo.construction import construct
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoReadError, VideoSplits
+from gcvideo.data.split_folder import held_out_source
 from gcvideo.inference import Checkpoint
 from gcvideo.run.readability import bad_videos_error, unreadable_videos
 
@@ -47,12 +48,14 @@ def checkpoint_protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationPr
     )
 
 
-def checkpoint_splits(cfg: DictConfig, checkpoint: Checkpoint) -> VideoSplits:
+def checkpoint_splits(cfg: DictConfig, checkpoint: Checkpoint, split: str = "test") -> VideoSplits:
     """The videos that a configuration names, or else those that the checkpoint was trained on.
 
     Args:
         cfg: has ``data``, which may be None, and ``packages``.
         checkpoint: gives its classes to data that names none.
+        split: that is wanted. The test split of a root of class folders, of which ``data`` names no
+            split, is its folder test, else val, else all of it.
 
     Raises:
         ValueError: if nobody names videos, or their classes are not those of the checkpoint.
@@ -69,6 +72,8 @@ def checkpoint_splits(cfg: DictConfig, checkpoint: Checkpoint) -> VideoSplits:
     else:
         if "classes" in cfg.data and cfg.data.classes is None:
             cfg.data.classes = list(checkpoint.classes)
+        if split == "test":
+            _test_on_all(cfg.data, checkpoint)
         splits = cast(VideoSplits, instantiate(cfg.data, _convert_="all"))
     if splits.classes != checkpoint.classes:
         raise ValueError(
@@ -77,6 +82,23 @@ def checkpoint_splits(cfg: DictConfig, checkpoint: Checkpoint) -> VideoSplits:
             "same: test on data with the same classes in the same order"
         )
     return splits
+
+
+def _test_on_all(data: DictConfig, checkpoint: Checkpoint) -> None:
+    if not {"train", "val", "test"} <= data.keys() or any((data.train, data.val, data.test)):
+        return
+    root = Path(data.root)
+    if not root.is_dir():
+        return
+    data.test = held_out_source(root, checkpoint.classes)
+    trained = checkpoint.config.get("data", {}).get("root")
+    is_same = trained is not None and Path(trained).resolve() == root.resolve()
+    if is_same and Path(data.test) == root.absolute():
+        _CONSOLE.print(
+            f"warning: the checkpoint was trained on videos of '{root}', and all of '{data.test}' is "
+            "scored; leave data= out to score the split that it was not trained on",
+            soft_wrap=True,
+        )
 
 
 def announce_evaluation(path: str, protocol: EvaluationProtocol, precision: str) -> None:

@@ -1,6 +1,5 @@
 """What a prediction says: on the screen, and as json or csv."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from rich.table import Column, Table
 
 from gcvideo.console import Console
+from gcvideo.data import write_table
 from gcvideo.inference import Prediction
 from gcvideo.inference.segment import Segment
 from gcvideo.inference.sliding_window import WindowScores
@@ -93,18 +93,15 @@ def write_predictions(output: Path, predictions: Predictions, *, precision: str)
     if output.suffix == ".json":
         write_json(output, {"precision": precision, **_content(predictions)})
         return
-    draft = output.with_name(f"{output.name}.draft")
-    with draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if predictions.timelines:
-            writer.writerow(
-                ["video", "kind", "start_seconds", "end_seconds", "label", "name", "score", "error"]
-            )
-            writer.writerows(_timeline_rows(predictions))
-        else:
-            writer.writerow(["video", "rank", "label", "name", "score", "error"])
-            writer.writerows(_ranking_rows(predictions))
-    draft.replace(output)
+    if predictions.timelines:
+        columns = (
+            *("video", "kind", "start_seconds", "end_seconds"),
+            *("label", "name", "score", "error"),
+        )
+        write_table(output, columns, _timeline_rows(predictions))
+    else:
+        columns = ("video", "rank", "label", "name", "score", "error")
+        write_table(output, columns, _ranking_rows(predictions))
 
 
 def format_seconds(seconds: float) -> str:

@@ -20,6 +20,7 @@ from gcvideo.run.checkpoint_data import (
     naming_bad_videos,
     origin,
 )
+from gcvideo.run.class_report import baselines, describe_baselines, describe_source
 from gcvideo.run.record import write_config, write_environment, write_json
 
 _CONSOLE = Console()
@@ -48,6 +49,7 @@ def probe(cfg: DictConfig) -> TimeNeed:
     write_config(folder / "config.yaml", cfg)
     write_environment(folder / "environment.json")
     announce_evaluation(checkpoint.path, protocol, cfg.precision)
+    _CONSOLE.print(f"data       {describe_source(splits.test)}", soft_wrap=True)
 
     model = checkpoint.build_model(protocol, list(cfg.packages))
     model.to(cfg.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -63,17 +65,20 @@ def probe(cfg: DictConfig) -> TimeNeed:
     for kind, table in scores.items():
         table.write(folder / f"scores_{kind}.csv", listed, checkpoint.classes)
     _write_classes(folder / "probes.csv", by_class)
+    blind = baselines(splits.test.labels, checkpoint.classes)
     write_json(
         folder / "results.json",
         {
             "needs_time": overall.needs_time,
             "top1": dict(overall.top1),
+            "baselines": blind,
             **origin(cfg, checkpoint, protocol),
             "seed": cfg.seed,
             "videos_scored": overall.num_videos,
         },
     )
     _show(overall, by_class)
+    _CONSOLE.print(describe_baselines(blind), soft_wrap=True)
     _CONSOLE.print(f"{overall.num_videos} videos; results in {folder}", soft_wrap=True)
     return overall
 

@@ -125,7 +125,7 @@ def _listed(cfg: DictConfig, checkpoint: Checkpoint) -> Sequence[str]:
         return find_videos(str(cfg.videos))
     if cfg.split not in ("train", "val", "test"):
         raise ValueError(f"split is {cfg.split!r}; choose train, val or test")
-    annotations = getattr(checkpoint_splits(cfg, checkpoint), cfg.split)
+    annotations = getattr(checkpoint_splits(cfg, checkpoint, cfg.split), cfg.split)
     if not len(annotations):
         raise ValueError(
             f"the {cfg.split} split lists no videos; give another split, or videos=..."

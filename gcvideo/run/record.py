@@ -25,7 +25,9 @@ _PACKAGES = (
 def write_json(path: Path, content: Any) -> None:
     """Write readable JSON, by renaming a finished draft: a reader never sees half a file."""
     draft = path.with_name(path.name + ".draft")
-    draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    # A byte of a file name that is no UTF-8 becomes "\udcff", which JSON reads as Python has it.
+    draft.write_text(text, encoding="utf-8", errors="backslashreplace")
     draft.rename(path)
 
 

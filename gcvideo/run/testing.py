@@ -16,6 +16,7 @@ from gcvideo.run.checkpoint_data import (
     naming_bad_videos,
     origin,
 )
+from gcvideo.run.class_report import baselines, describe_baselines, describe_source
 from gcvideo.run.rank_config import announce_to_children
 from gcvideo.run.record import write_config, write_environment, write_json
 from gcvideo.training import VideoClassifier
@@ -60,6 +61,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
         write_environment(folder / "environment.json")
         announce_to_children(folder / "config.yaml")
         announce_evaluation(checkpoint.path, protocol, cfg.precision)
+        _CONSOLE.print(f"data       {describe_source(splits.test)}", soft_wrap=True)
     with naming_bad_videos(data, folder):
         trainer.test(module, data, verbose=False)
     metrics = module.test_metrics()
@@ -109,10 +111,12 @@ def _write(
 ) -> None:
     listed = [splits.test.path(video) for video in range(len(splits.test))]
     module.test_scores.write(folder / "scores.csv", listed, checkpoint.classes)
+    blind = baselines(splits.test.labels, checkpoint.classes)
     write_json(
         folder / "results.json",
         {
             "metrics": metrics,
+            "baselines": blind,
             **origin(cfg, checkpoint, protocol),
             "videos_listed": len(splits.test),
             "videos_scored": len(module.test_scores),
@@ -121,6 +125,7 @@ def _write(
     )
     for name, value in sorted(metrics.items()):
         _CONSOLE.print(f"  {name:28s} {value:.4f}")
+    _CONSOLE.print(describe_baselines(blind), soft_wrap=True)
     _CONSOLE.print(
         f"  {len(module.test_scores)} of {len(splits.test)} videos scored, "
         f"{protocol.num_views} views each; results in {folder}",

@@ -13,6 +13,7 @@ from gcvideo.console import Console
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
 from gcvideo.models import Cost, checkpoint_activations, compile_net, count_cost
 from gcvideo.run.assembly import build, build_data, build_module, build_trainer, settle
+from gcvideo.run.class_report import baselines
 from gcvideo.run.estimation import estimate
 from gcvideo.run.initialization import initialize_net
 from gcvideo.run.preflight import (
@@ -26,6 +27,7 @@ from gcvideo.run.rank_config import announce_to_children, global_rank
 from gcvideo.run.readability import bad_videos_error, unopenable_videos
 from gcvideo.run.record import write_config, write_environment, write_json
 from gcvideo.run.resuming import ResumePoint, find_resume_point
+from gcvideo.run.split_record import record_split
 from gcvideo.run.training_report import report_end, report_start
 from gcvideo.run.tuning import tune_batch_size
 from gcvideo.training import (
@@ -166,6 +168,8 @@ def _open_folder(run: _Run, trainer: Trainer) -> None:
     check_output_folder(folder, num_bytes=needed)
     write_config(folder / "config.yaml", cfg)
     write_environment(folder / "environment.json")
+    if run.splits.is_drawn:
+        record_split(folder, run.splits)
     announce_to_children(folder / "config.yaml")
     views = cfg.batch_size * cfg.clips_per_video
     num_bytes = batch_bytes(views, cfg.num_frames, cfg.crop_size)
@@ -178,8 +182,10 @@ def _write_results(run: _Run, trainer: Trainer, metrics: dict[str, float], secon
     cfg, folder = run.cfg, Path(run.cfg.output_dir)
     callbacks: list[Any] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
     bad_videos = next(callback for callback in callbacks if isinstance(callback, BadVideos))
+    blind = baselines(run.splits.val.labels, run.splits.classes)
     result = {
         "metrics": metrics,
+        "baselines": blind,
         "model": cfg.model.name,
         "cost": {"parameters": run.cost.num_parameters, "macs_per_view": run.cost.macs},
         "precision": {
@@ -198,7 +204,7 @@ def _write_results(run: _Run, trainer: Trainer, metrics: dict[str, float], secon
         "seconds": round(seconds, 1),
     }
     write_json(folder / "results.json", result)
-    report_end(folder, metrics, seconds)
+    report_end(folder, metrics, blind, seconds)
 
 
 def _describe_resume(cfg: DictConfig, point: ResumePoint | None) -> list[str]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from gcvideo.console import Console
 from gcvideo.data import EvaluationProtocol, VideoSplits
 from gcvideo.models import Cost, inserted_blocks
+from gcvideo.run.class_report import Baselines, describe_baselines, describe_classes
 from gcvideo.training import (
     VideoClassifier,
     clips_per_group,
@@ -48,6 +49,7 @@ def report_start(
     _CONSOLE.print(
         f"data       {len(splits.train)} training and {len(splits.val)} validation videos, "
         f"{len(splits.classes)} classes{_missing(splits)}, {_index(splits)}\n"
+        f"classes    {describe_classes(splits.train)}\n"
         f"protocol   {protocol}\n"
         f"training   {trainer.max_epochs} epochs, {_batches(module, trainer)}, "
         f"precision {trainer.precision}\n"
@@ -102,11 +104,12 @@ def _index(splits: VideoSplits) -> str:
     return "no frame index" if splits.index is None else f"frame index {splits.index.path}"
 
 
-def report_end(folder: Path, metrics: dict[str, float], seconds: float) -> None:
-    """Metrics and the best checkpoint."""
+def report_end(folder: Path, metrics: dict[str, float], blind: Baselines, seconds: float) -> None:
+    """Metrics beside what says nothing about the net, and the best checkpoint."""
     _CONSOLE.print(f"\nfinished in {seconds:.0f} s")
     for name, value in sorted(metrics.items()):
         _CONSOLE.print(f"  {name:28s} {value:.4f}")
+    _CONSOLE.print(describe_baselines(blind), soft_wrap=True)
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
         _CONSOLE.print(f"  best checkpoint              {best}", soft_wrap=True)
