@@ -3,18 +3,21 @@
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from zipfile import BadZipFile
 
 import torch
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from gcvideo.run.config_folder import config_folder
+from gcvideo.run.value_rule import check_values
 from gcvideo.training import CHECKPOINT_NAMES
 
-_GROUPS = ("trainer",)
+# Of another file of the group trainer, the keys that say where a run goes on, not how it learns.
+_PLACE = ("accelerator", "devices", "num_nodes", "strategy")
 _CHANGEABLE = (
     "num_workers",
     "batch_size",
@@ -27,8 +30,13 @@ _CHANGEABLE = (
     "data.time_budget_seconds",
     "data.max_bad_fraction",
 )
-# Of the trainer, what decides how a run learns.
-_FIXED = ("trainer.max_epochs", "trainer.limit_train_batches", "trainer.check_val_every_n_epoch")
+# Of the trainer, what decides how a run learns, and which of its epochs is best.
+_FIXED = (
+    "trainer.max_epochs",
+    "trainer.limit_train_batches",
+    "trainer.limit_val_batches",
+    "trainer.check_val_every_n_epoch",
+)
 
 
 class ResumeError(ValueError):
@@ -54,6 +62,9 @@ class ResumePoint(NamedTuple):
 def resumed_config(overrides: Sequence[str]) -> DictConfig:
     """The configuration of a run, from its folder, with what may change when it goes on.
 
+    A file of the group trainer, such as ``trainer=ddp``, changes where the run is computed: devices and
+    strategy. Values such as ``trainer.devices=4`` are set after it, in any order of words.
+
     Args:
         overrides: words of the command line, with ``resume=RUN_DIR`` among them.
 
@@ -77,30 +88,43 @@ def resumed_config(overrides: Sequence[str]) -> DictConfig:
             "that version, or start a new run from its weights with weights=checkpoint weights.path=..."
         )
     cfg.resume = cfg.output_dir = str(folder.resolve())
-    for override in parsed:
-        key = override.key_or_group
-        if key == "resume":
-            continue
-        if key in _GROUPS:
-            precision = cfg[key].precision
-            cfg[key] = compose("train", [override.input_line or ""])[key]
-            cfg[key].precision = precision
-            continue
-        if not _may_change(key):
-            raise ResumeError(
-                f"'{key}' is part of what the run in '{folder}' is, so it cannot change on the way; a "
-                f"resumed run takes {', '.join(_CHANGEABLE)}: for another recipe start a new run, from "
-                "its weights with weights=checkpoint weights.path=..."
-            )
-        if OmegaConf.select(cfg, key, default=_MISSING) is _MISSING:
-            raise ResumeError(
-                f"'{key}' is no key of '{path}'; its keys are {', '.join(map(str, cfg))}"
-            )
-        OmegaConf.update(cfg, key, override.value())
+    before = cfg.copy()
+    words = [override for override in parsed if override.key_or_group != "resume"]
+    for override in words:
+        if override.key_or_group == "trainer":
+            _move(cfg, override)
+    for override in words:
+        if override.key_or_group != "trainer":
+            _change(cfg, override, folder)
+    check_values(cfg, before)
     return cfg
 
 
 _MISSING = object()
+
+
+def _move(cfg: DictConfig, override: Override) -> None:
+    """Take over where another file of the group trainer lets a run be computed."""
+    trainer = compose("train", [override.input_line or ""]).trainer
+    content = cast(dict[str, Any], OmegaConf.to_container(trainer, resolve=False))
+    for name in _PLACE:
+        # Not merged into a strategy with other arguments.
+        OmegaConf.update(cfg, f"trainer.{name}", content[name], merge=False)
+
+
+def _change(cfg: DictConfig, override: Override, folder: Path) -> None:
+    key = override.key_or_group
+    if not _may_change(key):
+        raise ResumeError(
+            f"'{key}' is part of what the run in '{folder}' is, so it cannot change on the way; a "
+            f"resumed run takes {', '.join(_CHANGEABLE)}: for another recipe start a new run, from "
+            "its weights with weights=checkpoint weights.path=..."
+        )
+    if OmegaConf.select(cfg, key, default=_MISSING) is _MISSING:
+        raise ResumeError(
+            f"'{key}' is no key of '{folder / 'config.yaml'}'; its keys are {', '.join(map(str, cfg))}"
+        )
+    OmegaConf.update(cfg, key, override.value())
 
 
 def _may_change(key: str) -> bool:

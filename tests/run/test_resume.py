@@ -1,12 +1,20 @@
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from lightning import Callback
 
+from gcvideo.run import resumed_config, train, training
+from gcvideo.training import TrainingStopped
+
+CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 SCRIPT = Path(__file__).resolve().parent.parent / "killed_training.py"
 
 
@@ -109,3 +117,87 @@ def test_a_run_can_be_stopped_anywhere_under_any_recipe(
     tmp_path, video_folder, signal_name, status, overrides
 ):
     assert_loses_no_step(tmp_path, video_folder, signal_name, 8, status, "epochs=10", *overrides)
+
+
+@pytest.fixture(scope="module")
+def stopped_run(tmp_path_factory, tiny, video_folder):
+    """The folder of a run of three epochs that was stopped in its second."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    words = [*tiny, "model=c2d", "data=folder", f"data.root={video_folder}", "epochs=3"]
+    words += ["batch_size=2", "logger=none", "trainer.gradient_clip_val=1.5"]
+    words += ["trainer.limit_train_batches=3", f"output_dir={folder}"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", words)
+    stop(cfg, after_epochs=1)
+    return folder
+
+
+def stop(cfg, after_epochs):
+    """Train until an epoch has begun, as SIGTERM stops it."""
+
+    class Stopping(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.current_epoch == after_epochs:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    build = training.build_trainer
+
+    def build_stopping(cfg):
+        trainer = build(cfg)
+        trainer.callbacks.append(Stopping())
+        return trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "build_trainer", build_stopping)
+        with pytest.raises(TrainingStopped):
+            train(cfg)
+
+
+@pytest.fixture
+def run(stopped_run, tmp_path):
+    """A moved copy of it."""
+    return shutil.copytree(stopped_run, tmp_path / "moved")
+
+
+def resumed(*words):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return resumed_config(list(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["trainer=cpu"], ("cpu", 1)),
+        (["trainer=ddp", "trainer.devices=4"], ("auto", 4)),
+        (["trainer.devices=4", "trainer=ddp"], ("auto", 4)),
+        (["trainer.gradient_clip_val=3", "trainer=auto"], ("auto", 1)),
+    ],
+)
+def test_another_trainer_changes_where_a_run_is_computed_and_nothing_else(run, words, place):
+    before, after = resumed(f"resume={run}").trainer, resumed(f"resume={run}", *words).trainer
+    assert (after.accelerator, after.devices) == place
+    assert ("trainer=ddp" in words) == (after.strategy != "auto")
+    placing = ("accelerator", "devices", "num_nodes", "strategy")
+    changed = {key for key in before if before[key] != after[key]} - {*placing}
+    assert changed == {word.partition("=")[0].partition(".")[2] for word in words if "clip" in word}
+    assert after.max_epochs == 3
+    assert after.limit_train_batches == 3
+
+
+def test_settings_of_the_machine_are_read_again_where_a_run_goes_on(run, monkeypatch):
+    monkeypatch.setenv("SLURM_NNODES", "2")
+    cfg = resumed(f"resume={run}", "trainer=slurm")
+    monkeypatch.setenv("SLURM_NNODES", "3")
+    assert cfg.trainer.num_nodes == 3
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("trainer.limit_val_batches=1", "is part of what the run"),
+        ("batch_size=0", "batch_size is 0; give a whole number of at least 1"),
+    ],
+)
+def test_words_that_would_change_a_run_or_mean_nothing_are_refused(run, word, message):
+    with pytest.raises(ValueError, match=message):
+        resumed(f"resume={run}", word)
