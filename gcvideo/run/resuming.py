@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gcvideo.run.config_folder import config_folder
 from gcvideo.run.value_rule import check_values
-from gcvideo.training import CHECKPOINT_NAMES
+from gcvideo.training import CHECKPOINT_NAMES, num_batches_seen
 
 # Of another file of the group trainer, the keys that say where a run goes on, not how it learns.
 _PLACE = ("accelerator", "devices", "num_nodes", "strategy")
@@ -29,6 +29,7 @@ _CHANGEABLE = (
     "data.index",
     "data.time_budget_seconds",
     "data.max_bad_fraction",
+    "accept_changed_lists",
 )
 # Of the trainer, what decides how a run learns, and which of its epochs is best.
 _FIXED = (
@@ -49,13 +50,15 @@ class ResumePoint(NamedTuple):
     Args:
         path: of the checkpoint.
         step: optimizer steps taken.
-        metrics: of the run if it was at its end, else empty.
+        epoch: epochs completed.
+        is_finished: whether the run was at its end, after all epochs or an early stop.
         unreadable: newer checkpoints that cannot be read, and why.
     """
 
     path: Path
     step: int
-    metrics: dict[str, float]
+    epoch: int
+    is_finished: bool
     unreadable: tuple[str, ...]
 
 
@@ -88,6 +91,7 @@ def resumed_config(overrides: Sequence[str]) -> DictConfig:
             "that version, or start a new run from its weights with weights=checkpoint weights.path=..."
         )
     cfg.resume = cfg.output_dir = str(folder.resolve())
+    cfg.accept_changed_lists = False  # what was accepted once is what the run knows
     before = cfg.copy()
     words = [override for override in parsed if override.key_or_group != "resume"]
     for override in words:
@@ -131,13 +135,17 @@ def _may_change(key: str) -> bool:
     return key not in _FIXED and any(key == c or key.startswith(f"{c}.") for c in _CHANGEABLE)
 
 
-def find_resume_point(folder: Path) -> ResumePoint | None:
+def find_resume_point(folder: Path, run_id: str | None) -> ResumePoint | None:
     """The newest whole checkpoint of a run; None if it was stopped before its first.
 
     A checkpoint that cannot be read is passed over for the one before, and named.
 
+    Args:
+        folder: of the run.
+        run_id: that the run was given when it began.
+
     Raises:
-        ResumeError: if there are checkpoints but none can be read.
+        ResumeError: if there are checkpoints but none can be read, or one is of another run.
     """
     unreadable = []
     for name in CHECKPOINT_NAMES:
@@ -156,8 +164,18 @@ def find_resume_point(folder: Path) -> ResumePoint | None:
         ) as error:
             unreadable.append(f"'{path}' cannot be read ({str(error).splitlines()[0]})")
             continue
-        metrics = content["progress"]["metrics"]
-        return ResumePoint(path, content["global_step"], metrics, tuple(unreadable))
+        if content["gcvideo"]["config"].get("run_id") != run_id:
+            raise ResumeError(
+                f"'{path}' is of another run than '{folder / 'config.yaml'}'; move away what does not belong "
+                "to the run"
+            )
+        return ResumePoint(
+            path,
+            content["global_step"],
+            num_batches_seen(content["loops"]["fit_loop"])[0],
+            content["progress"]["finished"],
+            tuple(unreadable),
+        )
     if unreadable:
         raise ResumeError(
             f"no checkpoint of the run can be read: {'; '.join(unreadable)}; start it anew, or from the "
@@ -168,6 +186,6 @@ def find_resume_point(folder: Path) -> ResumePoint | None:
 
 def _read(path: Path) -> dict[str, Any]:
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    if missing := {"progress", "loops"} - content.keys():
+    if missing := {"progress", "loops", "gcvideo"} - content.keys():
         raise KeyError(f"it lacks {sorted(missing)}")
     return content

@@ -46,6 +46,7 @@ class ProgressCheckpoint(Callback):
         self.every_n_steps = every_n_steps
         self._saved_step = 0
         self._saving = self._validation_pending = self._finished = False
+        self._metrics_before: dict[str, float] = {}
         self._num_common_batches = 0
         self._stop = StopSignal()
         self._agreement = RankAgreement()
@@ -140,18 +141,21 @@ class ProgressCheckpoint(Callback):
         checkpoint["progress"] = {
             "batch_size": _batch_sizes(trainer, pl_module),
             "metric_logs": {log.name: log.state_dict() for log in _metric_logs(trainer)},
-            "metrics": {name: float(value) for name, value in self._metrics(trainer).items()},
+            "metrics": self.metrics(trainer),
+            "finished": self._finished,
         }
 
-    def _metrics(self, trainer: Trainer) -> dict[str, Any]:
-        """Those of a finished run, for one that was killed before it could write its results."""
-        return dict(trainer.callback_metrics) if self._finished else {}
+    def metrics(self, trainer: Trainer) -> dict[str, float]:
+        """The last value of each metric, be it from before the run was resumed."""
+        now = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        return self._metrics_before | now
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         progress = checkpoint["progress"]
         self._saved_step = checkpoint["global_step"]
+        self._metrics_before = progress["metrics"]
         before, now = progress["batch_size"], _batch_sizes(trainer, pl_module)
         if before != now:
             raise ValueError(
