@@ -1,13 +1,14 @@
 """A run folder is that of one run, and of one process at a time."""
 
 import errno
+import itertools
 import json
 import os
 import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -82,6 +83,22 @@ def _busy(folder: Path, holder: str) -> RunFolderError:
         f"'{folder}' is in use by {holder}; wait for it or stop it, or give this run a folder of its own "
         "with hydra.run.dir=..."
     )
+
+
+def new_folder(path: Path) -> Path:
+    """Make a folder that nobody else has begun to use: ``path``, or it with _2, _3, ... behind.
+
+    Raises:
+        OutputFolderError: if none can be made.
+    """
+    check_output_folder(path.parent, num_bytes=0)
+    for number in itertools.count(1):
+        folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        # Of processes that make it in the same moment one succeeds.
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("there is no last number")
 
 
 def check_unused(folder: Path) -> None:

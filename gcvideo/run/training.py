@@ -77,7 +77,8 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     if cfg.tune_batch_size and cfg.resume is None:
         _tune(cfg, splits, protocol)
     data = build_data(cfg, splits, protocol)
-    net, start = initialize_net(cfg) if point is None else (build(cfg.model.net), [])
+    is_new = point is None
+    net, start = initialize_net(cfg, splits.classes) if is_new else (build(cfg.model.net), [])
     module = build_module(cfg, net, splits, protocol)
     if cfg.estimate is not False:
         estimate(cfg, data, module)

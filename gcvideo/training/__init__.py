@@ -31,6 +31,7 @@ from gcvideo.training.progress_checkpoint import ProgressCheckpoint as ProgressC
 from gcvideo.training.schedule import Schedule as Schedule
 from gcvideo.training.schedule import WarmupCosine as WarmupCosine
 from gcvideo.training.schedule import WarmupSteps as WarmupSteps
+from gcvideo.training.schedule import highest_factor as highest_factor
 from gcvideo.training.sharding import ShardedStrategy as ShardedStrategy
 from gcvideo.training.stop_signal import TrainingStopped as TrainingStopped
 from gcvideo.training.throughput import Throughput as Throughput

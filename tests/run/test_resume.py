@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from hydra import compose, initialize_config_dir
 from lightning import Callback
 from omegaconf import OmegaConf
 
-from gcvideo.run import ResumeError, resumed_config, train, training
+from gcvideo import cli
+from gcvideo.run import ResumeError, application, resumed_config, train, training
 from gcvideo.run.data_record import DataChangedError
-from gcvideo.run.run_folder import RunFolderError
+from gcvideo.run.run_folder import RunFolderError, new_folder
 from gcvideo.training import TrainingStopped
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
@@ -217,7 +219,9 @@ def saved(folder, name="last"):
 
 
 def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """What files hold, but for that of the lock."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path: path.read_bytes() for path in files}
 
 
 def best_state(checkpoint):
@@ -273,8 +277,7 @@ def test_a_finished_run_that_is_resumed_changes_nothing(run, capsys):
     shutil.rmtree(run.parent / "videos")  # which nobody asks for
     assert train(resumed(f"resume={run}", "trainer=auto")) == metrics
     assert "is finished: 3 epochs, 9 steps; nothing is changed" in capsys.readouterr().out
-    del before[run / ".lock"]
-    assert {path: text for path, text in contents(run).items() if path.name != ".lock"} == before
+    assert contents(run) == before
 
 
 def test_an_early_stopped_run_is_finished(compose_config, tmp_path, tiny, video_folder):
@@ -339,8 +342,7 @@ def test_a_new_run_is_not_begun_among_the_checkpoints_of_an_old_one(run):
     cfg.resume, cfg.output_dir = None, str(run)
     with pytest.raises(RunFolderError, match=r"has a run already \(best\.ckpt, last\.ckpt, prev"):
         train(cfg)
-    del before[run / ".lock"]
-    assert {path: text for path, text in contents(run).items() if path.name != ".lock"} == before
+    assert contents(run) == before
 
 
 def test_checkpoints_of_another_run_are_not_taken(run):
@@ -370,3 +372,39 @@ with held(Path({str(run)!r})):
         process.kill()
         process.communicate()
     train(resumed(f"resume={run}"))  # a killed process holds nothing
+
+
+def test_starts_in_the_same_moment_have_folders_of_their_own(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(new_folder, [tmp_path / "runs" / "12-00-00"] * 8))
+    names = ["12-00-00", *(f"12-00-00_{number}" for number in range(2, 9))]
+    assert sorted(folder.name for folder in made) == sorted(names)
+
+
+def test_a_command_begins_in_a_folder_that_nobody_has(tmp_path, monkeypatch, video_folder, tiny):
+    monkeypatch.chdir(tmp_path)
+    default, told = application._default_folder, []
+
+    def same_moment(read, key):
+        told.append(default(read, key))
+        return tmp_path / "runs" / "now"
+
+    monkeypatch.setattr(application, "_default_folder", same_moment)
+    words = [*tiny, "data=folder", f"data.root={video_folder}", "model=c2d"]
+    for more in (["num_classes=5"], ["-m", "num_classes=5,6"]):  # which the data does not have
+        with pytest.raises(SystemExit):
+            cli.run("train", [*words, *more])
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["now", "now_2"]
+    assert (tmp_path / "runs" / "now" / ".hydra").is_dir()
+    assert [folder.parent for folder in told] == [Path("runs/folder_c2d"), Path("runs/sweep")]
+
+
+def test_a_folder_that_is_given_and_has_a_run_is_refused_before_anything_is_written(
+    run, tiny, video_folder, capsys
+):
+    before = contents(run)
+    words = [*tiny, "data=folder", f"data.root={video_folder}", f"hydra.run.dir={run}"]
+    with pytest.raises(SystemExit):
+        cli.run("train", words)
+    assert "has a run already" in capsys.readouterr().err
+    assert contents(run) == before
