@@ -1,6 +1,6 @@
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TypedDict
 
@@ -88,13 +88,31 @@ class VideoDataModule(LightningDataModule):
         self.pin_memory = pin_memory
         self.test_batch_size = test_batch_size
         self._epoch, self._num_seen = 0, 0
+        self._past: Sequence[int] = ()
 
-    def resume(self, epoch: int, num_batches: int) -> None:
-        """Let the next training loader go on in ``epoch`` behind its first ``num_batches`` batches."""
-        self._epoch, self._num_seen = epoch, num_batches
+    def resume(self, epoch: int, num_batches: int, past: Sequence[int] = ()) -> None:
+        """Let the next training loader go on in ``epoch`` behind its first ``num_batches`` batches.
+
+        Args:
+            epoch: to go on in.
+            num_batches: that it has seen.
+            past: batches of each epoch before, which had other lists or devices perhaps.
+
+        Raises:
+            ValueError: if the epoch has fewer batches.
+        """
+        self._epoch, self._num_seen, self._past = epoch, num_batches, past
+        if num_batches > self.num_batches(epoch):
+            raise ValueError(
+                f"the run stopped behind batch {num_batches} of epoch {epoch + 1}, which has "
+                f"{self.num_batches(epoch)} with the videos that are listed; start a new run from its weights "
+                "with weights=checkpoint weights.path=..."
+            )
 
     def num_batches(self, epoch: int) -> int:
         """Training batches per rank of an epoch; with multigrid, epochs differ."""
+        if epoch < len(self._past):
+            return self._past[epoch]
         batches = self._train_batches()
         batches.sampler.set_epoch(epoch)
         return len(batches)

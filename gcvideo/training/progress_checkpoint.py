@@ -138,8 +138,13 @@ class ProgressCheckpoint(Callback):
             accumulated=trainer.accumulate_grad_batches,
             validation_pending=self._validation_pending,
         )
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         checkpoint["progress"] = {
             "batch_size": _batch_sizes(trainer, pl_module),
+            # The rate follows epochs, also when later ones have other lists.
+            "epoch_batches": [
+                data.num_batches(epoch) for epoch in range(trainer.current_epoch + 1)
+            ],
             "metric_logs": {log.name: log.state_dict() for log in _metric_logs(trainer)},
             "metrics": self.metrics(trainer),
             "finished": self._finished,
@@ -164,7 +169,8 @@ class ProgressCheckpoint(Callback):
                 "numbers of devices change batch_size in inverse proportion"
             )
         epoch, num_batches = num_batches_seen(checkpoint["loops"]["fit_loop"])
-        trainer.datamodule.resume(epoch, num_batches)  # pyright: ignore[reportAttributeAccessIssue]
+        past = progress["epoch_batches"][:epoch]
+        trainer.datamodule.resume(epoch, num_batches, past)  # pyright: ignore[reportAttributeAccessIssue]
         for log in _metric_logs(trainer):
             if log.name in progress["metric_logs"]:
                 log.load_state_dict(progress["metric_logs"][log.name])

@@ -159,3 +159,12 @@ def test_a_limited_validation_or_test_is_of_the_first_videos(video_folder, tmp_p
         videos = [batch["video"].item() for batch, _ in zip(loader, range(4), strict=False)]
         assert videos == [0, 1, 2, 3]
         (tmp_path / "first").rmdir()
+
+
+def test_epochs_of_before_keep_their_batches_where_lists_change(video_folder):
+    module = make_module(video_folder)
+    assert [module.num_batches(epoch) for epoch in range(3)] == [5, 5, 5]
+    module.resume(2, 5, past=[9, 8])
+    assert [module.num_batches(epoch) for epoch in range(4)] == [9, 8, 5, 5]
+    with pytest.raises(ValueError, match="stopped behind batch 6 of epoch 3, which has 5 with the"):
+        module.resume(2, 6, past=[9, 8])

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import shutil
 import signal
@@ -282,7 +283,7 @@ def test_a_finished_run_that_is_resumed_changes_nothing(run, capsys):
 
 def test_an_early_stopped_run_is_finished(compose_config, tmp_path, tiny, video_folder):
     words = [*tiny, "model=c2d", "data=folder", f"data.root={video_folder}", "epochs=9"]
-    words += ["logger=none", "early_stopping=default", "early_stopping.patience=1", "lr=0"]
+    words += ["logger=none", "early_stopping=default", "early_stopping.patience=1", "lr=1e-9"]
     metrics = train(compose_config("train", [*words, f"output_dir={tmp_path}"]))
     before = json.loads((tmp_path / "results.json").read_text())
     assert before["epochs"] == 2
@@ -313,19 +314,39 @@ def test_classes_in_another_order_are_refused(run):
 
 def test_other_lists_are_refused_until_a_word_accepts_them_once(run, capsys):
     videos = run.parent / "videos"
-    (videos / "dark" / "dark_0.mp4").rename(videos / "dark" / "new.mp4")
+    (videos / "dark" / "dark_0.mp4").rename(videos / "dark" / "dark_0b.mp4")
     with pytest.raises(DataChangedError) as caught:
         train(resumed(f"resume={run}"))
     message = str(caught.value)
     assert "1 missing (dark/dark_0.mp4)" in message
-    assert "1 new (dark/new.mp4)" in message
+    assert "1 new (dark/dark_0b.mp4)" in message
     assert "accept_changed_lists=true" in message
     train(resumed(f"resume={run}", "accept_changed_lists=true"))
     assert "1 missing (dark/dark_0.mp4)" in capsys.readouterr().out
-    (videos / "dark" / "new.mp4").rename(videos / "dark" / "newer.mp4")
+    (videos / "dark" / "dark_0b.mp4").rename(videos / "dark" / "dark_0c.mp4")
     (run / "results.json").unlink()
     with pytest.raises(DataChangedError, match=r"1 missing \(dark/new\.mp4\), 1 new"):
         train(resumed(f"resume={run}"))
+
+
+def test_the_rate_follows_the_epochs_where_lists_are_shorter(run):
+    config = OmegaConf.load(run / "config.yaml")
+    config.trainer.limit_train_batches = None
+    OmegaConf.save(config, run / "config.yaml")
+    for path in (run / "checkpoints").glob("*.ckpt"):
+        content = torch.load(path, weights_only=True)
+        content["progress"]["epoch_batches"] = [3, 3, 3]
+        torch.save(content, path)
+    for video in ("dark/dark_0.mp4", "dark/dark_1.mp4"):
+        (run.parent / "videos" / video).unlink()
+    train(resumed(f"resume={run}", "accept_changed_lists=true", "checkpoint.every_n_steps=1"))
+    rates = {
+        saved(run, name)["global_step"]: saved(run, name)["lr_schedulers"][0]["_last_lr"][0]
+        for name in ("previous", "last")
+    }
+    # Six steps in two epochs, then four in the last: the third of them stands at 2 3/4 of 3 epochs.
+    cosine = 0.5 * (1 + math.cos(math.pi * (2 + 3 / 4) / 3))
+    assert rates[9] == pytest.approx(cosine * 0.001 * 2 / 16)
 
 
 def test_a_run_without_a_record_of_its_data_needs_the_word(run):
