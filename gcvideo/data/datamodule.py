@@ -1,6 +1,6 @@
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TypedDict
@@ -29,8 +29,8 @@ class VideoDataModule(LightningDataModule):
     """Loaders over the splits of a data set; views leave the workers as uint8.
 
     Training batches hold ``batch_size`` videos with ``clips_per_video`` views each. Validation uses
-    one centre view, the test all views of the protocol; their batches come in any order. What
-    training could not read stands in ``batch["problems"]``; the callback
+    one centre view, the test all views of the protocol; the batches of a whole test come in any order.
+    What training could not read stands in ``batch["problems"]``; the callback
     ``gcvideo.training.BadVideos`` reports and limits it.
 
     Args:
@@ -89,13 +89,31 @@ class VideoDataModule(LightningDataModule):
         self.pin_memory = pin_memory
         self.test_batch_size = test_batch_size
         self._epoch, self._num_seen = 0, 0
+        self._past: Sequence[int] = ()
 
-    def resume(self, epoch: int, num_batches: int) -> None:
-        """Let the next training loader go on in ``epoch`` behind its first ``num_batches`` batches."""
-        self._epoch, self._num_seen = epoch, num_batches
+    def resume(self, epoch: int, num_batches: int, past: Sequence[int] = ()) -> None:
+        """Let the next training loader go on in ``epoch`` behind its first ``num_batches`` batches.
+
+        Args:
+            epoch: to go on in.
+            num_batches: that it has seen.
+            past: batches of each epoch before, which had other lists or devices perhaps.
+
+        Raises:
+            ValueError: if the epoch has fewer batches.
+        """
+        self._epoch, self._num_seen, self._past = epoch, num_batches, past
+        if num_batches > self.num_batches(epoch):
+            raise ValueError(
+                f"the run stopped behind batch {num_batches} of epoch {epoch + 1}, which has "
+                f"{self.num_batches(epoch)} with the videos that are listed; start a new run from its weights "
+                "with weights=checkpoint weights.path=..."
+            )
 
     def num_batches(self, epoch: int) -> int:
         """Training batches per rank of an epoch; with multigrid, epochs differ."""
+        if epoch < len(self._past):
+            return self._past[epoch]
         batches = self._train_batches()
         batches.sampler.set_epoch(epoch)
         return len(batches)
@@ -174,10 +192,15 @@ class VideoDataModule(LightningDataModule):
             )
 
     def val_dataloader(self) -> DataLoader[VideoItem]:
-        return self._exact_loader(self.val_videos(), self.batch_size, persistent=True)
+        # In order: the loss is a sum, and a limited validation is of the first videos.
+        return self._exact_loader(
+            self.val_videos(), self.batch_size, persistent_workers=self.num_workers > 0
+        )
 
     def test_dataloader(self) -> DataLoader[VideoItem]:
-        return self._exact_loader(self.test_videos(), self.test_batch_size, persistent=False)
+        # Results are kept by video: a slow file need not hold up those behind it.
+        is_whole = self.trainer is None or self.trainer.limit_test_batches == 1.0
+        return self._exact_loader(self.test_videos(), self.test_batch_size, in_order=not is_whole)
 
     def val_videos(self) -> EvaluationVideos:
         """The videos of the validation with one centre view."""
@@ -189,19 +212,17 @@ class VideoDataModule(LightningDataModule):
         return EvaluationVideos(self.splits.test, protocol=self.protocol, **self._reading())
 
     def _exact_loader(
-        self, dataset: EvaluationVideos, batch_size: int, *, persistent: bool
+        self, dataset: EvaluationVideos, batch_size: int, **options: bool
     ) -> DataLoader[VideoItem]:
         return DataLoader(
             dataset,
             batch_size=batch_size,
             sampler=ExactSampler(len(dataset), **self._ranks()),
-            persistent_workers=persistent and self.num_workers > 0,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             collate_fn=collate_videos,
             worker_init_fn=_start_worker,
-            # Results are kept by video: a slow file need not hold up those behind it.
-            in_order=False,
+            **options,
         )
 
     def _reading(self) -> _Reading:

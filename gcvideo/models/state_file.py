@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from gcvideo.models.blob_file import ForbiddenGlobalError, read_blobs
@@ -44,11 +46,13 @@ class StateFile:
         config: the configuration of the run that made the file, as text: PySlowFast's YAML,
             MMAction2's Python; None if there is none.
         notes: what was unwrapped, renamed, converted or left out.
+        classes: names of the rows of the head, which files of this package have; None: not known.
     """
 
     tensors: dict[str, Tensor]
     config: str | None
     notes: tuple[str, ...]
+    classes: tuple[str, ...] | None = None
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -68,10 +72,10 @@ def read_state_file(path: str | Path) -> StateFile:
     path = Path(path)
     notes: list[str] = []
     content = _content(path)
-    config = _config(content)
+    config, classes = _config(content), _classes(path, content)
     state = _unwrapped(path, content, notes)
     state = _without_prefixes(path, state, notes)
-    return StateFile(_in_full_precision(state, notes), config, tuple(notes))
+    return StateFile(_in_full_precision(state, notes), config, tuple(notes), classes)
 
 
 def _content(path: Path) -> Any:
@@ -79,7 +83,7 @@ def _content(path: Path) -> Any:
     try:
         if head.startswith(_ZIP) or head[2:].startswith(_TORCH_MAGIC):
             return _read_torch(path)
-        if head[8:9] == b"{":  # after the length of the header
+        if _is_safetensors(head):
             return safetensors.torch.load_file(path)
         if head.startswith(_PICKLE) or path.suffix == ".pkl":
             return {"blobs": read_blobs(path)}
@@ -161,6 +165,20 @@ def _config(content: Any) -> str | None:
     meta = meta if isinstance(meta, Mapping) else {}
     candidates = (content.get("cfg"), meta.get("cfg"), meta.get("config"))
     return next((text for text in candidates if isinstance(text, str)), None)
+
+
+def _classes(path: Path, content: Any) -> tuple[str, ...] | None:
+    """As checkpoints of training keep them, and those of conversion in the header of safetensors."""
+    product = content.get("gcvideo") if isinstance(content, Mapping) else None
+    if product is None and _is_safetensors(_head(path)):
+        with safe_open(path, "pt") as file:
+            product = json.loads((file.metadata() or {}).get("gcvideo", "null"))
+    is_ours = isinstance(product, Mapping) and "classes" in product
+    return tuple(product["classes"]) if is_ours else None
+
+
+def _is_safetensors(head: bytes) -> bool:
+    return head[8:9] == b"{"  # after the length of the header
 
 
 def _unwrapped(path: Path, content: Any, notes: list[str]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@ from functools import partial
 
 from torch import Tensor
 
+from gcvideo.models.class_name import class_names
 from gcvideo.models.conversion import IGNORED, convert, convert_state_dict
 from gcvideo.models.download import cached_file
 from gcvideo.models.inflation import Inflation
@@ -22,16 +23,19 @@ def checkpoint_weights(
     fresh: Sequence[str] = BLOCKS + HEAD + COUNTERS,
     inflation: Inflation | None = None,
     choice: NetChoice | None = None,
+    classes: str | Sequence[str] | None = None,
 ) -> Weights:
     """Weights in a file: a gcvideo checkpoint, or those of a code base that we can convert.
 
     Args:
         path: of the file, which is read at once.
-        fresh: patterns of what may start fresh; by default inserted blocks and a head with another
-            number of classes. Everything else must match; ``fresh=[]`` demands all.
+        fresh: patterns of what may start fresh; by default inserted blocks and rows of the head
+            for other classes. Everything else must match; ``fresh=[]`` demands all.
         inflation: "mean" or "centre" for image weights; None: kernels must have the same length.
         choice: what the tensors of another code base do not show of their net. If it is given, or the
             file holds a configuration, the net to be filled is compared with theirs in function too.
+        classes: names of the rows of its head in order, or of a list of them, "kinetics400"; None:
+            those in the file, which checkpoints of gcvideo have.
 
     Raises:
         WeightsError: if the file cannot be read, or its net cannot be found out.
@@ -46,6 +50,7 @@ def checkpoint_weights(
         fresh=tuple(fresh),
         ignored=IGNORED + _OURS,
         net=convert(file, choice).net if told and inflation is None else None,
+        classes=class_names(classes) if isinstance(classes, str) else classes or file.classes,
     )
 
 
@@ -73,6 +78,7 @@ def published_weights(
         fresh=tuple(fresh),
         ignored=IGNORED,
         net=None if record.inflated else record.net,
+        classes=None if record.classes is None else class_names(record.classes),
     )
 
 

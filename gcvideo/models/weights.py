@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gcvideo.construction import construct
 from gcvideo.models.architecture import Architecture, architecture_of
@@ -32,6 +32,7 @@ class Weights:
         ignored: patterns of converted source keys that the net does not need.
         net: description of the net that the weights were made for, if it is known: what leaves no
             trace in tensors, such as strides and padding, is then compared as well.
+        classes: names of the rows of the head, in order; None: not known.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Weights:
     fresh: Sequence[str] = ()
     ignored: Sequence[str] = ()
     net: Mapping[str, Any] | None = None
+    classes: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class LoadReport:
         fresh: keys of the net that keep their initial values.
         ignored: keys of the source that the net does not need.
         reshaped: those of ``fresh`` that the source has in another shape, with both shapes.
+        head: what became of its rows where they go by class name, else empty.
     """
 
     name: str
@@ -59,6 +62,7 @@ class LoadReport:
     fresh: tuple[str, ...]
     ignored: tuple[str, ...]
     reshaped: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    head: str = ""
 
     def __str__(self) -> str:
         text = (
@@ -68,18 +72,28 @@ class LoadReport:
         heads = [s for k, s in self.reshaped.items() if k.endswith(".proj.weight")]
         for theirs, ours in heads:
             text += f"; the head starts fresh: it knew {theirs[0]} classes, the net has {ours[0]}"
-        return text
+        return f"{text}; {self.head}" if self.head else text
 
 
-def load_weights(net: nn.Module, weights: Weights) -> LoadReport:
+def load_weights(
+    net: nn.Module, weights: Weights, classes: Sequence[str] | None = None
+) -> LoadReport:
     """Fill a net in place; strict but for the patterns of ``weights``.
+
+    Args:
+        net: to be filled.
+        weights: to fill it with.
+        classes: names of the rows of its head, in order. A row of the source then goes where its name
+            is, rows of other names start fresh, and so does a head whose names nobody knows. None: the
+            head is taken as it is.
 
     Raises:
         WeightsError: names keys that are missing, unexpected or of another shape, and the net that
             the weights were made for. The net is then unchanged.
     """
     target = net.state_dict()
-    source = weights.convert(weights.read(), target)
+    source = dict(weights.convert(weights.read(), target))
+    head = "" if classes is None else _sort_head(source, target, weights, classes)
     ignored = [k for k in source if k not in target and _matches(k, weights.ignored)]
     unexpected = [k for k in source if k not in target and k not in ignored]
     fits = {k: v for k, v in source.items() if k in target and v.shape == target[k].shape}
@@ -96,7 +110,38 @@ def load_weights(net: nn.Module, weights: Weights) -> LoadReport:
         _check_function(net, weights)
     net.load_state_dict(fits, strict=False)
     reshaped = {k: (tuple(source[k].shape), tuple(target[k].shape)) for k in fresh if k in source}
-    return LoadReport(weights.name, tuple(fits), tuple(fresh), tuple(ignored), reshaped)
+    return LoadReport(weights.name, tuple(fits), tuple(fresh), tuple(ignored), reshaped, head)
+
+
+def _sort_head(
+    source: dict[str, Tensor], target: StateDict, weights: Weights, classes: Sequence[str]
+) -> str:
+    """Put rows of the head to their classes, or take the head out of the source; says which."""
+    heads = [k for k in source if _matches(k, HEAD) and k in target]
+    if any(source[k].shape[1:] != target[k].shape[1:] for k in heads):
+        return ""  # of another net
+    may_be_fresh = all(_matches(k, weights.fresh) for k in heads)
+    if not heads or (weights.classes is None and not may_be_fresh):
+        return ""
+    row_of = {name: row for row, name in enumerate(weights.classes or ())}
+    if weights.classes is not None and len(source[heads[0]]) != len(row_of):
+        raise WeightsError(
+            f"the weights '{weights.name}' have a head of {len(source[heads[0]])} classes, and "
+            f"{len(row_of)} names for them; give the names of their classes, each once"
+        )
+    rows = [(ours, row_of[name]) for ours, name in enumerate(classes) if name in row_of]
+    is_kept = bool(rows) and (may_be_fresh or len(rows) == len(classes))
+    for key in heads:
+        theirs = source.pop(key)
+        if is_kept:
+            source[key] = target[key].clone()
+            source[key][[ours for ours, _ in rows]] = theirs[[row for _, row in rows]]
+    if weights.classes is None:
+        return (
+            "the head starts fresh: nothing names the classes of its rows; weights.classes does, such as "
+            "weights.classes=kinetics400"
+        )
+    return f"the head has {len(rows)} of {len(classes)} classes by name, the others start fresh"
 
 
 def _matches(key: str, patterns: Sequence[str]) -> bool:

@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gcvideo.console import Console
+from gcvideo.hint import override
 from gcvideo.run.command_words import CommandWords, read_words
 from gcvideo.run.composition import check_overrides, initialized
 from gcvideo.run.config_folder import config_folder
@@ -89,7 +90,7 @@ def _prepared(
     words = list(read.overrides)
     if not read.is_shown:
         check_overrides(read.config_name, words)
-        words += _folder_words(words, has_folder=has_folder)
+        words += _folder_words(read, has_folder=has_folder)
 
     def start(run: Callable[[DictConfig], Any]) -> None:
         run.__module__ = "__main__"
@@ -108,19 +109,44 @@ def _has_run_folder(config_name: str) -> bool:
     return OmegaConf.to_container(content.hydra.run, resolve=False) != {"dir": "."}
 
 
-def _folder_words(words: Sequence[str], *, has_folder: bool) -> list[str]:
-    """Hydra makes the folder of a run, and would fail with a traceback; an estimate needs none."""
+def _folder_words(read: CommandWords, *, has_folder: bool) -> list[str]:
+    """The folder of a run, made before Hydra writes into it; an estimate needs none."""
+    words = read.overrides
     if any(word.startswith("estimate=") and word != "estimate=false" for word in words):
         return ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
-    if has_folder:
-        given = [word for word in words if word.startswith("hydra.run.dir=")]
-        parsed = OverridesParser.create().parse_overrides(given)
-        folder = str(parsed[-1].value()) if parsed else "runs"
-        if "$" not in folder:
-            from gcvideo.run.preflight import check_output_folder  # noqa: PLC0415 (torch)
+    if not has_folder:
+        return []
+    from gcvideo.run.preflight import check_output_folder  # noqa: PLC0415 (torch)
+    from gcvideo.run.run_folder import check_unused, held, new_folder  # noqa: PLC0415 (torch)
 
-            check_output_folder(Path(folder), num_bytes=0)
+    key = "hydra.sweep.dir" if read.is_sweep else "hydra.run.dir"
+    given = [word for word in words if word.startswith(f"{key}=")]
+    if not given:
+        return [override(key, new_folder(_default_folder(read, key)))]
+    folder = str(OverridesParser.create().parse_overrides(given)[-1].value())
+    if "$" not in folder:
+        check_output_folder(Path(folder), num_bytes=0)
+        if key == "hydra.run.dir" and read.config_name == "train":
+            with held(Path(folder)):
+                check_unused(Path(folder))
     return []
+
+
+def _default_folder(read: CommandWords, key: str) -> Path:
+    """As the configuration has it, at this moment."""
+    # That of a sweep cannot depend on what is swept.
+    words = (
+        [w for w in read.overrides if w.startswith("hydra")] if read.is_sweep else read.overrides
+    )
+    with initialized():
+        cfg = hydra.compose(read.config_name, list(words), return_hydra_config=True)
+    state = HydraConfig.instance()
+    before = state.cfg
+    state.set_config(cfg)
+    try:
+        return Path(str(OmegaConf.select(cfg, key)))
+    finally:
+        state.cfg = before
 
 
 @contextmanager

@@ -74,6 +74,23 @@ def settle(cfg: DictConfig, splits: VideoSplits) -> None:
     if schedule is not None:
         cfg.trainer.max_epochs = schedule.num_epochs
         cfg.trainer.reload_dataloaders_every_n_epochs = 1
+    _check_epochs(cfg)
+
+
+def _check_epochs(cfg: DictConfig) -> None:
+    """Refuse a run too short for its warm-up or its first validation."""
+    num_epochs, warmup = cfg.trainer.max_epochs, cfg.scheduler.get("warmup_epochs", 0)
+    if warmup and warmup >= num_epochs:
+        raise ValueError(
+            f"warmup_epochs is {warmup} and the run has {num_epochs} epochs, so the rate would never leave "
+            "its warm-up; give fewer, such as warmup_epochs=0"
+        )
+    interval = cfg.trainer.check_val_every_n_epoch
+    if interval is not None and interval > num_epochs:
+        raise ValueError(
+            f"trainer.check_val_every_n_epoch is {interval} and the run has {num_epochs} epochs, so nothing "
+            f"would be validated and there would be no best.ckpt; give at most {num_epochs}"
+        )
 
 
 def best_precision(accelerator: str) -> str:

@@ -18,7 +18,14 @@ from gcvideo.run.launching import Job
 from gcvideo.run.variant import BARE, Variant, VariantError
 
 # What a cell of another command line may differ in and still be the same cell.
-_FREE = ("resume", "num_workers", "output_dir", "trainer.enable_progress_bar", "data.root")
+_FREE = (
+    "resume",
+    "run_id",
+    "num_workers",
+    "output_dir",
+    "trainer.enable_progress_bar",
+    "data.root",
+)
 
 
 class ComparisonError(ValueError):

@@ -1,5 +1,7 @@
 """How the net of a training starts: from weights, and with new blocks that leave it as it is."""
 
+from collections.abc import Sequence
+
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -8,12 +10,17 @@ from torch import nn
 from gcvideo.models import LoadReport, inserted_blocks, insertion_effect, load_weights
 
 
-def initialize_net(cfg: DictConfig) -> tuple[nn.Module, list[str]]:
-    """The net of a configuration, filled if there are weights, and what is to be said of its start."""
+def initialize_net(cfg: DictConfig, classes: Sequence[str]) -> tuple[nn.Module, list[str]]:
+    """The net of a configuration, filled if there are weights, and what is to be said of its start.
+
+    Args:
+        cfg: of the training.
+        classes: of its data; the head gets the rows of these names.
+    """
     net: nn.Module = instantiate(cfg.model.net, _convert_="all")
     if cfg.weights is None:
         return net, []
-    report = load_weights(net, instantiate(cfg.weights, _convert_="all"))
+    report = load_weights(net, instantiate(cfg.weights, _convert_="all"), classes)
     return net, [f"weights    {report}", *_describe_new_blocks(net, report, cfg)]
 
 

@@ -1,12 +1,12 @@
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from hydra.utils import instantiate
-from lightning import Trainer, seed_everything
+from lightning import Callback, Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from gcvideo.console import Console
@@ -14,6 +14,7 @@ from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
 from gcvideo.models import Cost, checkpoint_activations, compile_net, count_cost
 from gcvideo.run.assembly import build, build_data, build_module, build_trainer, settle
 from gcvideo.run.class_report import baselines
+from gcvideo.run.data_record import changed_lists, write_data_record
 from gcvideo.run.estimation import estimate
 from gcvideo.run.initialization import initialize_net
 from gcvideo.run.preflight import (
@@ -27,11 +28,13 @@ from gcvideo.run.rank_config import announce_to_children, global_rank
 from gcvideo.run.readability import bad_videos_error, unopenable_videos
 from gcvideo.run.record import write_config, write_environment, write_json
 from gcvideo.run.resuming import ResumePoint, find_resume_point
+from gcvideo.run.run_folder import begin_run, finished_metrics, held
 from gcvideo.run.split_record import record_split
 from gcvideo.run.training_report import report_end, report_start
 from gcvideo.run.tuning import tune_batch_size
 from gcvideo.training import (
     BadVideos,
+    ProgressCheckpoint,
     TrainingStopped,
     VideoClassifier,
     check_group_size,
@@ -39,6 +42,7 @@ from gcvideo.training import (
 )
 
 _CONSOLE = Console()
+_Callback = TypeVar("_Callback", bound=Callback)
 
 
 def train(cfg: DictConfig) -> dict[str, float]:
@@ -52,48 +56,39 @@ def train(cfg: DictConfig) -> dict[str, float]:
     Returns:
         Validation metrics of the best and of the last epoch.
     """
+    if cfg.estimate is not False or global_rank() > 0:
+        return _train(cfg)
+    with held(Path(cfg.output_dir)):
+        if cfg.resume is None:
+            begin_run(cfg)
+        return _train(cfg)
+
+
+def _train(cfg: DictConfig) -> dict[str, float]:
     started = time.perf_counter()
+    folder = Path(cfg.output_dir)
     _prepare_torch(cfg)
-    point = None if cfg.resume is None else find_resume_point(Path(cfg.output_dir))
+    point = None if cfg.resume is None else find_resume_point(folder, cfg.get("run_id"))
+    if point is not None and point.is_finished and (folder / "results.json").is_file():
+        return finished_metrics(folder)
     splits: VideoSplits = build(cfg.data)
+    is_compared = cfg.resume is not None and global_rank() == 0
+    changes = changed_lists(cfg, splits) if is_compared else []
     settle(cfg, splits)
     protocol: EvaluationProtocol = build(cfg.protocol)
     if cfg.tune_batch_size and cfg.resume is None:
         _tune(cfg, splits, protocol)
     data = build_data(cfg, splits, protocol)
-    net, start = initialize_net(cfg) if point is None else (build(cfg.model.net), [])
+    is_new = point is None
+    net, start = initialize_net(cfg, splits.classes) if is_new else (build(cfg.model.net), [])
     module = build_module(cfg, net, splits, protocol)
     if cfg.estimate is not False:
         estimate(cfg, data, module)
         return {}
     run = _Run(cfg, splits, protocol, data, module, _count_and_prepare(cfg, module))
-    if point is not None and "tensorboard" in cfg.logger:
-        cfg.logger.tensorboard.purge_step = point.step
-    trainer = build_trainer(cfg)
-    if cfg.batch_norm.mode == "sync":
-        check_group_size(cfg.batch_norm.group_size, trainer.world_size)
-    if trainer.is_global_zero:
-        _open_folder(run, trainer)
-        for line in [*start, *_describe_resume(cfg, point)]:
-            _CONSOLE.print(line, soft_wrap=True)
-        report_start(cfg, splits, protocol, module, trainer, run.cost)
-        # Now, not after hours of the first epoch.
-        unopenable = unopenable_videos(data.val_videos(), data.num_workers)
-        if unopenable:
-            folder = Path(cfg.output_dir)
-            raise bad_videos_error(unopenable, len(splits.val), "validation", folder)
-    with warnings.catch_warnings():
-        # The data module goes on in the middle of an epoch; Lightning looks for another kind of loader.
-        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended")
-        if cfg.resume is not None:
-            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not")
-        try:
-            trainer.fit(module, data, ckpt_path=None if point is None else point.path)
-        finally:
-            # Of a run that stops in a validation, Lightning ends the workers of that alone.
-            trainer.fit_loop.teardown()
-    values = point.metrics if point is not None and point.metrics else trainer.callback_metrics
-    metrics = _collect(trainer, values)
+    trainer = _begin(run, point, [*start, *_describe_resume(cfg, point), *changes])
+    _fit(run, trainer, point)
+    metrics = _collect(trainer)
     if trainer.is_global_zero:
         _write_results(run, trainer, metrics, time.perf_counter() - started)
     return metrics
@@ -149,6 +144,42 @@ def _tune(cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol) ->
     seed_everything(cfg.seed, workers=False, verbose=False)
 
 
+def _begin(run: _Run, point: ResumePoint | None, lines: Sequence[str]) -> Trainer:
+    """The trainer, once the folder is open and all is said and looked at that need not wait."""
+    cfg = run.cfg
+    if point is not None and "tensorboard" in cfg.logger:
+        cfg.logger.tensorboard.purge_step = point.step
+    trainer = build_trainer(cfg)
+    if cfg.batch_norm.mode == "sync":
+        check_group_size(cfg.batch_norm.group_size, trainer.world_size)
+    if trainer.is_global_zero:
+        _open_folder(run, trainer)
+        for line in lines:
+            _CONSOLE.print(line, soft_wrap=True)
+        report_start(cfg, run.splits, run.protocol, run.module, trainer, run.cost)
+        # Now, not after hours of the first epoch.
+        unopenable = unopenable_videos(run.data.val_videos(), run.data.num_workers)
+        if unopenable:
+            num_listed = len(run.splits.val)
+            raise bad_videos_error(unopenable, num_listed, "validation", Path(cfg.output_dir))
+    return trainer
+
+
+def _fit(run: _Run, trainer: Trainer, point: ResumePoint | None) -> None:
+    if point is not None and point.is_finished:
+        trainer.fit_loop.max_epochs = point.epoch  # killed before it could write its results
+    with warnings.catch_warnings():
+        # The data module goes on in the middle of an epoch; Lightning looks for another kind of loader.
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended")
+        if run.cfg.resume is not None:
+            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not")
+        try:
+            trainer.fit(run.module, run.data, ckpt_path=None if point is None else point.path)
+        finally:
+            # Of a run that stops in a validation, Lightning ends the workers of that alone.
+            trainer.fit_loop.teardown()
+
+
 def _count_and_prepare(cfg: DictConfig, module: VideoClassifier) -> Cost:
     net = module.model.net
     cost = count_cost(net, cfg.num_frames, cfg.crop_size)
@@ -166,6 +197,7 @@ def _open_folder(run: _Run, trainer: Trainer) -> None:
         run.module.model.net, num_moments=num_moments, has_ema=cfg.ema is not None
     )
     check_output_folder(folder, num_bytes=needed)
+    write_data_record(folder, run.splits)
     write_config(folder / "config.yaml", cfg)
     write_environment(folder / "environment.json")
     if run.splits.is_drawn:
@@ -180,8 +212,8 @@ def _open_folder(run: _Run, trainer: Trainer) -> None:
 
 def _write_results(run: _Run, trainer: Trainer, metrics: dict[str, float], seconds: float) -> None:
     cfg, folder = run.cfg, Path(run.cfg.output_dir)
-    callbacks: list[Any] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-    bad_videos = next(callback for callback in callbacks if isinstance(callback, BadVideos))
+    bad_videos = _callback(trainer, BadVideos)
+    interval = trainer.check_val_every_n_epoch or 1
     blind = baselines(run.splits.val.labels, run.splits.classes)
     result = {
         "metrics": metrics,
@@ -200,6 +232,7 @@ def _write_results(run: _Run, trainer: Trainer, metrics: dict[str, float], secon
         },
         "classes": list(run.splits.classes),
         "epochs": trainer.current_epoch,
+        "last_validated_epoch": trainer.current_epoch // interval * interval,
         "steps": trainer.global_step,
         "seconds": round(seconds, 1),
     }
@@ -218,10 +251,10 @@ def _describe_resume(cfg: DictConfig, point: ResumePoint | None) -> list[str]:
     return [*lines, f"resume     step {point.step} of '{point.path}'"]
 
 
-def _collect(trainer: Trainer, values: Mapping[str, Any]) -> dict[str, float]:
+def _collect(trainer: Trainer) -> dict[str, float]:
     metrics = {
-        f"last_{key.replace('/', '_')}": float(value)
-        for key, value in values.items()
+        f"last_{key.replace('/', '_')}": value
+        for key, value in _callback(trainer, ProgressCheckpoint).metrics(trainer).items()
         if key.startswith("val/") or key in ("train/top1_epoch", "train/loss_epoch")
     }
     checkpoint = trainer.checkpoint_callback
@@ -229,3 +262,8 @@ def _collect(trainer: Trainer, values: Mapping[str, Any]) -> dict[str, float]:
     if best is not None:
         metrics["best_val_top1"] = float(best)
     return metrics
+
+
+def _callback(trainer: Trainer, kind: type[_Callback]) -> _Callback:
+    callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    return next(callback for callback in callbacks if isinstance(callback, kind))

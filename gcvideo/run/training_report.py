@@ -14,10 +14,12 @@ from gcvideo.training import (
     VideoClassifier,
     clips_per_group,
     evaluation_precision,
+    highest_factor,
     small_group_warning,
 )
 
 _CONSOLE = Console()
+_LOW_RATE = 0.5
 
 
 def report_start(
@@ -55,7 +57,7 @@ def report_start(
         f"precision {trainer.precision}\n"
         f"validation {_validation(cfg, module, trainer)}\n"
         f"rate       lr {module.learning_rate:g} = {module.lr:g} x {module.total_batch_size} / "
-        f"{module.base_batch_size}\n"
+        f"{module.base_batch_size}{_warmup(module, trainer)}\n"
         f"batch norm {_batch_norm(cfg, module, trainer)}\n"
         f"folder     {cfg.output_dir}",
         soft_wrap=True,
@@ -82,6 +84,17 @@ def _batch_norm(cfg: DictConfig, module: VideoClassifier, trainer: Trainer) -> s
         text += f", precise ones of {cfg.batch_norm.precise_batches} batches in validation"
     warning = small_group_warning(clips)
     return text if warning is None else f"{text}\nwarning: {warning}"
+
+
+def _warmup(module: VideoClassifier, trainer: Trainer) -> str:
+    """A warm-up that ends late on a falling rate keeps it far below what is printed."""
+    highest = highest_factor(module.scheduler, trainer.max_epochs or 1)
+    if highest >= _LOW_RATE:
+        return ""
+    return (
+        f"\nwarning: the schedule reaches {highest:.0%} of that rate at most; shorten warmup_epochs, or "
+        "train for more epochs"
+    )
 
 
 def _validation(cfg: DictConfig, module: VideoClassifier, trainer: Trainer) -> str:

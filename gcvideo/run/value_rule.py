@@ -132,6 +132,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("data.val_fraction", "ema.decay"), BETWEEN),
     **dict.fromkeys(
         (
+            "accept_changed_lists",
             "activation_checkpointing",
             "compile",
             "compiled",

@@ -8,12 +8,15 @@ from gcvideo.training.batch_norm import clips_per_group as clips_per_group
 from gcvideo.training.batch_norm import freeze_batch_norm as freeze_batch_norm
 from gcvideo.training.batch_norm import set_num_splits as set_num_splits
 from gcvideo.training.batch_norm import small_group_warning as small_group_warning
+from gcvideo.training.best_checkpoint import BestCheckpoint as BestCheckpoint
+from gcvideo.training.best_checkpoint import is_validated as is_validated
 from gcvideo.training.callbacks import EpochLine as EpochLine
 from gcvideo.training.callbacks import LearningCurve as LearningCurve
 from gcvideo.training.checkpoint_file import AtomicCheckpointIO as AtomicCheckpointIO
 from gcvideo.training.checkpoint_file import CheckpointWriteError as CheckpointWriteError
 from gcvideo.training.classifier import VideoClassifier as VideoClassifier
 from gcvideo.training.evaluation_precision import evaluation_precision as evaluation_precision
+from gcvideo.training.loop_position import num_batches_seen as num_batches_seen
 from gcvideo.training.metric_log import MetricLog as MetricLog
 from gcvideo.training.multigrid import MultigridCycle as MultigridCycle
 from gcvideo.training.multigrid import MultigridRate as MultigridRate
@@ -28,6 +31,7 @@ from gcvideo.training.progress_checkpoint import ProgressCheckpoint as ProgressC
 from gcvideo.training.schedule import Schedule as Schedule
 from gcvideo.training.schedule import WarmupCosine as WarmupCosine
 from gcvideo.training.schedule import WarmupSteps as WarmupSteps
+from gcvideo.training.schedule import highest_factor as highest_factor
 from gcvideo.training.sharding import ShardedStrategy as ShardedStrategy
 from gcvideo.training.stop_signal import TrainingStopped as TrainingStopped
 from gcvideo.training.throughput import Throughput as Throughput

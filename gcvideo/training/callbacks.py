@@ -1,10 +1,20 @@
 from pathlib import Path
+from typing import Any
 
 import matplotlib.figure
 import matplotlib.ticker
 from lightning import Callback, LightningModule, Trainer
 
 from gcvideo.console import Console
+from gcvideo.training.best_checkpoint import is_validated
+
+
+def epoch_metrics(trainer: Trainer) -> dict[str, Any]:
+    """What is known of the epoch that ends, without the validation of an epoch before."""
+    values = trainer.callback_metrics
+    if is_validated(trainer):
+        return dict(values)
+    return {key: value for key, value in values.items() if not key.startswith("val/")}
 
 
 class EpochLine(Callback):
@@ -16,7 +26,7 @@ class EpochLine(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        values = trainer.callback_metrics
+        values = epoch_metrics(trainer)
         shown = {
             "loss": "train/loss_epoch",
             "train top-1": "train/top1_epoch",
@@ -49,9 +59,10 @@ class LearningCurve(Callback):
         self.history: dict[str, list[tuple[float, float]]] = {}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        values = epoch_metrics(trainer)
         for key in ("train/loss_epoch", "val/loss", "train/top1_epoch", "val/top1"):
-            if key in trainer.callback_metrics:
-                value = float(trainer.callback_metrics[key])
+            if key in values:
+                value = float(values[key])
                 self.history.setdefault(key, []).append((trainer.current_epoch + 1, value))
         if trainer.is_global_zero:
             self._draw()

@@ -46,6 +46,7 @@ class ProgressCheckpoint(Callback):
         self.every_n_steps = every_n_steps
         self._saved_step = 0
         self._saving = self._validation_pending = self._finished = False
+        self._metrics_before: dict[str, float] = {}
         self._num_common_batches = 0
         self._stop = StopSignal()
         self._agreement = RankAgreement()
@@ -137,21 +138,29 @@ class ProgressCheckpoint(Callback):
             accumulated=trainer.accumulate_grad_batches,
             validation_pending=self._validation_pending,
         )
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         checkpoint["progress"] = {
             "batch_size": _batch_sizes(trainer, pl_module),
+            # The rate follows epochs, also when later ones have other lists.
+            "epoch_batches": [
+                data.num_batches(epoch) for epoch in range(trainer.current_epoch + 1)
+            ],
             "metric_logs": {log.name: log.state_dict() for log in _metric_logs(trainer)},
-            "metrics": {name: float(value) for name, value in self._metrics(trainer).items()},
+            "metrics": self.metrics(trainer),
+            "finished": self._finished,
         }
 
-    def _metrics(self, trainer: Trainer) -> dict[str, Any]:
-        """Those of a finished run, for one that was killed before it could write its results."""
-        return dict(trainer.callback_metrics) if self._finished else {}
+    def metrics(self, trainer: Trainer) -> dict[str, float]:
+        """The last value of each metric, be it from before the run was resumed."""
+        now = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        return self._metrics_before | now
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         progress = checkpoint["progress"]
         self._saved_step = checkpoint["global_step"]
+        self._metrics_before = progress["metrics"]
         before, now = progress["batch_size"], _batch_sizes(trainer, pl_module)
         if before != now:
             raise ValueError(
@@ -160,7 +169,8 @@ class ProgressCheckpoint(Callback):
                 "numbers of devices change batch_size in inverse proportion"
             )
         epoch, num_batches = num_batches_seen(checkpoint["loops"]["fit_loop"])
-        trainer.datamodule.resume(epoch, num_batches)  # pyright: ignore[reportAttributeAccessIssue]
+        past = progress["epoch_batches"][:epoch]
+        trainer.datamodule.resume(epoch, num_batches, past)  # pyright: ignore[reportAttributeAccessIssue]
         for log in _metric_logs(trainer):
             if log.name in progress["metric_logs"]:
                 log.load_state_dict(progress["metric_logs"][log.name])

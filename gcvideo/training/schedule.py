@@ -13,6 +13,11 @@ class Schedule(Protocol):
     def factor(self, epoch: float, num_epochs: float) -> float: ...
 
 
+def highest_factor(schedule: Schedule, num_epochs: int) -> float:
+    """The largest factor of a whole run, at a thousand points of it."""
+    return max(schedule.factor(float(e), num_epochs) for e in np.linspace(0, num_epochs, 1001)[:-1])
+
+
 def fractional_epoch(step: int, steps_per_epoch: Sequence[int]) -> float:
     """Epochs that are over after ``step`` optimizer steps; epochs may differ in length.
 

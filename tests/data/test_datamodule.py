@@ -1,4 +1,6 @@
 import time
+from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -134,3 +136,35 @@ def test_the_test_takes_as_many_videos_at_a_time_as_it_is_told(video_folder):
 def test_a_test_of_no_videos_at_a_time_is_refused(video_folder):
     with pytest.raises(ValueError, match="test_batch_size is 0; it must be at least 1"):
         make_module(video_folder, test_batch_size=0)
+
+
+@pytest.mark.usefixtures("unchecked")  # a stand-in for the trainer
+def test_a_limited_validation_or_test_is_of_the_first_videos(video_folder, tmp_path, monkeypatch):
+    read = gcvideo.data.dataset._read_clips
+
+    def slow_first(*args, **kwargs):
+        # Of two workers, the one with the first video.
+        with suppress(FileExistsError):
+            (tmp_path / "first").mkdir()
+            time.sleep(1)
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(gcvideo.data.dataset, "_read_clips", slow_first)
+    module = make_module(video_folder, batch_size=1, num_workers=2)
+    module.splits = replace(module.splits, val=module.splits.train, test=module.splits.train)
+    module.trainer = SimpleNamespace(
+        global_rank=0, world_size=1, current_epoch=0, limit_val_batches=1, limit_test_batches=1
+    )
+    for loader in (module.val_dataloader(), module.test_dataloader()):
+        videos = [batch["video"].item() for batch, _ in zip(loader, range(4), strict=False)]
+        assert videos == [0, 1, 2, 3]
+        (tmp_path / "first").rmdir()
+
+
+def test_epochs_of_before_keep_their_batches_where_lists_change(video_folder):
+    module = make_module(video_folder)
+    assert [module.num_batches(epoch) for epoch in range(3)] == [5, 5, 5]
+    module.resume(2, 5, past=[9, 8])
+    assert [module.num_batches(epoch) for epoch in range(4)] == [9, 8, 5, 5]
+    with pytest.raises(ValueError, match="stopped behind batch 6 of epoch 3, which has 5 with the"):
+        module.resume(2, 6, past=[9, 8])

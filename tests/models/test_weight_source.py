@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from functools import partial
 
@@ -58,6 +59,26 @@ def test_safetensors_round_trip(tmp_path, prefix):
     assert read_state_dict(path).keys() == source.state_dict().keys()
     load_weights(net, checkpoint_weights(str(path), fresh=[]))
     torch.testing.assert_close(net.state_dict(), source.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+def test_our_files_name_the_classes_of_their_head(tmp_path, suffix):
+    net, path = slow_resnet(num_classes=2, width=4), tmp_path / f"net{suffix}"
+    product = {"classes": ["dark", "light"]}
+    if suffix == ".ckpt":
+        torch.save({"state_dict": net.state_dict(), "gcvideo": product}, path)
+    else:
+        save_file(net.state_dict(), path, metadata={"gcvideo": json.dumps(product)})
+    assert checkpoint_weights(str(path)).classes == ("dark", "light")
+    assert checkpoint_weights(str(path), classes=["a", "b"]).classes == ["a", "b"]
+    assert checkpoint_weights(str(path), classes="kinetics400").classes[0] == "abseiling"
+
+
+def test_files_of_others_name_no_classes_and_published_ones_do(tmp_path):
+    torch.save(slow_resnet(num_classes=2, width=4).state_dict(), tmp_path / "net.pth")
+    assert checkpoint_weights(str(tmp_path / "net.pth")).classes is None
+    assert len(published_weights("slow_8x8_r50_pytorchvideo").classes) == 400
+    assert published_weights("resnet50_torchvision_v1").classes is None
 
 
 def loading(net, state, tmp_path, **arguments):

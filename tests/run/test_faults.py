@@ -95,12 +95,12 @@ def test_a_disk_that_fills_up_keeps_the_checkpoint_before(
 
 
 def test_few_clips_for_a_batch_norm_are_warned_of(compose_config, tmp_path, overrides, capsys):
-    train(compose_config("train", [*overrides, f"output_dir={tmp_path}"]))
+    train(compose_config("train", [*overrides, f"output_dir={tmp_path}/local"]))
     printed = capsys.readouterr().out
     assert "batch norm local, statistics of 2 views" in printed
     assert "from 2 clips, fewer than 8" in printed
     assert "2 views per step: 2 x 1 CPU" in printed
-    frozen = [*overrides, f"output_dir={tmp_path}", "batch_norm.mode=frozen"]
+    frozen = [*overrides, f"output_dir={tmp_path}/frozen", "batch_norm.mode=frozen"]
     train(compose_config("train", frozen))
     assert "fewer than 8" not in capsys.readouterr().out
 
@@ -124,7 +124,7 @@ def test_without_a_whole_checkpoint_a_run_is_not_resumed(finished):
     for path in (finished / "checkpoints").iterdir():
         path.write_bytes(b"PK")
     with pytest.raises(ResumeError, match="no checkpoint of the run can be read"):
-        find_resume_point(finished)
+        find_resume_point(finished, run_id=None)
 
 
 def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_again(finished, capsys):

@@ -18,7 +18,8 @@ def bare_weights(tmp_path):
 
 def start(compose_config, tiny, *overrides):
     given = [*tiny, "data.root=x", "data=folder", "output_dir=x", "num_classes=2"]
-    return initialize_net(compose_config("train", [*given, *overrides]))
+    cfg = compose_config("train", [*given, *overrides])
+    return initialize_net(cfg, [f"class {number}" for number in range(cfg.num_classes)])
 
 
 def test_without_weights_nothing_is_said(compose_config, tiny):
@@ -30,7 +31,7 @@ def test_new_blocks_in_a_trained_net_are_proved_to_change_nothing(
     compose_config, tiny, bare_weights
 ):
     _, lines = start(compose_config, tiny, "model=i3d_gc", "weights=checkpoint", bare_weights)
-    assert "320 tensors loaded" in lines[0]
+    assert "318 tensors loaded" in lines[0]
     assert lines[1] == "new blocks 5, and the logits are those without them, bit for bit"
 
 
@@ -50,10 +51,21 @@ def test_a_net_without_new_blocks_says_what_was_loaded(compose_config, tiny, bar
     assert len(lines) == 1
 
 
-def test_another_number_of_classes_keeps_the_trunk_and_says_so(compose_config, tiny, bare_weights):
-    words = ["model=i3d", "weights=checkpoint", bare_weights, "num_classes=7"]
+@pytest.mark.parametrize("num_classes", [2, 7])
+def test_a_head_of_unnamed_classes_starts_fresh_and_says_so(
+    compose_config, tiny, bare_weights, num_classes
+):
+    words = ["model=i3d", "weights=checkpoint", bare_weights, f"num_classes={num_classes}"]
     _, lines = start(compose_config, tiny, *words)
-    assert "the head starts fresh: it knew 2 classes, the net has 7" in lines[0]
+    assert "the head starts fresh: nothing names the classes of its rows" in lines[0]
+
+
+def test_rows_of_a_head_go_by_the_names_that_are_given(compose_config, tiny, bare_weights):
+    words = ["model=i3d", "weights=checkpoint", bare_weights, "num_classes=2"]
+    net, lines = start(compose_config, tiny, *words, "weights.classes=[class 1,class 0]")
+    assert "the head has 2 of 2 classes by name" in lines[0]
+    source = torch.load(bare_weights.partition("=")[2])["blocks.6.proj.weight"]
+    assert torch.equal(net.blocks[6].proj.weight, source.flip(0))
 
 
 def test_every_published_name_is_a_choice_of_weights(compose_config):

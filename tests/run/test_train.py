@@ -125,7 +125,9 @@ def test_training_starts_from_a_checkpoint_with_other_classes(
         ],
     )
     train(cfg)
-    assert "2 fresh" in capsys.readouterr().out
+    assert (
+        "; the head has 2 of 3 classes by name, the others start fresh" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,6 +144,12 @@ def test_training_starts_from_a_checkpoint_with_other_classes(
         (
             ["model.block.ratio=abc"],
             r"(?s)gcvideo\.models.*full_key: model\.net\nlook at the values",
+        ),
+        (["warmup_epochs=1"], r"warmup_epochs is 1 and the run has 1 epochs.*warmup_epochs=0"),
+        (["epochs=2", "warmup_epochs=1", "trainer.max_epochs=1"], "would never leave its warm-up"),
+        (
+            ["epochs=2", "trainer.check_val_every_n_epoch=2", "trainer.max_epochs=1"],
+            "nothing would be validated",
         ),
         (["trainer.accelerator=mps"], "MPSAccelerator.* not available"),
         (["trainer.precision=half"], "Precision 'half' is invalid"),

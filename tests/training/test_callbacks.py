@@ -17,6 +17,7 @@ def fake_trainer(**values):
         "max_epochs": 2,
         "global_step": 7,
         "callback_metrics": {},
+        "check_val_every_n_epoch": 1,
     }
     return SimpleNamespace(**(given | values))
 
@@ -42,6 +43,17 @@ def test_an_epoch_prints_one_line(capsys):
     metrics = {"train/loss_epoch": torch.tensor(0.5), "val/top1": torch.tensor(0.25)}
     EpochLine().on_train_epoch_end(fake_trainer(callback_metrics=metrics), None)
     assert capsys.readouterr().out == "epoch 1/2  loss 0.500  val top-1 0.250\n"
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2, 3])
+def test_an_epoch_without_a_validation_shows_none(epoch, capsys, tmp_path):
+    metrics = {"train/loss_epoch": torch.tensor(0.5), "val/top1": torch.tensor(0.25)}
+    trainer = fake_trainer(current_epoch=epoch, check_val_every_n_epoch=2, callback_metrics=metrics)
+    EpochLine().on_train_epoch_end(trainer, None)
+    assert ("val top-1" in capsys.readouterr().out) == (epoch in (1, 3))
+    curve = LearningCurve(str(tmp_path))
+    curve.on_train_epoch_end(trainer, None)
+    assert ("val/top1" in curve.history) == (epoch in (1, 3))
 
 
 def test_the_learning_curve_is_drawn_and_survives_a_checkpoint(tmp_path):

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from gcvideo.training import WarmupCosine, WarmupSteps
+from gcvideo.training import WarmupCosine, WarmupSteps, highest_factor
 
 
 def test_warmup_ends_on_the_cosine_as_in_pyslowfast():
@@ -37,3 +37,17 @@ def test_steps_warm_up_linearly_to_one():
 def test_milestones_that_do_not_ascend_are_refused():
     with pytest.raises(ValueError, match=r"milestones are \[88, 44\]; list each epoch once"):
         WarmupSteps(milestones=[88, 44])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "num_epochs", "highest"),
+    [
+        (WarmupCosine(warmup_epochs=3), 4, 0.5 * (1 - 0.5**0.5)),  # the cosine at three quarters
+        (WarmupCosine(), 4, 1.0),
+        (WarmupSteps(milestones=[2], warmup_epochs=1), 4, 1.0),
+    ],
+)
+def test_the_highest_factor_of_a_run_is_that_at_the_end_of_its_warm_up(
+    schedule, num_epochs, highest
+):
+    assert highest_factor(schedule, num_epochs) == pytest.approx(highest, abs=1e-3)

@@ -1,0 +1,140 @@
+"""What a run has learned from, kept in its folder, and how it differs from what it would go on with."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from gcvideo.data import Annotations, VideoSplits
+
+_FILE = "data.jsonl.gz"
+_MAX_NAMES = 3
+
+
+class DataChangedError(ValueError):
+    """A resumed run whose classes or lists of videos are not those that it was begun with."""
+
+
+def write_data_record(folder: Path, splits: VideoSplits) -> None:
+    """Keep classes and lists of a run in its folder, by renaming a finished draft.
+
+    The first line has the class names, and of each list the number of videos and the SHA-256 of paths
+    and labels in their order; a line follows for each video.
+    """
+    draft = folder / f"{_FILE}.draft"
+    with gzip.open(draft, "wt", encoding="utf-8") as file:
+        file.write(json.dumps(_fingerprint(splits)) + "\n")
+        for name, videos in _lists(splits).items():
+            for path, label in zip(videos.paths, videos.labels.tolist(), strict=True):
+                file.write(json.dumps([name, path, label]) + "\n")
+    draft.replace(folder / _FILE)
+
+
+def changed_lists(cfg: DictConfig, splits: VideoSplits) -> list[str]:
+    """What is to be said of lists that differ from those of the run; nothing if they are the same.
+
+    Args:
+        cfg: of the run that goes on; says whether its lists may be others.
+        splits: that it would go on with.
+
+    Raises:
+        DataChangedError: for other classes; for other lists if they are not accepted.
+    """
+    folder, accepted = Path(cfg.output_dir), cfg.accept_changed_lists
+    path, word = folder / _FILE, "accept_changed_lists=true"
+    if not path.is_file():
+        if accepted:
+            return []
+        raise DataChangedError(
+            f"'{folder}' lacks {_FILE}, so nobody knows which videos the run has learned from; {word} "
+            "goes on with those that there are"
+        )
+    before, now = _read_fingerprint(path), _fingerprint(splits)
+    if before["classes"] != now["classes"]:
+        raise DataChangedError(
+            f"the run in '{folder}' was begun with other classes: "
+            f"{_changed_classes(before['classes'], now['classes'])}; its head would mean other classes "
+            "than the labels: restore their names and order, or start a new run from its weights with "
+            "weights=checkpoint weights.path=..., which takes rows by class name"
+        )
+    if before == now:
+        return []
+    old = _read_lists(path)
+    new = {n: dict(zip(v.paths, v.labels.tolist(), strict=True)) for n, v in _lists(splits).items()}
+    changes = [
+        f"of {name}, {before[name]['videos']} videos were listed and {now[name]['videos']} are: "
+        f"{_changed_videos(old[name], new[name])}"
+        for name in old
+        if before[name] != now[name]
+    ]
+    if not accepted:
+        raise DataChangedError(
+            f"the run in '{folder}' was begun with other videos: {'; '.join(changes)}; restore them, or go "
+            f"on with the lists as they are with {word}: epochs then have other videos, and scores of "
+            "before and after are not of the same"
+        )
+    num_seen = len(old["train"].keys() & new["val"].keys())
+    if num_seen:
+        changes.append(f"{num_seen} videos of val were trained on before")
+    return [f"warning: {change}" for change in changes]
+
+
+def _lists(splits: VideoSplits) -> dict[str, Annotations]:
+    return {"train": splits.train, "val": splits.val}
+
+
+def _fingerprint(splits: VideoSplits) -> dict[str, Any]:
+    prints = {name: _list_fingerprint(videos) for name, videos in _lists(splits).items()}
+    return {"classes": list(splits.classes), **prints}
+
+
+def _list_fingerprint(videos: Annotations) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for path, label in zip(videos.paths, videos.labels.tolist(), strict=True):
+        digest.update(f"{label} {path}\n".encode("utf-8", "surrogatepass"))
+    return {"videos": len(videos), "sha256": digest.hexdigest()}
+
+
+def _read_fingerprint(path: Path) -> dict[str, Any]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return json.loads(file.readline())
+
+
+def _read_lists(path: Path) -> dict[str, dict[str, int]]:
+    """Label by path."""
+    lists: dict[str, dict[str, int]] = {"train": {}, "val": {}}
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        file.readline()
+        for line in file:
+            name, video, label = json.loads(line)
+            lists[name][video] = label
+    return lists
+
+
+def _changed_classes(old: Sequence[str], new: Sequence[str]) -> str:
+    if set(old) != set(new):
+        return _named(
+            ("missing", [c for c in old if c not in new]), ("new", [c for c in new if c not in old])
+        )
+    return _named(("with another label", [b for b, n in zip(old, new, strict=True) if b != n]))
+
+
+def _changed_videos(old: dict[str, int], new: dict[str, int]) -> str:
+    text = _named(
+        ("missing", [path for path in old if path not in new]),
+        ("new", [path for path in new if path not in old]),
+        ("with another label", [p for p in old if p in new and old[p] != new[p]]),
+    )
+    return text or "in another order"
+
+
+def _named(*kinds: tuple[str, Sequence[str]]) -> str:
+    return ", ".join(
+        f"{len(names)} {kind} ({', '.join(names[:_MAX_NAMES])}{', ...' * (len(names) > _MAX_NAMES)})"
+        for kind, names in kinds
+        if names
+    )
