@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gcvideo.nn.function_transform import is_transformed
+
 # Below it, as in a stem on RGB, weight gradients do not profit from another form.
 _MIN_CHANNELS = 16
 
@@ -66,6 +68,7 @@ class VideoConv3d(nn.Conv3d):
             and not torch.is_autocast_enabled("cpu")
             and x.is_contiguous(memory_format=torch.channels_last_3d)
             and self.in_channels >= _MIN_CHANNELS
+            and not is_transformed()
         )
 
     def _on_cpu(self, x: Float[Tensor, "n c t h w"]) -> Float[Tensor, "n d u y x"]:

@@ -1,5 +1,5 @@
 from gcvideo.nn.attention_pool import attention_pool as attention_pool
-from gcvideo.nn.attention_pool import attention_weights as attention_weights
+from gcvideo.nn.attention_pool_formula import attention_weights as attention_weights
 from gcvideo.nn.context import ContextBlock as ContextBlock
 from gcvideo.nn.criss_cross import CrissCrossBlock as CrissCrossBlock
 from gcvideo.nn.fusion import ActivationThenBlock as ActivationThenBlock

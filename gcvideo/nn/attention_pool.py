@@ -8,26 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 
-from gcvideo.nn.attention_pool_operator import pool, pool_backward
-
-
-def attention_weights(
-    x: Float[Tensor, "n c p"], weight: Float[Tensor, "1 c"], bias: Float[Tensor, "1"]
-) -> Float[Tensor, "n p"]:
-    """Weights of attention pooling, which sum to one over the positions.
-
-        a_j = exp(w . x_j + b) / sum_m exp(w . x_m + b)
-
-    Computed and returned in float32 or wider, also under autocast: a bfloat16 softmax over
-    thousands of positions loses the small weights. The bias cancels in the softmax; it is kept
-    because the published weights carry it.
-
-    Source: Cao et al., GCNet (arXiv:1904.11492), Eq. 3.
-    """
-    # One product for both memory formats: reading x as (c, p) or as (p, c) costs no copy.
-    logits = torch.bmm(weight.expand(x.shape[0], 1, -1), x).squeeze(1)
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    return (logits.to(dtype) + bias.to(dtype)).softmax(-1)
+from gcvideo.nn.attention_pool_formula import context_and_weights
+from gcvideo.nn.attention_pool_operator import differentiate, pool
+from gcvideo.nn.function_transform import is_transformed
 
 
 def attention_pool(
@@ -46,9 +29,8 @@ def attention_pool(
     Differs from the reference code: no copy of the feature map, the gradient in closed form, in
     the backward pass only ``x`` and one weight per position are kept.
     """
-    if torch.compiler.is_exporting():
-        weights = attention_weights(x, weight, bias).to(x.dtype)
-        return torch.bmm(weights.unsqueeze(1), x.transpose(1, 2)).squeeze(1)
+    if _needs_plain_operations():
+        return context_and_weights(x, weight, bias)[0].to(x.dtype)
     if _suits_fused_attention(x):
         rows = x.transpose(1, 2).unsqueeze(1)
         query = weight.expand(x.shape[0], -1)[:, None, None]
@@ -67,9 +49,13 @@ def attention_pool_and_input(
     Whoever goes on with the ``x`` that comes back saves memory traffic: the backward pass adds its
     gradient dy to that of the pooling, g, while it writes the latter.
     """
-    if torch.compiler.is_exporting() or not torch.is_grad_enabled():
+    if _needs_plain_operations() or not torch.is_grad_enabled():
         return x, attention_pool(x, weight, bias)
     return _PoolAndInput.apply(x, weight, bias)
+
+
+def _needs_plain_operations() -> bool:
+    return torch.compiler.is_exporting() or is_transformed()
 
 
 def _suits_fused_attention(x: Tensor) -> bool:
@@ -96,6 +82,4 @@ class _PoolAndInput(Function):
         dy, g = gradients
         if g is None:
             return dy, None, None
-        x, weight, bias, weights, context = ctx.saved_tensors
-        dx, dw = pool_backward(dy, g.to(context.dtype), x, weight, weights, context)
-        return dx, dw, torch.zeros_like(bias)
+        return differentiate(dy, g, *ctx.saved_tensors)

@@ -11,6 +11,9 @@ from torch import Tensor
 from torch.library import custom_op
 from torch.utils.flop_counter import register_flop_formula
 
+from gcvideo.nn.attention_pool_formula import accumulated, context_and_weights, gradients
+from gcvideo.nn.function_transform import is_transformed
+
 _PART = 1 << 21
 """Elements of a low-precision map that are widened at a time: they stay in the cache."""
 
@@ -35,11 +38,11 @@ def pool(
     kernel = _kernel(x)
     if kernel is not None:
         return kernel.pool(x, weight, bias)
-    # An operator runs under the autocast of its caller.
-    with torch.autocast(x.device.type, enabled=False):
-        if x.dtype == _accumulated(x):
-            return _pool(x, weight, bias)
-        parts = [_pool(part.to(_accumulated(x)), weight, bias) for part in x.split(_part(x))]
+    if x.dtype == accumulated(x):
+        return context_and_weights(x, weight, bias)
+    parts = [
+        context_and_weights(part.to(accumulated(x)), weight, bias) for part in x.split(_part(x))
+    ]
     return torch.cat([context for context, _ in parts]), torch.cat([a for _, a in parts])
 
 
@@ -67,8 +70,9 @@ def pool_backward(
     if kernel is not None:
         return kernel.pool_backward(dy, g, x, weight, weights, context)
     dx = torch.empty_like(x)
-    dtype, size = _accumulated(x), x.shape[0] if x.dtype == _accumulated(x) else _part(x)
+    dtype, size = accumulated(x), x.shape[0] if x.dtype == accumulated(x) else _part(x)
     dw = torch.zeros_like(weight, dtype=dtype)
+    # An operator runs under the autocast of its caller.
     with torch.autocast(x.device.type, enabled=False):
         for start in range(0, x.shape[0], size):
             part = slice(start, start + size)
@@ -85,15 +89,6 @@ def pool_backward(
             if wide.dtype != dx.dtype:
                 dx[part] = wide
     return dx, dw.to(weight.dtype)
-
-
-def _pool(
-    x: Float[Tensor, "n c p"], weight: Float[Tensor, "1 c"], bias: Float[Tensor, "1"]
-) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n p"]]:
-    # A row vector times the map: reading it as (c, p) or as (p, c) costs no copy.
-    logits = torch.bmm(weight.to(x.dtype).expand(x.shape[0], 1, -1), x) + bias.to(x.dtype)
-    weights = logits.softmax(-1)
-    return torch.bmm(weights, x.transpose(1, 2)).squeeze(1), weights.squeeze(1)
 
 
 def _pool_backward(
@@ -128,10 +123,6 @@ def _kernel(x: Tensor) -> ModuleType | None:
     return kernel if x.shape[1] <= kernel.MAX_CHANNELS else None
 
 
-def _accumulated(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)
-
-
 def _part(x: Tensor) -> int:
     """Clips per part."""
     return max(1, _PART // (x.shape[1] * x.shape[2]))
@@ -139,7 +130,7 @@ def _part(x: Tensor) -> int:
 
 @pool.register_fake
 def _(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    dtype = _accumulated(x)
+    dtype = accumulated(x)
     return x.new_empty(x.shape[:2], dtype=dtype), x.new_empty(x.shape[::2], dtype=dtype)
 
 
@@ -158,8 +149,26 @@ def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -
 
 
 def _differentiate(ctx: Any, g: Tensor, _: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    x, weight, bias, weights, context = ctx.saved_tensors
-    dx, dw = pool_backward(None, g, x, weight, weights, context)
+    return differentiate(None, g, *ctx.saved_tensors)
+
+
+def differentiate(
+    dy: Float[Tensor, "n c p"] | None,
+    g: Float[Tensor, "n c"],
+    x: Float[Tensor, "n c p"],
+    weight: Float[Tensor, "1 c"],
+    bias: Float[Tensor, "1"],
+    weights: Float[Tensor, "n p"],
+    context: Float[Tensor, "n c"],
+) -> tuple[Float[Tensor, "n c p"], Float[Tensor, "1 c"], Float[Tensor, "1"]]:
+    """Gradients of input, mask and bias in a backward pass, by the operator where it suffices.
+
+    In plain operations where they are to be differentiated again or transformed.
+    """
+    if torch.is_grad_enabled() or is_transformed():
+        dx, dw = gradients(dy, g, x, weight, bias)
+    else:
+        dx, dw = pool_backward(dy, g.to(context.dtype), x, weight, weights, context)
     # The softmax cancels the bias. Zero instead of nothing, which DDP takes for an unused parameter.
     return dx, dw, torch.zeros_like(bias)
 

@@ -158,16 +158,29 @@ def group_batch_norm(
 
 
 class _SumOverRanks(torch.autograd.Function):
+    """Linear, and its own transpose: all its derivatives are sums over ranks."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: ProcessGroup) -> Tensor:
-        ctx.group = group
+    def forward(x: Tensor, group: ProcessGroup) -> Tensor:
         total = x.clone()
         dist.all_reduce(total, group=group)
         return total
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ProcessGroup], output: Tensor) -> None:
+        ctx.group = inputs[1]
+
+    @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         return _sum_over_ranks(grad_outputs[0], ctx.group), None
+
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Tensor:
+        return _sum_over_ranks(grad_inputs[0], ctx.group)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int, None], *args: Any) -> tuple[Tensor, int]:
+        return _sum_over_ranks(*args), in_dims[0]
 
 
 def _sum_over_ranks(x: Tensor, group: ProcessGroup) -> Tensor:

@@ -6,11 +6,8 @@ from typing import Literal, get_args
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gcvideo.nn.attention_pool import (
-    attention_pool,
-    attention_pool_and_input,
-    attention_weights,
-)
+from gcvideo.nn.attention_pool import attention_pool, attention_pool_and_input
+from gcvideo.nn.attention_pool_formula import attention_weights
 from gcvideo.nn.choice import check_choice
 from gcvideo.nn.grid import Axes, check_input, fold, pooled_dims, unfold
 from gcvideo.nn.transform import Transform

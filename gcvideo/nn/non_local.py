@@ -37,7 +37,9 @@ class NonLocalBlock(nn.Module):
     pooling before the convolutions, N(0, 0.01) weights and the zero gamma follow the authors' code.
     Differs from it: linear layers instead of 1x1x1 convolutions (same function), any grid rank,
     and no (p, k) map in memory: fused attention, theta (phi^T g), and prefix sums for
-    "concatenation".
+    "concatenation". Torch differentiates fused attention once: where the softmax kinds need second
+    derivatives in reverse mode, call the block in ``sdpa_kernel(SDPBackend.MATH)``. The transforms of
+    ``torch.func`` need nothing.
 
     Args:
         in_channels: C of the feature map.

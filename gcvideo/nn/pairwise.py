@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.attention import sdpa_kernel
 
 from gcvideo.nn.attention_backend import attention_backends
+from gcvideo.nn.function_transform import is_transformed
 
 
 def softmax_map(
@@ -30,6 +31,8 @@ def aggregate_softmax(
     scale: float,
 ) -> Float[Tensor, "n p e"]:
     """Gaussian aggregation, y_i = sum_j softmax_j(scale q_i . k_j) v_j, by fused attention."""
+    if is_transformed():
+        return softmax_map(query, key, scale).to(value.dtype) @ value
     # The fused kernels want one width; zeros change neither the scores nor the columns kept.
     width = max(query.shape[-1], value.shape[-1])
     num_chunks = _num_chunks(query)

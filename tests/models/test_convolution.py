@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.func import grad, jvp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gcvideo.models import i3d_resnet, slow_resnet
@@ -186,3 +187,13 @@ def test_parameters_keys_and_other_subclasses_stay():
     assert "folded=True" in repr(net[0])
     use_video_convolutions(net)
     assert not net[0].folded
+
+
+def test_all_derivatives_are_those_of_torch():
+    conv = plain((1, 1, 1), (1, 1, 1), (0, 0, 0))
+    ours, x = video(conv), clips().detach()
+    direction = torch.randn_like(x)
+    wanted = jvp(conv, (x,), (direction,))
+    torch.testing.assert_close(jvp(ours, (x,), (direction,)), wanted)
+    by_clip = vmap(grad(lambda clip: ours(clip[None]).square().sum()))
+    torch.testing.assert_close(by_clip(x), grad(lambda x: conv(x).square().sum())(x))

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.func import grad, jvp, vmap
 
 from gcvideo.nn.batch_norm import GroupBatchNorm1d, GroupBatchNorm3d, group_batch_norm
 
@@ -153,6 +154,20 @@ def test_gradients_are_those_of_the_function(alone):
     norm = nn.BatchNorm3d(2).double()
     for groups in ({"process_group": alone}, {"num_splits": 2}):
         assert torch.autograd.gradcheck(grouped_copy(norm, **groups), x)
+
+
+def test_sums_over_ranks_have_all_derivatives(alone):
+    norm = grouped_copy(nn.BatchNorm3d(5, track_running_stats=False), process_group=alone)
+    plain = nn.BatchNorm3d(5, track_running_stats=False)
+    x, v = torch.randn(2, 3, 5, 2, 2, 2), torch.randn(2, 3, 5, 2, 2, 2)
+    for function in (
+        lambda norm: vmap(norm)(x),
+        lambda norm: jvp(norm, (x[0],), (v[0],)),
+        lambda norm: vmap(lambda x, v: jvp(norm, (x,), (v,)))(x, v),
+        lambda norm: vmap(grad(lambda x: norm(x).pow(3).sum()))(x),
+        lambda norm: jvp(grad(lambda x: norm(x).pow(3).sum()), (x[0],), (v[0],)),
+    ):
+        torch.testing.assert_close(function(norm), function(plain), atol=1e-4, rtol=1e-4)
 
 
 def test_a_norm_that_changes_its_groups_stays_the_same_object():

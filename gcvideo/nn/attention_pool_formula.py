@@ -1,0 +1,76 @@
+"""The equations of attention pooling in plain operations, which torch differentiates in every way."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def attention_weights(
+    x: Float[Tensor, "n c p"], weight: Float[Tensor, "1 c"], bias: Float[Tensor, "1"]
+) -> Float[Tensor, "n p"]:
+    """Weights of attention pooling, which sum to one over the positions.
+
+        a_j = exp(w . x_j + b) / sum_m exp(w . x_m + b)
+
+    Computed and returned in float32 or wider, also under autocast: bfloat16 logits and a bfloat16
+    softmax over thousands of positions lose the small weights. The bias cancels in the softmax; it
+    is kept because the published weights carry it.
+
+    Source: Cao et al., GCNet (arXiv:1904.11492), Eq. 3.
+    """
+    dtype = accumulated(x)
+    with _without_autocast(x):
+        # One product for both memory formats: reading x as (c, p) or as (p, c) costs no copy.
+        rows = weight.to(dtype).expand(x.shape[0], 1, -1)
+        return (torch.bmm(rows, x.to(dtype)) + bias.to(dtype)).softmax(-1).squeeze(1)
+
+
+def context_and_weights(
+    x: Float[Tensor, "n c p"], weight: Float[Tensor, "1 c"], bias: Float[Tensor, "1"]
+) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n p"]]:
+    """Context sum_j a_j x_j and the weights a, both in float32 or wider."""
+    weights = attention_weights(x, weight, bias)
+    return _over_positions(weights, x), weights
+
+
+def gradients(
+    dy: Float[Tensor, "n c p"] | None,
+    g: Float[Tensor, "n c"],
+    x: Float[Tensor, "n c p"],
+    weight: Float[Tensor, "1 c"],
+    bias: Float[Tensor, "1"],
+) -> tuple[Float[Tensor, "n c p"], Float[Tensor, "1 c"]]:
+    """Gradients of x and of the mask, to be differentiated again.
+
+        s_i = a_i (g . x_i - g . context),    dx_i = dy_i + a_i g + s_i w,    dw = sum_i s_i x_i
+
+    with g the gradient of the context and dy that of other uses of x, or None.
+    """
+    context, a = context_and_weights(x, weight, bias)
+    g = g.to(a.dtype).unsqueeze(1)
+    with _without_autocast(x):
+        s = a * (torch.bmm(g, x.to(a.dtype)).squeeze(1) - torch.bmm(g, context.unsqueeze(2))[:, 0])
+    dx = g.mT * a.unsqueeze(1) + weight.to(a.dtype).mT * s.unsqueeze(1)
+    if dy is not None:
+        dx = dx + dy
+    return dx.to(x.dtype), _over_positions(s, x).sum(0, keepdim=True).to(weight.dtype)
+
+
+def accumulated(x: Tensor) -> torch.dtype:
+    """The type of sums over x."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _over_positions(
+    factors: Float[Tensor, "n p"], x: Float[Tensor, "n c p"]
+) -> Float[Tensor, "n c"]:
+    with _without_autocast(x):
+        return torch.bmm(factors.unsqueeze(1), x.to(factors.dtype).mT).squeeze(1)
+
+
+def _without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    # Only where it is on, for exported programs note every switch.
+    is_on = torch.is_autocast_enabled(x.device.type)
+    return torch.autocast(x.device.type, enabled=False) if is_on else nullcontext()
