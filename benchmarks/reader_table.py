@@ -1,0 +1,146 @@
+"""Answers of readers held against the truth, as cells and as a page."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import av
+from reader_case import Case
+
+RATE_TOLERANCE = 0.01
+COLOUR_TOLERANCE = 8  # levels; coding alone stays below it
+
+INTRODUCTION = """\
+# What readers do
+
+The same files through gcvideo and other readers of video in Python. Each frame carries its number as a bar code, patches of known colours, and
+by their places its orientation, so what a reader gives is read off its pictures. Right is what a player shows: which frames, in which
+order, at which times, which side up, in which colours. The files are made by `benchmarks/reader_case.py` with PyAV; no clip from outside is in it.
+
+    pip install -e ".[bench]"
+    pip install --no-deps --target decord2 decord2     # it has decord's module name
+    python benchmarks/readers.py --decord2 decord2 --output docs/readers.md
+
+"ok" is: the number of frames as reported and as given one after the other; the bar codes on frame 0, on the frame in the middle (asked for
+alone, of a file just opened) and in the whole row; the rate, which is (frames - 1) / (last time - first time), to 1 %; the size; upright; each
+colour within 8 of 255 levels. Else the cell says what differs: "reports 0" is the number of frames a reader announces, "gives 59" how many
+come, "frame 0 is 25" which bar code its first frame has, "asked 30, got 33" the frame in the middle, "order" that frames in the row are not
+those of a player, "rate 1000" what it says, "colour 22" the largest error. What a library does not report (PyAV and imageio without a
+count in the file, pytorchvideo's rate) is not held against it.
+"""
+
+NOTES = """\
+torchcodec runs on the FFmpeg of PyAV's wheel: the script links its libraries by the names torchcodec looks for. The wheel of
+video-reader-rs does not find its own libraries when it is imported; the script puts their folder into `LD_LIBRARY_PATH`.
+moviepy, imageio's ffmpeg plugin and pytorchvideo speak of times: frame i is what they show at i / rate, or the i-th of all they give.
+"""
+
+
+def cell(case: Case, answer: Mapping[str, Any]) -> str:
+    """ "ok", or what is wrong with an answer of a reader."""
+    if "ended" in answer:
+        return answer["ended"]
+    if "raised" in answer:
+        return f"raises {_kind(answer)}"
+    faults = [*_count_faults(case, answer), *_picture_faults(case, answer), *_rate_fault(case, answer)]
+    return ", ".join(dict.fromkeys(faults)) or "ok"
+
+
+def _kind(answer: Mapping[str, Any]) -> str:
+    return answer["raised"].partition(":")[0]
+
+
+def _raised(value: Any) -> bool:
+    return isinstance(value, dict) and "raised" in value
+
+
+def _count_faults(case: Case, answer: Mapping[str, Any]) -> list[str]:
+    faults = []
+    reported, given = answer["reported"], answer["given"]
+    if _raised(reported):
+        faults.append(f"count raises {_kind(reported)}")
+    elif reported not in (None, len(case.numbers)):
+        faults.append(f"reports {reported:,}".replace(",", ""))
+    if _raised(given):
+        faults.append(f"row raises {_kind(given)}")
+    elif len(given) != len(case.numbers):
+        faults.append(f"gives {len(given)}")
+    elif given != list(case.numbers):
+        faults.append("order")
+    return faults
+
+
+def _picture_faults(case: Case, answer: Mapping[str, Any]) -> list[str]:
+    first, middle = answer["first"], answer["middle"]
+    faults = []
+    number = case.numbers[len(case.numbers) // 2]
+    if _raised(first):
+        faults.append(f"frame 0 raises {_kind(first)}")
+    elif first["number"] != case.numbers[0]:
+        faults.append(f"frame 0 is {_named(first)}")
+    if _raised(middle):
+        faults.append(f"middle raises {_kind(middle)}")
+    elif middle["number"] != number:
+        faults.append(f"asked {number}, got {_named(middle)}")
+    for seen in (first, middle):
+        if not _raised(seen):
+            faults += _look_faults(case, seen)
+    return faults
+
+
+def _named(seen: Mapping[str, Any]) -> str:
+    return "damaged" if seen["number"] is None else str(seen["number"])
+
+
+def _look_faults(case: Case, seen: Mapping[str, Any]) -> list[str]:
+    faults = []
+    if seen["orientation"] != "upright":
+        faults.append(seen["orientation"])
+    elif tuple(seen["size"]) != case.size:
+        faults.append("{} x {}".format(*seen["size"]))
+    # A picture whose number is lost has other things than its matrix wrong.
+    if seen["number"] is not None and seen["colour_error"] > COLOUR_TOLERANCE:
+        faults.append(f"colour {seen['colour_error']:.0f}")
+    if seen["noise"] < case.least_noise:
+        faults.append("no grain")
+    return faults
+
+
+def _rate_fault(case: Case, answer: Mapping[str, Any]) -> list[str]:
+    rate = answer["rate"]
+    if _raised(rate):
+        return [f"rate raises {_kind(rate)}"]
+    if rate is None or abs(rate / float(case.rate) - 1) <= RATE_TOLERANCE:
+        return []
+    return [f"rate {rate:.4g}"]
+
+
+def page(
+    cases: Sequence[Case],
+    answers: Mapping[str, Sequence[Mapping[str, Any]]],
+    versions: Mapping[str, str],
+) -> str:
+    """The page in Markdown: how it was made, the table, a sentence for each row.
+
+    Args:
+        cases: rows.
+        answers: of each reader, one a row.
+        versions: of each reader.
+    """
+    columns = list(answers)
+    head = ["situation", *(f"{name} {versions[name]}" for name in columns)]
+    rows = [[case.name, *(cell(case, answers[c][i]) for c in columns)] for i, case in enumerate(cases)]
+    right = ["right", *(f"{sum(row[i] == 'ok' for row in rows)} of {len(rows)}" for i in range(1, len(head)))]
+    lines = [head, ["---"] * len(head), *rows, right]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    ffmpeg = ".".join(map(str, av.library_versions["libavcodec"]))
+    made = (
+        f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, Python "
+        f"{platform.python_version()}, PyAV {av.__version__} (libavcodec {ffmpeg})."
+    )
+    whys = "\n".join(
+        f"- **{case.name}**: {' '.join(filter(None, [case.why, case.ours and f'gcvideo: {case.ours}']))}"
+        for case in cases
+    )
+    return f"{INTRODUCTION}\n{NOTES}\n{made}\n\n{table}\n\n## Why\n\n{whys}\n"
