@@ -64,6 +64,7 @@ class Coding:
         time_base: seconds; None: 1 / rate.
         pixel_aspect: width of a pixel by its height.
         grain: standard deviation of noise that is added to the pictures, in levels.
+        lay: how a picture lies in the file, if not as it is shown.
     """
 
     codec: str = "libx264"
@@ -74,6 +75,7 @@ class Coding:
     time_base: Fraction | None = None
     pixel_aspect: Fraction = Fraction(1)
     grain: float = 0.0
+    lay: Callable[[np.ndarray], np.ndarray] = lambda picture: picture
 
 
 def encode(
@@ -91,17 +93,18 @@ def encode(
     with av.open(str(path), "w", options=coding.container) as container:
         stream = container.add_stream(coding.codec, rate=coding.rate, options=coding.options)
         assert isinstance(stream, VideoStream)
-        (stream.width, stream.height), stream.pix_fmt = size, colour.format
+        stream.height, stream.width = coding.lay(draw(0, size)).shape[:2]
+        stream.pix_fmt = colour.format
         context = stream.codec_context
         context.time_base, context.sample_aspect_ratio = time_base, coding.pixel_aspect
         context.colorspace, context.color_range = colour.tag, 2 if colour.is_full_range else 1
         context.thread_count = 1
         for number, time in zip(numbers, times, strict=True):
-            picture = draw(number, size)
+            picture = coding.lay(draw(number, size))
             if coding.grain:
                 grainy = picture + coding.grain * noise.standard_normal((*picture.shape[:2], 1))
                 picture = grainy.clip(0, 255)
-            frame = VideoFrame(*size, colour.format)
+            frame = VideoFrame(stream.width, stream.height, colour.format)
             for plane, levels in zip(frame.planes, colour.planes(picture), strict=True):
                 rows = np.zeros((plane.height, plane.line_size), np.uint8)
                 levels = levels.view(np.uint8)

@@ -9,15 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib import import_module
-from itertools import count, islice
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 from bar_code import look_at
 
 SECONDS_A_FILE = 60
-MOST_FRAMES = 500  # more than any file has
-MESSAGE_LENGTH = 60
+MOST_FRAMES = 4000  # many more than any file has
 
 
 class Reader(Protocol):
@@ -34,8 +33,8 @@ class Reader(Protocol):
         """All frames in order, the library's usual way."""
         ...
 
-    def at(self, index: int) -> np.ndarray:
-        """One frame, the library's way to single frames."""
+    def at(self, index: int) -> np.ndarray | None:
+        """One frame, the library's way to single frames; None if it gives none."""
         ...
 
 
@@ -73,8 +72,8 @@ class PyAV:
         for frame in self.container.decode(video=0):
             yield frame.to_ndarray(format="rgb24")
 
-    def at(self, index: int) -> np.ndarray:
-        return next(islice(self.frames(), index, None))
+    def at(self, index: int) -> np.ndarray | None:
+        return next(islice(self.frames(), index, None), None)
 
 
 class TorchCodecExact:
@@ -138,9 +137,9 @@ class OpenCV:
                 return
             yield picture[..., ::-1]
 
-    def at(self, index: int) -> np.ndarray:
+    def at(self, index: int) -> np.ndarray | None:
         self.video.set(self.cv2.CAP_PROP_POS_FRAMES, index)
-        return next(self.frames())
+        return next(self.frames(), None)
 
 
 class ImageIOPyAV:
@@ -227,13 +226,12 @@ class PyTorchVideo:
         return None
 
     def frames(self) -> Iterator[np.ndarray]:
-        pictures = self.video.get_clip(0, float(self.video.duration))["video"]
-        if pictures is None:
-            raise ValueError("get_clip gives None")
-        return iter(pictures.permute(1, 2, 3, 0).numpy())
+        # The end is exclusive, and that of some files the time of the last frame.
+        pictures = self.video.get_clip(0, self.video.duration + 1)["video"]
+        return iter(() if pictures is None else pictures.permute(1, 2, 3, 0).numpy())
 
-    def at(self, index: int) -> np.ndarray:
-        return next(islice(self.frames(), index, None))
+    def at(self, index: int) -> np.ndarray | None:
+        return next(islice(self.frames(), index, None), None)
 
 
 # Name in the table: what opens a file, and the package that has the version.
@@ -264,8 +262,8 @@ def examine(open_reader: Callable[[str], Reader], path: str, middle: int) -> dic
     questions: dict[str, Callable[[], Any]] = {
         "reported": lambda: open_reader(path).num_frames(),
         "rate": lambda: open_reader(path).rate(),
-        "first": lambda: asdict(look_at(open_reader(path).at(0))),
-        "middle": lambda: asdict(look_at(open_reader(path).at(middle))),
+        "first": lambda: _seen(next(open_reader(path).frames(), None)),
+        "middle": lambda: _seen(open_reader(path).at(middle)),
         "given": lambda: _numbers(open_reader(path)),
     }
     answers: dict[str, Any] = {}
@@ -280,6 +278,10 @@ def examine(open_reader: Callable[[str], Reader], path: str, middle: int) -> dic
         except Exception as error:
             answers[name] = {"raised": _message(error)}
     return answers
+
+
+def _seen(picture: np.ndarray | None) -> dict[str, Any] | None:
+    return None if picture is None else asdict(look_at(picture))
 
 
 def _numbers(reader: Reader) -> list[int | None]:

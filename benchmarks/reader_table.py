@@ -43,64 +43,69 @@ def cell(case: Case, answer: Mapping[str, Any]) -> str:
         return answer["ended"]
     if "raised" in answer:
         return f"raises {_kind(answer)}"
-    faults = [*_count_faults(case, answer), *_picture_faults(case, answer), *_rate_fault(case, answer)]
+    pictures = [answer[key] for key in ("given", "first", "middle")]
+    kinds = {_kind(given) for given in pictures if _has_raised(given)}
+    if len(kinds) == 1 and all(map(_has_raised, pictures)):
+        return f"raises {kinds.pop()}"
+    faults = [
+        *_count_faults(case, answer),
+        *_picture_faults(case, answer),
+        *_rate_fault(case, answer),
+    ]
     return ", ".join(dict.fromkeys(faults)) or "ok"
+
+
+def _count_faults(case: Case, answer: Mapping[str, Any]) -> list[str]:
+    faults = []
+    reported, given = answer["reported"], answer["given"]
+    if _has_raised(reported):
+        faults.append(f"count raises {_kind(reported)}")
+    elif reported not in (None, len(case.numbers)):
+        faults.append(f"reports {reported if abs(reported) < 1e6 else format(reported, '.1e')}")
+    if _has_raised(given):
+        faults.append(f"row raises {_kind(given)}")
+    elif len(given) != len(case.numbers):
+        faults.append(f"gives {len(given)}")
+    elif given != list(case.numbers):
+        num_wrong = sum(a != b for a, b in zip(given, case.numbers, strict=True))
+        faults.append(f"{num_wrong} of {len(given)} differ")
+    return faults
+
+
+def _picture_faults(case: Case, answer: Mapping[str, Any]) -> list[str]:
+    middle = len(case.numbers) // 2
+    faults = []
+    for seen, index in ((answer["first"], 0), (answer["middle"], middle)):
+        number = case.numbers[index]
+        if seen is None:
+            faults.append(f"no frame {index}")
+        elif _has_raised(seen):
+            faults.append(f"frame {index} raises {_kind(seen)}")
+        else:
+            if seen["number"] != number:
+                shown = "unreadable" if seen["number"] is None else seen["number"]
+                faults.append(f"{number} is {shown}")
+            faults += _look_faults(case, seen)
+    return faults
 
 
 def _kind(answer: Mapping[str, Any]) -> str:
     return answer["raised"].partition(":")[0]
 
 
-def _raised(value: Any) -> bool:
+def _has_raised(value: Any) -> bool:
     return isinstance(value, dict) and "raised" in value
-
-
-def _count_faults(case: Case, answer: Mapping[str, Any]) -> list[str]:
-    faults = []
-    reported, given = answer["reported"], answer["given"]
-    if _raised(reported):
-        faults.append(f"count raises {_kind(reported)}")
-    elif reported not in (None, len(case.numbers)):
-        faults.append(f"reports {reported:,}".replace(",", ""))
-    if _raised(given):
-        faults.append(f"row raises {_kind(given)}")
-    elif len(given) != len(case.numbers):
-        faults.append(f"gives {len(given)}")
-    elif given != list(case.numbers):
-        faults.append("order")
-    return faults
-
-
-def _picture_faults(case: Case, answer: Mapping[str, Any]) -> list[str]:
-    first, middle = answer["first"], answer["middle"]
-    faults = []
-    number = case.numbers[len(case.numbers) // 2]
-    if _raised(first):
-        faults.append(f"frame 0 raises {_kind(first)}")
-    elif first["number"] != case.numbers[0]:
-        faults.append(f"frame 0 is {_named(first)}")
-    if _raised(middle):
-        faults.append(f"middle raises {_kind(middle)}")
-    elif middle["number"] != number:
-        faults.append(f"asked {number}, got {_named(middle)}")
-    for seen in (first, middle):
-        if not _raised(seen):
-            faults += _look_faults(case, seen)
-    return faults
-
-
-def _named(seen: Mapping[str, Any]) -> str:
-    return "damaged" if seen["number"] is None else str(seen["number"])
 
 
 def _look_faults(case: Case, seen: Mapping[str, Any]) -> list[str]:
     faults = []
+    if seen["number"] is None:
+        return faults  # a picture that is lost has no orientation and no colours
     if seen["orientation"] != "upright":
         faults.append(seen["orientation"])
     elif tuple(seen["size"]) != case.size:
         faults.append("{} x {}".format(*seen["size"]))
-    # A picture whose number is lost has other things than its matrix wrong.
-    if seen["number"] is not None and seen["colour_error"] > COLOUR_TOLERANCE:
+    if seen["colour_error"] > COLOUR_TOLERANCE:
         faults.append(f"colour {seen['colour_error']:.0f}")
     if seen["noise"] < case.least_noise:
         faults.append("no grain")
@@ -109,7 +114,7 @@ def _look_faults(case: Case, seen: Mapping[str, Any]) -> list[str]:
 
 def _rate_fault(case: Case, answer: Mapping[str, Any]) -> list[str]:
     rate = answer["rate"]
-    if _raised(rate):
+    if _has_raised(rate):
         return [f"rate raises {_kind(rate)}"]
     if rate is None or abs(rate / float(case.rate) - 1) <= RATE_TOLERANCE:
         return []
@@ -130,8 +135,13 @@ def page(
     """
     columns = list(answers)
     head = ["situation", *(f"{name} {versions[name]}" for name in columns)]
-    rows = [[case.name, *(cell(case, answers[c][i]) for c in columns)] for i, case in enumerate(cases)]
-    right = ["right", *(f"{sum(row[i] == 'ok' for row in rows)} of {len(rows)}" for i in range(1, len(head)))]
+    rows = [
+        [case.name, *(cell(case, answers[c][i]) for c in columns)] for i, case in enumerate(cases)
+    ]
+    right = [
+        "right",
+        *(f"{sum(row[i] == 'ok' for row in rows)} of {len(rows)}" for i in range(1, len(head))),
+    ]
     lines = [head, ["---"] * len(head), *rows, right]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     ffmpeg = ".".join(map(str, av.library_versions["libavcodec"]))

@@ -37,7 +37,7 @@ def environment(name: str, folder: Path, decord2: Path | None) -> dict[str, str]
     if name == "decord2" and decord2:
         packages.insert(0, decord2.resolve())
     if name.startswith("torchcodec"):
-        libraries = [link_ffmpeg(folder)]
+        libraries = link_ffmpeg(folder)
     if name == "video-reader-rs":
         # Its libraries look for each other where they were built.
         libraries = [path / "video_reader_rs.libs" for path in map(Path, sys.path)]
@@ -49,18 +49,19 @@ def environment(name: str, folder: Path, decord2: Path | None) -> dict[str, str]
     return {**os.environ, **joined}
 
 
-def link_ffmpeg(folder: Path) -> Path:
-    """Links to the FFmpeg in PyAV's wheel by the names that torchcodec looks for; their folder."""
+def link_ffmpeg(folder: Path) -> list[Path]:
+    """Link the FFmpeg in PyAV's wheel by the names that torchcodec looks for; folders to search."""
     links = folder / "ffmpeg"
     links.mkdir(exist_ok=True)
-    for path in (p / "av.libs" for p in map(Path, sys.path)):
+    wheel = [path / "av.libs" for path in map(Path, sys.path)]
+    for path in wheel:
         for library in path.glob("lib*-*.so.*"):
             # libavcodec-HASH.so.62.28.102 is known as libavcodec.so.62.
             name, _, version = library.name.partition(".so.")
             link = links / f"{name.rpartition('-')[0]}.so.{version.partition('.')[0]}"
             link.unlink(missing_ok=True)
             link.symlink_to(library)
-    return links
+    return [links, *wheel]
 
 
 def ask(
@@ -102,7 +103,9 @@ def version_of(package: str, paths: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the files, ask the readers, write the page; 1 if gcvideo is wrong where no reason is known."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--reader", nargs="+", choices=READERS, default=list(READERS))
     parser.add_argument("--case", default="", help="only situations with this in their name")
     parser.add_argument("--decord2", type=Path, help="folder that decord2 was installed to")
