@@ -1,4 +1,4 @@
-"""What one reader makes of files: python benchmarks/reader.py NAME MIDDLE FILE ... prints a line of JSON a file.
+"""What one reader makes of files: python benchmarks/reader.py NAME COUNTS FILE ... prints a line of JSON a file.
 
 A process for each reader, so that none meets the libraries of another, and a crash is but an answer.
 """
@@ -251,19 +251,21 @@ READERS: dict[str, tuple[Callable[[str], Reader], str]] = {
 }
 
 
-def examine(open_reader: Callable[[str], Reader], path: str, middle: int) -> dict[str, Any]:
+def examine(open_reader: Callable[[str], Reader], path: str, num_frames: int) -> dict[str, Any]:
     """What a reader reports and gives; where it raises, the error stands in the place of the answer.
 
     Args:
         open_reader: gives the file as the library reads it.
         path: of the file.
-        middle: index of the frame that is asked for alone, of a file opened anew.
+        num_frames: that a player shows; the one in the middle and the last are asked for alone, each of
+            the file opened anew.
     """
     questions: dict[str, Callable[[], Any]] = {
         "reported": lambda: open_reader(path).num_frames(),
         "rate": lambda: open_reader(path).rate(),
         "first": lambda: _seen(next(open_reader(path).frames(), None)),
-        "middle": lambda: _seen(open_reader(path).at(middle)),
+        "middle": lambda: _seen(open_reader(path).at(num_frames // 2)),
+        "last": lambda: _seen(open_reader(path).at(num_frames - 1)),
         "given": lambda: _numbers(open_reader(path)),
     }
     answers: dict[str, Any] = {}
@@ -295,11 +297,11 @@ def _message(error: Exception) -> str:
 
 def main() -> None:
     """One line of JSON for each file, as soon as it is known."""
-    name, middles, *paths = sys.argv[1:]
+    name, counts, *paths = sys.argv[1:]
     open_reader = READERS[name][0]
-    for path, middle in zip(paths, map(int, middles.split(",")), strict=True):
+    for path, num_frames in zip(paths, map(int, counts.split(",")), strict=True):
         faulthandler.dump_traceback_later(SECONDS_A_FILE, exit=True)
-        answer = examine(open_reader, path, middle)
+        answer = examine(open_reader, path, num_frames)
         faulthandler.cancel_dump_traceback_later()
         # Libraries print on this stream too; the mark tells the answer.
         print(f"\n{ANSWER}{json.dumps(answer, default=float)}", flush=True)

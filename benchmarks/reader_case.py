@@ -150,8 +150,8 @@ def all_cases() -> list[Case]:
     """The rows of the table."""
     x264 = {**X264, "g": "20"}
     open_gop = replace(_H264, options={**x264, "bf": "3", "x264-params": "open-gop=1"})
-    refresh = {"preset": "veryfast", "crf": "12", "g": "20", "bf": "0", "sc_threshold": "0"}
-    intra_refresh = replace(_H264, options={**refresh, "x264-params": "intra-refresh=1"})
+    refresh = {"crf": "12", "g": "20", "bf": "0", "x264-params": "intra-refresh=1"}
+    intra_refresh = Coding(options=refresh, grain=10.0)
     vp9 = Coding("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "0"})
     svt = "lp=1:enable-tf=0:film-grain=50:film-grain-denoise=1"
     av1 = {"preset": "8", "crf": "30", "svtav1-params": svt}
@@ -295,8 +295,10 @@ def all_cases() -> list[Case]:
         ),
         Case(
             "intra refresh, H.264",
-            _mp4(intra_refresh),
+            lambda folder: encode(folder / "a.mp4", range(100), intra_refresh, size=(96, 64)),
             "Keyframes are recovery points: the picture is whole only a group later.",
+            range(100),
+            size=(96, 64),
         ),
         Case(
             "film grain, AV1",

@@ -43,7 +43,7 @@ def cell(case: Case, answer: Mapping[str, Any]) -> str:
         return answer["ended"]
     if "raised" in answer:
         return f"raises {_kind(answer)}"
-    pictures = [answer[key] for key in ("given", "first", "middle")]
+    pictures = [answer[key] for key in ("given", "first", "middle", "last")]
     kinds = {_kind(given) for given in pictures if _has_raised(given)}
     if len(kinds) == 1 and all(map(_has_raised, pictures)):
         return f"raises {kinds.pop()}"
@@ -75,7 +75,8 @@ def _count_faults(case: Case, answer: Mapping[str, Any]) -> list[str]:
 def _picture_faults(case: Case, answer: Mapping[str, Any]) -> list[str]:
     middle = len(case.numbers) // 2
     faults = []
-    for seen, index in ((answer["first"], 0), (answer["middle"], middle)):
+    for key, index in (("first", 0), ("middle", middle), ("last", len(case.numbers) - 1)):
+        seen = answer[key]
         number = case.numbers[index]
         if seen is None:
             faults.append(f"no frame {index}")

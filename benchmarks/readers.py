@@ -71,15 +71,15 @@ def ask(
 
     Args:
         name: key of ``READERS``.
-        files: paths, and the index of the middle frame.
+        files: paths, and how many frames a player shows.
         environment: of the process.
     """
     answers: list[dict[str, Any]] = []
     while len(answers) < len(files):
-        paths, middles = zip(*files[len(answers) :], strict=True)
+        paths, counts = zip(*files[len(answers) :], strict=True)
         command = [sys.executable, str(Path(__file__).with_name("reader.py")), name]
         done = subprocess.run(
-            [*command, ",".join(map(str, middles)), *paths],
+            [*command, ",".join(map(str, counts)), *paths],
             env=environment,
             capture_output=True,
             text=True,
@@ -139,12 +139,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_files(cases: Sequence[Case], folder: Path) -> list[tuple[str, int]]:
-    """The files of cases, and the index of the frame in the middle."""
+    """The files of cases, and how many frames a player shows."""
     files = []
     for number, case in enumerate(cases):
         place = folder / str(number)
         place.mkdir()
-        files.append((str(case.make(place)), len(case.numbers) // 2))
+        files.append((str(case.make(place)), len(case.numbers)))
     return files
 
 
