@@ -122,7 +122,7 @@ def copy_packets(
     target: Path,
     choose: Callable[[Packet], bool] = lambda _: True,
     *,
-    zero: float = 0.0,
+    zero: Fraction = Fraction(0),
     container: dict[str, str] | None = None,
 ) -> Path:
     """Put the packets of a video into another file as they are, as "ffmpeg -c copy" does.
@@ -138,7 +138,7 @@ def copy_packets(
         stream = old.streams.video[0]
         copied = new.add_stream_from_template(stream)
         assert stream.time_base is not None
-        shift = round(Fraction(zero).limit_denominator(90000) / stream.time_base)
+        shift = round(zero / stream.time_base)
         for packet in old.demux(stream):
             if packet.dts is None or packet.pts is None or not choose(packet):
                 continue
@@ -159,12 +159,12 @@ def set_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
     return path
 
 
-def cut_by_edit_list(path: Path, num_frames: int, coding: Coding) -> Path:
+def cut_by_edit_list(path: Path, num_frames: int, rate: Fraction) -> Path:
     """Let the edit list of an mp4 leave out its first frames (ISO 14496-12, 8.6.6)."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        assert stream.time_base is not None and stream.duration is not None
-        seconds = num_frames / coding.rate
+        assert stream.time_base is not None
+        seconds = num_frames / rate
         ticks = round(seconds / stream.time_base)
     data = bytearray(path.read_bytes())
     entry = data.index(b"elst") + 4 + 4 + 4  # after version and flags, and the number of entries

@@ -1,22 +1,11 @@
-"""What one reader makes of files: python benchmarks/reader.py NAME COUNTS FILE ... prints a line of JSON a file.
+"""Files through the readers of others and through ours, all asked in one way."""
 
-A process for each reader, so that none meets the libraries of another, and a crash is but an answer.
-"""
-
-import faulthandler
-import json
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from importlib import import_module
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from bar_code import look_at
-
-SECONDS_A_FILE = 60
-MOST_FRAMES = 4000  # many more than any file has
 
 
 class Reader(Protocol):
@@ -39,6 +28,8 @@ class Reader(Protocol):
 
 
 class GCVideo:
+    """Ours."""
+
     def __init__(self, path: str) -> None:
         self.video = import_module("gcvideo.data").VideoReader(path)
 
@@ -77,6 +68,8 @@ class PyAV:
 
 
 class TorchCodecExact:
+    """It scans the file when it is opened."""
+
     mode = "exact"
 
     def __init__(self, path: str) -> None:
@@ -97,10 +90,14 @@ class TorchCodecExact:
 
 
 class TorchCodecApproximate(TorchCodecExact):
+    """It believes the header."""
+
     mode = "approximate"
 
 
 class Decord:
+    """decord and decord2, one of which is installed."""
+
     def __init__(self, path: str) -> None:
         self.video = import_module("decord").VideoReader(path, num_threads=1)
 
@@ -118,6 +115,8 @@ class Decord:
 
 
 class OpenCV:
+    """With its own FFmpeg."""
+
     def __init__(self, path: str) -> None:
         self.cv2 = import_module("cv2")
         self.video = self.cv2.VideoCapture(path, self.cv2.CAP_FFMPEG)
@@ -143,6 +142,8 @@ class OpenCV:
 
 
 class ImageIOPyAV:
+    """imageio by PyAV."""
+
     def __init__(self, path: str) -> None:
         self.video = import_module("imageio.v3").imopen(path, "r", plugin="pyav")
 
@@ -160,6 +161,8 @@ class ImageIOPyAV:
 
 
 class ImageIOFFmpeg:
+    """imageio by the program ffmpeg."""
+
     def __init__(self, path: str) -> None:
         self.video = import_module("imageio.v2").get_reader(path, "ffmpeg")
 
@@ -196,6 +199,8 @@ class MoviePy:
 
 
 class VideoReaderRS:
+    """On one thread."""
+
     def __init__(self, path: str) -> None:
         self.video = import_module("video_reader").PyVideoReader(path, threads=1)
 
@@ -249,65 +254,3 @@ READERS: dict[str, tuple[Callable[[str], Reader], str]] = {
     "video-reader-rs": (VideoReaderRS, "video-reader-rs"),
     "pytorchvideo": (PyTorchVideo, "pytorchvideo"),
 }
-
-
-def examine(open_reader: Callable[[str], Reader], path: str, num_frames: int) -> dict[str, Any]:
-    """What a reader reports and gives; where it raises, the error stands in the place of the answer.
-
-    Args:
-        open_reader: gives the file as the library reads it.
-        path: of the file.
-        num_frames: that a player shows; the one in the middle and the last are asked for alone, each of
-            the file opened anew.
-    """
-    questions: dict[str, Callable[[], Any]] = {
-        "reported": lambda: open_reader(path).num_frames(),
-        "rate": lambda: open_reader(path).rate(),
-        "first": lambda: _seen(next(open_reader(path).frames(), None)),
-        "middle": lambda: _seen(open_reader(path).at(num_frames // 2)),
-        "last": lambda: _seen(open_reader(path).at(num_frames - 1)),
-        "given": lambda: _numbers(open_reader(path)),
-    }
-    answers: dict[str, Any] = {}
-    try:
-        open_reader(path)
-    # Whatever comes is what a user meets: some libraries raise everything there is.
-    except Exception as error:
-        return {"raised": _message(error)}
-    for name, ask in questions.items():
-        try:
-            answers[name] = ask()
-        except Exception as error:
-            answers[name] = {"raised": _message(error)}
-    return answers
-
-
-def _seen(picture: np.ndarray | None) -> dict[str, Any] | None:
-    return None if picture is None else asdict(look_at(picture))
-
-
-def _numbers(reader: Reader) -> list[int | None]:
-    return [look_at(picture).number for picture in islice(reader.frames(), MOST_FRAMES)]
-
-
-def _message(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
-
-
-def main() -> None:
-    """One line of JSON for each file, as soon as it is known."""
-    name, counts, *paths = sys.argv[1:]
-    open_reader = READERS[name][0]
-    for path, num_frames in zip(paths, map(int, counts.split(",")), strict=True):
-        faulthandler.dump_traceback_later(SECONDS_A_FILE, exit=True)
-        answer = examine(open_reader, path, num_frames)
-        faulthandler.cancel_dump_traceback_later()
-        # Libraries print on this stream too; the mark tells the answer.
-        print(f"\n{ANSWER}{json.dumps(answer, default=float)}", flush=True)
-
-
-ANSWER = "answer: "
-
-if __name__ == "__main__":
-    main()

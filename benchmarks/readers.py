@@ -19,9 +19,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from reader import ANSWER, READERS
-from reader_case import Case, all_cases
+from frame_case import frame_cases
+from picture_case import picture_cases
+from reader import READERS
+from reader_answer import ANSWER
+from reader_case import Case
 from reader_table import cell, page
+from time_case import time_cases
 
 
 def environment(name: str, folder: Path, decord2: Path | None) -> dict[str, str]:
@@ -77,7 +81,7 @@ def ask(
     answers: list[dict[str, Any]] = []
     while len(answers) < len(files):
         paths, counts = zip(*files[len(answers) :], strict=True)
-        command = [sys.executable, str(Path(__file__).with_name("reader.py")), name]
+        command = [sys.executable, str(Path(__file__).with_name("reader_answer.py")), name]
         done = subprocess.run(
             [*command, ",".join(map(str, counts)), *paths],
             env=environment,
@@ -136,6 +140,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(text)
     ours = zip(cases, answers.get("gcvideo", []), strict=False)
     return int(any(cell(case, answer) != "ok" and not case.ours for case, answer in ours))
+
+
+def all_cases() -> list[Case]:
+    """The rows of the table."""
+    return [*frame_cases(), *time_cases(), *picture_cases()]
 
 
 def make_files(cases: Sequence[Case], folder: Path) -> list[tuple[str, int]]:
