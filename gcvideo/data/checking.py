@@ -1,8 +1,9 @@
 """Decoding a video from end to end to see whether it is whole."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from typing import Literal
 
@@ -19,10 +20,11 @@ from gcvideo.data.colour import convert_frame, settle_matrix
 from gcvideo.data.container import VideoReadError, open_video
 from gcvideo.data.deadline import run_within
 from gcvideo.data.orientation import AS_STORED
-from gcvideo.data.timeline import counted_timeline, scan_packets
+from gcvideo.data.timeline import Timeline, counted_timeline, scan_packets
 
 Status = Literal["ok", "damaged", "unreadable"]
 _SECONDS_A_STEP = 0.5
+_MAX_RATE_ERROR = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class VideoCheck:
         width: of the first frame in pixels, as it is shown; 0 if unreadable.
         height: of the first frame in pixels, as it is shown; 0 if unreadable.
         sample_aspect_ratio: width of a stored pixel over its height, such as 16:11.
-        remarks: what is unusual about its pictures, though they are read, parted by "; ".
+        remarks: what is unusual about it, though it is read, parted by "; ".
     """
 
     status: Status
@@ -149,9 +151,10 @@ class _Decode:
             )
         if self._conversion.num_failed == self._num_frames:
             return VideoCheck("unreadable", self._conversion.reason)
-        info = counted_timeline(self._stream, self._first, self._clock, self._stamps).info
+        timeline = counted_timeline(self._stream, self._first, self._clock, self._stamps)
+        info = timeline.info
         aspect = f"{info.sample_aspect_ratio.numerator}:{info.sample_aspect_ratio.denominator}"
-        remarks = [*self._conversion.remarks]
+        remarks = [*self._conversion.remarks, *_odd_times(timeline, self._clock.stated)]
         if info.orientation != AS_STORED:
             remarks.append(f"shown {info.orientation}")
         if info.sample_aspect_ratio != 1:
@@ -206,6 +209,18 @@ class _Decode:
         if not self._has_promised_times:
             return "its frames have other time stamps than its packets"
         return ""
+
+
+def _odd_times(timeline: Timeline, stated: Sequence[Fraction]) -> list[str]:
+    remarks, fps = [], timeline.info.fps
+    if not stated:
+        remarks.append("no frame rate in its header")
+    elif all(abs(float(rate) / fps - 1) > _MAX_RATE_ERROR for rate in stated):
+        remarks.append(f"a frame rate of {float(stated[0]):.4g} in its header")
+    steps = np.diff(timeline.seconds) * fps
+    if len(steps) and (steps.min() < 0.5 or steps.max() > 1.5):
+        remarks.append("variable frame rate")
+    return remarks
 
 
 class _Conversion:

@@ -159,7 +159,7 @@ class _Pictures:
             upright = small if orientation == AS_STORED else _turn(small, orientation)
             upright.pts = self._clock.place(self._clock.stamps_of(frame))
             upright.time_base = self.time_base
-            upright.duration = frame.duration or round(self._clock.step)
+            upright.duration = self._clock.duration_of(frame)
             upright.pict_type = PictureType.NONE  # or the encoder would repeat the source's types
             yield upright
 
