@@ -67,6 +67,7 @@ def annotate_video(
     rankings: Callable[[float], Ranking | None],
     *,
     max_rows: int = 3,
+    progress: Callable[[float, float], object] | None = None,
 ) -> None:
     """Write a video as mp4 with what was seen drawn on every frame; one frame is held at a time.
 
@@ -79,6 +80,7 @@ def annotate_video(
         rankings: what to draw on the frame that is shown at a time, in seconds since the first one, as for
             :func:`draw_scores`; None or empty: nothing.
         max_rows: as for :func:`draw_scores`.
+        progress: told with each frame how many seconds are done, and of how many.
 
     Raises:
         ValueError: if the output is no mp4 or is the video itself; as from :func:`draw_scores`.
@@ -91,15 +93,17 @@ def annotate_video(
         raise ValueError(f"'{output}' is the video itself; choose another name for the output")
     with VideoReader(path) as reader:
         timeline = reader.timeline
-    frames = (
-        draw_scores(frame, rankings(seconds) or [], max_rows=max_rows)
-        for seconds, frame in zip(
-            timeline.seconds.tolist(), _frames(Path(path), timeline.info.num_frames), strict=True
-        )
-    )
+
+    def drawn() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        frames = _frames(Path(path), timeline.info.num_frames)
+        for seconds, frame in zip(timeline.seconds.tolist(), frames, strict=True):
+            yield _even(draw_scores(frame, rankings(seconds) or [], max_rows=max_rows))
+            if progress is not None:
+                progress(seconds, timeline.info.duration_seconds)
+
     draft = output.with_name(f".{output.stem}.draft.mp4")
     try:
-        rewrite_video(path, draft, map(_even, frames), timeline=timeline, options={"crf": "18"})
+        rewrite_video(path, draft, drawn(), timeline=timeline, options={"crf": "18"})
         draft.replace(output)
     finally:
         draft.unlink(missing_ok=True)
