@@ -13,9 +13,10 @@ from av.container import InputContainer
 from av.video import VideoFrame, VideoStream
 from jaxtyping import Int64
 
+from gcvideo.data.clock import FrameClock
 from gcvideo.data.container import VideoReadError, open_video
 from gcvideo.data.deadline import run_within
-from gcvideo.data.timeline import frame_info, scan_packets
+from gcvideo.data.timeline import counted_timeline, scan_packets
 
 Status = Literal["ok", "damaged", "unreadable"]
 _SECONDS_A_STEP = 0.5
@@ -113,6 +114,7 @@ class _Decode:
     ) -> None:
         self._container, self._stream, self._promised = container, stream, promised
         self._first: VideoFrame | None = None
+        self._clock, self._stamps = FrameClock(container, stream), []
         self._error: av.error.FFmpegError | None = None
         self._num_frames = self._num_damaged = self._num_corrupt = 0
         self._has_promised_times = True
@@ -137,7 +139,7 @@ class _Decode:
             return VideoCheck(
                 "unreadable", f"{reason} ({self._error.strerror})" if self._error else reason
             )
-        info = frame_info(self._container, self._stream, self._first, self._num_frames)
+        info = counted_timeline(self._first, self._clock, self._stamps).info
         reason = self._reason()
         return VideoCheck(
             status="damaged" if reason else "ok",
@@ -170,6 +172,7 @@ class _Decode:
         self._num_corrupt += frame.is_corrupt
         if self._promised is not None and self._num_frames < len(self._promised):
             self._has_promised_times &= frame.pts == self._promised[self._num_frames]
+        self._stamps.append(self._clock.stamps_of(frame))
         self._num_frames += 1
 
     def _reason(self) -> str:

@@ -1,11 +1,26 @@
-"""Times at which frames are shown, as containers state them."""
+"""When frames are shown: by their own time stamps, and where these lack by what else is known."""
 
-from collections.abc import Iterable
+import math
+from collections import deque
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from av.container import InputContainer
+from av.format import Flags
+from av.video import VideoFrame, VideoStream
 from jaxtyping import Int64
+
+_DEFAULT_RATE = Fraction(25)  # FFmpeg's own assumption for streams that state no rate
+# A header that says 1000 frames a second means its clock, of milliseconds, and knows no rate.
+_CLOCK_RATE = 1000
+_MILLISECOND = Fraction(1, 1000)
+_NUM_STEPS = 8  # over which the mean step is taken
+# Stamps in a wrong order go back by less; a clock that starts anew goes back by more.
+_RESTART_STEPS = 4
+
+Stamps = tuple[int | None, int | None]  # of presentation and of decoding
 
 
 def exact(number: Any) -> Fraction:
@@ -13,12 +28,129 @@ def exact(number: Any) -> Fraction:
     return Fraction(number.numerator, number.denominator)
 
 
-def ascending_stamps(stamps: Iterable[int | None], step: int) -> Int64[np.ndarray, " n"]:
-    """Each stamp, or ``step`` after the one before where it is missing or does not come later."""
-    ascending: list[int] = []
-    for stamp in stamps:
-        after = ascending[-1] + step if ascending else 0
-        if stamp is None or (ascending and stamp <= ascending[-1]):
-            stamp = after
-        ascending.append(stamp)
-    return np.array(ascending, dtype=np.int64)
+def stated_rates(stream: VideoStream) -> tuple[Fraction, ...]:
+    """Frames per second by the headers: of packets, of the codec, FFmpeg's guess; only possible ones."""
+    rates = (stream.average_rate, stream.codec_context.framerate, stream.guessed_rate)
+    known = (exact(rate) for rate in rates if rate)  # unset: None, from PyAV 19 on 0/1
+    return tuple(rate for rate in known if 0 < rate < _CLOCK_RATE)
+
+
+def frame_rate(
+    stamps: Int64[np.ndarray, " n"], time_base: Fraction, stated: Sequence[Fraction]
+) -> float:
+    """Mean frames per second of n frames.
+
+        (n - 1) / (last stamp - first stamp)
+
+    If a stated rate, or a whole number, differs from it by no more than stamps are rounded, it is that.
+    One frame alone has the first stated rate, or 25.
+
+    Args:
+        stamps: presentation times, ascending, in units of ``time_base``.
+        time_base: seconds.
+        stated: by headers, see :func:`stated_rates`.
+    """
+    num_steps = len(stamps) - 1
+    if num_steps < 1:
+        return float((*stated, _DEFAULT_RATE)[0])
+    span = int(stamps[-1] - stamps[0]) * time_base
+    rate = num_steps / span
+    tolerance = max(_MILLISECOND, min(time_base, 10 * _MILLISECOND))
+    for candidate in (*stated, Fraction(round(rate))):
+        if candidate and abs(num_steps / candidate - span) <= tolerance:
+            return float(candidate)
+    return float(rate)
+
+
+class FrameClock:
+    """Places the frames of a stream in time, strictly ascending.
+
+        t_i = the frame's own stamp, if it is later than t_{i-1};  else t_{i-1} + mean step of late
+
+    Own stamps are those of presentation; of decoding where these are missing or more often in order, as
+    FFmpeg chooses, and in AVI, where the count of chunks, empty ones included, tells when a frame is
+    shown. Elementary streams have no stamps but the rate of their headers, and MPEG-1 and 2 repeated
+    fields. A stamp more than four steps back starts the clock anew, one step after the last frame.
+
+    Args:
+        container: open.
+        stream: of the container.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._format = container.format.name
+        self._is_stamped = container.format.flags & Flags.no_timestamps.value == 0
+        stated = stated_rates(stream)
+        # The average over packets of an elementary stream is FFmpeg's 25, whatever its headers say.
+        self.stated = stated if self._is_stamped else stated[-1:]
+        self.rate = (*self.stated, _DEFAULT_RATE)[0]
+        self._has_units = self._is_stamped or self._format == "mpegvideo"
+        self.time_base = exact((self._has_units and stream.time_base) or 1 / self.rate)
+        self.origin = 0
+        self._shift: int | None = None
+        self._num_frames = self._ticks = self._fields = 0
+        self._position = 0.0  # before it is rounded to ticks
+        self._known: deque[tuple[int, int]] = deque(maxlen=_NUM_STEPS + 1)
+        self._last: list[int | None] = [None, None]
+        self._num_faulty = [0, 0]
+
+    @property
+    def step(self) -> float:
+        """Mean ticks from one of the last frames to the next; before the second, by the stated rate."""
+        if len(self._known) > 1:
+            (start, first), (end, last) = self._known[0], self._known[-1]
+            return (last - first) / (end - start)
+        return max(float(1 / (self.rate * self.time_base)), 1.0)
+
+    def stamps_of(self, frame: VideoFrame) -> Stamps:
+        """What is known of the next frame, for :meth:`place`."""
+        if self._is_stamped:
+            return (None if self._format == "avi" else frame.pts), frame.dts
+        if not self._has_units:
+            return None, None
+        stamp = self._fields
+        self._fields += frame.duration or 0
+        return stamp, None
+
+    def place_all(self, frames: Sequence[Stamps]) -> Int64[np.ndarray, " n"]:
+        """When the frames of a whole file are shown: as :meth:`place`, but the choice comes first."""
+        for stamps in frames:
+            self._judge(stamps)
+        self._last = [None, None]
+        return np.array([self.place(stamps) for stamps in frames], dtype=np.int64)
+
+    def place(self, stamps: Stamps) -> int:
+        """When a frame is shown, in ticks of ``time_base`` since the first; once each, in order."""
+        self._judge(stamps)
+        own = self._own(stamps)
+        if self._num_frames:
+            # Ahead of the stamps: they catch up.
+            after = self._position + (self.step if own is None else self.step / 2)
+            self._position = after if own is None or own <= self._ticks else float(own)
+            self._ticks = max(math.floor(self._position + 0.5), self._ticks + 1)
+        self._num_frames += 1
+        return self._ticks
+
+    def _judge(self, stamps: Stamps) -> None:
+        for kind, stamp in enumerate(stamps):
+            last = self._last[kind]
+            self._num_faulty[kind] += stamp is not None and last is not None and stamp <= last
+            self._last[kind] = last if stamp is None else stamp
+
+    def _own(self, stamps: Stamps) -> int | None:
+        pts, dts = stamps
+        stamp = pts
+        if pts is None or self._num_faulty[0] > self._num_faulty[1]:
+            stamp = dts
+        if stamp is None:
+            return None
+        next_tick = math.floor(self._position + self.step + 0.5) if self._num_frames else 0
+        if self._shift is None:
+            self._shift = next_tick - stamp
+            self.origin = -self._shift
+        elif self._known[-1][1] - stamp - self._shift > _RESTART_STEPS * self.step:
+            self._shift = next_tick - stamp
+        own = stamp + self._shift
+        if not self._known or own > self._known[-1][1]:
+            self._known.append((self._num_frames, own))
+        return own

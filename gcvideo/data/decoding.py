@@ -13,6 +13,7 @@ from av.video import VideoFrame
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Int, Int64, UInt8
 
+from gcvideo.data.clock import FrameClock
 from gcvideo.data.container import DECODE_ERRORS, VideoReadError, open_video
 from gcvideo.data.frame_array import FrameArray
 from gcvideo.data.timeline import Timeline, VideoInfo, counted_timeline, scan_packets
@@ -113,13 +114,14 @@ class VideoReader:
         return self._count()
 
     def _count(self) -> Timeline:
-        first, stamps = None, []
+        first, clock, stamps = None, None, []
         for frame in self._decode_all():
             first = first or frame
-            stamps.append(frame.pts)
-        if first is None:
+            clock = clock or FrameClock(self._container, self._stream)
+            stamps.append(clock.stamps_of(frame))
+        if first is None or clock is None:
             raise VideoReadError(self.path, "no frame can be decoded")
-        return counted_timeline(self._container, self._stream, first, stamps)
+        return counted_timeline(first, clock, stamps)
 
     def _distrust_packets(self, wanted: Int[np.ndarray, "t"]) -> None:
         promised, counted = self.info.num_frames, self._count()

@@ -2,7 +2,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
@@ -13,9 +12,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
+from gcvideo.data.clock import FrameClock
 from gcvideo.data.container import DECODE_ERRORS, VideoReadError, open_video
-
-_DEFAULT_FPS = Fraction(25)  # FFmpeg's own assumption for streams that state no rate
 
 
 @dataclass(frozen=True)
@@ -131,23 +129,17 @@ class _Pictures:
         self.num_damaged = 0
         self.container, self._stream = open_video(path)
         self._short_side = short_side
-        self.rate = _fraction(
-            self._stream.average_rate or self._stream.guessed_rate or _DEFAULT_FPS
-        )
-        self.time_base = _fraction(self._stream.time_base or 1 / self.rate)
+        self._clock = FrameClock(self.container, self._stream)
+        self.rate, self.time_base = self._clock.rate, self._clock.time_base
 
     def __iter__(self) -> Iterator[VideoFrame]:
         # One context and one thread: PyAV's default, a context per frame, costs more than decoding.
         reformatter = VideoReformatter()
-        step = max(round(1 / (self.rate * self.time_base)), 1)
-        # AVI has no times of display; those of decoding go back and forth with B-frames.
-        stamped = self.container.format.name != "avi"
-        size, quarter_turns, first, time = None, 0, 0, 0
+        size, quarter_turns = None, 0
         for frame in self._decode():
             if size is None:
                 size = _even_size(frame.width, frame.height, self._short_side)
                 quarter_turns = round(frame.rotation / 90) % 4
-                first, time = frame.pts or 0, -step
             small = reformatter.reformat(
                 frame,
                 *size,
@@ -157,10 +149,9 @@ class _Pictures:
                 threads=1,
             )
             upright = _turn(small, quarter_turns) if quarter_turns else small
-            stamp = frame.pts - first if stamped and frame.pts is not None else time
-            time = stamp if stamp > time else time + step
-            upright.pts, upright.time_base = time, self.time_base
-            upright.duration = frame.duration or step
+            upright.pts = self._clock.place(self._clock.stamps_of(frame))
+            upright.time_base = self.time_base
+            upright.duration = frame.duration or round(self._clock.step)
             upright.pict_type = PictureType.NONE  # or the encoder would repeat the source's types
             yield upright
 
@@ -187,11 +178,6 @@ class _Pictures:
         except DECODE_ERRORS:
             self.num_damaged += 1
             return []
-
-
-def _fraction(number: Any) -> Fraction:
-    """The number as PyAV 18 gives it; PyAV 19 has a type of its own."""
-    return Fraction(number.numerator, number.denominator)
 
 
 def _even_size(width: int, height: int, short_side: int) -> tuple[int, int]:

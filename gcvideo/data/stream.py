@@ -16,6 +16,7 @@ from av.video import VideoFrame, VideoStream
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
+from gcvideo.data.clock import FrameClock
 from gcvideo.data.container import DECODE_ERRORS, VideoReadError, prepare_stream
 from gcvideo.data.frame_array import FrameArray
 from gcvideo.data.timeline import frame_info
@@ -102,8 +103,9 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
     """The frames of an open source, see :func:`stream_frames`; closed at its end or by ``close``.
 
     A time is the frame's own stamp. Where that is missing or does not come after the one before, as
-    when a camera starts anew, the frame is placed one frame after the last. Packets that do not decode
-    are left out and counted in ``num_damaged``.
+    when a camera starts anew, the frame is placed one mean frame after the last: see
+    :class:`~gcvideo.data.clock.FrameClock`. Packets that do not decode are left out and counted in
+    ``num_damaged``.
     """
 
     def __init__(
@@ -138,19 +140,15 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
 
     def _timed_frames(self) -> Generator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
         reformatter = VideoReformatter()
-        info, start, seconds = None, 0.0, 0.0
+        info = None
         with closing(self._container):
+            clock = FrameClock(self._container, self._stream)
             for frame in self._decode():
-                if info is None:
-                    info = frame_info(self._container, self._stream, frame, 1)
-                    start = frame.time or 0.0
-                else:
-                    after = seconds + 1 / info.fps
-                    own = after if frame.time is None else frame.time - start
-                    seconds = own if own > seconds else after
+                info = info or frame_info(frame, 1, float(clock.rate))
                 picture = FrameArray(np.zeros(1, np.int64), info, reformatter, self._short_side)
                 picture.put(0, frame)
-                yield seconds, picture.pixels[0]
+                ticks = clock.place(clock.stamps_of(frame))
+                yield float(ticks * clock.time_base), picture.pixels[0]
         if info is None:
             raise VideoReadError(self.source, "it ended before its first frame", _CHECK_SENDER)
 

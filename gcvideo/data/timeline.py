@@ -3,20 +3,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
+import av.error
 import numpy as np
 from av import Packet
 from av.container import InputContainer
 from av.video import VideoFrame, VideoStream
 from jaxtyping import Float64, Int64
 
-from gcvideo.data.clock import ascending_stamps, exact
+from gcvideo.data.clock import FrameClock, Stamps, exact, frame_rate, stated_rates
 
 # Where every packet is one shown frame with its own time stamp. Elsewhere (avi, mpg, raw streams;
 # MPEG-4 part 2, VP8) packets may be hidden, empty, packed or stamped in decoding order.
 _INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 _INDEXED_CODECS = frozenset({"h264", "hevc", "av1", "vp9"})
 
-_DEFAULT_FPS = 25.0  # FFmpeg's own assumption for streams that state no rate
+_NUM_PROBED = 32  # packets that are decoded if they may be fields
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class VideoInfo:
 
     Args:
         num_frames: frames that a full decode gives.
-        fps: average frames per second, always positive.
+        fps: mean frames per second, always positive; see :func:`~gcvideo.data.clock.frame_rate`.
         width: of a frame in pixels, after rotation; the sample aspect ratio is ignored.
         height: of a frame in pixels, after rotation.
         rotation: degrees counterclockwise by which the stored frames are turned: 0, 90, 180, 270.
@@ -92,11 +93,14 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
     if container.format.name not in _INDEXED_CONTAINERS or codec not in _INDEXED_CODECS:
         return None
     stamps: list[_Stamp] = []
+    start: list[Packet] = []
     first: VideoFrame | None = None
     skips_unwanted = codec in ("h264", "hevc")
     for packet in container.demux(stream):
         if not packet.size:
             continue
+        if len(start) < _NUM_PROBED:
+            start.append(packet)
         if not stamps:
             frames = [*packet.decode(), *stream.codec_context.decode(None)]
             first = frames[0] if frames else None
@@ -109,10 +113,14 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
         return None
     times = sorted(s.time for s in stamps if s.time is not None and not s.is_hidden)
     keyframes = sorted(s.time for s in stamps if s.time is not None and s.is_keyframe)
+    shown, time_base = np.array(times, dtype=np.int64), exact(stream.time_base)
+    fps = frame_rate(shown, time_base, stated_rates(stream))
+    if codec == "h264" and _are_fields(start, fps, stream):
+        return None
     return Timeline(
-        frame_info(container, stream, first, len(times)),
-        np.array(times, dtype=np.int64),
-        exact(stream.time_base),
+        frame_info(first, len(shown), fps),
+        shown,
+        time_base,
         is_direct=True,
         keyframes=np.array(keyframes, dtype=np.int64),
         skips_unwanted=skips_unwanted,
@@ -120,34 +128,32 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
 
 
 def counted_timeline(
-    container: InputContainer, stream: VideoStream, first: VideoFrame, stamps: Sequence[int | None]
+    first: VideoFrame, clock: FrameClock, frame_stamps: Sequence[Stamps]
 ) -> Timeline:
     """The timeline of decoded frames.
 
-    Where a stamp is missing or does not ascend, the frame is placed one mean frame after the last.
-
     Args:
-        container: that the frames come from.
-        stream: of the container.
-        first: the first frame.
-        stamps: of all frames in the order of decoding, in units of the stream's time base.
+        first: of the frames.
+        clock: of the stream, which places them.
+        frame_stamps: what it knows of each frame.
     """
-    info = frame_info(container, stream, first, len(stamps))
-    time_base = exact(stream.time_base or Fraction(info.fps).limit_denominator(1001) ** -1)
-    step = max(round(1 / (info.fps * time_base)), 1)
-    times = ascending_stamps(stamps, step)
-    no_keyframes = np.empty(0, np.int64)
-    return Timeline(info, times, time_base, False, no_keyframes, skips_unwanted=False)
+    ticks = clock.place_all(frame_stamps)  # finds the origin
+    stamps = clock.origin + ticks
+    return Timeline(
+        frame_info(first, len(stamps), frame_rate(stamps, clock.time_base, clock.stated)),
+        stamps,
+        clock.time_base,
+        is_direct=False,
+        keyframes=np.empty(0, np.int64),
+        skips_unwanted=False,
+    )
 
 
-def frame_info(
-    container: InputContainer, stream: VideoStream, first: VideoFrame, num_frames: int
-) -> VideoInfo:
-    """Size from the first frame, rate from the container."""
+def frame_info(first: VideoFrame, num_frames: int, fps: float) -> VideoInfo:
+    """What a video of this first frame shows."""
     rotation = round(first.rotation / 90) % 4 * 90
     turned = rotation % 180 != 0
     width, height = (first.height, first.width) if turned else (first.width, first.height)
-    fps = _frames_per_second(container, stream, num_frames)
     return VideoInfo(num_frames, fps, width, height, rotation)
 
 
@@ -159,6 +165,20 @@ def _is_consistent(stamps: list[_Stamp]) -> bool:
     # Frames shown before the first keyframe lack their references: decoders drop them.
     starts_clean = stamps[0].is_keyframe and stamps[0].time == min(times)
     return starts_clean and not all(stamp.is_hidden for stamp in stamps)
+
+
+def _are_fields(start: list[Packet], fps: float, stream: VideoStream) -> bool:
+    """Whether packets are fields, two to a frame: more than the codec's header and its decoder tell."""
+    context = stream.codec_context
+    stated = context.framerate
+    if not stated or fps < 1.5 * exact(stated):
+        return False
+    context.flush_buffers()
+    try:
+        num_frames = sum(len(packet.decode()) for packet in start)
+        return num_frames + len(context.decode(None)) < len(start)
+    except av.error.FFmpegError:
+        return True  # only decoding all can tell
 
 
 def _temporal_layer(packet: Packet, stream: VideoStream) -> int:
@@ -176,12 +196,3 @@ def _temporal_layer(packet: Packet, stream: VideoStream) -> int:
             return (header[1] & 7) - 1
         start += length_size + size
     return 1
-
-
-def _frames_per_second(container: InputContainer, stream: VideoStream, num_frames: int) -> float:
-    rate = stream.average_rate or stream.guessed_rate  # unset: None, from PyAV 19 on 0/1
-    if rate:
-        return rate.numerator / rate.denominator
-    if container.duration:
-        return num_frames * 1_000_000 / container.duration
-    return _DEFAULT_FPS

@@ -164,7 +164,7 @@ def test_an_error_that_nobody_expects_is_the_reason_for_one_file_only(
     def fail(*_: object) -> None:
         raise OverflowError("a number too large")
 
-    monkeypatch.setattr(checking, "frame_info", fail)
+    monkeypatch.setattr(checking, "counted_timeline", fail)
     found = check_video(str(make_video("h264.mp4")))
     assert found == VideoCheck("unreadable", "OverflowError: a number too large")
 
