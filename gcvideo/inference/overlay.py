@@ -68,6 +68,7 @@ def annotate_video(
     *,
     max_rows: int = 3,
     square_pixels: bool = False,
+    progress: Callable[[float, float], object] | None = None,
 ) -> None:
     """Write a video as mp4 with what was seen drawn on every frame; one frame is held at a time.
 
@@ -81,6 +82,7 @@ def annotate_video(
             :func:`draw_scores`; None or empty: nothing.
         max_rows: as for :func:`draw_scores`.
         square_pixels: as for :class:`~gcvideo.data.VideoReader`.
+        progress: told with each frame how many seconds are done, and of how many.
 
     Raises:
         ValueError: if the output is no mp4 or is the video itself; as from :func:`draw_scores`.
@@ -93,17 +95,17 @@ def annotate_video(
         raise ValueError(f"'{output}' is the video itself; choose another name for the output")
     with VideoReader(path) as reader:
         timeline = reader.timeline
-    frames = (
-        draw_scores(frame, rankings(seconds) or [], max_rows=max_rows)
-        for seconds, frame in zip(
-            timeline.seconds.tolist(),
-            _frames(Path(path), timeline.info.num_frames, square_pixels),
-            strict=True,
-        )
-    )
+
+    def drawn() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        frames = _frames(Path(path), timeline.info.num_frames, square_pixels)
+        for seconds, frame in zip(timeline.seconds.tolist(), frames, strict=True):
+            yield _even(draw_scores(frame, rankings(seconds) or [], max_rows=max_rows))
+            if progress is not None:
+                progress(seconds, timeline.info.duration_seconds)
+
     draft = output.with_name(f".{output.stem}.draft.mp4")
     try:
-        rewrite_video(path, draft, map(_even, frames), timeline=timeline, options={"crf": "18"})
+        rewrite_video(path, draft, drawn(), timeline=timeline, options={"crf": "18"})
         draft.replace(output)
     finally:
         draft.unlink(missing_ok=True)

@@ -26,8 +26,8 @@ class WindowScores:
     """Scores of the windows of one video, in the order of time.
 
     Args:
-        starts: seconds at which the first frame of each window is shown.
-        ends: seconds at which the last frame of each window goes.
+        starts: seconds since the first frame of the video at which each window starts.
+        ends: seconds since then at which each window ends.
         scores: in [0, 1], one row a window.
     """
 
@@ -62,9 +62,11 @@ def classify_windows(
 
     with the n frames of the video shown at t, its mean rate fps, and the ``o`` and w of
     :func:`window_offsets`. At a constant rate these are the frames first + o, and the last window starts
-    with frame n - w. It ends with the video: with a stride of at most a window, all of the video lies in
-    some window. A video of less than w frames is one window, by the protocol's own rule for short videos.
-    Memory holds the frames of one batch, however long the video is.
+    with frame n - w. It ends with the video. A frame that stays for more than two windows, w / fps each,
+    starts one when it comes and again after each window: with a stride of at most a window, all of the
+    video lies in some window. A window ends when its last frame goes; of several with the same last frame
+    the latest does, and they are of one length. A video of less than w frames is one window, by the
+    protocol's own rule for short videos. Memory holds the frames of one batch, however long the video is.
 
     Args:
         classifier: gives net and protocol.
@@ -91,9 +93,11 @@ def classify_windows(
             starts, ends = shown[:1], gone[-1:]
             clips = clip_of_short(protocol, shown, fps)[None]
         else:
-            starts = shown[_first_frames(shown, fps, span, stride_seconds)]
+            starts = _starts(shown, fps, span, stride_seconds)
             clips = frames_at(starts[:, None] + offsets / fps, shown, 1 / fps)
-            ends = gone[clips.max(axis=1)]
+            last = clips.max(axis=1)
+            latest = np.searchsorted(last, last, side="right") - 1
+            ends = gone[last] - (starts[latest] - starts)
         batches = [slice(i, i + batch_size) for i in range(0, len(clips), batch_size)]
         wanted = [np.unique(clips[batch]) for batch in batches]
         frame_sets = _read(reader, wanted, protocol)
@@ -165,14 +169,17 @@ def check_stride(stride_seconds: float) -> None:
         )
 
 
-def _first_frames(
+def _starts(
     shown: Float64[np.ndarray, "n"], fps: float, span: int, stride: float
-) -> Int64[np.ndarray, "m"]:
+) -> Float64[np.ndarray, "m"]:
     # A frame starts a window if it is the first one after some multiple of the stride.
     passed = np.floor((shown + STAMP_TOLERANCE / fps) / stride)
     firsts = np.flatnonzero(np.diff(passed, prepend=-1) > 0)
     last = int(np.searchsorted(shown, shown[-1] - (span - 0.5) / fps))
-    return np.append(firsts[firsts < last], last)
+    window = span / fps
+    stills = np.flatnonzero(np.diff(shown) > 2 * window)
+    repeated = [np.arange(shown[i], shown[i + 1] - window, window) for i in stills.tolist()]
+    return np.unique(np.concatenate([shown[firsts[firsts < last]], shown[[last]], *repeated]))
 
 
 def _read(

@@ -11,7 +11,12 @@ from gcvideo.inference import TrainedClassifier
 from gcvideo.inference.live import LiveScores, classify_live
 from gcvideo.inference.segment import merge_segments
 from gcvideo.inference.sliding_window import WindowScores
-from gcvideo.run.prediction_output import Predictions, Timeline, format_seconds
+from gcvideo.run.prediction_output import (
+    Predictions,
+    Timeline,
+    format_seconds,
+    warn_of_gaps,
+)
 
 _CONSOLE = Console()
 _DEFAULT_STRIDE_SECONDS = 1.0
@@ -36,6 +41,7 @@ def predict_live(cfg: DictConfig, classifier: TrainedClassifier) -> Predictions:
             )
     predictions = Predictions()
     seen: list[LiveScores] = []
+    stride_seconds = cfg.stride_seconds or _DEFAULT_STRIDE_SECONDS
     with stream_frames(
         source,
         format=cfg.format,
@@ -45,12 +51,14 @@ def predict_live(cfg: DictConfig, classifier: TrainedClassifier) -> Predictions:
         results = classify_live(
             classifier,
             frames,
-            stride_seconds=cfg.stride_seconds or _DEFAULT_STRIDE_SECONDS,
+            stride_seconds=stride_seconds,
             num_crops=cfg.num_crops,
         )
         try:
             for result in _printed(results, classifier, cfg.top_k):
                 seen.append(result)
+                if len(seen) == 2:
+                    warn_of_gaps(stride_seconds, seen[0].end_seconds - seen[0].start_seconds)
         except KeyboardInterrupt:
             _CONSOLE.print("interrupted")
         except VideoReadError as error:

@@ -1,7 +1,6 @@
 import glob
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -23,8 +22,10 @@ from gcvideo.run.prediction_output import (
     Timeline,
     check_output,
     show_predictions,
+    warn_of_gaps,
     write_predictions,
 )
+from gcvideo.run.seconds_bar import seconds_bar
 
 _CONSOLE = Console()
 _NUM_DRAWN = 3
@@ -105,12 +106,12 @@ def _predict_files(
         _classify_windows(cfg, classifier, videos, predictions)
     readable = [video for video in videos if video not in predictions.failures]
     if cfg.annotated is not None:
-        for video in track(readable, "Annotating", console=_CONSOLE, disable=len(readable) == 1):
-            rankings = _drawn(predictions, video)
-            target = _target(cfg.annotated, video, videos, ".mp4")
-            square = classifier.protocol.square_pixels
-            annotate = partial(annotate_video, video, target, rankings, square_pixels=square)
-            _try(predictions, video, annotate)
+        for video in track(readable, "Annotating", console=_CONSOLE, disable=len(videos) == 1):
+            _try(
+                predictions,
+                video,
+                lambda v=video: _annotate(cfg, classifier, v, videos, predictions),
+            )
     if cfg.contact_sheets is not None:
         protocol = classifier.protocol.for_prediction(cfg.num_clips, cfg.num_crops)
         for video in readable:
@@ -164,19 +165,38 @@ def _classify_windows(
         )
 
     def classify(video: str) -> None:
-        windows = classify_windows(
-            classifier,
-            video,
-            stride_seconds=cfg.stride_seconds,
-            num_crops=cfg.num_crops,
-            batch_size=cfg.batch_size or 8,
-        )
+        with seconds_bar("Classifying", _CONSOLE, disable=len(videos) > 1) as tell:
+            windows = classify_windows(
+                classifier,
+                video,
+                stride_seconds=cfg.stride_seconds,
+                num_crops=cfg.num_crops,
+                batch_size=cfg.batch_size or 8,
+                progress=tell,
+            )
         segments = merge_segments(windows, classifier.classes, threshold=cfg.threshold)
         best = [classifier.rank(scores, cfg.top_k) for scores in windows.scores]
         predictions.timelines[video] = Timeline(windows, best, segments)
 
     for video in track(videos, "Classifying", console=_CONSOLE, disable=len(videos) == 1):
         _try(predictions, video, lambda v=video: classify(v))
+    several = (t.windows for t in predictions.timelines.values() if len(t.windows.starts) > 1)
+    lengths = [float(windows.ends[0] - windows.starts[0]) for windows in several]
+    if lengths:
+        warn_of_gaps(cfg.stride_seconds, min(lengths))
+
+
+def _annotate(
+    cfg: DictConfig,
+    classifier: TrainedClassifier,
+    video: str,
+    videos: Sequence[str],
+    predictions: Predictions,
+) -> None:
+    square = classifier.protocol.square_pixels
+    rankings, target = _drawn(predictions, video), _target(cfg.annotated, video, videos, ".mp4")
+    with seconds_bar("Annotating", _CONSOLE, disable=len(videos) > 1) as tell:
+        annotate_video(video, target, rankings, square_pixels=square, progress=tell)
 
 
 def _drawn(predictions: Predictions, video: str) -> Callable[[float], Ranking]:

@@ -81,6 +81,17 @@ def show_predictions(predictions: Predictions) -> None:
         _CONSOLE.print(f"  {reason}", soft_wrap=True)
 
 
+def warn_of_gaps(stride_seconds: float, window_seconds: float) -> None:
+    """Print a warning if windows leave parts of a video between them."""
+    if stride_seconds > 1.001 * window_seconds:  # stamps are rounded
+        _CONSOLE.print(
+            f"warning: windows of {window_seconds:.3g} s start every {stride_seconds:g} s; what lies "
+            "between two of them is not looked at, and no two become one segment: give "
+            f"stride_seconds={window_seconds / 2:.2g}, or at most {window_seconds:.3g}",
+            soft_wrap=True,
+        )
+
+
 def write_predictions(output: Path, predictions: Predictions, *, precision: str) -> None:
     """Write json or csv, as the suffix says; an older file is replaced at once.
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from exact_net import SAMPLINGS, make_classifier
 from small_protocol import make_protocol
+from timed_video import TWO_RATES, shown_times, write_timed_video
 
 from gcvideo.data import (
     PyTorchVideoSampling,
@@ -14,6 +15,7 @@ from gcvideo.data import (
     write_video,
 )
 from gcvideo.inference import sliding_window
+from gcvideo.inference.segment import merge_segments
 from gcvideo.inference.sliding_window import WindowScores, classify_windows, window_offsets
 
 
@@ -150,6 +152,92 @@ def test_a_file_that_must_be_counted_is_read_once_from_its_start(tmp_path, monke
     monkeypatch.delattr(VideoReader, "read")
     windows = classify_windows(make_classifier(), path, stride_seconds=0.1, batch_size=1)
     assert len(windows.starts) == 12
+
+
+@pytest.fixture(scope="module")
+def two_rates(tmp_path_factory):
+    return write_timed_video(tmp_path_factory.mktemp("timed") / "two_rates.mp4", TWO_RATES)
+
+
+def frame_numbers(views):
+    """Numbers of the frames of a clip, which are grey of twice that level."""
+    return [round(float(level) / 2) for level in views[0][0].float().mean((0, 2, 3))]
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=repr)
+def test_windows_of_a_varying_rate_start_and_end_with_the_presentation_of_frames(
+    two_rates, sampling
+):
+    shown = shown_times(two_rates)
+    classifier = make_classifier(sampling=sampling)
+    views = seen_views(classifier)
+    windows = classify_windows(classifier, two_rates, stride_seconds=0.4, batch_size=1)
+    assert len(windows.starts) == len(views) >= 9
+    gone = [*shown[1:], shown[-1] + shown[-1] / (len(shown) - 1)]
+    length = windows.ends[0]
+    for i, (start, end, seen) in enumerate(zip(windows.starts, windows.ends, views, strict=True)):
+        numbers = frame_numbers(seen)
+        assert start == pytest.approx(shown[numbers[0]], abs=1e-6)
+        assert end == pytest.approx(gone[numbers[-1]], abs=1e-6)
+        assert end - start == pytest.approx(length, abs=1 / 15)
+        if i < len(views) - 1:
+            assert -1e-6 <= start - 0.4 * i < 1 / 15
+        # Even in time, up to a frame.
+        steps = np.diff(shown[numbers])
+        assert np.ptp(steps) <= 2 / 15
+    assert windows.ends[-1] == pytest.approx(gone[-1], abs=1e-6)
+
+
+def test_segments_of_a_varying_rate_meet_where_the_pictures_change(two_rates):
+    windows = classify_windows(make_classifier(), two_rates, stride_seconds=0.2)
+    # What is seen changes with the rate, at 2 seconds.
+    scores = torch.tensor(
+        [[1.0, 0.0] if c < 2 else [0.0, 1.0] for c in (windows.starts + windows.ends) / 2]
+    )
+    seen = WindowScores(windows.starts, windows.ends, scores)
+    first, second = merge_segments(seen, ["fast", "slow"], threshold=0.5)
+    assert first.end_seconds == second.start_seconds == pytest.approx(2, abs=0.1)
+    assert second.end_seconds == pytest.approx(4, abs=0.05)
+
+
+def test_every_stride_down_to_nothing_can_be_merged_at_a_varying_rate(two_rates):
+    windows = classify_windows(make_classifier(), two_rates, stride_seconds=1e-9)
+    assert len(windows.starts) > 75
+    assert (np.diff(windows.starts) > 0).all()
+    assert (np.diff(windows.ends) > 0).all()
+    assert merge_segments(windows, "abc", threshold=0)[-1].end_seconds == windows.ends[-1]
+
+
+def test_a_picture_that_stays_is_seen_again_and_again(tmp_path):
+    # 30 frames a second for two seconds, one that stays for ten, and another two.
+    times = [*np.arange(61) / 30, *(12 + np.arange(61) / 30)]
+    path = write_timed_video(tmp_path / "still.mp4", times)
+    classifier = make_classifier(sampling=SlowFastSampling(), sampling_rate=6)
+    views = seen_views(classifier)
+    windows = classify_windows(classifier, path, stride_seconds=0.5, batch_size=1)
+    numbers = [frame_numbers(seen) for seen in views]
+    length = np.median(windows.ends - windows.starts)
+    still = [i for i, shown in enumerate(numbers) if set(shown) == {60}]
+    assert len(still) >= 10 / length - 2
+    assert windows.starts[still[0]] == pytest.approx(2)
+    assert windows.ends[still[-1]] == pytest.approx(12)
+    assert (windows.starts[1:] <= windows.ends[:-1]).all()
+    assert numbers[windows.nearest(7)] == [60] * 4
+    merge_segments(windows, "abc", threshold=0)
+
+
+def test_progress_is_told_in_seconds(tmp_path):
+    path = make_video(tmp_path / "clip.mp4", 60)
+    told = []
+    windows = classify_windows(
+        make_classifier(),
+        path,
+        stride_seconds=0.5,
+        batch_size=2,
+        progress=lambda *seconds: told.append(seconds),
+    )
+    assert [done for done, _ in told] == windows.ends[[1, 3, 4]].tolist()
+    assert {total for _, total in told} == {2.0}
 
 
 def test_the_scores_of_a_second_are_those_of_the_nearest_centre():

@@ -100,6 +100,19 @@ def test_kinetics_recipes_have_the_published_numbers(compose_config):
     assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-4, 1e-4])
 
 
+@pytest.mark.parametrize("name", ["mmaction", "nonlocal", "pytorchvideo", "slowfast"])
+def test_every_protocol_can_go_by_time(compose_config, name):
+    for overrides, by_time in (([], False), (["protocol.by_time=true"], True)):
+        for command, others in (
+            ("train", []),
+            ("test", ["checkpoint=x", "num_frames=8", "sampling_rate=8", "num_clips=1"]),
+        ):
+            sizes = ["num_crops=1", "short_side=64", "crop_size=56"]
+            words = [f"protocol={name}", *sizes, *others, *overrides]
+            protocol = instantiate(compose_config(command, words).protocol, _convert_="all")
+            assert protocol.by_time is by_time
+
+
 def test_the_recipe_follows_the_data_and_yields_to_the_command_line(compose_config):
     kinetics = compose_config("train", ["data=kinetics400", "data.root=x", "optimizer=adamw"])
     assert (kinetics.epochs, kinetics.width) == (196, 64)

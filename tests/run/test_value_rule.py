@@ -68,6 +68,7 @@ WRONG = [
         "batch_norm.group_size=0",
         "group_size is 0; give a whole number of at least 1, or null",
     ),
+    ("train", "protocol.by_time=1", "protocol.by_time is 1; give true or false"),
     ("test", "num_clips=0", "num_clips is 0; give a whole number of at least 1, or null"),
     ("predict", "top_k=0", "top_k is 0; give a whole number of at least 1"),
     ("predict", "threshold=50", "threshold is 50; give a number of at least 0 and at most 1"),
