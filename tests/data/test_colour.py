@@ -18,7 +18,7 @@ from gcvideo.inference.overlay import annotate_video
 LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 6: (0.299, 0.114), 7: (0.212, 0.087)}
 LUMA[9] = (0.2627, 0.0593)
 READ_AS = {tag: tag if tag in LUMA else 6 for tag in range(18)} | {5: 6, 10: 9}
-REFUSED = {8, *range(10, 18)}
+REFUSED = {0, 8, *range(10, 18)}
 # Samples of a flat picture, far from the borders of the cube of colours in every matrix.
 Y, CB, CR = 110, 90, 190
 
@@ -77,8 +77,7 @@ def test_every_matrix_tag_gives_the_picture_of_its_rule(
     path = write_tagged(tmp_path / f"a.{codec}", codec, tag)
     with av.open(str(path)) as container:
         stored = next(container.decode(video=0)).colorspace
-    # FFmpeg's decoders know that 4:2:0 holds no RGB, and what is reserved.
-    assert stored == (2 if tag in (0, 3) else tag)
+    assert stored == (2 if tag == 3 else tag)  # decoders themselves drop what is reserved
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         picture = read_frames(path, [2])[0]
@@ -90,7 +89,7 @@ def test_every_matrix_tag_gives_the_picture_of_its_rule(
 
 
 @pytest.mark.filterwarnings("ignore:colour matrix")
-@pytest.mark.parametrize("tag", [1, 8, 10, 14])
+@pytest.mark.parametrize("tag", [0, 1, 8, 10, 14])
 def test_every_path_shows_the_same_colours(tmp_path: Path, tag: int) -> None:
     path = write_tagged(tmp_path / "a.h264", "h264", tag)
     with VideoReader(path) as reader:
@@ -134,6 +133,14 @@ def test_a_check_names_frames_that_do_not_convert(
     assert found.reason == (
         "frames that cannot be converted to RGB: 4 (yuv420p: Operation not supported)"
     )
+
+
+@pytest.mark.parametrize("pix_fmt", ["gbrp", "rgb24", "gray"])
+def test_frames_without_a_matrix_may_say_so(pix_fmt: str) -> None:
+    frame = av.VideoFrame(64, 48, pix_fmt)
+    frame.colorspace = 0
+    assert colour.settle_matrix(frame) == ""
+    assert frame.colorspace == 0
 
 
 @pytest.mark.parametrize("name", ["color_trc", "color_primaries"])
