@@ -10,11 +10,13 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from gcvideo.invocation import command_line
 
-# Matrices of ITU-T H.273 that FFmpeg's scaler accepts; 0 (none) and 2 (unspecified) are BT.601 to it.
-_KNOWN = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
+# Matrices of ITU-T H.273 that FFmpeg's scaler has; 2, unspecified, is BT.601 to it.
+_KNOWN = frozenset({1, 2, 4, 5, 6, 7, 9})
+_NO_MATRIX = 0
 _BT601, _BT2020 = 6, 9
 _BT2020_CONSTANT_LUMINANCE = 10
 _NAMES = {
+    _NO_MATRIX: "RGB",
     3: "reserved",
     8: "YCgCo",
     _BT2020_CONSTANT_LUMINANCE: "BT.2020 with constant luminance",
@@ -27,6 +29,7 @@ _NAMES = {
     17: "YCgCo-Ro",
 }
 _UNSPECIFIED = 2
+_NUM_COLOURS = 3
 
 # A byte for each tag that was warned of. Forked processes, such as workers of a loader, share them.
 _WARNED = mmap.mmap(-1, 256)
@@ -44,7 +47,7 @@ def convert_frame(
 ) -> VideoFrame:
     """A frame in another format and size, on one thread, with colours for every tag.
 
-    A matrix that FFmpeg's scaler refuses is replaced as by :func:`settle_matrix`, with a warning for
+    A matrix that FFmpeg's scaler lacks is replaced as by :func:`settle_matrix`, with a warning for
     each tag, once for a process and those forked from it. Reserved tags of primaries and transfer,
     which no conversion here depends on, are no obstacle.
 
@@ -60,8 +63,8 @@ def convert_frame(
     Raises:
         FFmpegError: if FFmpeg cannot convert the pixel format.
     """
-    if frame.colorspace not in _KNOWN:
-        _warn_once(frame.colorspace, settle_matrix(frame))
+    if (tag := frame.colorspace) not in _KNOWN and (remark := settle_matrix(frame)):
+        _warn_once(tag, remark)
     settings = {
         "format": format,
         "interpolation": interpolation,
@@ -77,19 +80,21 @@ def convert_frame(
 
 
 def settle_matrix(frame: VideoFrame) -> str:
-    """Replace a matrix tag that FFmpeg's scaler refuses by the matrix it would take instead.
+    """Replace a matrix tag that FFmpeg's scaler lacks by the matrix it takes instead.
 
     That is the rule of libswscale, ``sws_getCoefficients``: BT.2020 with constant luminance (10) is
-    taken for BT.2020 without, every other unknown tag for BT.601.
+    taken for BT.2020 without; every other unknown tag, and "RGB" (0) of frames that are not RGB, for
+    BT.601.
 
     Args:
         frame: decoded; its tag is changed.
 
     Returns:
-        What was done, in words; empty where the tag is known.
+        What was done, in words; empty where nothing was.
     """
     tag = frame.colorspace
-    if tag in _KNOWN:
+    has_no_matrix = frame.format.is_rgb or len(frame.format.components) < _NUM_COLOURS
+    if tag in _KNOWN or (tag == _NO_MATRIX and has_no_matrix):
         return ""
     is_bt2020 = tag == _BT2020_CONSTANT_LUMINANCE
     frame.colorspace = _BT2020 if is_bt2020 else _BT601

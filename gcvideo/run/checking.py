@@ -205,7 +205,7 @@ def _remarks(checks: Mapping[str, VideoCheck], square_pixels: bool) -> list[str]
             + (
                 "are made square"
                 if square_pixels
-                else f"stay so; {override('data.square_pixels', 'true')} shows them as players do"
+                else "stay so; data.square_pixels=true shows them as players do"
             )
         )
     return lines
