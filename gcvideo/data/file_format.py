@@ -98,5 +98,5 @@ def why_no_video(file: Path) -> tuple[str, ...]:
         known = _ROOTS.get(root[1])
         return known or (f"it is an XML text (<{root[1].decode()}>), not a video", _DOWNLOAD)
     if not _CONTROL_CHARACTERS.search(start):
-        return ("it is a text, not a video", "give the videos themselves, or a list of them")
+        return ("it is a text, not a video", "a list of videos is a .txt file with one path a line")
     return ("FFmpeg does not recognise it as a video",)

@@ -60,7 +60,7 @@ def start_picture(codec: str, data: bytes, extradata: bytes) -> StartPicture:
         kind = unit[0] >> 1 & 0x3F if is_hevc else unit[0] & 0x1F
         if kind in sets:
             has_sets = True
-            has_new_sets |= unit not in extradata
+            has_new_sets |= unit.rstrip(b"\0") not in extradata
         elif is_hevc and kind in _HEVC_SLICES:
             return StartPicture(kind in _HEVC_RANDOM_ACCESS, has_sets, has_new_sets)
         elif not is_hevc and kind in _H264_SLICES:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gcvideo.run.costing import cost as cost
     from gcvideo.run.exporting import export as export
     from gcvideo.run.indexing import index as index
-    from gcvideo.run.prediction import find_videos as find_videos
     from gcvideo.run.prediction import predict as predict
     from gcvideo.run.probing import probe as probe
     from gcvideo.run.query_independence import attention_stats as attention_stats
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from gcvideo.run.testing import test as test
     from gcvideo.run.training import run_training as run_training
     from gcvideo.run.training import train as train
+    from gcvideo.run.video_list import find_videos as find_videos
 
 # A command pays for the imports of its own work alone, and so does each of its processes.
 __getattr__ = lazy_names(
@@ -45,10 +45,7 @@ __getattr__ = lazy_names(
         "costing": ("cost",),
         "exporting": ("export",),
         "indexing": ("index",),
-        "prediction": (
-            "find_videos",
-            "predict",
-        ),
+        "prediction": ("predict",),
         "probing": ("probe",),
         "query_independence": ("attention_stats",),
         "reencoding": ("reencode",),
@@ -58,5 +55,6 @@ __getattr__ = lazy_names(
         ),
         "testing": ("test",),
         "training": ("run_training", "train"),
+        "video_list": ("find_videos",),
     },
 )

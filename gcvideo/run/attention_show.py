@@ -25,8 +25,8 @@ from gcvideo.inference.attention_sheet import write_attention_sheet
 from gcvideo.inference.heat_map import HeatMap, cell_of_frames
 from gcvideo.models import computing_in, precision_type
 from gcvideo.run.checkpoint_data import announce_evaluation
-from gcvideo.run.prediction import find_videos
 from gcvideo.run.record import write_json
+from gcvideo.run.video_list import find_videos
 
 _CONSOLE = Console()
 _NUM_SCORES = 5

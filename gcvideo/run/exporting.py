@@ -7,7 +7,7 @@ from rich.table import Table
 from gcvideo.console import Console
 from gcvideo.inference import load
 from gcvideo.inference.export import export_classifier
-from gcvideo.run.prediction import find_videos
+from gcvideo.run.video_list import find_videos
 
 _CONSOLE = Console()
 

@@ -1,4 +1,3 @@
-import glob
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,7 +6,7 @@ from omegaconf import DictConfig
 from rich.progress import track
 
 from gcvideo.console import Console
-from gcvideo.data import VIDEO_SUFFIXES, VideoReadError
+from gcvideo.data import VideoReadError
 from gcvideo.data.stream import is_stream
 from gcvideo.inference import TrainedClassifier, load
 from gcvideo.inference.batch import classify_videos
@@ -26,6 +25,7 @@ from gcvideo.run.prediction_output import (
     write_predictions,
 )
 from gcvideo.run.seconds_bar import seconds_bar
+from gcvideo.run.video_list import find_videos
 
 _CONSOLE = Console()
 _NUM_DRAWN = 3
@@ -37,7 +37,7 @@ def predict(cfg: DictConfig) -> Predictions:
     Readable files are all classified and written, whatever becomes of the others.
 
     Raises:
-        FileNotFoundError: if nothing matches ``video``.
+        FileNotFoundError: if nothing matches ``video``, or a list names what is no file.
         ValueError: if ``output`` is neither json nor csv, ``precision`` is unknown, a live source is
             not alone, or options do not go together.
         VideoReadError: if a live source cannot be opened or breaks off.
@@ -62,29 +62,6 @@ def predict(cfg: DictConfig) -> Predictions:
     if output is not None:
         write_predictions(output, predictions, precision=cfg.precision)
     return predictions
-
-
-def find_videos(pattern: str) -> list[str]:
-    """Videos that a file name, a folder (searched in depth) or a glob stands for, sorted.
-
-    Raises:
-        FileNotFoundError: if there is none.
-    """
-    path = Path(pattern)
-    if path.is_file():
-        return [pattern]
-    if path.is_dir():
-        found = [p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
-    else:
-        # Path.glob takes no absolute pattern.
-        matches = glob.glob(pattern, recursive=True)  # noqa: PTH207
-        found = [p for p in map(Path, matches) if p.is_file()]
-    if not found:
-        raise FileNotFoundError(
-            f"no video at '{pattern}'; give a file, a folder with videos, a quoted glob like "
-            "'clips/*.mp4', or the URL of a stream"
-        )
-    return sorted(str(p) for p in found)
 
 
 def _load(cfg: DictConfig) -> TrainedClassifier:

@@ -27,7 +27,6 @@ from gcvideo.models import (
 )
 from gcvideo.nn import NonLocalBlock
 from gcvideo.run.checkpoint_data import announce_evaluation, checkpoint_splits
-from gcvideo.run.prediction import find_videos
 from gcvideo.run.query_independence_table import (
     LayerRow,
     explain,
@@ -36,6 +35,7 @@ from gcvideo.run.query_independence_table import (
     show_tables,
 )
 from gcvideo.run.record import write_config, write_environment, write_json
+from gcvideo.run.video_list import find_videos
 
 _CONSOLE = Console()
 

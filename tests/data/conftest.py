@@ -22,6 +22,7 @@ def _encode(path: Path, codec: str, num_frames: int, options: dict[str, str]) ->
         stream.thread_count = 1
         for index in range(num_frames):
             frame = av.VideoFrame.from_ndarray(index_picture(index), format="rgb24")
+            frame.pts = index + (index**2 // 40 if "variable" in path.name else 0)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
@@ -29,6 +30,9 @@ def _encode(path: Path, codec: str, num_frames: int, options: dict[str, str]) ->
 VIDEOS = {
     "h264.mp4": ("libx264", {"g": "12", "bf": "3", "crf": "20"}),
     "h264_open_gop.mkv": ("libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1"}),
+    "h264_refresh.mp4": ("libx264", {"x264-params": "intra-refresh=1:keyint=20:bframes=0"}),
+    "h264_tagged.mp4": ("libx264", {"g": "12", "x264-params": "colormatrix=YCgCo"}),
+    "h264_variable.mkv": ("libx264", {"g": "12", "bf": "3"}),
     "hevc.mp4": ("libx265", {"x265-params": "keyint=12:bframes=4:log-level=none:pools=1"}),
     "mpeg4_bframes.avi": ("mpeg4", {"g": "12", "bf": "2", "qscale": "3"}),
     "mpeg4.mp4": ("mpeg4", {"g": "12", "bf": "2"}),

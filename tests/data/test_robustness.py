@@ -40,6 +40,25 @@ def sources(make_video: MakeVideo, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def mirrored(content: bytes) -> bytes:
+    """An mp4 whose display matrix turns pictures about their vertical axis."""
+    start = content.index(b"tkhd") + 4 + 40
+    matrix = np.frombuffer(content[start : start + 36], ">i4").reshape(3, 3).copy()
+    matrix[0, 0] *= -1
+    return content[:start] + matrix.tobytes() + content[start + 36 :]
+
+
+@pytest.fixture
+def odd_sources(make_video: MakeVideo, tmp_path: Path) -> Path:
+    """Intra refresh, a rare colour matrix, a variable rate and a mirror."""
+    (tmp_path / "sources").mkdir()
+    for name in ("h264_refresh.mp4", "h264_tagged.mp4", "h264_variable.mkv"):
+        (tmp_path / "sources" / name).write_bytes(make_video(name).read_bytes())
+    whole = make_video("h264.mp4").read_bytes()
+    (tmp_path / "sources" / "mirrored.mp4").write_bytes(mirrored(whole))
+    return tmp_path
+
+
 def test_mutated_files_give_frames_or_an_error(sources: Path) -> None:
     num_read = read_mutations(sources, 150)
     assert 0 < num_read < 150
@@ -49,6 +68,19 @@ def test_mutated_files_give_frames_or_an_error(sources: Path) -> None:
 def test_thousands_of_mutated_files_give_frames_or_an_error(sources: Path) -> None:
     num_read = read_mutations(sources, 2000)
     assert 200 < num_read < 2000
+
+
+def test_mutated_files_of_odd_kinds_give_frames_or_an_error(odd_sources: Path) -> None:
+    num_read = read_mutations(odd_sources, 150)
+    assert 0 < num_read < 150
+
+
+@pytest.mark.slow
+def test_thousands_of_mutated_files_of_odd_kinds_give_frames_or_an_error(
+    odd_sources: Path,
+) -> None:
+    num_read = read_mutations(odd_sources, 5000)
+    assert 500 < num_read < 5000
 
 
 def resident_bytes() -> int:
