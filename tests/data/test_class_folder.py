@@ -84,7 +84,7 @@ def test_suffixes_that_ffmpeg_reads_are_videos(root: Path, suffix: str) -> None:
 def test_a_class_folder_without_a_video_is_named_with_what_was_left_out(root: Path) -> None:
     touch(root, "clap/a.webp", "clap/b.WEBP", "clap/.c.mp4", "clap/notes", "jump/d.webp")
     (root / "empty").mkdir()
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="left out") as caught:
         found = read_annotations(root, root=root)
     assert found.classes == ("jump", "wave")
     first, second = (str(warning.message).splitlines() for warning in caught)
@@ -103,7 +103,7 @@ def test_a_folder_without_any_video_says_what_lies_there(tmp_path: Path) -> None
     ):
         read_annotations(tmp_path, root=tmp_path)
     touch(tmp_path, "loose.mp4")
-    with pytest.raises(ValueError, match="has 1 videos but no class folders .* the folder above"):
+    with pytest.raises(ValueError, match=r"has 1 videos but no class folders .* the folder above"):
         read_annotations(tmp_path, root=tmp_path)
 
 

@@ -30,7 +30,7 @@ def test_training_files_in_another_split_are_counted(root: Path) -> None:
         val="link/0.mp4 0,b/1.mp4 1,b/2.mp4 0",
         test=f"b/1.mp4 1,{root}/b/0.mp4 1",
     )
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="are training videos too") as caught:
         annotated_videos(**given)
     first, second = (str(warning.message) for warning in caught)
     assert first.startswith("2 of 3 videos of val are training videos too, such as 'link/0.mp4'")
@@ -49,9 +49,11 @@ def test_a_drawn_split_with_one_file_in_two_classes_is_warned_of(tmp_path: Path)
         for number in range(20):
             (tmp_path / name / f"{number}.mp4").touch()
     (tmp_path / "b" / "more").symlink_to(tmp_path / "a")
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="are training videos too") as caught:
         splits = annotated_videos(root=str(tmp_path), val_fraction=0.5)
-    said = next(str(w.message) for w in caught if "of val are training videos too" in str(w.message))
+    said = next(
+        str(w.message) for w in caught if "of val are training videos too" in str(w.message)
+    )
     shared = {*real_files(splits.val)} & {*real_files(splits.train)}
     assert shared
     assert said.startswith(f"{sum(file in shared for file in real_files(splits.val))} of 30 ")
