@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from rich.progress import track
 
 from gcvideo.console import Console
-from gcvideo.data import VIDEO_SUFFIXES, VideoReadError
+from gcvideo.data import VideoReadError, class_folder
 from gcvideo.data.stream import is_stream
 from gcvideo.inference import TrainedClassifier, load
 from gcvideo.inference.batch import classify_videos
@@ -72,7 +72,7 @@ def find_videos(pattern: str) -> list[str]:
     if path.is_file():
         return [pattern]
     if path.is_dir():
-        found = [p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+        found = [path / below for below in class_folder.find_videos(path).paths]
     else:
         # Path.glob takes no absolute pattern.
         matches = glob.glob(pattern, recursive=True)  # noqa: PTH207
