@@ -92,11 +92,13 @@ def read_annotations(
 ) -> Annotations:
     """Videos and labels from a folder, a list or a table.
 
-    - A folder: one folder per class; classes in sorted order.
-    - A ``.csv`` with a header: a column path, file, video or filename; a column label, class or
+    - A folder: one folder per class, with videos at any depth; classes in sorted order.
+    - A table with a header: a column path, file, video or filename; a column label, class or
       class_name, with labels or names; a column split, if there are several.
     - The official Kinetics CSV: see ``gcvideo.data.kinetics``.
     - Any other file: lines "path label"; the path may contain spaces.
+
+    What encodings, separators and names of folders are understood stands in ``docs/data.md``.
 
     Class names: ``classes``; else those in the table, sorted; else the folders of the videos where
     they go one to one with the labels; else the labels. Only the first file is looked up.
@@ -109,7 +111,10 @@ def read_annotations(
 
     Raises:
         FileNotFoundError: if the source, its first video or every Kinetics clip is missing.
-        ValueError: naming the row, if the list cannot be used as it is.
+        ValueError: naming the row or the folder, if the list cannot be used as it is.
+
+    Warns:
+        UserWarning: of class folders without a video, and of folders that may be something else.
     """
     place = _locate(source, Path(root))
     key = source_key(place, classes, split) if place.is_file() else None

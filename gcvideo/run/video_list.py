@@ -3,7 +3,7 @@
 import glob
 from pathlib import Path
 
-from gcvideo.data import VIDEO_SUFFIXES
+from gcvideo.data import class_folder
 
 _LIST_SUFFIX = ".txt"
 
@@ -21,7 +21,7 @@ def find_videos(pattern: str) -> list[str]:
     if path.is_file():
         return _listed(path) if path.suffix.lower() == _LIST_SUFFIX else [pattern]
     if path.is_dir():
-        found = [p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+        found = [path / below for below in class_folder.find_videos(path).paths]
     else:
         # Path.glob takes no absolute pattern.
         matches = glob.glob(pattern, recursive=True)  # noqa: PTH207

@@ -23,6 +23,7 @@ def test_a_folder_without_a_val_list_is_divided_by_class(video_folder):
     assert sorted(splits.val.labels.tolist()) == [0, 0, 0, 1, 1, 1]
     assert not {*splits.train.paths} & {*splits.val.paths}
     assert splits.test is splits.val
+    assert splits.is_drawn
 
 
 def test_a_test_list_alone_leaves_nothing_to_train_on(video_folder):
@@ -32,9 +33,10 @@ def test_a_test_list_alone_leaves_nothing_to_train_on(video_folder):
 
 def test_folders_named_train_and_val_are_found(video_folder, tmp_path):
     for name in ("train", "val"):
-        (tmp_path / name).symlink_to(video_folder)
+        shutil.copytree(video_folder, tmp_path / name)
     splits = annotated_videos(root=str(tmp_path))
     assert (len(splits.train), len(splits.val)) == (12, 12)
+    assert not splits.is_drawn
 
 
 def test_flip_pairs_give_the_labels_of_mirrored_videos(video_folder):

@@ -73,7 +73,8 @@ def test_a_training_names_videos_and_folder_whole(compose_config, root, tiny, tm
     (root / "dark" / "dark_0.mp4").rename(root / "dark" / NAME)
     given = [*tiny, "model=c2d", "data=folder", f"data.root='{root}'", f"data.val='{listed}'"]
     given += [f"data.train='{root}'", "data.max_bad_fraction=0.5", f"output_dir='{out}'"]
-    run.train(compose_config("train", given))
+    with pytest.warns(UserWarning, match="2 of 2 videos of val are training videos too"):
+        run.train(compose_config("train", given))
     printed = capsys.readouterr().out
     assert f"folder     {out}\n" in printed
     assert f"best checkpoint              {out}/checkpoints/best.ckpt" in printed

@@ -1,0 +1,49 @@
+import pytest
+
+from gcvideo.data import annotated_videos
+from gcvideo.run.split_record import record_split
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("clap hands", "wave"):
+        (tmp_path / "root" / name).mkdir(parents=True)
+        for number in range(5):
+            (tmp_path / "root" / name / f"a {number}.mp4").touch()
+    return tmp_path / "root"
+
+
+def test_a_drawn_split_can_be_given_again(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    drawn = annotated_videos(root="root", seed=3)
+    record_split(folder, drawn)
+    lists = {name: f"run/{name}.txt" for name in ("train", "val", "classes")}
+    again = annotated_videos(root="root", **lists)
+    for name in ("train", "val"):
+        one, other = getattr(again, name), getattr(drawn, name)
+        assert one.paths == other.paths
+        assert one.labels.tolist() == other.labels.tolist()
+    assert again.classes == drawn.classes
+    assert not again.is_drawn
+
+
+def test_a_split_drawn_from_other_files_leaves_the_first_one_and_says_so(root, tmp_path, capsys):
+    record_split(tmp_path, annotated_videos(root=str(root)))
+    record_split(tmp_path, annotated_videos(root=str(root)))
+    assert not capsys.readouterr().out
+    kept = (tmp_path / "train.txt").read_text()
+    (root / "wave" / "new.mp4").touch()
+    record_split(tmp_path, annotated_videos(root=str(root)))
+    assert (tmp_path / "train.txt").read_text() == kept
+    printed = capsys.readouterr().out
+    assert "is another than the one drawn here" in printed
+    assert f"data.train={tmp_path}/train.txt" in printed
+
+
+def test_a_split_that_no_list_can_hold_is_said(root, tmp_path, capsys):
+    (root / "wave" / "line\nbreak.mp4").touch()
+    record_split(tmp_path, annotated_videos(root=str(root)))
+    assert "warning: the split is not written: the path" in capsys.readouterr().out
+    assert not (tmp_path / "train.txt").exists()
