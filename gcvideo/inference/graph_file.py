@@ -71,7 +71,12 @@ def _write_onnx(program: ExportedProgram, metadata: dict[str, Any], path: Path) 
     for name in ("onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
     exported: Any = torch.onnx.export(
-        program.run_decompositions({torch.ops.aten.searchsorted.Tensor: _count_smaller}),
+        program.run_decompositions(
+            {
+                torch.ops.aten.searchsorted.Tensor: _count_smaller,
+                torch.ops.aten.scaled_dot_product_attention.default: _attend,
+            }
+        ),
         (),
         dynamo=True,
         dynamic_shapes={"clips": {0: "batch"}},
@@ -106,6 +111,15 @@ def _open_onnx(path: Path) -> Run:
 def _count_smaller(rows: Tensor, values: Tensor, **_: object) -> Tensor:
     """``torch.searchsorted``, which ONNX lacks: the entries of a sorted row below each value."""
     return (rows.unsqueeze(-2) < values.unsqueeze(-1)).sum(-1)
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, *_: object, scale: float, **__: object
+) -> Tensor:
+    """Fused attention in its parts, which sum in float32 as the fused kernels do."""
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    weights = (query.to(dtype) @ key.to(dtype).mT * scale).softmax(-1)
+    return (weights @ value.to(dtype)).to(value.dtype)
 
 
 def _json(metadata: dict[str, Any]) -> str:

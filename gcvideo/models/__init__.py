@@ -4,6 +4,7 @@ from gcvideo.models.activation_checkpoint import checkpoint_activations as check
 from gcvideo.models.architecture import Architecture as Architecture
 from gcvideo.models.classifier import ClipClassifier as ClipClassifier
 from gcvideo.models.compilation import compile_net as compile_net
+from gcvideo.models.context_conversion import convert_context_block as convert_context_block
 from gcvideo.models.conversion import Conversion as Conversion
 from gcvideo.models.conversion import convert as convert
 from gcvideo.models.conversion import convert_state_dict as convert_state_dict
@@ -24,7 +25,6 @@ from gcvideo.models.insertion import insert_blocks as insert_blocks
 from gcvideo.models.insertion import inserted_blocks as inserted_blocks
 from gcvideo.models.insertion import insertion_effect as insertion_effect
 from gcvideo.models.insertion import stages_of as stages_of
-from gcvideo.models.layout import convert_context_block as convert_context_block
 from gcvideo.models.memory import TrainingMemory as TrainingMemory
 from gcvideo.models.memory import count_memory as count_memory
 from gcvideo.models.memory_layout import Layout as Layout

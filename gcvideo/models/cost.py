@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from gcvideo.models.insertion import inserted_blocks
@@ -83,9 +84,10 @@ def count_macs(module: nn.Module, shape: Sequence[int]) -> int:
 
 
 def _counted(module: nn.Module, shape: Sequence[int]) -> FlopCounterMode:
-    # On other devices the counter does not see what a processor's own attention computes.
+    # On other devices the counter does not see what a processor's own attention computes, and other
+    # kernels of attention count the zeros that bring queries and values to one width.
     meta = copy.deepcopy(module).to("meta").eval()
     counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
+    with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         meta(torch.empty(*shape, device="meta"))
     return counter

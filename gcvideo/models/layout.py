@@ -166,14 +166,10 @@ def rename(key: str, renames: Renames) -> str:
     return key
 
 
-def convert_context_block(source: StateDict) -> dict[str, Tensor]:
-    """State dict of a block of GCNet, mmcv or timm for :class:`gcvideo.nn.ContextBlock`.
+def context_block_to_common(source: StateDict) -> dict[str, Tensor]:
+    """The tensors of a block of GCNet, mmcv or timm under the names of our context block.
 
-    Its 1x1 convolutions become linear layers, the same function. timm's block has the layout of the
-    paper's but sits elsewhere in its nets, on the channels inside a bottleneck.
-
-    Args:
-        source: state dict of the block alone, such as ``conv_mask.weight``.
+    Its 1x1 convolutions become linear layers, the same function.
 
     Raises:
         WeightsError: for a key that is none of such a block.

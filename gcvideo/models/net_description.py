@@ -49,7 +49,7 @@ def _placement(common: StateDict, architecture: Architecture, choice: NetChoice)
     blocks = [
         _non_local(common, f"{stage}.{index}.block.", choice)
         if kind == "non-local"
-        else _context(common, f"{stage}.{index}.block.")
+        else describe_context_block(common, f"{stage}.{index}.block.")
         for (stage, index), kind in architecture.blocks.items()
     ]
     if kinds - {"non-local", "context"} or any(block != blocks[0] for block in blocks):
@@ -96,7 +96,12 @@ def _non_local(common: StateDict, prefix: str, choice: NetChoice) -> dict[str, A
     return block
 
 
-def _context(common: StateDict, prefix: str) -> dict[str, Any]:
+def describe_context_block(common: StateDict, prefix: str) -> dict[str, Any]:
+    """Description of a context block of GCNet's code from its tensors.
+
+    Raises:
+        WeightsError: for a block without its transform.
+    """
     fusion = [
         kind for kind in ("mul", "add") if f"{prefix}{kind}_transform.expand.weight" in common
     ]
@@ -114,4 +119,5 @@ def _context(common: StateDict, prefix: str) -> dict[str, Any]:
         "ratio": None if reduce is None else reduce.shape[0] / reduce.shape[1],
         "norm": f"{first}norm.weight" in common,
         "fusion": fusion,
+        "eps": 1e-5,
     }

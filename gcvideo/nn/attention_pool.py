@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
 
-from gcvideo.nn.attention_pool_formula import context_and_weights
+from gcvideo.nn.attention_pool_formula import context_and_weights, is_wrapper
 from gcvideo.nn.attention_pool_operator import differentiate, pool
 from gcvideo.nn.function_transform import is_transformed
 
@@ -29,7 +29,7 @@ def attention_pool(
     Differs from the reference code: no copy of the feature map, the gradient in closed form, in
     the backward pass only ``x`` and one weight per position are kept.
     """
-    if _needs_plain_operations():
+    if _needs_plain_operations(weight):
         return context_and_weights(x, weight, bias)[0].to(x.dtype)
     if _suits_fused_attention(x):
         rows = x.transpose(1, 2).unsqueeze(1)
@@ -49,13 +49,13 @@ def attention_pool_and_input(
     Whoever goes on with the ``x`` that comes back saves memory traffic: the backward pass adds its
     gradient dy to that of the pooling, g, while it writes the latter.
     """
-    if _needs_plain_operations() or not torch.is_grad_enabled():
+    if _needs_plain_operations(weight) or not torch.is_grad_enabled():
         return x, attention_pool(x, weight, bias)
     return _PoolAndInput.apply(x, weight, bias)
 
 
-def _needs_plain_operations() -> bool:
-    return torch.compiler.is_exporting() or is_transformed()
+def _needs_plain_operations(weight: Tensor) -> bool:
+    return torch.compiler.is_exporting() or is_transformed() or is_wrapper(weight)
 
 
 def _suits_fused_attention(x: Tensor) -> bool:

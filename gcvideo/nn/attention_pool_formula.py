@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,6 +22,8 @@ def attention_weights(
     Source: Cao et al., GCNet (arXiv:1904.11492), Eq. 3.
     """
     dtype = accumulated(x)
+    if is_wrapper(weight):
+        return F.linear(x.mT, weight, bias).squeeze(2).to(dtype).softmax(-1)
     with _without_autocast(x):
         # One product for both memory formats: reading x as (c, p) or as (p, c) costs no copy.
         rows = weight.to(dtype).expand(x.shape[0], 1, -1)
@@ -56,6 +59,11 @@ def gradients(
     if dy is not None:
         dx = dx + dy
     return dx.to(x.dtype), _over_positions(s, x).sum(0, keepdim=True).to(weight.dtype)
+
+
+def is_wrapper(weight: Tensor) -> bool:
+    """Whether a tensor is of a class of its own, as quantized ones are: it knows torch's layers alone."""
+    return hasattr(weight, "__tensor_flatten__")
 
 
 def accumulated(x: Tensor) -> torch.dtype:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gcvideo.nn.attention_pool import attention_pool, attention_pool_and_input
-from gcvideo.nn.attention_pool_formula import attention_weights
+from gcvideo.nn.attention_pool_formula import accumulated, attention_weights
 from gcvideo.nn.choice import check_choice
 from gcvideo.nn.grid import Axes, check_input, fold, pooled_dims, unfold
 from gcvideo.nn.transform import Transform
@@ -43,10 +43,12 @@ class ContextBlock(nn.Module):
         activation: ReLU in the bottleneck.
         fusion: "add", "mul" or both; multiplication precedes addition, each has its transform.
         mul_start: where "mul" starts: "half" (as published) or "identity".
+        eps: added to the variance in the LayerNorm: 1e-5 in the code of GCNet and mmcv, 1e-6 in
+            timm's.
 
     Raises:
         ValueError: for an unknown word, an empty or repeating ``fusion``, a ``ratio`` that leaves
-            no channel; in ``forward`` for a wrong number of channels or grid axes.
+            no channel, or one that a LayerNorm would make a constant, an ``eps`` not above 0; in ``forward`` for a wrong number of channels or grid axes.
 
     Example:
         >>> import torch
@@ -54,7 +56,7 @@ class ContextBlock(nn.Module):
         torch.Size([2, 64, 4, 7, 7])
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the settings of a block)
         self,
         in_channels: int,
         *,
@@ -65,6 +67,7 @@ class ContextBlock(nn.Module):
         activation: bool = True,
         fusion: Sequence[Fusion] = ("add",),
         mul_start: MulStart = "half",
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         check_choice("pooling", pooling, get_args(Pooling))
@@ -76,7 +79,7 @@ class ContextBlock(nn.Module):
         self.mul_scale = 2.0 if mul_start == "identity" else 1.0
 
         def transform() -> Transform:
-            return Transform(in_channels, ratio=ratio, norm=norm, activation=activation)
+            return Transform(in_channels, ratio=ratio, norm=norm, activation=activation, eps=eps)
 
         self.mask = nn.Linear(in_channels, 1) if pooling == "att" else None
         self.mul_transform = transform() if "mul" in fusion else None
@@ -107,7 +110,7 @@ class ContextBlock(nn.Module):
         check_input(x, self.in_channels, self.axes)
         pooled = pooled_dims(x.ndim, self.axes)
         if self.mask is None:
-            return x.mean(pooled)
+            return x.mean(pooled, dtype=accumulated(x)).to(x.dtype)
         context = attention_pool(fold(x, self.axes), self.mask.weight, self.mask.bias)
         kept = [size for dim, size in enumerate(x.shape) if dim > 1 and dim not in pooled]
         return context.unflatten(0, (x.shape[0], *kept)).movedim(-1, 1)

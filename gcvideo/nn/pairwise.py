@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.attention import sdpa_kernel
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gcvideo.nn.attention_backend import attention_backends
 from gcvideo.nn.function_transform import is_transformed
@@ -33,16 +33,18 @@ def aggregate_softmax(
     """Gaussian aggregation, y_i = sum_j softmax_j(scale q_i . k_j) v_j, by fused attention."""
     if is_transformed():
         return softmax_map(query, key, scale).to(value.dtype) @ value
-    # The fused kernels want one width; zeros change neither the scores nor the columns kept.
-    width = max(query.shape[-1], value.shape[-1])
+    backends = attention_backends()
+    width = value.shape[-1]
+    if backends != [SDPBackend.MATH]:
+        # The fused kernels want one width; zeros change neither the scores nor the columns kept.
+        most = max(query.shape[-1], width)
+        query, key, value = (_widen(rows, most) for rows in (query, key, value))
     num_chunks = _num_chunks(query)
-    chunks = _widen(query, width).unflatten(1, (num_chunks, -1))
-    keys, values = (
-        _widen(rows, width).unsqueeze(1).expand(-1, num_chunks, -1, -1) for rows in (key, value)
-    )
-    with sdpa_kernel(attention_backends()):
+    chunks = query.unflatten(1, (num_chunks, -1))
+    keys, values = (rows.unsqueeze(1).expand(-1, num_chunks, -1, -1) for rows in (key, value))
+    with sdpa_kernel(backends):
         y = F.scaled_dot_product_attention(chunks, keys, values, scale=scale)
-    return y.flatten(1, 2)[..., : value.shape[-1]]
+    return y.flatten(1, 2)[..., :width]
 
 
 def dot_product_map(

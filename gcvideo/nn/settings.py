@@ -6,7 +6,7 @@ from gcvideo.nn.context import ContextBlock, Fusion, MulStart, Pooling
 from gcvideo.nn.grid import Axes
 
 
-def global_context(
+def global_context(  # noqa: PLR0913 (the settings of a block)
     in_channels: int,
     *,
     ratio: float | None = 1 / 4,
@@ -16,6 +16,7 @@ def global_context(
     activation: bool = True,
     fusion: Sequence[Fusion] = ("add",),
     mul_start: MulStart = "half",
+    eps: float = 1e-5,
 ) -> ContextBlock:
     """Global context (GC) block: attention pooling, bottleneck with LayerNorm, addition.
 
@@ -37,6 +38,7 @@ def global_context(
         activation=activation,
         fusion=fusion,
         mul_start=mul_start,
+        eps=eps,
     )
 
 

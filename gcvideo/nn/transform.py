@@ -4,18 +4,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def bottleneck_width(in_channels: int, ratio: float) -> int:
+def bottleneck_width(in_channels: int, ratio: float, *, norm: bool = False) -> int:
     """Channels inside a bottleneck, the integer part of ``in_channels * ratio``.
 
     Raises:
-        ValueError: if no channel is left.
+        ValueError: if no channel is left, or a single one in front of a ``norm`` over channels.
     """
     # 49 * (1 / 49) is just below 1 in floating point; the integer part must not fall to 0 there.
     planes = int(in_channels * ratio + 1e-6)
-    if planes < 1:
+    needed = 2 if norm else 1
+    if planes < needed:
+        constant = ", and the LayerNorm of one number is a constant whatever the input" * planes
         raise ValueError(
-            f"ratio {ratio:.4g} of {in_channels} channels leaves no channel in the bottleneck; "
-            f"the smallest ratio that leaves one is 1/{in_channels} = {1 / in_channels:.4g}"
+            f"ratio {ratio:.4g} of {in_channels} channels leaves {planes or 'no'} channel in the "
+            f"bottleneck{constant}; the smallest ratio that leaves {'two' if norm else 'one'} is "
+            f"{needed}/{in_channels} = {needed / in_channels:.4g}"
+            f"{'; norm=False needs one' if norm else ''}"
         )
     return planes
 
@@ -38,9 +42,11 @@ class Transform(nn.Module):
             normalisation nor activation.
         norm: whether the bottleneck has a LayerNorm.
         activation: whether the bottleneck has a ReLU.
+        eps: added to the variance in the LayerNorm.
 
     Raises:
-        ValueError: if ``ratio`` leaves no channel in the bottleneck.
+        ValueError: if ``ratio`` leaves no channel in the bottleneck, or one that a LayerNorm would
+            make a constant; if ``eps`` is not positive.
     """
 
     def __init__(
@@ -50,12 +56,15 @@ class Transform(nn.Module):
         ratio: float | None = 1 / 4,
         norm: bool = True,
         activation: bool = True,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        planes = in_channels if ratio is None else bottleneck_width(in_channels, ratio)
+        if not eps > 0:
+            raise ValueError(f"eps is {eps}; it must be positive, as 1e-5 in the published code")
+        planes = in_channels if ratio is None else bottleneck_width(in_channels, ratio, norm=norm)
         linear = ratio is None
         self.reduce = nn.Identity() if linear else nn.Linear(in_channels, planes)
-        self.norm = nn.LayerNorm(planes) if norm and not linear else nn.Identity()
+        self.norm = nn.LayerNorm(planes, eps=eps) if norm and not linear else nn.Identity()
         self.activation = nn.ReLU() if activation and not linear else nn.Identity()
         self.expand = nn.Linear(planes, in_channels)
         self.reset_parameters()

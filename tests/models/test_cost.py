@@ -72,6 +72,19 @@ def test_non_local_blocks_cost_their_projections_and_their_two_products(on_meta)
     assert (2 * res3 + 3 * res4) / 1e9 == pytest.approx(22.2, abs=0.05)
 
 
+def test_the_gaussian_kind_costs_its_true_channels_and_no_zeros(on_meta):
+    block = partial(NonLocalBlock, kind="gaussian")
+    placement = Placement(block=block, **FIVE, position="after_relu")
+    cost = count_cost(on_meta(slow_resnet, num_classes=400, placement=placement), 8, 224)
+
+    def macs(channels, positions, keys):  # g, the similarities of x itself, the sum of g, out
+        inner = channels // 2
+        return channels * inner * (keys + positions) + positions * keys * (channels + inner)
+
+    res3, res4 = macs(512, 8 * 28 * 28, 8 * 14 * 14), macs(1024, 8 * 14 * 14, 8 * 7 * 7)
+    assert [block.macs for block in cost.blocks] == [res3] * 2 + [res4] * 3
+
+
 def test_a_block_by_itself_costs_the_same_wherever_its_weights_are():
     block = NonLocalBlock(8)
     expected = sum(non_local_macs(8, 2 * 4 * 4, 2 * 2 * 2))

@@ -30,19 +30,19 @@ def pooling_weights(features, state):
     return torch.tensor([value / sum(e) for value in e], dtype=torch.float64)
 
 
-def transform(c, state, prefix, activation):
+def transform(c, state, prefix, activation, eps):
     if f"{prefix}.reduce.weight" in state:
         c = state[f"{prefix}.reduce.weight"] @ c + state[f"{prefix}.reduce.bias"]
     if f"{prefix}.norm.weight" in state:
         variance = (c - c.mean()).square().mean()
-        c = (c - c.mean()) / (variance + 1e-5).sqrt()
+        c = (c - c.mean()) / (variance + eps).sqrt()
         c = c * state[f"{prefix}.norm.weight"] + state[f"{prefix}.norm.bias"]
     if activation:
         c = c.clamp(min=0)
     return state[f"{prefix}.expand.weight"] @ c + state[f"{prefix}.expand.bias"]
 
 
-def context_block(x, state, axes, *, activation=True, mul_scale=1.0):
+def context_block(x, state, axes, *, activation=True, mul_scale=1.0, eps=1e-5):
     z = x.clone()
     for b, group in itertools.product(range(len(x)), groups(x.shape[2:], axes)):
         features = rows(x[b], group)
@@ -50,10 +50,10 @@ def context_block(x, state, axes, *, activation=True, mul_scale=1.0):
         for i in group:
             at = (b, slice(None), *i)
             if "mul_transform.expand.weight" in state:
-                t = transform(context, state, "mul_transform", activation)
+                t = transform(context, state, "mul_transform", activation, eps)
                 z[at] = z[at] * mul_scale / (1 + (-t).exp())
             if "add_transform.expand.weight" in state:
-                z[at] = z[at] + transform(context, state, "add_transform", activation)
+                z[at] = z[at] + transform(context, state, "add_transform", activation, eps)
     return z
 
 

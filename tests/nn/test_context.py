@@ -123,8 +123,22 @@ def test_autocast_keeps_the_input_type_and_stays_finite(randomised, dtype):
     assert z.isfinite().all()
 
 
+@pytest.mark.parametrize("fusion", FUSIONS, ids=str)
+def test_eps_is_that_of_every_norm(reference, randomised, fusion):
+    block = randomised(ContextBlock(8, fusion=fusion, eps=1e-2))
+    x = torch.randn(2, 8, 5, dtype=torch.float64)
+    expected = reference.context_block(x, block.state_dict(), "thw", eps=1e-2)
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("eps", [0, -1e-5, float("nan")])
+def test_an_eps_that_is_not_positive_is_refused(eps):
+    with pytest.raises(ValueError, match=rf"eps is {eps}; it must be positive"):
+        ContextBlock(8, eps=eps)
+
+
 def test_mask_starts_with_kaiming_fan_in():
-    block = ContextBlock(4096, ratio=1 / 4096)
+    block = ContextBlock(4096, ratio=1 / 2048)
     assert block.mask.weight.std().item() == pytest.approx((2 / 4096) ** 0.5, rel=0.05)
     assert not block.mask.bias.any()
 

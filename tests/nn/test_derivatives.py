@@ -173,7 +173,7 @@ def operators_in(function):
 
 
 def test_ordinary_passes_use_the_operators_also_after_a_transform(randomised):
-    block, x = randomised(ContextBlock(4)), clips().requires_grad_()
+    block, x = randomised(ContextBlock(4, ratio=1 / 2)), clips().requires_grad_()
     fused = {"gcvideo.attention_pool", "gcvideo.attention_pool_backward"}
     assert not fused & operators_in(lambda: jvp(block, (x.detach(),), (clips(),)))
     assert fused <= operators_in(lambda: block(x).sum().backward())
@@ -185,6 +185,7 @@ def test_ordinary_passes_use_the_operators_also_after_a_transform(randomised):
 def test_compiled_blocks_keep_the_operators_and_take_transforms(randomised, name):
     block, x, direction = randomised(CONTEXT[name](4)), clips(), clips()
     found = []
+    torch._dynamo.reset()  # of what other cases compiled of the same code
 
     def note(graph, _):
         found.extend(str(node.target) for node in graph.graph.nodes)

@@ -51,7 +51,7 @@ def test_a_job_that_fails_is_named_and_the_others_are_done(words, tmp_path, caps
     assert [row["model.block.ratio"] for row in rows] == ["0.0001", "0.25"]
     assert rows[0]["best_val_top1"] == "failed"
     assert 0 <= float(rows[1]["best_val_top1"]) <= 1
-    assert "smallest ratio that leaves one is 1/" in capsys.readouterr().err
+    assert "smallest ratio that leaves two is 2/" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -133,7 +133,7 @@ def test_training_starts_from_a_checkpoint_with_other_classes(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model.block.ratio=0.0001"], r"smallest ratio that leaves one is 1/"),
+        (["model.block.ratio=0.0001"], r"smallest ratio that leaves two is 2/"),
         (["data.root=???"], r"data\.root has no value; give it on the command line: data\.root="),
         (["num_classes=5"], "num_classes is 5 but the data has 2 classes"),
         (["data.root=/no/such"], r"data\.root is '/no/such', which is no folder"),
