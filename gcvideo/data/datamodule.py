@@ -193,14 +193,14 @@ class VideoDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[VideoItem]:
         # In order: the loss is a sum, and a limited validation is of the first videos.
-        return self._exact_loader(
-            self.val_videos(), self.batch_size, persistent_workers=self.num_workers > 0
-        )
+        return self._exact_loader(self.val_videos(), self.batch_size, persistent=True)
 
     def test_dataloader(self) -> DataLoader[VideoItem]:
         # Results are kept by video: a slow file need not hold up those behind it.
         is_whole = self.trainer is None or self.trainer.limit_test_batches == 1.0
-        return self._exact_loader(self.test_videos(), self.test_batch_size, in_order=not is_whole)
+        return self._exact_loader(
+            self.test_videos(), self.test_batch_size, persistent=False, in_order=not is_whole
+        )
 
     def val_videos(self) -> EvaluationVideos:
         """The videos of the validation with one centre view."""
@@ -212,17 +212,23 @@ class VideoDataModule(LightningDataModule):
         return EvaluationVideos(self.splits.test, protocol=self.protocol, **self._reading())
 
     def _exact_loader(
-        self, dataset: EvaluationVideos, batch_size: int, **options: bool
+        self,
+        dataset: EvaluationVideos,
+        batch_size: int,
+        *,
+        persistent: bool,
+        in_order: bool = True,
     ) -> DataLoader[VideoItem]:
         return DataLoader(
             dataset,
             batch_size=batch_size,
             sampler=ExactSampler(len(dataset), **self._ranks()),
+            persistent_workers=persistent and self.num_workers > 0,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             collate_fn=collate_videos,
             worker_init_fn=_start_worker,
-            **options,
+            in_order=in_order,
         )
 
     def _reading(self) -> _Reading:

@@ -173,8 +173,9 @@ def _classes(path: Path, content: Any) -> tuple[str, ...] | None:
     if product is None and _is_safetensors(_head(path)):
         with safe_open(path, "pt") as file:
             product = json.loads((file.metadata() or {}).get("gcvideo", "null"))
-    is_ours = isinstance(product, Mapping) and "classes" in product
-    return tuple(product["classes"]) if is_ours else None
+    if not isinstance(product, Mapping) or "classes" not in product:
+        return None
+    return tuple(product["classes"])
 
 
 def _is_safetensors(head: bytes) -> bool:

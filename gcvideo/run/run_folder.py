@@ -18,6 +18,7 @@ from gcvideo.console import Console
 from gcvideo.hint import command, override
 from gcvideo.invocation import command_line
 from gcvideo.run.preflight import check_output_folder
+from gcvideo.run.rank_config import global_rank
 
 try:
     import fcntl
@@ -133,10 +134,11 @@ def begin_run(cfg: DictConfig) -> None:
 def finished_metrics(folder: Path) -> dict[str, float]:
     """The metrics of a run that has nothing left to do, which is said."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    Console().print(
-        f"the run in '{folder}' is finished: {results['epochs']} epochs, {results['steps']} steps; nothing "
-        "is changed. To go on learning, start a new run from its weights with weights=checkpoint "
-        "weights.path=...",
-        soft_wrap=True,
-    )
+    if global_rank() == 0:
+        Console().print(
+            f"the run in '{folder}' is finished: {results['epochs']} epochs, {results['steps']} steps; "
+            "nothing is changed. To go on learning, start a new run from its weights with "
+            "weights=checkpoint weights.path=...",
+            soft_wrap=True,
+        )
     return results["metrics"]

@@ -178,7 +178,7 @@ def test_an_interrupted_cell_goes_on_and_ends_as_if_nothing_had_happened(
     cell = tmp_path / "cells" / "gc" / "seed0"
     assert not (cell / "cell.json").exists()
     compare([*conf, *given])
-    assert "resume" in (cell / "log.txt").read_text()
+    assert "is finished" in (cell / "log.txt").read_text()
     assert torch.equal(read_cell(cell).scores, read_cell(folder / "cells" / "gc" / "seed0").scores)
 
 

@@ -120,7 +120,8 @@ def test_slurm_makes_one_run_and_says_a_mistake_once(tmp_path, video_folder):
     for status, printed in end(*slurm(job_id, *words)):
         assert status == 0, printed
     assert_one_run(folder)
-    ended = end(*slurm(job_id + 2, *train_words(video_folder, folder, *words, "batch_size=1000")))
+    other = train_words(video_folder, tmp_path / "runs" / "other", *RANKS, "trainer=slurm")
+    ended = end(*slurm(job_id + 2, *other, "batch_size=1000"))
     assert [status for status, _ in ended] == [1, 1]
     assert sum(printed.count("error: batch_size is 1000") for _, printed in ended) == 1
     ended = end(*slurm(job_id + 4, *words, "bach_size=2"))

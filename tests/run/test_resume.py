@@ -325,7 +325,7 @@ def test_other_lists_are_refused_until_a_word_accepts_them_once(run, capsys):
     assert "1 missing (dark/dark_0.mp4)" in capsys.readouterr().out
     (videos / "dark" / "dark_0b.mp4").rename(videos / "dark" / "dark_0c.mp4")
     (run / "results.json").unlink()
-    with pytest.raises(DataChangedError, match=r"1 missing \(dark/new\.mp4\), 1 new"):
+    with pytest.raises(DataChangedError, match=r"1 missing \(dark/dark_0b\.mp4\), 1 new"):
         train(resumed(f"resume={run}"))
 
 
