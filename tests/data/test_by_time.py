@@ -28,7 +28,7 @@ from gcvideo.inference import view_sheet
 def make_timeline(stamps, clock=1000):
     stamps = np.array(stamps, np.int64)
     fps = (len(stamps) - 1) * clock / (stamps[-1] - stamps[0])
-    info = VideoInfo(len(stamps), float(fps), 64, 48, 0)
+    info = VideoInfo(len(stamps), float(fps), 64, 48)
     return Timeline(info, stamps, Fraction(1, clock), True, stamps[:1], skips_unwanted=False)
 
 

@@ -15,9 +15,9 @@ from peer_layout import (
 )
 
 from gcvideo.models import WeightsError, slow_resnet, stages_of
+from gcvideo.models.context_conversion import convert_context_block
 from gcvideo.models.layout import (
     LAYOUTS,
-    convert_context_block,
     detect_layout,
     from_common,
     stage_positions,
