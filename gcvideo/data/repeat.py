@@ -40,13 +40,16 @@ def warn_of_repeats(splits: Mapping[str, Annotations]) -> None:
 
 def real_files(annotations: Annotations) -> list[str]:
     """The file of each video with its links resolved: those of folders, and of files in short lists."""
-    real_folder = cache(os.path.realpath)
-    root, is_short = annotations.root, len(annotations) < LONG_LIST
+    is_short = len(annotations) < LONG_LIST
+
+    # A Path each would take ten times as long.
+    @cache
+    def real_folder(folder: str) -> str:
+        return os.path.realpath(os.path.join(annotations.root, folder))  # noqa: PTH118
 
     def real(path: str) -> str:
-        # A Path each would take ten times as long.
         folder, name = os.path.split(path)
-        file = os.path.join(real_folder(os.path.join(root, folder)), name)  # noqa: PTH118
+        file = f"{real_folder(folder)}{os.sep}{name}"
         return os.path.realpath(file) if is_short and os.path.islink(file) else file  # noqa: PTH114
 
     return [real(path) for path in annotations.paths]

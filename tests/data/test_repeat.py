@@ -43,6 +43,7 @@ def test_files_listed_again_are_counted(root: Path) -> None:
         annotated_videos(**given)
 
 
+@pytest.mark.filterwarnings("ignore:.* are listed again")
 def test_a_drawn_split_with_one_file_in_two_classes_is_warned_of(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

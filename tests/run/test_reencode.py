@@ -46,6 +46,7 @@ def test_the_copies_keep_splits_labels_and_classes(compose_config, video_folder,
     assert not (output / "failed.csv").exists()
 
 
+@pytest.mark.filterwarnings("ignore:.* videos of val are training videos too")
 def test_a_test_split_of_its_own_gets_its_list_and_shared_videos_are_made_once(
     compose_config, videos, tmp_path, capsys
 ):
@@ -82,6 +83,7 @@ def test_a_second_run_makes_only_what_is_missing_or_older_than_its_source(
     assert "10 already there, 0 failed" in printed
 
 
+@pytest.mark.filterwarnings("ignore:.* videos of val are training videos too")
 def test_broken_videos_are_reported_and_left_out_of_the_lists(
     compose_config, videos, tmp_path, capsys, project
 ):
