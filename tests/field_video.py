@@ -7,7 +7,7 @@ _WIDTH_MACROBLOCKS = 2
 
 
 class _Bits:
-    """Bits of a NAL unit, as clause 7.2 of H.264 names their kinds."""
+    """Bits of a NAL unit: fixed lengths and Exp-Golomb codes (H.264, clause 9.1)."""
 
     def __init__(self) -> None:
         self._bits = ""
@@ -17,7 +17,7 @@ class _Bits:
         self._bits += "".join(f"{value:0{length}b}" for length, value in fields)
         return self
 
-    def ue(self, *values: int) -> "_Bits":
+    def golomb(self, *values: int) -> "_Bits":
         for value in values:
             code = f"{value + 1:b}"
             self._bits += "0" * (len(code) - 1) + code
@@ -43,28 +43,28 @@ class _Bits:
 
 
 def _parameter_sets(rate: int) -> bytes:
-    sequence = _Bits().u((8, 77), (8, 0), (8, 30)).ue(0, 0, 2, 1).u((1, 0))
+    sequence = _Bits().u((8, 77), (8, 0), (8, 30)).golomb(0, 0, 2, 1).u((1, 0))
     # One row of macroblock pairs; fields are allowed.
-    sequence.ue(_WIDTH_MACROBLOCKS - 1, 0).u((1, 0), (1, 0), (1, 1), (1, 0), (1, 1))
+    sequence.golomb(_WIDTH_MACROBLOCKS - 1, 0).u((1, 0), (1, 0), (1, 1), (1, 0), (1, 1))
     # Of the VUI only the timing: a tick a field.
     sequence.u((4, 0), (1, 1), (32, 1), (32, 2 * rate), (1, 1), (4, 0))
-    picture = _Bits().ue(0, 0).u((2, 0)).ue(0, 0, 0).u((3, 0)).ue(0, 0, 0).u((3, 0))
+    picture = _Bits().golomb(0, 0).u((2, 0)).golomb(0, 0, 0).u((3, 0)).golomb(0, 0, 0).u((3, 0))
     return sequence.unit(0x67) + picture.unit(0x68)
 
 
 def _picture(number: int, field: int | None) -> bytes:
     """A frame (``field`` is None), or its top (0) or bottom (1) field."""
     is_second = field == 1
-    bits = _Bits().ue(0, 7, 0).u((4, 0))
+    bits = _Bits().golomb(0, 7, 0).u((4, 0))
     bits.u((1, 0)) if field is None else bits.u((1, 1), (1, field))
     if is_second:
         bits.u((1, 0))
     else:
-        bits.ue(number % 2).u((2, 0))
-    bits.ue(0)
+        bits.golomb(number % 2).u((2, 0))
+    bits.golomb(0)
     num_macroblocks = _WIDTH_MACROBLOCKS * (2 if field is None else 1)
     for _ in range(num_macroblocks):
-        bits.ue(25).align().u(*[(8, 40 + 5 * number % 180)] * 384)
+        bits.golomb(25).align().u(*[(8, 40 + 5 * number % 180)] * 384)
     return bits.unit(0x61 if is_second else 0x65)
 
 
