@@ -108,4 +108,5 @@ def _finding(row: dict[str, str]) -> VideoCheck:
         fps=float(row["fps"]),
         width=int(row["width"]),
         height=int(row["height"]),
+        remarks=row["remarks"],
     )

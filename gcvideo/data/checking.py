@@ -1,8 +1,9 @@
 """Decoding a video from end to end to see whether it is whole."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from typing import Literal
 
@@ -16,10 +17,11 @@ from jaxtyping import Int64
 from gcvideo.data.clock import FrameClock
 from gcvideo.data.container import VideoReadError, open_video
 from gcvideo.data.deadline import run_within
-from gcvideo.data.timeline import counted_timeline, scan_packets
+from gcvideo.data.timeline import Timeline, counted_timeline, scan_packets
 
 Status = Literal["ok", "damaged", "unreadable"]
 _SECONDS_A_STEP = 0.5
+_MAX_RATE_ERROR = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class VideoCheck:
         fps: average frames per second; 0 if unreadable.
         width: of the first frame in pixels, after rotation; 0 if unreadable.
         height: of the first frame in pixels, after rotation; 0 if unreadable.
+        remarks: what is unusual about it, though it is read, parted by "; ".
     """
 
     status: Status
@@ -47,6 +50,7 @@ class VideoCheck:
     fps: float = 0.0
     width: int = 0
     height: int = 0
+    remarks: str = ""
 
     @property
     def duration_seconds(self) -> float:
@@ -139,7 +143,8 @@ class _Decode:
             return VideoCheck(
                 "unreadable", f"{reason} ({self._error.strerror})" if self._error else reason
             )
-        info = counted_timeline(self._first, self._clock, self._stamps).info
+        timeline = counted_timeline(self._first, self._clock, self._stamps)
+        info = timeline.info
         reason = self._reason()
         return VideoCheck(
             status="damaged" if reason else "ok",
@@ -151,6 +156,7 @@ class _Decode:
             fps=info.fps,
             width=info.width,
             height=info.height,
+            remarks="; ".join(_odd_times(timeline, self._clock.stated)),
         )
 
     def _packets(self) -> Iterator[Packet]:
@@ -185,3 +191,15 @@ class _Decode:
         if not self._has_promised_times:
             return "its frames have other time stamps than its packets"
         return ""
+
+
+def _odd_times(timeline: Timeline, stated: Sequence[Fraction]) -> list[str]:
+    remarks, fps = [], timeline.info.fps
+    if not stated:
+        remarks.append("no frame rate in its header")
+    elif all(abs(float(rate) / fps - 1) > _MAX_RATE_ERROR for rate in stated):
+        remarks.append(f"a frame rate of {float(stated[0]):.4g} in its header")
+    steps = np.diff(timeline.seconds) * fps
+    if len(steps) and (steps.min() < 0.5 or steps.max() > 1.5):
+        remarks.append("variable frame rate")
+    return remarks

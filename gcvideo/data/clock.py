@@ -55,11 +55,13 @@ def frame_rate(
         return float((*stated, _DEFAULT_RATE)[0])
     span = int(stamps[-1] - stamps[0]) * time_base
     rate = num_steps / span
-    tolerance = max(_MILLISECOND, min(time_base, 10 * _MILLISECOND))
-    for candidate in (*stated, Fraction(round(rate))):
-        if candidate and abs(num_steps / candidate - span) <= tolerance:
+    rounding = min(time_base, 10 * _MILLISECOND)
+    for candidate in stated:
+        # Stamps may come from a coarser clock than that of their container.
+        if abs(num_steps / candidate - span) <= max(rounding, _MILLISECOND):
             return float(candidate)
-    return float(rate)
+    whole = Fraction(max(round(rate), 1))
+    return float(whole if abs(num_steps / whole - span) <= rounding else rate)
 
 
 class FrameClock:
@@ -93,6 +95,7 @@ class FrameClock:
         self._known: deque[tuple[int, int]] = deque(maxlen=_NUM_STEPS + 1)
         self._last: list[int | None] = [None, None]
         self._num_faulty = [0, 0]
+        self._has_dts = False
 
     @property
     def step(self) -> float:
@@ -101,6 +104,12 @@ class FrameClock:
             (start, first), (end, last) = self._known[0], self._known[-1]
             return (last - first) / (end - start)
         return max(float(1 / (self.rate * self.time_base)), 1.0)
+
+    def duration_of(self, frame: VideoFrame) -> int:
+        """Ticks for which a placed frame stays, as its packet tells; where none does, one step."""
+        told = (frame.duration or 0) if self._is_stamped else 0
+        # Without a rate FFmpeg takes a tick of the clock for it.
+        return told if told * self.time_base > _MILLISECOND else round(self.step)
 
     def stamps_of(self, frame: VideoFrame) -> Stamps:
         """What is known of the next frame, for :meth:`place`."""
@@ -132,6 +141,7 @@ class FrameClock:
         return self._ticks
 
     def _judge(self, stamps: Stamps) -> None:
+        self._has_dts |= stamps[1] is not None
         for kind, stamp in enumerate(stamps):
             last = self._last[kind]
             self._num_faulty[kind] += stamp is not None and last is not None and stamp <= last
@@ -139,9 +149,8 @@ class FrameClock:
 
     def _own(self, stamps: Stamps) -> int | None:
         pts, dts = stamps
-        stamp = pts
-        if pts is None or self._num_faulty[0] > self._num_faulty[1]:
-            stamp = dts
+        is_worse = self._has_dts and self._num_faulty[0] > self._num_faulty[1]
+        stamp = dts if pts is None or is_worse else pts
         if stamp is None:
             return None
         next_tick = math.floor(self._position + self.step + 0.5) if self._num_frames else 0

@@ -151,7 +151,7 @@ class _Pictures:
             upright = _turn(small, quarter_turns) if quarter_turns else small
             upright.pts = self._clock.place(self._clock.stamps_of(frame))
             upright.time_base = self.time_base
-            upright.duration = frame.duration or round(self._clock.step)
+            upright.duration = self._clock.duration_of(frame)
             upright.pict_type = PictureType.NONE  # or the encoder would repeat the source's types
             yield upright
 

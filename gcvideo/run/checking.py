@@ -24,7 +24,7 @@ _CONSOLE = Console()
 _NUM_SHOWN = 10
 _COLUMNS = (
     *("path", "status", "reason", "num_frames", "num_promised", "damaged_packets"),
-    *("corrupt_frames", "fps", "width", "height", "duration_seconds"),
+    *("corrupt_frames", "fps", "width", "height", "duration_seconds", "remarks"),
 )
 
 

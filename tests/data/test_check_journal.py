@@ -100,3 +100,13 @@ def test_an_empty_or_foreign_journal_is_begun_anew(tmp_path: Path, text: str) ->
     (tmp_path / "journal.csv").write_text(text)
     with CheckJournal(tmp_path / "journal.csv") as journal:
         assert journal.recall("a.mp4", STAMP) is None
+
+
+def test_a_table_of_before_the_rate_came_from_the_frames_is_old(tmp_path: Path) -> None:
+    file = tmp_path / "journal.csv"
+    with CheckJournal(file) as journal:
+        journal.add("a.mp4", STAMP, OK)
+    rows = [line.rsplit(",", 1)[0] for line in file.read_text().splitlines()]
+    file.write_text("".join(f"{row}\n" for row in rows))
+    with CheckJournal(file) as journal:
+        assert journal.recall("a.mp4", STAMP) is None

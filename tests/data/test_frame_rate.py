@@ -123,8 +123,9 @@ def test_a_variable_rate_is_the_mean_over_the_frames_own_times(tmp_path: Path, n
         assert reader.info.fps == pytest.approx(true_rate(times), rel=0.01)
         shown = np.array([float(time) for time in times])
         assert reader.timeline.seconds == pytest.approx(shown, abs=0.006)
-        whole = check_video(str(path))
-        assert (whole.status, whole.fps) == ("ok", reader.info.fps)
+        found = check_video(str(path))
+        assert (found.status, found.fps) == ("ok", reader.info.fps)
+        assert found.remarks.endswith("variable frame rate")
     seconds = [seconds for seconds, _ in stream_frames(str(path))]
     assert seconds == pytest.approx(shown, abs=0.006)
 
@@ -143,6 +144,7 @@ def test_what_a_browser_records_has_the_rate_of_its_frames(
         # A whole number that the rounded stamps allow is the rate.
         expected = 30 if times == constant(60, 30) else pytest.approx(true_rate(times), rel=1e-6)
         assert reader.info.fps == expected
+    assert check_video(str(path)).remarks.startswith("no frame rate in its header")
     stamped = [seconds for seconds, _ in stream_frames(str(path))]
     assert stamped == pytest.approx([float(time) for time in times], abs=0.001)
     reencode_video(path, tmp_path / "new.mp4")
@@ -164,6 +166,7 @@ def test_empty_chunks_of_an_avi_are_time_without_a_frame(tmp_path: Path) -> None
     path = write_stamped(tmp_path / "a.avi", constant(30, 15), "mpeg4", rate=30)
     with VideoReader(path) as reader:
         assert (reader.info.num_frames, reader.info.fps) == (30, 15)
+    assert check_video(str(path)).remarks == "a frame rate of 30 in its header"
 
 
 @pytest.mark.parametrize("num_whole", [0, 5], ids=["fields", "frames, then fields"])
