@@ -10,16 +10,29 @@ CLOCK = 90000
 TWO_RATES = [Fraction(i, 30) for i in range(60)] + [2 + Fraction(i, 15) for i in range(30)]
 
 
+def numbered_picture(number):
+    """Two grey halves: the level of the upper one tells ``number % 16``, of the lower ``number // 16``."""
+    levels = np.repeat([8 + 16 * (number % 16), 8 + 16 * (number // 16)], 24)
+    return np.broadcast_to(levels[:, None, None], (48, 64, 3)).astype(np.uint8)
+
+
+def numbers_of(view):
+    """Numbers of the frames of a clip of shape (3, t, h, w), cut around the middle of the pictures."""
+    rows = np.asarray(view, float).mean((0, 3))
+    low, high = rows[:, : rows.shape[1] // 4], rows[:, -(rows.shape[1] // 4) :]
+    digits = [np.rint((half.mean(1) - 8) / 16).astype(int) for half in (low, high)]
+    return (digits[0] + 16 * digits[1]).tolist()
+
+
 def write_timed_video(path, times, codec="libx264", sound=None, layout="stereo", sound_start=0):
-    """Frame i is grey of level 2 i (mod 256); the tone of 440 Hz is as long as the pictures."""
+    """Frame i is :func:`numbered_picture` i; the tone of 440 Hz is as long as the pictures."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=30, options={"crf": "10"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.codec_context.time_base = Fraction(1, CLOCK)
         track = None if sound is None else container.add_stream(sound, rate=48000, layout=layout)
         for i, seconds in enumerate(times):
-            picture = np.full((48, 64, 3), 2 * i % 256, np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(numbered_picture(i), format="rgb24")
             frame.pts, frame.time_base = round(seconds * CLOCK), Fraction(1, CLOCK)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

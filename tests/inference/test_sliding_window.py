@@ -3,7 +3,7 @@ import pytest
 import torch
 from exact_net import SAMPLINGS, make_classifier
 from small_protocol import make_protocol
-from timed_video import TWO_RATES, shown_times, write_timed_video
+from timed_video import TWO_RATES, numbers_of, shown_times, write_timed_video
 
 from gcvideo.data import (
     PyTorchVideoSampling,
@@ -159,11 +159,6 @@ def two_rates(tmp_path_factory):
     return write_timed_video(tmp_path_factory.mktemp("timed") / "two_rates.mp4", TWO_RATES)
 
 
-def frame_numbers(views):
-    """Numbers of the frames of a clip, which are grey of twice that level."""
-    return [round(float(level) / 2) for level in views[0][0].float().mean((0, 2, 3))]
-
-
 @pytest.mark.parametrize("sampling", SAMPLINGS, ids=repr)
 def test_windows_of_a_varying_rate_start_and_end_with_the_presentation_of_frames(
     two_rates, sampling
@@ -176,7 +171,7 @@ def test_windows_of_a_varying_rate_start_and_end_with_the_presentation_of_frames
     gone = [*shown[1:], shown[-1] + shown[-1] / (len(shown) - 1)]
     length = windows.ends[0]
     for i, (start, end, seen) in enumerate(zip(windows.starts, windows.ends, views, strict=True)):
-        numbers = frame_numbers(seen)
+        numbers = numbers_of(seen[0][0])
         assert start == pytest.approx(shown[numbers[0]], abs=1e-6)
         assert end == pytest.approx(gone[numbers[-1]], abs=1e-6)
         assert end - start == pytest.approx(length, abs=1 / 15)
@@ -215,7 +210,7 @@ def test_a_picture_that_stays_is_seen_again_and_again(tmp_path):
     classifier = make_classifier(sampling=SlowFastSampling(), sampling_rate=6)
     views = seen_views(classifier)
     windows = classify_windows(classifier, path, stride_seconds=0.5, batch_size=1)
-    numbers = [frame_numbers(seen) for seen in views]
+    numbers = [numbers_of(seen[0][0]) for seen in views]
     length = np.median(windows.ends - windows.starts)
     still = [i for i, shown in enumerate(numbers) if set(shown) == {60}]
     assert len(still) >= 10 / length - 2

@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from small_protocol import make_protocol
+from timed_video import TWO_RATES, shown_times, write_timed_video
 from torch import nn
 
 import gcvideo
@@ -12,7 +14,7 @@ from gcvideo.evaluation.attention_map import DEFAULT_QUERIES, attention_maps
 from gcvideo.evaluation.grad_cam import grad_cam
 from gcvideo.inference import Checkpoint, write_checkpoint
 from gcvideo.models import ClipClassifier, inserted_blocks
-from gcvideo.run.attention_show import attention_show
+from gcvideo.run.attention_show import _clip_times, attention_show
 
 CLASSES = ("light", "dark", "7 samurai")
 PICTURES = {"sheet.png", "animation.mp4", "animation.gif", "attention.json", "grad_cam.npy"}
@@ -210,3 +212,13 @@ def test_an_output_that_is_no_folder_is_refused(show, tmp_path):
         ValueError, match=r"the folder '.*out' cannot be made \(File exists\); choose"
     ):
         show("nl")
+
+
+def test_the_clip_of_a_varying_rate_has_its_frames_by_time_and_its_pace(tmp_path):
+    video = str(write_timed_video(tmp_path / "video.mp4", TWO_RATES))
+    protocol = make_protocol(num_frames=4, sampling_rate=20, by_time=True)
+    frames, pace = _clip_times(video, protocol)
+    shown = shown_times(video)[frames]
+    # 90 frames in 3.93 seconds: 20 steps of the grid last 0.88 s.
+    assert np.abs(np.diff(shown) - 0.884).max() < 0.05
+    assert pace == pytest.approx(3 / (shown[3] - shown[0]))

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import threading
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 import gcvideo
+from gcvideo.console import Console
 from gcvideo.data import probe, read_frames, write_video
 from gcvideo.inference.sliding_window import classify_windows
 from gcvideo.run import predict
@@ -78,6 +80,33 @@ def test_windows_and_segments_are_written_as_csv(run_predict, long_video, tmp_pa
     assert best["name"] == timeline.rankings[0][0].name
 
 
+def test_a_stride_beyond_the_window_is_warned_of_once(run_predict, long_video, tmp_path, capsys):
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(long_video / "change.mp4", tmp_path / name)
+    predictions = run_predict(tmp_path, "stride_seconds=1.5")
+    windows = predictions.timelines[str(tmp_path / "a.mp4")].windows
+    length = windows.ends[0] - windows.starts[0]
+    printed = capsys.readouterr().out
+    assert printed.count("warning:") == 1
+    assert f"warning: windows of {length:.3g} s start every 1.5 s; what lies between" in printed
+    assert f"give stride_seconds={length / 2:.2g}, or at most {length:.3g}" in printed
+    run_predict(tmp_path, f"stride_seconds={length}")
+    assert "warning:" not in capsys.readouterr().out
+
+
+def test_one_long_video_has_a_bar_over_its_time_on_a_terminal(
+    run_predict, long_video, tmp_path, monkeypatch, capsys
+):
+    video = long_video / "change.mp4"
+    run_predict(video, "stride_seconds=0.5", f"annotated={tmp_path / 'seen'}")
+    assert "of 0:03.0" not in capsys.readouterr().out
+    monkeypatch.setattr(Console, "is_terminal", property(lambda _: True))
+    run_predict(video, "stride_seconds=0.5", f"annotated={tmp_path / 'seen'}")
+    lines = capsys.readouterr().out.splitlines()
+    for work in ("Classifying", "Annotating"):
+        assert any(work in line and "of 0:03.0" in line for line in lines)
+
+
 def test_annotated_videos_keep_their_frames_and_gain_a_panel(run_predict, long_video, tmp_path):
     run_predict(long_video, "stride_seconds=1", f"annotated={tmp_path / 'seen'}")
     assert [file.name for file in (tmp_path / "seen").iterdir()] == ["change.mp4"]
@@ -107,16 +136,21 @@ def test_windows_are_single_clips(run_predict, long_video):
         run_predict(long_video, "stride_seconds=1", "num_clips=2")
 
 
-def test_a_stream_is_classified_as_it_comes(run_predict, long_video, tmp_path, checkpoint, capsys):
-    pipe = tmp_path / "pipe.ts"
+@pytest.fixture
+def live_source(long_video, tmp_path):
+    """A pipe that the long video is sent through, and the file that is sent."""
+    pipe, recorded = tmp_path / "pipe.ts", tmp_path / "recorded.ts"
     os.mkfifo(pipe)
-    recorded = tmp_path / "recorded.ts"
-    frames = read_frames(long_video / "change.mp4", range(90))
-    write_video(recorded, frames)
+    write_video(recorded, read_frames(long_video / "change.mp4", range(90)))
     sender = threading.Thread(target=lambda: pipe.write_bytes(recorded.read_bytes()))
     sender.start()
-    predictions = run_predict(pipe, "stride_seconds=1", "threshold=0")
+    yield pipe, recorded
     sender.join()
+
+
+def test_a_stream_is_classified_as_it_comes(run_predict, live_source, checkpoint, capsys):
+    pipe, recorded = live_source
+    predictions = run_predict(pipe, "stride_seconds=1", "threshold=0")
     timeline = predictions.timelines[str(pipe)]
     expected = classify_windows(
         gcvideo.load(checkpoint, device="cpu"), recorded, stride_seconds=1.0
@@ -127,6 +161,17 @@ def test_a_stream_is_classified_as_it_comes(run_predict, long_video, tmp_path, c
     assert lines[0].startswith("checkpoint ")
     assert lines[1] == "precision  float32"
     assert lines[2].startswith("0:00.0 - ")
+
+
+def test_a_stream_is_warned_of_a_stride_beyond_the_window_while_it_runs(
+    run_predict, live_source, capsys
+):
+    run_predict(live_source[0], "stride_seconds=1.2")
+    lines = capsys.readouterr().out.splitlines()
+    warned = [i for i, line in enumerate(lines) if line.startswith("warning: windows of ")]
+    assert len(warned) == 1
+    assert " s start every 1.2 s" in lines[warned[0]]
+    assert lines[warned[0] - 1].startswith("0:01.2 - "), lines
 
 
 @pytest.mark.parametrize("option", ["annotated", "contact_sheets"])
