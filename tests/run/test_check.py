@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from corner_video import MATRICES, write_corners
 
 from gcvideo.data import annotated_videos, read_annotations, read_classes
 from gcvideo.data.parallel import ProcessDiedError
@@ -249,3 +251,22 @@ def test_the_exit_code_tells_whether_the_videos_will_do(project, root, tmp_path,
     done = script(project, tmp_path, f"data.root={root}")
     assert done.returncode == is_broken, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"videos", "checks"}
+
+
+def test_unusual_pictures_are_counted(run_check, root, tmp_path, capsys):
+    write_corners(root / "train/dark/pal.mp4", sample_aspect_ratio=Fraction(16, 11))
+    write_corners(root / "val/dark/selfie.mp4", MATRICES["left to right"])
+    report, _ = run_check()
+    assert report.problems == ()
+    shown = capsys.readouterr().out
+    assert "unusual pictures, named in videos.csv:\n" in shown
+    assert "  1 x  pixels of 16:11\n" in shown
+    assert "  1 x  shown mirrored\n" in shown
+    assert "1 of 14 videos are anamorphic: their pixels are oblong, and stay so; " in shown
+    assert "data.square_pixels=true shows them as players do" in shown
+    rows = {row["path"]: row for row in table(report.folder / "videos.csv")}
+    assert rows["val/dark/selfie.mp4"]["remarks"] == "shown mirrored"
+    assert rows["train/dark/pal.mp4"]["sample_aspect_ratio"] == "16:11"
+    _, decoded = run_check("data.square_pixels=true")
+    assert decoded == []  # the journal knows
+    assert "their pixels are oblong, and are made square" in capsys.readouterr().out

@@ -1,11 +1,15 @@
 import csv
 import json
+from dataclasses import replace
 
 import pytest
+from hydra.utils import instantiate
 
 import gcvideo
 from gcvideo import run
+from gcvideo.inference.checkpoint import read_checkpoint
 from gcvideo.run import predict
+from gcvideo.run.checkpoint_data import checkpoint_protocol
 
 
 def run_test(compose_config, folder, checkpoint, *overrides):
@@ -108,3 +112,30 @@ def test_an_output_of_another_kind_is_refused(compose_config, checkpoint):
     cfg = compose_config("predict", [f"checkpoint={checkpoint}", "video=x.mp4", "output=table.txt"])
     with pytest.raises(ValueError, match=r"output is 'table\.txt'; give a file ending in"):
         predict(cfg)
+
+
+@pytest.mark.parametrize("trained_square", [False, True])
+@pytest.mark.parametrize("words", [[], ["protocol=mmaction"]])
+def test_a_test_follows_the_training_in_the_shape_of_pixels(
+    compose_config, checkpoint, video_folder, trained_square, words
+):
+    known = read_checkpoint(checkpoint)
+    # What was trained before there was a choice does not name it.
+    protocol = {k: v for k, v in known.protocol.items() if k != "square_pixels"}
+    if trained_square:
+        protocol["square_pixels"] = True
+    known = replace(known, protocol=protocol)
+    given = [f"checkpoint={checkpoint}", *words]
+    assert checkpoint_protocol(compose_config("test", given), known).square_pixels == trained_square
+    given += ["data=folder", f"data.root={video_folder}"]
+    assert checkpoint_protocol(compose_config("test", given), known).square_pixels == trained_square
+    given.append("data.square_pixels=true")
+    assert checkpoint_protocol(compose_config("test", given), known).square_pixels
+
+
+def test_a_training_writes_the_shape_of_pixels_into_its_protocol(compose_config, video_folder):
+    given = ["data=folder", f"data.root={video_folder}"]
+    for words, square in (([], False), (["data.square_pixels=true"], True)):
+        cfg = compose_config("train", [*given, *words])
+        assert instantiate(cfg.protocol, _convert_="all").square_pixels == square
+        assert instantiate(cfg.data, _convert_="all").square_pixels == square
