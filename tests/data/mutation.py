@@ -53,11 +53,19 @@ def read(path: Path, rng: np.random.Generator, *, tolerant: bool) -> tuple[int, 
     return info.num_frames, frames
 
 
+def times_ascend(path: Path) -> bool:
+    """Whether a plain decode gives its frames in the order of their time stamps."""
+    with av.open(str(path)) as container:
+        times = [frame.pts for frame in container.decode(video=0)]
+    return times == sorted(times)
+
+
 def main(folder: Path, first: int, count: int, seed: int) -> None:
     """Read ``count`` mutations of the files in ``folder/sources``, sparsely and by a full decode.
 
-    Both must give the same pictures, unless the decoder found damage: what it puts in the place of
-    damaged blocks depends on the frames that it has decoded before.
+    Both must give the same pictures, but for two cases. What a decoder puts in the place of damaged
+    blocks depends on the frames that it has decoded before. And where time stamps contradict the order
+    in which it shows frames, sparse reads go by the stamps.
     """
     av.logging.set_level(av.logging.ERROR)
     files = sorted((folder / "sources").iterdir())
@@ -73,8 +81,9 @@ def main(folder: Path, first: int, count: int, seed: int) -> None:
             sparse = read(path, np.random.default_rng([seed, number, 1]), tolerant=False)
             whole = read(path, np.random.default_rng([seed, number, 1]), tolerant=True)
         num_read += sparse is not None or whole is not None
-        if sparse is not None and whole is not None and sparse[0] == whole[0] and not complaints:
-            assert np.array_equal(sparse[1], whole[1])
+        if sparse is None or whole is None or sparse[0] != whole[0] or complaints:
+            continue
+        assert np.array_equal(sparse[1], whole[1]) or not times_ascend(path)
     sys.stdout.write(f"{num_read}\n")
 
 
