@@ -2,6 +2,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -71,12 +72,7 @@ def _write_onnx(program: ExportedProgram, metadata: dict[str, Any], path: Path) 
     for name in ("onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
     exported: Any = torch.onnx.export(
-        program.run_decompositions(
-            {
-                torch.ops.aten.searchsorted.Tensor: _count_smaller,
-                torch.ops.aten.scaled_dot_product_attention.default: _attend,
-            }
-        ),
+        program.run_decompositions(_decompositions()),
         (),
         dynamo=True,
         dynamic_shapes={"clips": {0: "batch"}},
@@ -106,6 +102,30 @@ def _open_onnx(path: Path) -> Run:
         return {"logits": logits, "scores": scores}
 
     return run
+
+
+def _decompositions() -> dict[Any, Callable[..., Tensor]]:
+    """What operators become in ONNX, which lacks some and sums others in the type of their input."""
+    aten = torch.ops.aten
+    summing = (aten.mean.dim, aten.softmax.int, aten.avg_pool2d.default)
+    return {
+        aten.searchsorted.Tensor: _count_smaller,
+        aten.scaled_dot_product_attention.default: _attend,
+        **{operator: partial(_in_float32, operator) for operator in summing},
+    }
+
+
+def _in_float32(
+    operator: Callable[..., Tensor],
+    x: Tensor,
+    *arguments: object,
+    dtype: torch.dtype | None = None,
+    **named: object,
+) -> Tensor:
+    """An operator of low-precision input with its sums in float32, as torch has them."""
+    if torch.promote_types(x.dtype, torch.float32) == x.dtype:
+        return NotImplemented
+    return operator(x.float(), *arguments, **named).to(dtype or x.dtype)
 
 
 def _count_smaller(rows: Tensor, values: Tensor, **_: object) -> Tensor:

@@ -67,11 +67,9 @@ class Head(nn.Module):
         self.pool_size = pool_size
 
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b k"]:
-        dtype = x.dtype
-        # Exported programs accumulate in the type that they see: float32 here, as on CPUs and GPUs.
-        x = x.mean(dim=2, dtype=torch.promote_types(dtype, torch.float32))  # (b, c, h, w)
+        x = x.mean(dim=2)  # (b, c, h, w)
         if self.mode == "adaptive":
-            return self.proj(self.dropout(x.mean(dim=(2, 3)).to(dtype)))
+            return self.proj(self.dropout(x.mean(dim=(2, 3))))
         if min(x.shape[2:]) < self.pool_size:
             raise ValueError(
                 f"the feature map has {x.shape[2]} x {x.shape[3]} cells, the head's window is "
@@ -79,7 +77,7 @@ class Head(nn.Module):
                 "pixels or head mode 'adaptive'"
             )
         windows = F.avg_pool2d(x, self.pool_size, stride=1).flatten(2).transpose(1, 2)  # (b, n, c)
-        logits = self.proj(self.dropout(windows.to(dtype)))  # (b, n, k)
+        logits = self.proj(self.dropout(windows))  # (b, n, k)
         if self.mode == "fcn_logit":
             return logits.mean(dim=1)
         log_probs = logits.float().log_softmax(dim=-1)

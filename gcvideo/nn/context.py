@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gcvideo.nn.attention_pool import attention_pool, attention_pool_and_input
-from gcvideo.nn.attention_pool_formula import accumulated, attention_weights
+from gcvideo.nn.attention_pool_formula import attention_weights
 from gcvideo.nn.choice import check_choice
 from gcvideo.nn.grid import Axes, check_input, fold, pooled_dims, unfold
 from gcvideo.nn.transform import Transform
@@ -48,7 +48,8 @@ class ContextBlock(nn.Module):
 
     Raises:
         ValueError: for an unknown word, an empty or repeating ``fusion``, a ``ratio`` that leaves
-            no channel, or one that a LayerNorm would make a constant, an ``eps`` not above 0; in ``forward`` for a wrong number of channels or grid axes.
+            no channel, or one that a LayerNorm would make a constant, an ``eps`` not above 0;
+            in ``forward`` for a wrong number of channels or grid axes.
 
     Example:
         >>> import torch
@@ -110,7 +111,7 @@ class ContextBlock(nn.Module):
         check_input(x, self.in_channels, self.axes)
         pooled = pooled_dims(x.ndim, self.axes)
         if self.mask is None:
-            return x.mean(pooled, dtype=accumulated(x)).to(x.dtype)
+            return x.mean(pooled)
         context = attention_pool(fold(x, self.axes), self.mask.weight, self.mask.bias)
         kept = [size for dim, size in enumerate(x.shape) if dim > 1 and dim not in pooled]
         return context.unflatten(0, (x.shape[0], *kept)).movedim(-1, 1)

@@ -15,7 +15,7 @@ from gcvideo.data import MMActionCrops, SlowFastSampling, write_video
 from gcvideo.data.demo import DemoSpec, render_motion
 from gcvideo.inference.export import export_classifier
 from gcvideo.inference.folding import fold_batch_norms
-from gcvideo.inference.graph_file import ExportError
+from gcvideo.inference.graph_file import ExportError, graph_format
 from gcvideo.models import Head, Placement, c2d_resnet, i3d_resnet, slow_resnet
 from gcvideo.nn import (
     CrissCrossBlock,
@@ -236,3 +236,29 @@ def test_weights_that_need_a_second_file_are_refused(tmp_path, monkeypatch):
     ):
         export_classifier(make_classifier(stem_and_head()), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_low_precision_nets_sum_in_float32_in_onnx(tmp_path):
+    onnx = pytest.importorskip("onnx")
+
+    class Scorer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = stem_and_head("gc", "se", "nl", "cc").bfloat16().eval()
+            self.net[-1].configure("fcn_logit", 2)
+
+        def forward(self, clips):
+            logits = self.net(clips.bfloat16())
+            return {"logits": logits, "scores": logits.softmax(-1)}
+
+    clips = torch.zeros(2, 3, 4, 32, 32, dtype=torch.uint8)
+    shapes = {"clips": {0: torch.export.Dim("batch")}}
+    program = torch.export.export(Scorer(), (clips,), dynamic_shapes=shapes, strict=False)
+    path = tmp_path / "net.onnx"
+    graph_format(path).write(program, {}, path)
+    graph = onnx.load(path).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    summing = [n for n in graph.node if n.op_type in ("ReduceMean", "Softmax", "AveragePool")]
+    assert len(summing) >= len(("gc", "se", "nl", "cc", "cc", "head", "head", "head", "scores"))
+    assert {types[node.input[0]] for node in summing} == {onnx.TensorProto.FLOAT}

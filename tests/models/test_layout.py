@@ -14,8 +14,7 @@ from peer_layout import (
     random_state,
 )
 
-from gcvideo.models import WeightsError, slow_resnet, stages_of
-from gcvideo.models.context_conversion import convert_context_block
+from gcvideo.models import WeightsError, convert_context_block, slow_resnet, stages_of
 from gcvideo.models.layout import (
     LAYOUTS,
     detect_layout,
@@ -209,9 +208,10 @@ def test_a_single_context_block_of_mmcv_or_timm_keeps_its_function(words, norm_s
     for word, shape in zip(words, shapes, strict=True):
         state[f"{word}.weight"] = torch.randn(shape)
         state[f"{word}.bias"] = torch.randn(norm_shape if shape is norm_shape else shape[:1])
+    for leaf in ("weight", "bias"):
+        state[f"{words[1]}.{leaf}"] *= 1e-3  # so small a variance that eps decides
     block = convert_context_block(state)
-    # So small inputs that eps decides.
-    x = 1e-3 * torch.randn(2, 16, 5, 6)
+    x = torch.randn(2, 16, 5, 6)
     update = reference_context_block(x, state, words, len(norm_shape), eps)
     expected = x * update.sigmoid() if fusion == "mul" else x + update
     torch.testing.assert_close(block(x), expected)

@@ -155,6 +155,22 @@ def test_exported_programs_contain_plain_operators_only():
         torch.testing.assert_close(program.module()(*inputs), Pool()(*inputs))
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_exported_programs_sum_low_precision_maps_in_float32(layout):
+    class Pool(torch.nn.Module):
+        forward = staticmethod(attention_pool)
+
+    x, weight, bias = (t.detach() for t in make(c=64, p=2000, layout=layout))
+    x, weight = x.bfloat16(), weight / 2
+    exact = by_the_equations(x.double(), weight, bias)
+    program = torch.export.export(Pool(), (x, weight, bias))
+    found = program.module()(x, weight, bias)
+    assert found.dtype == torch.bfloat16
+    errors = [(y - exact).square().mean().sqrt() for y in (found, exact.bfloat16())]
+    assert errors[0] < 1.1 * errors[1]  # nothing but the rounding of the result
+
+
 def test_the_flop_counter_counts_two_products_forward_and_four_backward():
     x, weight, bias = make(n=2, c=6, p=30)
     with FlopCounterMode(display=False) as forward:
