@@ -197,7 +197,8 @@ class VideoDataModule(LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[VideoItem]:
         # Results are kept by video: a slow file need not hold up those behind it.
-        is_whole = self.trainer is None or self.trainer.limit_test_batches == 1.0
+        limit = None if self.trainer is None else self.trainer.limit_test_batches
+        is_whole = limit is None or (isinstance(limit, float) and limit == 1)  # 1 is one batch
         return self._exact_loader(
             self.test_videos(), self.test_batch_size, persistent=False, in_order=not is_whole
         )

@@ -142,9 +142,7 @@ class ProgressCheckpoint(Callback):
         checkpoint["progress"] = {
             "batch_size": _batch_sizes(trainer, pl_module),
             # The rate follows epochs, also when later ones have other lists.
-            "epoch_batches": [
-                data.num_batches(epoch) for epoch in range(trainer.current_epoch + 1)
-            ],
+            "epoch_batches": [data.num_batches(epoch) for epoch in range(trainer.current_epoch)],
             "metric_logs": {log.name: log.state_dict() for log in _metric_logs(trainer)},
             "metrics": self.metrics(trainer),
             "finished": self._finished,
