@@ -43,7 +43,8 @@ torchcodec runs on the FFmpeg of PyAV's wheel: the script links its libraries by
 for. The wheel of video-reader-rs does not find its own libraries when it is imported; the script puts their
 folder into `LD_LIBRARY_PATH`. moviepy and pytorchvideo speak of times: frame i is what moviepy shows at time
 i / rate, and the i-th of all frames that pytorchvideo gives. imageio's ffmpeg plugin refuses files by the ends
-of their names (.ts, .gif, .avif, .m3u8).
+of their names (.ts, .gif, .avif, .m3u8). OpenCV says that it has read a picture where converting it failed, and
+hands out a buffer that was never written to.
 """
 
 
