@@ -48,8 +48,8 @@ def picture_cases() -> list[Case]:
         Case(
             "matrix tag 10",
             plain(colour=Colour(matrix="2020", tag=10)),
-            "BT.2020 with constant luminance; the scaler of FFmpeg 8.1 refuses the tag, earlier ones take the "
-            "matrix of BT.2020 without.",
+            "BT.2020 with constant luminance; some ways through FFmpeg's scaler refuse the tag, others take "
+            "the matrix without.",
         ),
         Case(
             "full range",
@@ -60,7 +60,7 @@ def picture_cases() -> list[Case]:
         Case(
             "interlaced, mp4",
             plain(Coding(options=interlaced)),
-            "Both fields in one frame, as camcorders record them.",
+            "Both fields in one frame, as camcorders record; FFmpeg's scaler may refuse them.",
         ),
         Case(
             "odd size",

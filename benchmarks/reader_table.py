@@ -28,7 +28,7 @@ A cell is "ok", or all that differs:
 | words | meaning |
 |---|---|
 | reports 40 | the number of frames that the library announces; none announced (PyAV, imageio) is no fault |
-| gives 40, 7 of 60 differ | the frames that come one after the other: their number, or those with a wrong bar code |
+| gives 40, 7 of 60 differ | frames that come one after the other: their number, or how many are wrong |
 | 30 is 40 | bar codes, of the first frame, that in the middle or the last: right, and found [1] |
 | rate 1000 | reported, more than 3 % from (frames - 1) / (last time - first time) |
 | 192 x 128, turned left, mirrored | width and height; how the picture lies |
@@ -41,9 +41,10 @@ A cell is "ok", or all that differs:
 NOTES = """\
 torchcodec runs on the FFmpeg of PyAV's wheel: the script links its libraries by the names that torchcodec looks
 for. The wheel of video-reader-rs does not find its own libraries when it is imported; the script puts their
-folder into `LD_LIBRARY_PATH`. moviepy and pytorchvideo speak of times: frame i is what moviepy shows at i / rate,
-and the i-th of all frames that pytorchvideo gives. imageio's ffmpeg plugin refuses files by the ends of their
-names (.ts, .gif, .avif, .m3u8).
+folder into `LD_LIBRARY_PATH`. moviepy and pytorchvideo speak of times: frame i is what moviepy shows at time
+i / rate, and the i-th of all frames that pytorchvideo gives. imageio's ffmpeg plugin refuses files by the ends
+of their names (.ts, .gif, .avif, .m3u8). OpenCV says that it has read a picture where converting it failed, and
+hands out a buffer that was never written to.
 """
 
 

@@ -27,6 +27,10 @@ from reader_case import Case
 from reader_table import cell, page
 from time_case import time_cases
 
+from gcvideo import __version__
+
+SCRIPT = Path(__file__).with_name("reader_answer.py")
+
 
 def environment(name: str, folder: Path, decord2: Path | None) -> dict[str, str]:
     """Of the process of a reader: what it needs beside its own wheel.
@@ -81,9 +85,8 @@ def ask(
     answers: list[dict[str, Any]] = []
     while len(answers) < len(files):
         paths, counts = zip(*files[len(answers) :], strict=True)
-        command = [sys.executable, str(Path(__file__).with_name("reader_answer.py")), name]
         done = subprocess.run(
-            [*command, ",".join(map(str, counts)), *paths],
+            [sys.executable, str(SCRIPT), name, ",".join(map(str, counts)), *paths],
             env=environment,
             capture_output=True,
             text=True,
@@ -100,6 +103,8 @@ def ask(
 
 def version_of(package: str, paths: Sequence[str]) -> str:
     """Version of a package in folders; raises PackageNotFoundError if it is not there."""
+    if package == "gcvideo":  # which need not be installed
+        return __version__
     for found in distributions(name=package, path=list(paths)):
         return found.version
     raise PackageNotFoundError(package)
