@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from corner_video import MATRICES, corner_picture, corners, shown_corners, write_corners
 from PIL import Image, ImageOps
+from small_protocol import make_protocol
 
+from gcvideo.data import read_views
 from gcvideo.data.checking import check_video
 from gcvideo.data.decoding import VideoReader, probe, read_frames
 from gcvideo.data.frame_index import FrameIndex, index_video, write_index
@@ -72,6 +74,10 @@ def test_every_path_shows_the_same(tmp_path: Path, name: str) -> None:
     assert (corners(whole), whole.shape[1::-1]) == (wanted, size)
     assert corners(small) == wanted
     assert min(small.shape[:2]) == 16
+
+    # What training, tests and contact sheets show.
+    view = read_views(str(path), make_protocol())[0, :, 0]
+    assert corners(view.permute(1, 2, 0).numpy()) == wanted
 
     reencode_video(path, tmp_path / "new.mp4")
     new = probe(tmp_path / "new.mp4")
