@@ -2,8 +2,9 @@
 
 python benchmarks/parity.py ../shared/data/parity --json parity.json
 
-Compared are files that hold a peer's state dict, an input and what the peer's own code made of it, and
-the nets of PyTorchVideo's hub at full width, with random parameters and statistics. The difference is
+Compared are files that hold a peer's state dict, an input and what the peer's own code made of it, the
+nets of PyTorchVideo's hub at full width, with random parameters and statistics, and, where timm is
+installed, its context blocks on inputs so small that the eps of their norm counts. The difference is
 the largest one, over the standard deviation of the peer's outputs; the exit code is 1 above 1e-4.
 """
 
@@ -11,6 +12,8 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +23,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from gcvideo.console import Console
-from gcvideo.models import NetChoice, WeightsError, convert
+from gcvideo.models import NetChoice, WeightsError, convert, convert_context_block
 from gcvideo.models.head import Head
 
 TOLERANCE = 1e-4
@@ -79,6 +82,25 @@ def compare_hub() -> Iterator[Agreement]:
             yield Agreement(f"hub {name}, crop {crop}", str(conversion.architecture), difference)
 
 
+def compare_timm() -> Iterator[Agreement]:
+    """Context blocks of timm against those converted from their weights."""
+    global_context = import_module("timm.layers").GlobalContext
+    for add, scale in ((True, False), (False, True), (True, True)):
+        torch.manual_seed(0)
+        theirs = global_context(64, fuse_add=add, fuse_scale=scale)
+        for parameter in theirs.parameters():
+            nn.init.normal_(parameter, std=0.1)
+        for name, parameter in theirs.named_parameters():
+            if ".fc1." in name:
+                parameter.detach().mul_(1e-2)
+        image = torch.randn(2, 64, 14, 14)
+        ours = convert_context_block(theirs.state_dict())
+        difference = _difference(_run(ours, image), _run(theirs, image))
+        yield Agreement(
+            f"timm GlobalContext, add {add}, scale {scale}", "context block", difference
+        )
+
+
 @torch.inference_mode()
 def _run(net: nn.Module, clips: Tensor) -> Tensor:
     return net.eval()(clips)
@@ -98,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     files = sorted(options.folder.glob("*.safetensors")) if options.folder else []
     found = [compare_file(path) for path in files if not path.stem.startswith("block_")]
     found += [] if options.no_hub else compare_hub()
+    found += compare_timm() if find_spec("timm") else []
     table = Table("net", "recognised as", "difference / spread")
     for agreement in found:
         table.add_row(agreement.net, agreement.found, f"{agreement.difference:.1e}")

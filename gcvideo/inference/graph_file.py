@@ -116,16 +116,13 @@ def _decompositions() -> dict[Any, Callable[..., Tensor]]:
 
 
 def _in_float32(
-    operator: Callable[..., Tensor],
-    x: Tensor,
-    *arguments: object,
-    dtype: torch.dtype | None = None,
-    **named: object,
+    operator: Callable[..., Tensor], x: Tensor, *arguments: object, **named: object
 ) -> Tensor:
     """An operator of low-precision input with its sums in float32, as torch has them."""
     if torch.promote_types(x.dtype, torch.float32) == x.dtype:
         return NotImplemented
-    return operator(x.float(), *arguments, **named).to(dtype or x.dtype)
+    dtypes = (v for v in (*arguments, *named.values()) if isinstance(v, torch.dtype))
+    return operator(x.float(), *arguments, **named).to(next(dtypes, x.dtype))
 
 
 def _count_smaller(rows: Tensor, values: Tensor, **_: object) -> Tensor:
