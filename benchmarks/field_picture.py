@@ -15,7 +15,7 @@ _CLOCK = 90000  # ticks per second of MPEG-TS
 
 
 class _Bits:
-    """Fields of ITU-T H.264: u(n), ue(v) and whole bytes."""
+    """What ITU-T H.264 is made of: numbers of n bits, Exp-Golomb codes and whole bytes."""
 
     def __init__(self) -> None:
         self.bits: list[str] = []
@@ -23,7 +23,7 @@ class _Bits:
     def u(self, value: int, length: int = 1) -> None:
         self.bits.append(f"{value:0{length}b}")
 
-    def ue(self, *values: int) -> None:
+    def golomb(self, *values: int) -> None:
         for value in values:
             code = f"{value + 1:b}"
             self.bits.append("0" * (len(code) - 1) + code)
@@ -73,19 +73,19 @@ def _parameter_sets() -> bytes:
     sequence.u(0, 8)
     sequence.u(40, 8)  # level
     # Set 0, frame numbers of 4 bits, order by explicit counts of 8 bits, 1 reference frame.
-    sequence.ue(0, 0, 0, 4, 1)
+    sequence.golomb(0, 0, 0, 4, 1)
     sequence.u(0)
-    sequence.ue(SIZE[0] // _MACROBLOCK - 1, SIZE[1] // (2 * _MACROBLOCK) - 1)
+    sequence.golomb(SIZE[0] // _MACROBLOCK - 1, SIZE[1] // (2 * _MACROBLOCK) - 1)
     sequence.u(0)  # not frames alone
     sequence.u(0)  # nor fields macroblock by macroblock
     sequence.u(1)
     sequence.u(0, 2)  # no cropping, no usability information
     picture = _Bits()
-    picture.ue(0, 0)
+    picture.golomb(0, 0)
     picture.u(0, 2)  # CAVLC; one count for both fields
-    picture.ue(0, 0, 0)
+    picture.golomb(0, 0, 0)
     picture.u(0, 3)
-    picture.ue(0, 0, 0)
+    picture.golomb(0, 0, 0)
     picture.u(0, 3)
     return sequence.unit(0x67) + picture.unit(0x68)
 
@@ -93,19 +93,19 @@ def _parameter_sets() -> bytes:
 def _slice(planes: Sequence[np.ndarray], is_bottom: bool, idr_number: int) -> bytes:
     """One field as one slice: the top field an IDR picture, the bottom field an I picture."""
     bits = _Bits()
-    bits.ue(0, 7, 0)  # from macroblock 0 on, all of them intra, set 0
+    bits.golomb(0, 7, 0)  # from macroblock 0 on, all of them intra, set 0
     bits.u(0, 4)
     bits.u(1)  # a field
     bits.u(int(is_bottom))
     if not is_bottom:
-        bits.ue(idr_number)
+        bits.golomb(idr_number)
     bits.u(int(is_bottom), 8)
     bits.u(0, 1 if is_bottom else 2)  # references are forgotten by the usual rule
-    bits.ue(0)
+    bits.golomb(0)
     height, width = planes[0].shape
     for y in range(0, height, _MACROBLOCK):
         for x in range(0, width, _MACROBLOCK):
-            bits.ue(25)  # I_PCM
+            bits.golomb(25)  # I_PCM
             step = _MACROBLOCK // 2
             bits.put(planes[0][y : y + _MACROBLOCK, x : x + _MACROBLOCK].tobytes())
             for plane in planes[1:]:

@@ -78,7 +78,7 @@ def picture_cases() -> list[Case]:
             "HLS with two variants",
             _hls,
             "A list of lists; players end at the best variant, which is not the first.",
-            ours="playlists are refused as files, for they name others; open one as a stream.",
+            ours="a playlist is refused by name, for it is no video but names some.",
         ),
     ]
 

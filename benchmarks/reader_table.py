@@ -20,8 +20,9 @@ what a player shows: which frames, in which order, at which rate, which side up,
 made with PyAV when the script runs (`benchmarks/*_case.py`); no clip from outside is among them.
 
     pip install -e ".[bench]"
-    pip install --no-deps --target decord2 decord2     # apart, for its module is named decord
     python benchmarks/readers.py --decord2 decord2 --output docs/readers.md
+
+decord2 has a module of decord's name, so it lies in a folder of its own: pip's `--no-deps --target decord2`.
 
 A cell is "ok", or all that differs:
 

@@ -3,9 +3,8 @@
 python benchmarks/readers.py --output docs/readers.md --decord2 FOLDER
 python benchmarks/readers.py --reader gcvideo PyAV --case "open GOP"
 
-decord and decord2 are one module of Python; "pip install --no-deps --target FOLDER decord2" keeps
-the second apart. A reader that cannot be had is left out by name. With --json the answers are kept
-as they were.
+decord2 has a module of decord's name; pip's "--no-deps --target FOLDER" keeps it apart. A reader
+that cannot be had is left out by name. With --json the answers are kept as they were.
 """
 
 import argparse

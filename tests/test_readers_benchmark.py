@@ -7,15 +7,17 @@ SIZE = (96, 64)
 
 
 @pytest.fixture
-def modules(benchmark):
-    """What the tests use, loaded by name."""
-    return {
-        name: benchmark(name) for name in ("bar_code", "reader_answer", "reader_table", "readers")
-    }
+def readers(benchmark):
+    return benchmark("readers")
 
 
-def case_named(modules, name):
-    (case,) = (case for case in modules["readers"].all_cases() if case.name == name)
+@pytest.fixture
+def cell(benchmark):
+    return benchmark("reader_table").cell
+
+
+def case_named(readers, name):
+    (case,) = (case for case in readers.all_cases() if case.name == name)
     return case
 
 
@@ -68,16 +70,14 @@ def test_mixed_pictures_have_no_number_and_a_wrong_matrix_shows_as_colour(benchm
         ("rotated by 90 degrees", "turned left"),
     ],
 )
-def test_made_files_show_the_drawn_numbers(modules, tmp_path, name, plain):
-    case = case_named(modules, name)
+def test_made_files_show_the_drawn_numbers(benchmark, readers, cell, tmp_path, name, plain):
+    case = case_named(readers, name)
     path = str(case.make(tmp_path))
+    examine = benchmark("reader_answer").examine
     answers = {
-        reader: modules["reader_answer"].examine(
-            modules["readers"].READERS[reader][0], path, len(case.numbers)
-        )
+        reader: examine(readers.READERS[reader][0], path, len(case.numbers))
         for reader in ("gcvideo", "PyAV")
     }
-    cell = modules["reader_table"].cell
     assert {reader: cell(case, answer) for reader, answer in answers.items()} == {
         "gcvideo": "ok",
         "PyAV": plain,
@@ -87,8 +87,8 @@ def test_made_files_show_the_drawn_numbers(modules, tmp_path, name, plain):
         assert answer["last"]["number"] == case.numbers[-1]
 
 
-def test_a_cell_says_all_that_differs(modules):
-    case = case_named(modules, "H.264 mp4")
+def test_a_cell_says_all_that_differs(readers, cell):
+    case = case_named(readers, "H.264 mp4")
     seen = {
         "number": 0,
         "orientation": "upright",
@@ -104,7 +104,6 @@ def test_a_cell_says_all_that_differs(modules):
         "middle": {**seen, "number": 30},
         "last": {**seen, "number": 59},
     }
-    cell = modules["reader_table"].cell
     assert cell(case, right) == "ok"
     assert cell(case, {**right, "reported": None, "rate": None}) == "ok"
     raised = {"raised": "OSError: no"}
@@ -125,7 +124,7 @@ def test_a_cell_says_all_that_differs(modules):
     assert cell(case, raised) == "raises OSError"
 
 
-def test_a_reader_that_ends_or_hangs_is_asked_about_the_other_files(modules, tmp_path, monkeypatch):
+def test_a_reader_that_ends_or_hangs_is_asked_about_the_other_files(readers, tmp_path, monkeypatch):
     script = tmp_path / "answer.py"
     script.write_text(
         "import os, sys\n"
@@ -136,7 +135,6 @@ def test_a_reader_that_ends_or_hangs_is_asked_about_the_other_files(modules, tmp
         "        os._exit(3)\n"
         "    print('noise\\nanswer: {\"rate\": 1}', flush=True)\n"
     )
-    readers = modules["readers"]
     monkeypatch.setattr(readers, "SCRIPT", script)
     files = [(name, 1) for name in ("good", "bad", "good", "late", "good")]
     good = {"rate": 1}
@@ -149,9 +147,8 @@ def test_a_reader_that_ends_or_hangs_is_asked_about_the_other_files(modules, tmp
     ]
 
 
-def test_the_page_has_a_column_for_each_reader_that_is_there(modules, tmp_path, capsys):
+def test_the_page_has_a_column_for_each_reader_that_is_there(readers, tmp_path, capsys):
     page, answers = tmp_path / "readers.md", tmp_path / "answers.json"
-    readers = modules["readers"]
     assert readers.READERS.keys() >= {"gcvideo", "PyAV", "decord2"}
     arguments = ["--reader", "gcvideo", "PyAV", "--case", "edit list", "--output", str(page)]
     assert readers.main([*arguments, "--json", str(answers)]) == 0
