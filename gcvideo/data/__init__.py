@@ -22,10 +22,10 @@ from gcvideo.data.failure import VideoProblem as VideoProblem
 from gcvideo.data.failure import describe_problems as describe_problems
 from gcvideo.data.failure import write_bad_videos as write_bad_videos
 from gcvideo.data.frame_index import FrameIndex as FrameIndex
-from gcvideo.data.frame_index import IndexEntry as IndexEntry
 from gcvideo.data.frame_index import index_path as index_path
-from gcvideo.data.frame_index import index_video as index_video
 from gcvideo.data.frame_index import write_index as write_index
+from gcvideo.data.index_entry import IndexEntry as IndexEntry
+from gcvideo.data.index_entry import index_video as index_video
 from gcvideo.data.list_file import check_listable as check_listable
 from gcvideo.data.list_file import write_list as write_list
 from gcvideo.data.list_file import write_table as write_table

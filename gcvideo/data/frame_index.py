@@ -3,7 +3,6 @@
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from jaxtyping import Int64
 from gcvideo.data.array_file import ArrayFile, write_arrays
 from gcvideo.data.cache import CacheError, cache_folder
 from gcvideo.data.container import VideoReadError
-from gcvideo.data.decoding import VideoReader
+from gcvideo.data.index_entry import IndexEntry
 from gcvideo.data.orientation import Orientation
 from gcvideo.data.ragged import Ragged
 from gcvideo.data.timeline import Timeline, VideoInfo
@@ -41,46 +40,6 @@ _COLUMNS = {
     "first_stamp": np.int64,
     "stamp_step": np.int64,
 }
-
-
-@dataclass(frozen=True, eq=False)
-class IndexEntry:
-    """What is known of one file, and the state of the file that it holds for.
-
-    Args:
-        path: as listed.
-        size: of the file in bytes.
-        mtime_ns: time of its last change.
-        timeline: of its frames; None if it cannot be read.
-        reason: why not, and
-        remedy: what to do, as in VideoReadError.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-    timeline: Timeline | None
-    reason: str = ""
-    remedy: str = ""
-
-
-def index_video(path: str, file: str) -> IndexEntry:
-    """The entry of a video: its packets are scanned and its first frame is decoded.
-
-    Args:
-        path: as listed.
-        file: the same, ready to open.
-    """
-    try:
-        state = Path(file).stat()
-        size, mtime_ns = state.st_size, state.st_mtime_ns
-    except OSError:
-        size = mtime_ns = -1
-    try:
-        with VideoReader(file) as reader:
-            return IndexEntry(path, size, mtime_ns, reader.timeline)
-    except VideoReadError as error:
-        return IndexEntry(path, size, mtime_ns, None, error.reason, error.remedy)
 
 
 class FrameIndex:

@@ -12,7 +12,8 @@ from small_protocol import make_protocol
 from gcvideo.data import read_views
 from gcvideo.data.checking import check_video
 from gcvideo.data.decoding import VideoReader, probe, read_frames
-from gcvideo.data.frame_index import FrameIndex, index_video, write_index
+from gcvideo.data.frame_index import FrameIndex, write_index
+from gcvideo.data.index_entry import index_video
 from gcvideo.data.orientation import AS_STORED, Orientation
 from gcvideo.data.reencoding import reencode_video
 from gcvideo.data.stream import stream_frames
