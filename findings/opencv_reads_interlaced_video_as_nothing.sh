@@ -5,7 +5,7 @@
 # Guess before: the frames of the file, both fields woven into one picture.
 # Seen: FFmpeg's scaler says "Cannot convert interlaced to progressive frames or vice versa" on the standard error, its
 # return value is not looked at, and the buffer comes back as it was allocated. The same file without the flag is
-# right. A colour matrix that the scaler does not know (tag 10) ends in the same way; so does 4.13.0.92 with both.
+# right. A colour matrix that the scaler does not know (tag 10) ends in the same way. 4.13.0.92 does the same here.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
