@@ -2,7 +2,6 @@
 # torchcodec 0.17.0 (FFmpeg 8.1 from PyAV's wheel): in seek_mode="exact", frame 0 of an MPEG-TS is the picture of its
 # second keyframe, and the last frames raise an error. The file is plain: H.264, one keyframe in 20 frames.
 #
-# Guess before: "exact" scans the file and gives frame i for index i, in every container.
 # Seen: 100 frames are reported, with right times. Of every 7th, indices 0 to 14 give picture 20, 21 to 35 are right,
 # 42 to 56 give picture 60, 63 to 77 are right, and from 84 on "Requested next frame while there are no more frames
 # left to decode" is raised. FFmpeg's seek in MPEG-TS lands behind the keyframe that was asked for, and where it landed

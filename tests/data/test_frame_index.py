@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gcvideo.data.array_file import write_arrays
 from gcvideo.data.container import VideoReadError
 from gcvideo.data.decoding import VideoReader
-from gcvideo.data.frame_index import FrameIndex, index_path, index_video, write_index
+from gcvideo.data.frame_index import FrameIndex, index_path, write_index
+from gcvideo.data.index_entry import index_video
 from gcvideo.data.ragged import Ragged
 
 MakeVideo = Callable[[str], Path]
