@@ -14,7 +14,8 @@ from gcvideo.data import (
     annotated_videos,
     read_annotations,
 )
-from gcvideo.data.frame_index import index_path, index_video, write_index
+from gcvideo.data.frame_index import index_path, write_index
+from gcvideo.data.index_entry import index_video
 
 
 def test_a_folder_without_a_val_list_is_divided_by_class(video_folder):

@@ -18,7 +18,8 @@ from gcvideo.data import (
     read_views,
 )
 from gcvideo.data.checking import check_video
-from gcvideo.data.frame_index import FrameIndex, index_video, write_index
+from gcvideo.data.frame_index import FrameIndex, write_index
+from gcvideo.data.index_entry import index_video
 from gcvideo.data.reencoding import reencode_video
 from gcvideo.data.stream import stream_frames
 from gcvideo.inference.overlay import annotate_video
