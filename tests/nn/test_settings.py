@@ -75,3 +75,8 @@ def test_global_context_passes_every_argument_on():
     assert block.add_transform.reduce.out_features == 8
     assert isinstance(block.mul_transform.norm, torch.nn.Identity)
     assert isinstance(block.mul_transform.activation, torch.nn.Identity)
+
+
+def test_configurations_from_before_eps_was_a_setting_keep_that_of_the_published_code():
+    assert global_context(16).add_transform.norm.eps == 1e-5
+    assert global_context(16, eps=1e-6).add_transform.norm.eps == 1e-6
