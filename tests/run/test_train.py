@@ -195,7 +195,9 @@ def test_a_clip_longer_than_the_video_still_trains(compose_config, tmp_path, tin
     assert 0 <= train(cfg)["last_val_top1"] <= 1
 
 
-def test_operators_use_as_many_threads_as_they_are_told(compose_config, tiny, monkeypatch):
+def test_operators_use_as_many_threads_as_they_are_told(
+    compose_config, tiny, monkeypatch, tmp_path
+):
     told = []
     monkeypatch.setattr(torch, "set_num_threads", told.append)
 
@@ -206,5 +208,5 @@ def test_operators_use_as_many_threads_as_they_are_told(compose_config, tiny, mo
     monkeypatch.setattr(training, "build", stop)
     for words in ([], ["num_threads=3"]):
         with pytest.raises(InterruptedError):
-            train(compose_config("train", [*tiny, *words, "output_dir=run"]))
+            train(compose_config("train", [*tiny, *words, f"output_dir={tmp_path}"]))
     assert told == [3]
