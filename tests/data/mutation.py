@@ -5,6 +5,7 @@ repeated. Ends with exit code 1 at the first result that is neither right nor a 
 """
 
 import sys
+import warnings
 from pathlib import Path
 
 import av
@@ -68,6 +69,7 @@ def main(folder: Path, first: int, count: int, seed: int) -> None:
     in which it shows frames, sparse reads go by the stamps.
     """
     av.logging.set_level(av.logging.ERROR)
+    warnings.filterwarnings("ignore", message="colour matrix")
     files = sorted((folder / "sources").iterdir())
     sources = [file.read_bytes() for file in files]
     num_read = 0

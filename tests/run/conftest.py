@@ -1,11 +1,13 @@
 import contextlib
 import io
+import shutil
 from pathlib import Path
 
 import pytest
 from gcvideo_runs import TINY
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from stopped_training import stop
 
 from gcvideo.run import train
 
@@ -47,3 +49,27 @@ def trained(tmp_path_factory, video_folder):
 @pytest.fixture(scope="session")
 def checkpoint(trained):
     return trained / "checkpoints" / "best.ckpt"
+
+
+@pytest.fixture(scope="module")
+def stopped_run(tmp_path_factory, tiny, video_folder):
+    """The folder of a run of three epochs that was stopped in its last; its second was validated."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    words = [*tiny, "model=c2d", "data=folder", f"data.root={video_folder}", "epochs=3"]
+    words += ["batch_size=2", "logger=none", "trainer.gradient_clip_val=1.5"]
+    words += ["trainer.limit_train_batches=3", "trainer.check_val_every_n_epoch=2"]
+    words += [f"output_dir={folder}"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", words)
+    stop(cfg, after_epochs=2)
+    return folder
+
+
+@pytest.fixture
+def run(stopped_run, tmp_path, video_folder):
+    """A copy of it, with videos of its own."""
+    folder = shutil.copytree(stopped_run, tmp_path / "moved")
+    videos = shutil.copytree(video_folder, tmp_path / "videos")
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace(str(video_folder), str(videos)))
+    return folder

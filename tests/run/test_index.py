@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from gcvideo.data import FrameIndex, VideoReadError, frame_index, index_path, probe
+from gcvideo.data import FrameIndex, VideoReadError, index_entry, index_path, probe
 from gcvideo.run import check_overrides, indexing
 from gcvideo.run.composition import OverrideError
 from gcvideo.run.indexing import index
@@ -31,7 +31,7 @@ def opened(monkeypatch):
 
     def watched(path, file):
         paths.append(path)
-        return frame_index.index_video(path, file)
+        return index_entry.index_video(path, file)
 
     monkeypatch.setattr(indexing, "index_video", watched)
     return paths
@@ -72,7 +72,7 @@ def test_an_interrupted_run_keeps_what_it_has(run_index, opened, monkeypatch):
         if len(opened) == 5:
             raise KeyboardInterrupt
         opened.append(path)
-        return frame_index.index_video(path, file)
+        return index_entry.index_video(path, file)
 
     monkeypatch.setattr(indexing, "index_video", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -102,7 +102,7 @@ def test_a_video_that_hangs_is_named(run_index, monkeypatch, capsys):
     def hanging(path, file):
         if path == "dark/dark_1.mp4":
             os.read(os.pipe()[0], 1)
-        return frame_index.index_video(path, file)
+        return index_entry.index_video(path, file)
 
     monkeypatch.setattr(indexing, "index_video", hanging)
     run_index("time_budget_seconds=0.5")
