@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 import torch
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
+from stopped_training import CONF
 
 import gcvideo.training.classifier as classifier
 from gcvideo.run import ResumeError, resumed_config, train
@@ -22,14 +23,21 @@ def overrides(tiny, video_folder):
     return [*given, "logger=none", "callbacks=none", finite_loss]
 
 
-@pytest.fixture
-def finished(tmp_path_factory, compose_config, tiny, video_folder):
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory, tiny, video_folder):
     """The folder of a run of two epochs of five steps."""
     folder = tmp_path_factory.mktemp("finished")
     given = [*tiny, "model=c2d", "data=folder", f"data.root={video_folder}", "batch_size=2"]
     more = ["logger=none", "callbacks=none", "epochs=2", f"output_dir={folder}"]
-    train(compose_config("train", [*given, *more]))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        train(compose("train", [*given, *more]))
     return folder
+
+
+@pytest.fixture
+def finished(finished_run, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(finished_run, tmp_path / "finished")
 
 
 def last(folder):
