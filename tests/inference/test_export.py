@@ -155,6 +155,7 @@ def test_both_formats_carry_the_same_metadata_and_no_path_of_the_sources(tmp_pat
         "num_crops": 3,
         "decode_short_side": 80,
         "short_side": 64,
+        "square_pixels": False,
         "antialias": False,
         "crop_size": 48,
         "crops": {"rule": "MMActionCrops"},
