@@ -9,8 +9,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check \
-  "moviepy==2.2.1" "imageio-ffmpeg==0.8.1" "av==18.1.0" "numpy==2.4.6"
+"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check "moviepy==2.2.1" "imageio-ffmpeg==0.8.1" "av==18.1.0" "numpy==2.4.6"
 cd "$folder"
 cat > run.py <<'P'
 import struct

@@ -10,8 +10,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check \
-  "torch==2.14.1" "torchcodec==0.17.0" "av==18.1.0" "numpy==2.4.6"
+"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check "torch==2.14.1" "torchcodec==0.17.0" "av==18.1.0" "numpy==2.4.6"
 cd "$folder"
 mkdir ffmpeg
 wheel=$(venv/bin/python -c "import av, pathlib; print(pathlib.Path(av.__file__).parents[1] / 'av.libs')")

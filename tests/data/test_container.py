@@ -33,15 +33,21 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         probe(tmp_path / "none.mp4")
 
 
-def test_sound_alone_is_no_video(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
-        stream = container.add_stream("aac", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+@pytest.mark.parametrize(
+    ("name", "codec", "sample", "kind"),
+    [("sound.mp4", "aac", "fltp", np.float32), ("sound.wav", "pcm_s16le", "s16", np.int16)],
+)
+def test_sound_alone_is_no_video(
+    tmp_path: Path, name: str, codec: str, sample: str, kind: type
+) -> None:
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), kind), sample, "mono")
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with pytest.raises(VideoReadError, match="it has no video stream"):
-        probe(tmp_path / "sound.mp4")
+        probe(tmp_path / name)
 
 
 def test_a_codec_without_a_decoder_is_named(make_video: MakeVideo, tmp_path: Path) -> None:

@@ -122,17 +122,6 @@ def test_an_avif_image_is_a_still_image(tmp_path: Path) -> None:
         probe(tmp_path / "still.avif")
 
 
-def test_sound_is_told_from_what_is_unknown(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "sound.wav"), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
-        frame.sample_rate = 8000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    with pytest.raises(VideoReadError, match="it has no video stream"):
-        probe(tmp_path / "sound.wav")
-
-
 def test_hostile_xml_takes_no_time(tmp_path: Path) -> None:
     path = tmp_path / "page.xml"
     path.write_bytes(b"<??>" * 1000 + b"<!----><?")

@@ -10,10 +10,10 @@ from gcvideo.run import find_videos
 def folder(tmp_path, monkeypatch):
     """Two videos, one of them beside the list; the working folder is another one."""
     (tmp_path / "lists").mkdir()
-    for name in ("lists/b c.mp4", "work/a.mp4", "work/#1.mp4"):
+    for name in ("lists/b c.mp4", "here/a.mp4", "here/#1.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "here")
     return tmp_path
 
 
@@ -24,9 +24,9 @@ def write(folder, content, name="videos.txt"):
 
 
 def test_a_list_names_videos_from_its_own_folder_or_the_working_folder(folder):
-    rows = f"# chosen by hand\r\n\r\na.mp4\r\n  b c.mp4 \r\n{folder}/work/a.mp4\r\n#1.mp4\r\n"
+    rows = f"# chosen by hand\r\n\r\na.mp4\r\n  b c.mp4 \r\n{folder}/here/a.mp4\r\n#1.mp4\r\n"
     path = write(folder, b"\xef\xbb\xbf" + rows.encode())
-    expected = ["a.mp4", str(folder / "lists/b c.mp4"), str(folder / "work/a.mp4"), "#1.mp4"]
+    expected = ["a.mp4", str(folder / "lists/b c.mp4"), str(folder / "here/a.mp4"), "#1.mp4"]
     assert find_videos(str(path)) == expected
 
 
