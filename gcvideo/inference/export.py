@@ -122,6 +122,7 @@ def export_metadata(
             "num_crops": test.num_crops,
             "decode_short_side": test.decode_short_side,
             "square_pixels": test.square_pixels,
+            "by_time": test.by_time,
             "short_side": test.short_side,
             "antialias": test.antialias,
             "crop_size": view.crop_size,

@@ -124,11 +124,13 @@ def _folder_words(read: CommandWords, *, has_folder: bool) -> list[str]:
     if not given:
         return [override(key, new_folder(_default_folder(read, key)))]
     folder = str(OverridesParser.create().parse_overrides(given)[-1].value())
-    if "$" not in folder:
+    if "$" in folder:
+        return []
+    if key == "hydra.run.dir" and read.config_name == "train":
+        with held(Path(folder)):
+            check_unused(Path(folder))
+    else:
         check_output_folder(Path(folder), num_bytes=0)
-        if key == "hydra.run.dir" and read.config_name == "train":
-            with held(Path(folder)):
-                check_unused(Path(folder))
     return []
 
 

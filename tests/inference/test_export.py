@@ -3,6 +3,7 @@ import itertools
 import json
 import math
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from random_net import make_classifier, make_protocol
 from torch import nn
 
-from gcvideo.data import MMActionCrops, SlowFastSampling, write_video
+from gcvideo.data import EvaluationProtocol, MMActionCrops, SlowFastSampling, write_video
 from gcvideo.data.demo import DemoSpec, render_motion
 from gcvideo.inference.export import export_classifier
 from gcvideo.inference.folding import fold_batch_norms
@@ -146,6 +147,9 @@ def test_both_formats_carry_the_same_metadata_and_no_path_of_the_sources(tmp_pat
     assert metadata["classes"] == ["left", "à droite", "c"]
     assert metadata["normalization"]["mean"] == [0.4, 0.5, 0.6]
     assert metadata["normalization"]["std"] == [0.2, 0.25, 0.3]
+    names = {field.name for field in fields(EvaluationProtocol)}
+    elsewhere = {"mean", "std", "val_crop_size", "train_crop_size"}
+    assert metadata["protocol"].keys() == names - elsewhere | {"decode_short_side"}
     assert metadata["protocol"] == {
         "name": "tiny",
         "sampling": {"rule": "SlowFastSampling", "offset": False, "target_fps": 24},
@@ -156,6 +160,7 @@ def test_both_formats_carry_the_same_metadata_and_no_path_of_the_sources(tmp_pat
         "decode_short_side": 80,
         "short_side": 64,
         "square_pixels": False,
+        "by_time": False,
         "antialias": False,
         "crop_size": 48,
         "crops": {"rule": "MMActionCrops"},
