@@ -19,7 +19,7 @@ _Sizes = tuple[int, ...]
 class VideoConv3d(nn.Conv3d):
     """``nn.Conv3d`` with the same parameters and numbers, in a faster form.
 
-    Two things differ, each meant for input in ``channels_last_3d``:
+    Three things differ, the first two meant for input in ``channels_last_3d``:
 
     * On a CPU in float32, unless ``folded``, kernels 1 x 1 x 1 run as a matrix product over the
       channels and kernels k x 1 x 1 as a 2-D convolution over (n, c, t, h w), for with one thread and
@@ -29,6 +29,9 @@ class VideoConv3d(nn.Conv3d):
     * With ``folded``, kernels k x 1 x 1 run as 2-D convolutions over (n, c, t, h w) and kernels
       1 x k x k over (n t, c, h, w) on every device and in every type. These are views of the same
       memory, so no 3-D convolution runs but that of a 5 x 7 x 7 stem.
+    * On a CPU in bfloat16, clips with fewer frames than the kernel are padded by zeros before the
+      convolution. With padding inside it, oneDNN (in torch 2.7 to 2.15, on AVX-512 without AMX) leaves parts of
+      the weight gradient unwritten: they hold what was in memory before, NaN among it.
 
     Attributes:
         folded: whether kernels of one frame or one pixel run as 2-D convolutions.
@@ -44,6 +47,8 @@ class VideoConv3d(nn.Conv3d):
                 return self._over_frames(input)
             if not self.folded and self._is_on_cpu(input):
                 return self._on_cpu(input)
+        if self._reaches_over_short_clips(input):
+            return self._within_explicit_zeros(input)
         return super().forward(input)
 
     def extra_repr(self) -> str:
@@ -77,6 +82,20 @@ class VideoConv3d(nn.Conv3d):
         if self.kernel_size[0] == self.stride[0] == 1 and self.padding[0] == 0:
             return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
         return self._over_pixels(x, _Convolution.apply)
+
+    def _reaches_over_short_clips(self, x: Tensor) -> bool:
+        """Whether a kernel on a CPU sees more frames than there are, in bfloat16."""
+        if x.device.type != "cpu" or self.padding_mode != "zeros" or isinstance(self.padding, str):
+            return False
+        is_autocast = torch.is_autocast_enabled("cpu")
+        dtype = torch.get_autocast_dtype("cpu") if is_autocast else x.dtype
+        reach = self.dilation[0] * (self.kernel_size[0] - 1) + 1
+        return dtype == torch.bfloat16 and x.shape[2] < reach
+
+    def _within_explicit_zeros(self, x: Float[Tensor, "n c t h w"]) -> Float[Tensor, "n d u y x"]:
+        x = F.pad(x, (0, 0, 0, 0, self.padding[0], self.padding[0]))
+        padding = (0, *self.padding[1:])
+        return F.conv3d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def _over_pixels(
         self, x: Float[Tensor, "n c t h w"], convolve: Callable[..., Any]

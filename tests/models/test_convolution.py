@@ -85,6 +85,39 @@ def test_taps_that_meet_no_frame_have_no_gradient(frames):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
+def leave_nan_behind():
+    """Fill memory that is free afterwards, so that whoever reads it unwritten finds NaN."""
+    for dtype in (torch.float32, torch.bfloat16):
+        [
+            torch.full((4**power,), torch.nan, dtype=dtype)
+            for power in range(3, 11)
+            for _ in "123456"
+        ]
+
+
+@pytest.mark.parametrize("under_autocast", [True, False])
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("frames", [1, 2, 3, 4])
+@pytest.mark.parametrize("index", [4, 5, 6, 7, 11, 14])
+def test_gradients_in_bfloat16_are_right_for_clips_shorter_than_the_kernel(
+    index, frames, folded, under_autocast
+):
+    conv = plain(*SHAPES[index]).bfloat16().float()
+    x = clips(frames=frames).detach().bfloat16().float()
+    expected = gradients(copy.deepcopy(conv).double(), x.double().requires_grad_())
+    given = video(conv, folded=folded), x
+    if not under_autocast:
+        given = tuple(each.bfloat16() for each in given)
+    given[1].requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=under_autocast):
+        y = given[0](given[1])
+    leave_nan_behind()
+    loss = (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum()
+    found = [y, *torch.autograd.grad(loss, [given[1], *given[0].parameters()])]
+    for one, other in zip(found, expected, strict=True):
+        assert (one.double() - other).norm() <= 0.02 * other.norm()
+
+
 @pytest.mark.parametrize("folded", [False, True])
 @pytest.mark.parametrize(("kernel", "stride", "padding"), SHAPES[:6])
 def test_results_stay_in_channels_last(kernel, stride, padding, folded):

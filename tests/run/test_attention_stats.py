@@ -3,6 +3,7 @@ import dataclasses
 import functools
 import json
 import math
+import threading
 
 import pytest
 import torch
@@ -213,9 +214,13 @@ def test_unreadable_videos_are_listed_and_the_others_measured(
         cli.run("attention stats", [*words, f"hydra.run.dir={tmp_path}"])
 
 
-def test_reading_stops_at_the_time_budget(measure, non_local, video_folder):
-    with pytest.raises(ValueError, match=r"(?s)none of the 1 videos can be read:.*dark_0\.mp4"):
-        measure(non_local, f"videos={video_folder}/dark/dark_0.mp4", "time_budget_seconds=1e-6")
+def test_reading_stops_at_the_time_budget(measure, non_local, video_folder, monkeypatch):
+    end = threading.Event()
+    monkeypatch.setattr("gcvideo.inference.batch.read_views", lambda *_: end.wait())
+    message = r"(?s)none of the 1 videos can be read:.*dark_0\.mp4.*budget of 0\.1 seconds"
+    with pytest.raises(ValueError, match=message):
+        measure(non_local, f"videos={video_folder}/dark/dark_0.mp4", "time_budget_seconds=0.1")
+    end.set()
 
 
 def test_a_net_without_a_map_per_query_is_refused(measure, tmp_path, video_folder):
