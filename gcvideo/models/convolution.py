@@ -29,9 +29,9 @@ class VideoConv3d(nn.Conv3d):
     * With ``folded``, kernels k x 1 x 1 run as 2-D convolutions over (n, c, t, h w) and kernels
       1 x k x k over (n t, c, h, w) on every device and in every type. These are views of the same
       memory, so no 3-D convolution runs but that of a 5 x 7 x 7 stem.
-    * On a CPU in bfloat16, clips with fewer frames than the kernel are padded by zeros before the
-      convolution. With padding inside it, oneDNN (in torch 2.7 to 2.15, on AVX-512 without AMX) leaves parts of
-      the weight gradient unwritten: they hold what was in memory before, NaN among it.
+    * On a CPU in bfloat16, a clip that is shorter, lower or narrower than the kernel is padded by zeros
+      before the convolution. With the padding inside it, oneDNN (in torch 2.7 to 2.15, on AVX-512 without
+      AMX) leaves parts of the weight gradient unwritten: they hold what was in memory before, even NaN.
 
     Attributes:
         folded: whether kernels of one frame or one pixel run as 2-D convolutions.
@@ -40,27 +40,24 @@ class VideoConv3d(nn.Conv3d):
     folded: bool = False
 
     def forward(self, input: Float[Tensor, "n c t h w"]) -> Float[Tensor, "n d u y x"]:
+        padding = self.padding
+        if self.padding_mode != "zeros" or isinstance(padding, str):
+            return super().forward(input)
         if self._is_plain():
             if self.folded and self._has_one_pixel():
-                return self._over_pixels(input, F.conv2d)
+                return self._over_pixels(input, _convolve)
             if self.folded and self.kernel_size[0] == 1 and self.padding[0] == 0:
                 return self._over_frames(input)
             if not self.folded and self._is_on_cpu(input):
                 return self._on_cpu(input)
-        if self._reaches_over_short_clips(input):
-            return self._within_explicit_zeros(input)
-        return super().forward(input)
+        settings = self.stride, padding, self.dilation, self.groups
+        return _convolve(input, self.weight, self.bias, *settings)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, folded={self.folded}"
 
     def _is_plain(self) -> bool:
-        return (
-            self.padding_mode == "zeros"
-            and not isinstance(self.padding, str)
-            and self.groups == 1
-            and self.dilation == (1, 1, 1)
-        )
+        return self.groups == 1 and self.dilation == (1, 1, 1)
 
     def _has_one_pixel(self) -> bool:
         sizes = self.kernel_size[1:], self.stride[1:], self.padding[1:]
@@ -83,20 +80,6 @@ class VideoConv3d(nn.Conv3d):
             return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
         return self._over_pixels(x, _Convolution.apply)
 
-    def _reaches_over_short_clips(self, x: Tensor) -> bool:
-        """Whether a kernel on a CPU sees more frames than there are, in bfloat16."""
-        if x.device.type != "cpu" or self.padding_mode != "zeros" or isinstance(self.padding, str):
-            return False
-        is_autocast = torch.is_autocast_enabled("cpu")
-        dtype = torch.get_autocast_dtype("cpu") if is_autocast else x.dtype
-        reach = self.dilation[0] * (self.kernel_size[0] - 1) + 1
-        return dtype == torch.bfloat16 and x.shape[2] < reach
-
-    def _within_explicit_zeros(self, x: Float[Tensor, "n c t h w"]) -> Float[Tensor, "n d u y x"]:
-        x = F.pad(x, (0, 0, 0, 0, self.padding[0], self.padding[0]))
-        padding = (0, *self.padding[1:])
-        return F.conv3d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
-
     def _over_pixels(
         self, x: Float[Tensor, "n c t h w"], convolve: Callable[..., Any]
     ) -> Float[Tensor, "n d u h w"]:
@@ -107,7 +90,7 @@ class VideoConv3d(nn.Conv3d):
     def _over_frames(self, x: Float[Tensor, "n c t h w"]) -> Float[Tensor, "n d u y x"]:
         x = x[:, :, :: self.stride[0]]
         frames, weight = x.transpose(1, 2).flatten(0, 1), self.weight.squeeze(2)
-        y = F.conv2d(frames, weight, self.bias, self.stride[1:], self.padding[1:])
+        y = _convolve(frames, weight, self.bias, self.stride[1:], self.padding[1:])
         return y.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
 
@@ -128,6 +111,36 @@ def use_video_convolutions(net: nn.Module, *, folded: bool = False) -> None:
                 module.padding = tuple(int(size) for size in module.padding)
         if isinstance(module, VideoConv3d):
             module.folded = folded
+
+
+def _convolve(
+    x: Float[Tensor, "n c *grid"],
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: _Sizes,
+    padding: _Sizes,
+    dilation: _Sizes | int = 1,
+    groups: int = 1,
+) -> Tensor:
+    if _computes_in_bfloat16(x) and _is_exceeded(x.shape[2:], weight.shape[2:], dilation):
+        x = F.pad(x, [zeros for size in reversed(padding) for zeros in (size, size)])
+        padding = (0,) * len(padding)
+    convolve = F.conv3d if x.ndim == 5 else F.conv2d
+    return convolve(x, weight, bias, stride, padding, dilation, groups)
+
+
+def _computes_in_bfloat16(x: Tensor) -> bool:
+    if x.device.type != "cpu":
+        return False
+    is_autocast = torch.is_autocast_enabled("cpu")
+    return (torch.get_autocast_dtype("cpu") if is_autocast else x.dtype) == torch.bfloat16
+
+
+def _is_exceeded(grid: _Sizes, kernel: _Sizes, dilation: _Sizes | int) -> bool:
+    """Whether a kernel reaches over more positions than there are."""
+    dilations = (dilation,) * len(grid) if isinstance(dilation, int) else dilation
+    reaches = (gap * (size - 1) + 1 for gap, size in zip(dilations, kernel, strict=True))
+    return any(size < reach for size, reach in zip(grid, reaches, strict=True))
 
 
 class _Convolution(torch.autograd.Function):
