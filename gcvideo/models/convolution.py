@@ -46,8 +46,8 @@ class VideoConv3d(nn.Conv3d):
         if self._is_plain():
             if self.folded and self._has_one_pixel():
                 return self._over_pixels(input, _convolve)
-            if self.folded and self.kernel_size[0] == 1 and self.padding[0] == 0:
-                return self._over_frames(input)
+            if self.folded and self.kernel_size[0] == 1 and padding[0] == 0:
+                return self._over_frames(input, padding[1:])
             if not self.folded and self._is_on_cpu(input):
                 return self._on_cpu(input)
         settings = self.stride, padding, self.dilation, self.groups
@@ -87,10 +87,12 @@ class VideoConv3d(nn.Conv3d):
         y = convolve(x.flatten(3), self.weight.squeeze(4), self.bias, stride, padding)
         return y.unflatten(3, x.shape[3:])
 
-    def _over_frames(self, x: Float[Tensor, "n c t h w"]) -> Float[Tensor, "n d u y x"]:
+    def _over_frames(
+        self, x: Float[Tensor, "n c t h w"], padding: _Sizes
+    ) -> Float[Tensor, "n d u y x"]:
         x = x[:, :, :: self.stride[0]]
         frames, weight = x.transpose(1, 2).flatten(0, 1), self.weight.squeeze(2)
-        y = _convolve(frames, weight, self.bias, self.stride[1:], self.padding[1:])
+        y = _convolve(frames, weight, self.bias, self.stride[1:], padding)
         return y.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
 
