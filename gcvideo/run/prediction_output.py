@@ -15,7 +15,6 @@ from gcvideo.inference.sliding_window import WindowScores
 from gcvideo.run.record import write_json
 
 _CONSOLE = Console()
-_VIDEO = Column("video", overflow="fold")  # a path cut short names no file
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +59,14 @@ def check_output(output: str | None) -> Path | None:
 def show_predictions(predictions: Predictions) -> None:
     """Print tables of classes and segments, then the files that could not be read."""
     if predictions.rankings:
-        table = Table(_VIDEO, "class", "score")
+        table = _table("class", "score")
         for video, ranking in predictions.rankings.items():
             for rank, prediction in enumerate(ranking):
                 name = video if rank == 0 else ""
                 table.add_row(name, prediction.name, f"{prediction.score:.3f}")
         _CONSOLE.print(table)
     if predictions.timelines:
-        table = Table(_VIDEO, "from", "to", "class", "score")
+        table = _table("from", "to", "class", "score")
         for video, timeline in predictions.timelines.items():
             if not timeline.segments:
                 table.add_row(video, "", "", "none", "")
@@ -120,6 +119,11 @@ def format_seconds(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
+
+
+def _table(*columns: str) -> Table:
+    # A path cut short names no file. A column keeps its cells, so that each table needs its own.
+    return Table(Column("video", overflow="fold"), *columns)
 
 
 def _content(predictions: Predictions) -> dict[str, Any]:

@@ -58,6 +58,16 @@ def test_windows_and_segments_are_written_as_json(run_predict, long_video, tmp_p
     assert segments[-1]["end_seconds"] == pytest.approx(3.0)
 
 
+def test_a_second_prediction_shows_its_own_videos_alone(run_predict, video_folder, capsys):
+    dark, light = video_folder / "dark" / "dark_0.mp4", video_folder / "light" / "light_0.mp4"
+    run_predict(f"video='{dark}'")
+    capsys.readouterr()
+    run_predict(f"video='{light}'")
+    printed = capsys.readouterr().out
+    assert light.name in printed
+    assert dark.name not in printed
+
+
 def test_a_threshold_that_no_window_reaches_leaves_no_segment(run_predict, long_video, capsys):
     video = long_video / "change.mp4"
     predictions = run_predict(video, "stride_seconds=1", "threshold=1")
