@@ -60,9 +60,9 @@ def test_windows_and_segments_are_written_as_json(run_predict, long_video, tmp_p
 
 def test_a_second_prediction_shows_its_own_videos_alone(run_predict, video_folder, capsys):
     dark, light = video_folder / "dark" / "dark_0.mp4", video_folder / "light" / "light_0.mp4"
-    run_predict(f"video='{dark}'")
+    run_predict(dark)
     capsys.readouterr()
-    run_predict(f"video='{light}'")
+    run_predict(light)
     printed = capsys.readouterr().out
     assert light.name in printed
     assert dark.name not in printed
