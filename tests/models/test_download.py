@@ -1,4 +1,5 @@
 import hashlib
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,19 @@ from gcvideo.models.state_file import WeightsError
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Keeps what goes wrong in it, and tells of it only where a client has not just left."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.faults = []
+
+    def handle_error(self, request, client_address):
+        error = sys.exception()
+        if not isinstance(error, ConnectionError):  # a client that has enough, or waits no longer
+            self.faults.append(error)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -66,12 +80,13 @@ def site(tmp_path, monkeypatch):
         requests=[],
         cache=tmp_path / "torch" / "hub" / "checkpoints",
     )
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", 0), Handler) as server:
         server.site = site
         site.url = f"http://127.0.0.1:{server.server_port}/models/net%20a.pth?download=1"
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
         yield site
         server.shutdown()
+    assert not server.faults
 
 
 def visible(folder):
