@@ -1,9 +1,9 @@
 """What a prediction says: on the screen, and as json or csv."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.table import Column, Table
 
@@ -13,6 +13,8 @@ from gcvideo.inference import Prediction
 from gcvideo.inference.segment import Segment
 from gcvideo.inference.sliding_window import WindowScores
 from gcvideo.run.record import write_json
+
+T = TypeVar("T")
 
 _CONSOLE = Console()
 
@@ -63,10 +65,14 @@ class Predictions:
     def sort(self) -> None:
         """Bring results that came as they finished into the order of the files."""
         place = {video: number for number, video in enumerate(self.videos)}
-        for found in (self.rankings, self.timelines, self.failures):
-            ordered = sorted(found.items(), key=lambda item: place.get(item[0], -1))
-            found.clear()
-            found.update(ordered)
+        self.rankings = _sorted(self.rankings, place)
+        self.timelines = _sorted(self.timelines, place)
+        self.failures = _sorted(self.failures, place)
+
+
+def _sorted(found: dict[str, T], place: Mapping[str, int]) -> dict[str, T]:
+    """By place; what has none, as a name that stands for no file, comes first."""
+    return dict(sorted(found.items(), key=lambda item: place.get(item[0], -1)))
 
 
 def check_output(output: str | None) -> Path | None:
