@@ -17,16 +17,11 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Keeps what goes wrong in it, and tells of it only where a client has not just left."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.faults = []
+    """Keeps its faults; a client that has enough, or waits no longer, is none."""
 
     def handle_error(self, request, client_address):
-        error = sys.exception()
-        if not isinstance(error, ConnectionError):  # a client that has enough, or waits no longer
-            self.faults.append(error)
+        if not isinstance(sys.exception(), ConnectionError):
+            self.site.faults.append(sys.exception())
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -78,6 +73,7 @@ def site(tmp_path, monkeypatch):
         cut_at=None,
         seconds=0,
         requests=[],
+        faults=[],
         cache=tmp_path / "torch" / "hub" / "checkpoints",
     )
     with Server(("127.0.0.1", 0), Handler) as server:
@@ -86,7 +82,7 @@ def site(tmp_path, monkeypatch):
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
         yield site
         server.shutdown()
-    assert not server.faults
+    assert not site.faults
 
 
 def visible(folder):
