@@ -80,8 +80,7 @@ def settle(cfg: DictConfig, splits: VideoSplits) -> list[str]:
         cfg.trainer.max_epochs = schedule.num_epochs
         cfg.trainer.reload_dataloaders_every_n_epochs = 1
     _check_epochs(cfg)
-    # A run goes on by the schedule that it was begun with.
-    return shorten_warmup(cfg) if cfg.resume is None else []
+    return shorten_warmup(cfg)
 
 
 def _check_epochs(cfg: DictConfig) -> None:

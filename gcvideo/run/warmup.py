@@ -32,7 +32,9 @@ def check_warmup(cfg: DictConfig, typed: Collection[str]) -> None:
 
 
 def shorten_warmup(cfg: DictConfig) -> list[str]:
-    """Cut a warm-up of more than half of the run to a tenth of it, in the configuration.
+    """Cut a warm-up of more than half of a new run to a tenth of it, in the configuration.
+
+    A resumed run goes on by the schedule that it was begun with.
 
     Args:
         cfg: whose number of epochs is settled.
@@ -40,7 +42,7 @@ def shorten_warmup(cfg: DictConfig) -> list[str]:
     Returns:
         A line that says so, if there was such a warm-up.
     """
-    if not _is_long(cfg):
+    if cfg.resume is not None or not _is_long(cfg):
         return []
     wanted, num_epochs = cfg.scheduler.warmup_epochs, cfg.trainer.max_epochs
     cfg.scheduler.warmup_epochs = round(_SHORTENED * num_epochs, 6)

@@ -34,9 +34,10 @@ def tiny():
 def trained(tmp_path_factory, video_folder):
     """Run folder of a tiny training on two classes of videos, and what it printed."""
     folder = tmp_path_factory.mktemp("run")
-    words = [word for word in TINY if not word.startswith("warmup_epochs=")]
-    words += ["model=i3d_gc", "data=folder", f"data.root={video_folder}", f"output_dir={folder}"]
-    cfg = composed("train", words)
+    cfg = composed(
+        "train",
+        [*TINY, "model=i3d_gc", "data=folder", f"data.root={video_folder}", f"output_dir={folder}"],
+    )
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         metrics = train(cfg)

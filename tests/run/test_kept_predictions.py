@@ -15,7 +15,7 @@ import torch
 
 from gcvideo.data import VideoReadError
 from gcvideo.run import predict, prediction, prediction_writer
-from gcvideo.run.interruption import Interrupted, interruptible
+from gcvideo.run.interruption import Interrupted
 from gcvideo.run.output_check import OutputError
 
 NAMES = ("a.mp4", "b.mp4", "c.mp4", "d.mp4")
@@ -168,27 +168,6 @@ def test_a_fault_of_the_program_leaves_what_is_done(run_predict, coming, videos,
     with pytest.raises(RuntimeError, match="out of memory"):
         run_predict(f"output={tmp_path / 'out.json'}")
     assert read_json(tmp_path / "out.json")[0] == [videos[2]]
-
-
-def test_a_further_sigterm_changes_nothing_and_a_further_sigint_ends_at_once():
-    with interruptible() as received:
-        with pytest.raises(Interrupted):
-            os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt) as caught:
-            os.kill(os.getpid(), signal.SIGINT)
-    assert not isinstance(caught.value, Interrupted)
-    assert received == [signal.SIGTERM]
-
-
-def test_a_signal_that_was_ignored_stays_so():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with interruptible() as received:
-            os.kill(os.getpid(), signal.SIGINT)
-        assert received == []
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_a_disk_that_is_full_for_a_while_costs_nothing(

@@ -2,6 +2,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from gcvideo.run import training
 from gcvideo.run.composition import check_overrides
 from gcvideo.run.value_rule import ValueRuleError
 from gcvideo.run.warmup import shorten_warmup
@@ -75,11 +76,25 @@ def test_one_value_that_does_not_fit_a_recipe_is_no_contradiction(words):
     check_overrides("train", words)
 
 
-def test_a_training_tells_and_keeps_its_shorter_warm_up(trained):
-    assert OmegaConf.load(trained / "config.yaml").warmup_epochs == 0.1
-    printed = " ".join((trained / "printed.txt").read_text().split())
+def test_a_training_tells_and_keeps_its_shorter_warm_up(
+    compose_config, tiny, video_folder, tmp_path, monkeypatch, capsys
+):
+    words = [*tiny, "model=c2d", "data=folder", f"data.root={video_folder}", "logger=none"]
+    words += ["warmup_epochs=3", f"output_dir={tmp_path}"]
+    monkeypatch.setattr(training, "_fit", None)  # all is said and written by then
+    with pytest.raises(TypeError):
+        training.train(compose_config("train", words))
+    assert OmegaConf.load(tmp_path / "config.yaml").warmup_epochs == 0.1
+    printed = " ".join(capsys.readouterr().out.split())
     assert (
         "warm-up 0.1 epochs, a tenth of the run: warmup_epochs is 3, more than half of 1,"
         in printed
     )
     assert "warning: the schedule reaches" not in printed
+
+
+def test_a_run_goes_on_by_the_schedule_that_it_was_begun_with(compose_config):
+    cfg = compose_config("train", ["epochs=3"])
+    cfg.resume = "runs/begun"
+    assert shorten_warmup(cfg) == []
+    assert cfg.scheduler.warmup_epochs == 2
