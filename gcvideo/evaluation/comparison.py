@@ -9,6 +9,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from gcvideo.evaluation.accuracy import (
+    class_accuracies,
+    count_right,
+    has_top5,
+    mean_class_accuracy,
+)
 from gcvideo.evaluation.paired_difference import PairedDifference, SeedValues
 from gcvideo.evaluation.significance import holm_adjusted
 
@@ -85,9 +91,7 @@ class CellResult:
 
     def class_accuracies(self) -> Float[Tensor, " k"]:
         """Top-1 accuracy of the videos of each class; NaN for a class without videos."""
-        num_classes = self.scores.shape[1]
-        right = torch.bincount(self.labels[self.ranks == 0], minlength=num_classes)
-        return right.double() / torch.bincount(self.labels, minlength=num_classes)
+        return class_accuracies(count_right(self.labels, self.ranks == 0, self.scores.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ class VariantResult:
     def mean_class_accuracy(self) -> SeedValues:
         """Mean of the accuracies of the classes that have videos, in [0, 1]."""
         return SeedValues(
-            {cell.seed: float(cell.class_accuracies().nanmean()) for cell in self.cells}
+            {cell.seed: float(mean_class_accuracy(cell.class_accuracies())) for cell in self.cells}
         )
 
     def probe(self, name: str) -> SeedValues:
@@ -197,8 +201,8 @@ class Comparison:
 
     @property
     def has_top5(self) -> bool:
-        """Five guesses tell something only with more than five classes."""
-        return len(self.classes) > 5
+        """Whether top-5 accuracy stands in its tables."""
+        return has_top5(len(self.classes))
 
     @property
     def probes(self) -> tuple[str, ...]:

@@ -7,6 +7,25 @@ from torch import Tensor
 from torch.distributed import all_gather_object, get_world_size, is_initialized
 
 from gcvideo.data.list_file import write_table
+from gcvideo.data.table_file import column_name
+
+_COLUMNS = ("video", "label", "prediction")
+_PREFIX = "score:"
+
+
+def score_columns(classes: Sequence[str]) -> list[str]:
+    """Columns of the scores of classes: their names, with "score:" before one that another column has.
+
+    Such are the classes "video", "label" and "prediction", however they are capitalised, and those that
+    begin with "score:" themselves; so a column that does is that of the class called by the rest.
+
+    Args:
+        classes: names in label order.
+    """
+    return [
+        f"{_PREFIX}{name}" if column_name(name) in _COLUMNS or name.startswith(_PREFIX) else name
+        for name in classes
+    ]
 
 
 class VideoScores:
@@ -43,9 +62,12 @@ class VideoScores:
         return torch.stack([self._rows[video][1] for video in sorted(self._rows)])
 
     def write(self, path: Path, videos: Sequence[str], classes: Sequence[str]) -> None:
-        """A csv with video, label, prediction and one score column per class, whole or not at all."""
+        """A csv with video, label, prediction and one score column per class, whole or not at all.
+
+        The column of a class is called as :func:`score_columns` says.
+        """
         rows = (self._row(video, videos, classes) for video in sorted(self._rows))
-        write_table(path, ("video", "label", "prediction", *classes), rows)
+        write_table(path, (*_COLUMNS, *score_columns(classes)), rows)
 
     def _row(self, video: int, videos: Sequence[str], classes: Sequence[str]) -> list[str]:
         label, scores = self._rows[video]

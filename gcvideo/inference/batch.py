@@ -29,7 +29,7 @@ def classify_videos(
     batch_size: int | None = None,
     num_workers: int | None = None,
     time_budget_seconds: float | None = 60,
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """Index and scores of every video, or why it cannot be read, behind a progress bar.
 
     The scores are those of ``classifier.scores``. Results come as they finish, each video once;

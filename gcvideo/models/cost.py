@@ -84,9 +84,9 @@ def count_macs(module: nn.Module, shape: Sequence[int]) -> int:
 
 
 def _counted(module: nn.Module, shape: Sequence[int]) -> FlopCounterMode:
-    # On other devices the counter does not see what a processor's own attention computes, and other
-    # kernels of attention count the zeros that bring queries and values to one width.
-    meta = copy.deepcopy(module).to("meta").eval()
+    # On other devices, and in other types, the counter does not see what a processor's own attention
+    # computes, and other kernels of attention count the zeros that bring queries and values to one width.
+    meta = copy.deepcopy(module).to("meta", torch.float32).eval()
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         meta(torch.empty(*shape, device="meta"))

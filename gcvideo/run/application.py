@@ -19,6 +19,7 @@ from gcvideo.hint import override
 from gcvideo.run.command_words import CommandWords, read_words
 from gcvideo.run.composition import check_overrides, initialized
 from gcvideo.run.config_folder import config_folder
+from gcvideo.run.interruption import Interrupted
 from gcvideo.run.rank_config import (
     global_rank,
     joined_watch,
@@ -175,11 +176,11 @@ def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
         watch = publish_config(cfg) if global_rank() == 0 else joined_watch()
         try:
             return job(cfg)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             if watch is not None:
                 watch.fail("interrupted")
-            console.print("interrupted")
-            raise SystemExit(130) from None
+            console.print(str(stop) or "interrupted", soft_wrap=True)
+            raise SystemExit(stop.exit_status if isinstance(stop, Interrupted) else 130) from None
         except Exception as error:
             if not _is_explained(error, watch, console):
                 raise

@@ -32,6 +32,7 @@ from gcvideo.invocation import command_line
 from gcvideo.models import ClipClassifier, keep_freed_memory, precision_type
 from gcvideo.run.quiet import quiet_libraries
 from gcvideo.run.rank_config import global_rank
+from gcvideo.run.warmup import shorten_warmup
 from gcvideo.run.weight_group import register_published_weights
 from gcvideo.training import (
     AtomicCheckpointIO,
@@ -55,8 +56,12 @@ def build(node: DictConfig) -> Any:
     return instantiate(node, _convert_="all")
 
 
-def settle(cfg: DictConfig, splits: VideoSplits) -> None:
-    """Fill in what only data and machine can tell, so that the saved configuration is complete."""
+def settle(cfg: DictConfig, splits: VideoSplits) -> list[str]:
+    """Fill in what only data and machine can tell, so that the saved configuration is complete.
+
+    Returns:
+        Lines that say what was changed, to be shown.
+    """
     if cfg.num_classes is None:
         cfg.num_classes = len(splits.classes)
     elif cfg.num_classes != len(splits.classes):
@@ -75,17 +80,12 @@ def settle(cfg: DictConfig, splits: VideoSplits) -> None:
         cfg.trainer.max_epochs = schedule.num_epochs
         cfg.trainer.reload_dataloaders_every_n_epochs = 1
     _check_epochs(cfg)
+    return shorten_warmup(cfg)
 
 
 def _check_epochs(cfg: DictConfig) -> None:
-    """Refuse a run too short for its warm-up or its first validation."""
-    num_epochs, warmup = cfg.trainer.max_epochs, cfg.scheduler.get("warmup_epochs", 0)
-    if warmup and warmup >= num_epochs:
-        raise ValueError(
-            f"warmup_epochs is {warmup} and the run has {num_epochs} epochs, so the rate would never leave "
-            "its warm-up; give fewer, such as warmup_epochs=0"
-        )
-    interval = cfg.trainer.check_val_every_n_epoch
+    """Refuse a run too short for its first validation."""
+    num_epochs, interval = cfg.trainer.max_epochs, cfg.trainer.check_val_every_n_epoch
     if interval is not None and interval > num_epochs:
         raise ValueError(
             f"trainer.check_val_every_n_epoch is {interval} and the run has {num_epochs} epochs, so nothing "

@@ -25,6 +25,7 @@ from gcvideo.inference.attention_sheet import write_attention_sheet
 from gcvideo.inference.heat_map import HeatMap, cell_of_frames
 from gcvideo.models import computing_in, precision_type
 from gcvideo.run.checkpoint_data import announce_evaluation
+from gcvideo.run.output_check import check_folder
 from gcvideo.run.record import write_json
 from gcvideo.run.video_list import find_videos
 
@@ -69,7 +70,8 @@ def attention_show(cfg: DictConfig) -> Path:
             with a map, the second checkpoint takes other clips, or for an unknown ``precision``.
         VideoReadError: if the video cannot be read.
     """
-    video = _only_video(str(cfg.video))
+    video, output = _only_video(str(cfg.video)), Path(cfg.output)
+    check_folder(output, "output")
     shown = _load(cfg, cfg.checkpoint)
     announce_evaluation(str(cfg.checkpoint), shown.protocol.single_view(), cfg.precision)
     beside = None if cfg.beside is None else _load(cfg, cfg.beside)
@@ -92,14 +94,8 @@ def attention_show(cfg: DictConfig) -> Path:
     heats = [heat for layer in found for heat in _heat_maps(layer, queries, view.shape[1])]
     heats.append(_cam_heat_map(cam, shown.classes))
     best = shown.rank(scores, 1)[0]
-    output = Path(cfg.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"the folder '{output}' cannot be made ({error.strerror}); choose another output"
-        ) from error
     title = f"{Path(video).name}: predicted '{best.name}', score {best.score:.2f}"
+    output.mkdir(parents=True, exist_ok=True)
     write_attention_sheet(output / "sheet.png", view, heats, title=title)
     frames, pace = _clip_times(video, shown.protocol)
     for name in ("animation.mp4", "animation.gif"):

@@ -15,6 +15,7 @@ from gcvideo.report.speed_table import SpeedTable
 from gcvideo.run import benchmark_block, benchmark_clip, benchmark_net, benchmark_training
 from gcvideo.run.benchmark_profile import profile_training, show_profile, write_profile
 from gcvideo.run.benchmark_setting import BenchmarkSetting, choose_device, choose_dtype
+from gcvideo.run.output_check import check_file
 
 _CASES = {
     "block": (benchmark_block.benchmark_blocks, benchmark_block.LEGEND),
@@ -40,7 +41,9 @@ def benchmark(cfg: DictConfig) -> SpeedTable | StepProfile:
     if cfg.what not in (*_CASES, _PROFILE):
         raise ValueError(f"what is '{cfg.what}'; choose {', '.join(_CASES)} or {_PROFILE}")
     for key in ("json", "figure"):
-        _check_folder(key, cfg[key])
+        if cfg[key] is not None:
+            check_file(cfg[key], key)
+            Path(cfg[key]).absolute().parent.mkdir(parents=True, exist_ok=True)
     setting = _settle(cfg)
     machine = setting.machine()
     _CONSOLE.print(_describe(machine), soft_wrap=True)
@@ -82,15 +85,6 @@ def _settle(cfg: DictConfig) -> BenchmarkSetting:
         keeps_freed_memory=keeps,
         roofline=measure_roofline(device, dtype),
     )
-
-
-def _check_folder(key: str, name: str | None) -> None:
-    """Before minutes of work, not after them."""
-    if name is not None and not Path(name).absolute().parent.is_dir():
-        raise ValueError(
-            f"{key} is '{name}', but there is no folder '{Path(name).parent}'; make it, or give another "
-            "place"
-        )
 
 
 def _describe(machine: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from gcvideo.data.histogram import Histogram, draw_histograms
 from gcvideo.data.list_file import check_listable, write_list, write_table, write_text
 from gcvideo.hint import command, override
 from gcvideo.invocation import command_line
+from gcvideo.run.output_check import make_folder
 from gcvideo.run.record import write_json
 
 _CONSOLE = Console()
@@ -101,7 +102,7 @@ def _claim(folder: Path, root: Path) -> None:
             f"'{folder}' holds the check of the videos in '{before}', not '{root}'; choose another "
             f"output_dir, or delete '{note}' if the videos were moved"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "output_dir")
     write_json(note, {"root": str(root)})
 
 

@@ -14,7 +14,7 @@ from gcvideo.evaluation.comparison import Comparison
 from gcvideo.inference import load_checkpoint
 from gcvideo.invocation import command_line
 from gcvideo.report import write_report
-from gcvideo.run.assembly import build
+from gcvideo.run.assembly import build, settle
 from gcvideo.run.cell import read_cell, run_cell
 from gcvideo.run.command_words import read_words, search_path
 from gcvideo.run.comparison_estimate import estimate_comparison
@@ -34,6 +34,7 @@ from gcvideo.run.config_folder import config_folder
 from gcvideo.run.estimation import given_step_seconds
 from gcvideo.run.help_text import print_help
 from gcvideo.run.launching import Job, launch
+from gcvideo.run.output_check import check_folder
 from gcvideo.run.user_error import user_error
 
 
@@ -95,7 +96,11 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
         first = first_config(request)
         folder = request.folder or Path("runs/compare") / f"{first.data_name}_{request.net}"
         folder = folder.resolve()
+        if request.estimate is False:
+            check_folder(folder, "folder")
         splits: VideoSplits = build(first.cfg.data)
+        for line in settle(first.cfg, splits):
+            console.print(line, soft_wrap=True)
         planned = plan_variants(request, splits, folder)
         for plan in planned:
             console.print(

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gcvideo.run.config_folder import config_folder
 from gcvideo.run.path_word import key_of
 from gcvideo.run.value_rule import check_values
+from gcvideo.run.warmup import check_warmup
 
 
 class OverrideError(ValueError):
@@ -60,6 +61,8 @@ def check_overrides(config_name: str, overrides: Sequence[str]) -> None:
                 raise OverrideError(_explain(error, parsed, known) + where) from error
             defaults = compose(config_name, [w for w in words if _chooses(w)])
         check_values(cfg, defaults)
+        if config_name == "train":
+            check_warmup(cfg, {key_of(word) for word in words})
 
 
 def register_groups(config_name: str) -> None:

@@ -19,6 +19,7 @@ from gcvideo.models import convert as convert_weights
 from gcvideo.models.class_name import class_names
 from gcvideo.models.conversion import IMAGE_LAYOUTS
 from gcvideo.models.download import cached_file
+from gcvideo.run.output_check import check_file
 
 _CONSOLE = Console()
 _PROTOCOLS = {
@@ -44,6 +45,7 @@ def convert(cfg: DictConfig) -> LoadReport | None:
     output = Path(cfg.output)
     if output.suffix != ".safetensors":
         raise ValueError(f"output is '{output}'; give a file ending in .safetensors")
+    check_file(output, "output")
     record = ZOO.get(str(cfg.source))
     if record is not None and record.classes is not None:
         checkpoint, report = load_published(record.name)

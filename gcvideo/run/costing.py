@@ -17,6 +17,7 @@ from gcvideo.report.place import describe_blocks
 from gcvideo.report.table import Table
 from gcvideo.run.assembly import build
 from gcvideo.run.benchmark_model import compose_model
+from gcvideo.run.output_check import check_folder
 
 # GCNet (arXiv:1904.11492), Kinetics table: Slow R50 8x8 with 400 classes.
 PUBLISHED_PARAMETERS = {
@@ -76,6 +77,8 @@ def cost(cfg: DictConfig) -> list[ModelCost]:
             f"models is {cfg.models}, num_frames {cfg.num_frames}, crop_sizes {crop_sizes}; give at "
             "least one model, 1 frame, and crops of at least 32 pixels, to which the nets shrink one cell"
         )
+    if cfg.output is not None:
+        check_folder(cfg.output, "output")
     found = [_count(str(words), cfg.num_frames, crop_sizes) for words in cfg.models]
     notes = [*_CONVENTION, *_block_notes(found)]
     table = _table(found)

@@ -7,6 +7,7 @@ from rich.table import Table
 from gcvideo.console import Console
 from gcvideo.inference import load
 from gcvideo.inference.export import export_classifier
+from gcvideo.run.output_check import check_file
 from gcvideo.run.video_list import find_videos
 
 _CONSOLE = Console()
@@ -24,8 +25,9 @@ def export(cfg: DictConfig) -> dict[str, float]:
             :func:`~gcvideo.inference.export.export_classifier`.
     """
     videos = [] if cfg.video is None else find_videos(str(cfg.video))
-    classifier = load(cfg.checkpoint, device="cpu", packages=list(cfg.packages))
     output = Path(cfg.output)
+    check_file(output, "output")
+    classifier = load(cfg.checkpoint, device="cpu", packages=list(cfg.packages))
     _CONSOLE.print(f"checkpoint {classifier.source}", soft_wrap=True)
     with _CONSOLE.status(f"Writing and checking {output}"):
         differences = export_classifier(

@@ -1,4 +1,3 @@
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -20,10 +19,14 @@ from gcvideo.data import (
     write_index,
 )
 from gcvideo.invocation import command_line
+from gcvideo.run.output_check import check_file
 
 _CONSOLE = Console()
 _SECONDS_BETWEEN_WRITES = 60.0
 _NUM_SHOWN = 10
+_REMEDY = (
+    "give output=FILE, which data.index names then, or set GCVIDEO_CACHE=/a/folder for all commands"
+)
 
 
 def index(cfg: DictConfig) -> Path:
@@ -40,7 +43,7 @@ def index(cfg: DictConfig) -> Path:
     """
     splits = cast(VideoSplits, instantiate(cfg.data, _convert_="all"))
     path = Path(cfg.output) if cfg.output else index_path(splits.train.root)
-    _check_writable(path)
+    check_file(path, "output", remedy=_REMEDY)
     old = _readable_index(path)
     listed = _listed(splits)
     due = [
@@ -58,18 +61,6 @@ def index(cfg: DictConfig) -> Path:
         for entry in unreadable[:_NUM_SHOWN]:
             _CONSOLE.print(f"  {entry.path}: {entry.reason}", soft_wrap=True)
     return path
-
-
-def _check_writable(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"the index '{path}' cannot be written ({error.strerror}); give output=FILE, which data.index "
-            "names then, or set GCVIDEO_CACHE=/a/folder for all commands"
-        ) from error
 
 
 def _listed(splits: VideoSplits) -> dict[str, str]:

@@ -17,6 +17,7 @@ from gcvideo.data.coverage import (
 )
 from gcvideo.data.kinetics import KineticsClip
 from gcvideo.data.list_file import check_listable, write_list, write_table, write_text
+from gcvideo.run.output_check import check_folder
 
 _CONSOLE = Console()
 _NUM_SHOWN = 10
@@ -50,6 +51,8 @@ def kinetics(cfg: DictConfig) -> dict[str, Coverage]:
             f"{', '.join(tables)} lists no clips of the split '{cfg.split or '(any)'}', only of "
             f"{', '.join(splits) or 'none'}; give another csv= or split="
         )
+    folder = Path(cfg.output)
+    check_folder(folder, "output")
     bad = read_unreadable(Path(cfg.bad)) if cfg.bad else ()
     matched = match_clips(listed, Path(cfg.root), bad)
     by_split = {
@@ -57,7 +60,6 @@ def kinetics(cfg: DictConfig) -> dict[str, Coverage]:
         for name in dict.fromkeys(row.split for row in listed)
     }
     check_listable((match.path for match in matched if match.path), classes)
-    folder = Path(cfg.output)
     folder.mkdir(parents=True, exist_ok=True)
     _write_lists(folder, by_split, classes)
     coverages = _class_coverages(by_split, classes)

@@ -1,5 +1,7 @@
 import os
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -15,17 +17,19 @@ from gcvideo.inference.segment import merge_segments
 from gcvideo.inference.sliding_window import classify_windows
 from gcvideo.inference.view_sheet import write_view_sheet
 from gcvideo.models import keep_freed_memory, precision_type
+from gcvideo.run.interruption import Interrupted, interruptible
 from gcvideo.run.live_prediction import predict_live
+from gcvideo.run.output_check import check_file, check_folder
 from gcvideo.run.prediction_output import (
     Predictions,
     Timeline,
     check_output,
     show_predictions,
     warn_of_gaps,
-    write_predictions,
 )
+from gcvideo.run.prediction_writer import PredictionWriter
 from gcvideo.run.seconds_bar import seconds_bar
-from gcvideo.run.video_list import find_videos
+from gcvideo.run.video_list import FoundVideos, find_all_videos
 
 _CONSOLE = Console()
 _NUM_DRAWN = 3
@@ -34,13 +38,15 @@ _NUM_DRAWN = 3
 def predict(cfg: DictConfig) -> Predictions:
     """Classify videos or a live source, as configured by ``conf/predict.yaml``.
 
-    Readable files are all classified and written, whatever becomes of the others.
+    Readable files are all classified, whatever becomes of the others, and written while they come.
 
     Raises:
-        FileNotFoundError: if nothing matches ``video``, or a list names what is no file.
-        ValueError: if ``output`` is neither json nor csv, ``precision`` is unknown, a live source is
-            not alone, or options do not go together.
+        FileNotFoundError: if nothing matches ``video``.
+        ValueError: if ``output`` is neither json nor csv or cannot be written, ``precision`` is unknown,
+            a live source is not alone, or options do not go together.
         VideoReadError: if a live source cannot be opened or breaks off.
+        Interrupted: after SIGINT or SIGTERM, once what is done has been written; SIGINT is the end of a
+            live source like any other.
     """
     output = check_output(cfg.output)
     sources = [str(cfg.video)] if isinstance(cfg.video, str | int) else list(map(str, cfg.video))
@@ -49,18 +55,34 @@ def predict(cfg: DictConfig) -> Predictions:
         raise ValueError(
             f"'{streams[0]}' is read as it comes, so it cannot stand beside other videos; give it alone"
         )
+    found = FoundVideos([], {}) if streams else find_all_videos(sources)
+    if output is not None:
+        check_file(output, "output")
     if streams:
         cfg.video = streams[0]
+        return _predict_stream(cfg, output)
+    for key in ("annotated", "contact_sheets"):
+        if cfg[key] is not None:
+            check_folder(cfg[key], key)
+    predictions = Predictions(found.videos, failures=dict(found.missing))
+    writer = PredictionWriter(predictions, output, precision=cfg.precision)
+    with interruptible():
+        with writer.keeping():
+            classifier = _load(cfg)
+            predictions.checkpoint = classifier.source
+            _predict_files(cfg, classifier, predictions, writer)
+        show_predictions(predictions)
+    return predictions
+
+
+def _predict_stream(cfg: DictConfig, output: Path | None) -> Predictions:
+    with interruptible() as received:
         classifier = _load(cfg)
         predictions = predict_live(cfg, classifier)
-    else:
-        videos = list(dict.fromkeys(video for source in sources for video in find_videos(source)))
-        classifier = _load(cfg)
-        predictions = _predict_files(cfg, classifier, videos)
-    predictions.checkpoint = classifier.source
-    show_predictions(predictions)
-    if output is not None:
-        write_predictions(output, predictions, precision=cfg.precision)
+        predictions.checkpoint = classifier.source
+        PredictionWriter(predictions, output, precision=cfg.precision).finish()
+        if signal.SIGTERM in received:
+            raise Interrupted(signal.SIGTERM)
     return predictions
 
 
@@ -74,13 +96,23 @@ def _load(cfg: DictConfig) -> TrainedClassifier:
 
 
 def _predict_files(
-    cfg: DictConfig, classifier: TrainedClassifier, videos: Sequence[str]
-) -> Predictions:
-    predictions = Predictions()
-    if cfg.stride_seconds is None:
-        _classify_whole(cfg, classifier, videos, predictions)
-    else:
-        _classify_windows(cfg, classifier, videos, predictions)
+    cfg: DictConfig,
+    classifier: TrainedClassifier,
+    predictions: Predictions,
+    writer: PredictionWriter,
+) -> None:
+    classify = _classify_whole if cfg.stride_seconds is None else _classify_windows
+    with closing(classify(cfg, classifier, predictions)) as results:
+        for _ in results:
+            writer.keep()
+    writer.write()
+    if cfg.annotated is not None or cfg.contact_sheets is not None:
+        _draw_files(cfg, classifier, predictions)
+        writer.write()
+
+
+def _draw_files(cfg: DictConfig, classifier: TrainedClassifier, predictions: Predictions) -> None:
+    videos = predictions.videos
     readable = [video for video in videos if video not in predictions.failures]
     if cfg.annotated is not None:
         for video in track(readable, "Annotating", console=_CONSOLE, disable=len(videos) == 1):
@@ -94,15 +126,13 @@ def _predict_files(
         for video in readable:
             target = _target(cfg.contact_sheets, video, videos, ".png")
             _try(predictions, video, lambda v=video, t=target: write_view_sheet(t, v, protocol))
-    return predictions
 
 
 def _classify_whole(
-    cfg: DictConfig,
-    classifier: TrainedClassifier,
-    videos: Sequence[str],
-    predictions: Predictions,
-) -> None:
+    cfg: DictConfig, classifier: TrainedClassifier, predictions: Predictions
+) -> Generator[None, None, None]:
+    """Classify, and stop after each result."""
+    videos = predictions.videos
     if len(videos) == 1:
         # There is nothing to share among cores but the operators of the net.
         def classify() -> None:
@@ -111,6 +141,7 @@ def _classify_whole(
             predictions.rankings[videos[0]] = ranking
 
         _try(predictions, videos[0], classify)
+        yield
         return
     results = classify_videos(
         classifier,
@@ -121,20 +152,20 @@ def _classify_whole(
         num_workers=cfg.num_workers,
         time_budget_seconds=cfg.time_budget_seconds,
     )
-    # They come as they finish.
-    for index, result in sorted(results, key=lambda indexed: indexed[0]):
-        if isinstance(result, VideoReadError):
-            predictions.failures[videos[index]] = str(result)
-        else:
-            predictions.rankings[videos[index]] = classifier.rank(result, cfg.top_k)
+    with closing(results):
+        for index, result in results:
+            if isinstance(result, VideoReadError):
+                predictions.failures[videos[index]] = str(result)
+            else:
+                predictions.rankings[videos[index]] = classifier.rank(result, cfg.top_k)
+            yield
 
 
 def _classify_windows(
-    cfg: DictConfig,
-    classifier: TrainedClassifier,
-    videos: Sequence[str],
-    predictions: Predictions,
-) -> None:
+    cfg: DictConfig, classifier: TrainedClassifier, predictions: Predictions
+) -> Generator[None, None, None]:
+    """Classify in windows, and stop after each video."""
+    videos = predictions.videos
     if cfg.num_clips != 1:
         raise ValueError(
             f"num_clips is {cfg.num_clips}, but with stride_seconds every window is one clip; leave "
@@ -157,6 +188,7 @@ def _classify_windows(
 
     for video in track(videos, "Classifying", console=_CONSOLE, disable=len(videos) == 1):
         _try(predictions, video, lambda v=video: classify(v))
+        yield
     several = (t.windows for t in predictions.timelines.values() if len(t.windows.starts) > 1)
     lengths = [float(windows.ends[0] - windows.starts[0]) for windows in several]
     if lengths:

@@ -1,9 +1,9 @@
 """What a prediction says: on the screen, and as json or csv."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.table import Column, Table
 
@@ -13,6 +13,8 @@ from gcvideo.inference import Prediction
 from gcvideo.inference.segment import Segment
 from gcvideo.inference.sliding_window import WindowScores
 from gcvideo.run.record import write_json
+
+T = TypeVar("T")
 
 _CONSOLE = Console()
 
@@ -37,16 +39,40 @@ class Predictions:
     """Results by path.
 
     Args:
+        videos: files that are to be classified, in the order of the results.
         rankings: of videos that were classified as a whole, best first.
         timelines: of videos that were classified in windows.
         failures: reasons why others could not be read.
         checkpoint: the file, or the name of published weights, that they are by.
     """
 
+    videos: Sequence[str] = ()
     rankings: dict[str, list[Prediction]] = field(default_factory=dict)
     timelines: dict[str, Timeline] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
+
+    @property
+    def remaining(self) -> list[str]:
+        """Files whose turn has not come, or had not when the work ended."""
+        done = self.rankings.keys() | self.timelines.keys() | self.failures.keys()
+        return [video for video in self.videos if video not in done]
+
+    @property
+    def num_done(self) -> int:
+        return len(self.videos) - len(self.remaining)
+
+    def sort(self) -> None:
+        """Bring results that came as they finished into the order of the files."""
+        place = {video: number for number, video in enumerate(self.videos)}
+        self.rankings = _sorted(self.rankings, place)
+        self.timelines = _sorted(self.timelines, place)
+        self.failures = _sorted(self.failures, place)
+
+
+def _sorted(found: dict[str, T], place: Mapping[str, int]) -> dict[str, T]:
+    """By place; what has none, as a name that stands for no file, comes first."""
+    return dict(sorted(found.items(), key=lambda item: place.get(item[0], -1)))
 
 
 def check_output(output: str | None) -> Path | None:
@@ -58,6 +84,7 @@ def check_output(output: str | None) -> Path | None:
 
 def show_predictions(predictions: Predictions) -> None:
     """Print tables of classes and segments, then the files that could not be read."""
+    predictions.sort()
     if predictions.rankings:
         table = _table("class", "score")
         for video, ranking in predictions.rankings.items():
@@ -94,12 +121,15 @@ def warn_of_gaps(stride_seconds: float, window_seconds: float) -> None:
 def write_predictions(output: Path, predictions: Predictions, *, precision: str) -> None:
     """Write json or csv, as the suffix says; an older file is replaced at once.
 
+    Files whose turn has not come are listed too: as "not_classified", or with that for an error.
+
     Args:
         output: file to write.
         predictions: results.
         precision: name of the type that the net computed in, which json tells.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
+    predictions.sort()
     if output.suffix == ".json":
         write_json(output, {"precision": precision, **_content(predictions)})
         return
@@ -132,6 +162,8 @@ def _content(predictions: Predictions) -> dict[str, Any]:
         "predictions": {v: [asdict(p) for p in r] for v, r in predictions.rankings.items()},
         "failures": predictions.failures,
     }
+    if predictions.remaining:
+        content["not_classified"] = predictions.remaining
     if predictions.timelines:
         content["timelines"] = {
             video: {
@@ -157,8 +189,9 @@ def _ranking_rows(predictions: Predictions) -> list[list[Any]]:
         for video, ranking in predictions.rankings.items()
         for rank, p in enumerate(ranking, 1)
     ]
-    failures = predictions.failures.items()
-    return rows + [[video, "", "", "", "", reason] for video, reason in failures]
+    return rows + [
+        [video, "", "", "", "", reason] for video, reason in _without_result(predictions)
+    ]
 
 
 def _timeline_rows(predictions: Predictions) -> list[list[Any]]:
@@ -172,5 +205,11 @@ def _timeline_rows(predictions: Predictions) -> list[list[Any]]:
         for kind, start, end, p in parts:
             score = f"{p.score:.6f}"
             rows.append([video, kind, f"{start:.3f}", f"{end:.3f}", p.label, p.name, score, ""])
-    failures = predictions.failures.items()
-    return rows + [[video, "", "", "", "", "", "", reason] for video, reason in failures]
+    failed = _without_result(predictions)
+    return rows + [[video, "", "", "", "", "", "", reason] for video, reason in failed]
+
+
+def _without_result(predictions: Predictions) -> list[tuple[str, str]]:
+    """Files with the reason why they have none."""
+    waiting = [(video, "not classified yet") for video in predictions.remaining]
+    return [*predictions.failures.items(), *waiting]

@@ -1,27 +1,18 @@
-import errno
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from torch import nn
+
+from gcvideo.run.output_check import OutputError, prove_writable, reason
 
 _MIB, _GIB = 2**20, 2**30
 _SHARED_MEMORY = Path("/dev/shm")
 # Tables, logs, pictures and checkpoints of one run, generously.
 _NUM_FILES = 100
-_REASONS = {
-    errno.EACCES: "this user may not write there",
-    errno.EPERM: "this user may not write there",
-    errno.EROFS: "the file system is read-only",
-    errno.ENOSPC: "no space is left on the file system",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.ENOTDIR: "a part of the path is a file, not a folder",
-    errno.EEXIST: "a file is in the way",
-}
 
 
-class OutputFolderError(ValueError):
+class OutputFolderError(OutputError):
     """The output folder cannot take what the run writes."""
 
 
@@ -37,14 +28,10 @@ def check_output_folder(folder: Path, *, num_bytes: int) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".preflight-", buffering=0) as file:
-            file.write(b"written before training starts")
-            # A full network file system may tell only here.
-            os.fsync(file.fileno())
+        prove_writable(folder)
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
         raise OutputFolderError(
-            f"the output folder '{folder}' cannot be written to: {reason}; a run keeps its checkpoints "
+            f"the output folder '{folder}' cannot be written to: {reason(error)}; a run keeps its checkpoints "
             "there, so make it writable, or choose another with hydra.run.dir=..."
         ) from error
     free = shutil.disk_usage(folder).free

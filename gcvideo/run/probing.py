@@ -21,6 +21,7 @@ from gcvideo.run.checkpoint_data import (
     origin,
 )
 from gcvideo.run.class_report import baselines, describe_baselines, describe_source
+from gcvideo.run.output_check import make_folder
 from gcvideo.run.record import write_config, write_environment, write_json
 
 _CONSOLE = Console()
@@ -45,7 +46,7 @@ def probe(cfg: DictConfig) -> TimeNeed:
     protocol = checkpoint_protocol(cfg, checkpoint)
     splits = checkpoint_splits(cfg, checkpoint)
     folder = Path(cfg.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "hydra.run.dir")
     write_config(folder / "config.yaml", cfg)
     write_environment(folder / "environment.json")
     announce_evaluation(checkpoint.path, protocol, cfg.precision)

@@ -27,6 +27,7 @@ from gcvideo.models import (
 )
 from gcvideo.nn import NonLocalBlock
 from gcvideo.run.checkpoint_data import announce_evaluation, checkpoint_splits
+from gcvideo.run.output_check import make_folder
 from gcvideo.run.query_independence_table import (
     LayerRow,
     explain,
@@ -78,7 +79,7 @@ def attention_stats(cfg: DictConfig) -> QueryStatistics:
     listed = _listed(cfg, checkpoint)
     chosen = _chosen(len(listed), cfg.max_videos, cfg.seed)
     folder = Path(cfg.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "hydra.run.dir")
     write_config(folder / "config.yaml", cfg)
     write_environment(folder / "environment.json")
     announce_evaluation(checkpoint.path, protocol, cfg.precision)

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 import gcvideo
+from gcvideo.data.list_file import write_text
 
 _PACKAGES = (
     "torch",
@@ -24,11 +25,9 @@ _PACKAGES = (
 
 def write_json(path: Path, content: Any) -> None:
     """Write readable JSON, by renaming a finished draft: a reader never sees half a file."""
-    draft = path.with_name(path.name + ".draft")
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     # A byte of a file name that is no UTF-8 becomes "\udcff", which JSON reads as Python has it.
-    draft.write_text(text, encoding="utf-8", errors="backslashreplace")
-    draft.rename(path)
+    write_text(path, text.encode(errors="backslashreplace").decode())
 
 
 def write_config(path: Path, cfg: DictConfig) -> None:

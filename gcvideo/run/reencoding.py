@@ -23,6 +23,7 @@ from gcvideo.data import (
     write_text,
 )
 from gcvideo.hint import command, override
+from gcvideo.run.output_check import make_folder
 from gcvideo.run.record import write_json
 
 _CONSOLE = Console()
@@ -146,7 +147,7 @@ def _claim(output: Path, settings: dict[str, Any]) -> None:
             f"'{output}' holds videos made with {before}, not {settings}; choose another output, or "
             "delete that folder"
         )
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output, "output")
     write_json(note, settings)
 
 

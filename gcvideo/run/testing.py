@@ -17,6 +17,7 @@ from gcvideo.run.checkpoint_data import (
     origin,
 )
 from gcvideo.run.class_report import baselines, describe_baselines, describe_source
+from gcvideo.run.output_check import make_folder
 from gcvideo.run.rank_config import announce_to_children
 from gcvideo.run.record import write_config, write_environment, write_json
 from gcvideo.training import VideoClassifier
@@ -41,7 +42,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
     precision = precision_type(cfg.precision)
     _leave_precision_to_module(cfg.trainer)
     folder = Path(cfg.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "hydra.run.dir")
 
     packages = list(cfg.packages)
     module = VideoClassifier(

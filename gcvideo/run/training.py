@@ -74,7 +74,7 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     splits: VideoSplits = build(cfg.data)
     is_compared = cfg.resume is not None and global_rank() == 0
     changes = changed_lists(cfg, splits) if is_compared else []
-    settle(cfg, splits)
+    settled = settle(cfg, splits)
     protocol: EvaluationProtocol = build(cfg.protocol)
     if cfg.tune_batch_size and cfg.resume is None:
         _tune(cfg, splits, protocol)
@@ -86,7 +86,7 @@ def _train(cfg: DictConfig) -> dict[str, float]:
         estimate(cfg, data, module)
         return {}
     run = _Run(cfg, splits, protocol, data, module, _count_and_prepare(cfg, module))
-    trainer = _begin(run, point, [*start, *_describe_resume(cfg, point), *changes])
+    trainer = _begin(run, point, [*settled, *start, *_describe_resume(cfg, point), *changes])
     _fit(run, trainer, point)
     metrics = _collect(trainer)
     if trainer.is_global_zero:

@@ -3,7 +3,9 @@ import csv
 import pytest
 import torch
 
+from gcvideo.data.table_file import column_name
 from gcvideo.evaluation import VideoScores, scores
+from gcvideo.evaluation.scores import score_columns
 
 CLASSES = ["hug", "kick, high", "wave"]
 
@@ -84,3 +86,31 @@ def test_a_name_that_is_no_utf_8_is_written_as_the_file_is_called(tmp_path):
     name = b"caf\xe9.mp4"
     example().write(tmp_path / "scores.csv", [name.decode("utf-8", "surrogateescape")] * 3, CLASSES)
     assert (tmp_path / "scores.csv").read_bytes().count(name) == 3
+
+
+COLLIDING = ["label", "video", "Prediction", "score:label", "hug"]
+
+
+def test_classes_called_as_other_columns_have_columns_of_their_own(tmp_path):
+    table = filled(([0], [1], [[0.1, 0.5, 0.2, 0.15, 0.05]]))
+    table.write(tmp_path / "scores.csv", ["a.mp4"], COLLIDING)
+    with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        (row,) = reader
+    columns = reader.fieldnames
+    assert len({column_name(column) for column in columns}) == len(columns) == 8
+    assert (row["video"], row["label"], row["prediction"]) == ("a.mp4", "video", "video")
+    assert columns[3:] == [
+        *("score:label", "score:video", "score:Prediction"),
+        "score:score:label",
+        "hug",
+    ]
+    # Whoever reads the table has the names back by taking the prefix off.
+    assert [column.removeprefix("score:") for column in columns[3:]] == COLLIDING
+    assert [float(row[column]) for column in score_columns(COLLIDING)] == [
+        0.1,
+        0.5,
+        0.2,
+        0.15,
+        0.05,
+    ]

@@ -1,5 +1,6 @@
 import copy
 from functools import partial
+from typing import get_args
 
 import pytest
 import torch
@@ -14,7 +15,14 @@ from gcvideo.models import (
     slow_resnet,
 )
 from gcvideo.models.cost import ClipSizeError
-from gcvideo.nn import NonLocalBlock, global_context
+from gcvideo.nn import (
+    CrissCrossBlock,
+    NonLocalBlock,
+    global_context,
+    simplified_non_local,
+    squeeze_excitation,
+)
+from gcvideo.nn.non_local import Kind
 
 FIVE = {"res3": [1, 3], "res4": [1, 3, 5]}
 
@@ -90,6 +98,36 @@ def test_a_block_by_itself_costs_the_same_wherever_its_weights_are():
     expected = sum(non_local_macs(8, 2 * 4 * 4, 2 * 2 * 2))
     assert count_macs(block, (1, 8, 2, 4, 4)) == expected
     assert count_macs(block.to("meta"), (1, 8, 2, 4, 4)) == expected
+
+
+BLOCKS = [
+    *(partial(NonLocalBlock, kind=kind) for kind in get_args(Kind)),
+    partial(NonLocalBlock, axes="hw"),
+    partial(NonLocalBlock, axes="t", sub_sample="none"),
+    *(
+        partial(make, axes=axes)
+        for make in (global_context, simplified_non_local)
+        for axes in ("thw", "t")
+    ),
+    partial(global_context, pooling="avg", fusion=("add", "mul")),
+    squeeze_excitation,
+    CrissCrossBlock,
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_costs_the_same_by_itself_and_in_its_net_in_every_type(block, dtype):
+    by_itself = count_macs(block(64), (1, 64, 2, 4, 4))
+    assert by_itself > 0
+    assert count_macs(block(64).to(dtype), (1, 64, 2, 4, 4)) == by_itself
+    nets = [
+        slow_resnet(num_classes=3, width=8, placement=p)
+        for p in (Placement(block=block, res3=[1]), Placement())
+    ]
+    costs = [count_cost(net.to(dtype), 2, 32) for net in nets]
+    assert [found.macs for found in costs[0].blocks] == [by_itself]
+    assert costs[0].macs - costs[1].macs == by_itself
 
 
 def test_global_context_costs_two_products_and_its_bottleneck(on_meta):

@@ -1,4 +1,5 @@
 import hashlib
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,14 @@ from gcvideo.models.state_file import WeightsError
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Keeps its faults; a client that has enough, or waits no longer, is none."""
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ConnectionError):
+            self.site.faults.append(sys.exception())
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -64,14 +73,16 @@ def site(tmp_path, monkeypatch):
         cut_at=None,
         seconds=0,
         requests=[],
+        faults=[],
         cache=tmp_path / "torch" / "hub" / "checkpoints",
     )
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", 0), Handler) as server:
         server.site = site
         site.url = f"http://127.0.0.1:{server.server_port}/models/net%20a.pth?download=1"
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
         yield site
         server.shutdown()
+    assert not site.faults
 
 
 def visible(folder):

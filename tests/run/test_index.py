@@ -131,6 +131,6 @@ def test_an_index_that_cannot_be_written_is_told_before_any_video_is_opened(
     monkeypatch.setenv("GCVIDEO_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(indexing, "parallel_map", None)
     with pytest.raises(
-        ValueError, match=r"file/index/\w+\.safetensors' cannot be written .*GCVIDEO_CACHE="
+        ValueError, match=r"file/index/\w+\.safetensors' cannot be written: .*GCVIDEO_CACHE="
     ):
         index(compose_config("index", ["data=folder", f"data.root={video_folder}"]))

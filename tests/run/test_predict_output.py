@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import threading
 
 import numpy as np
@@ -12,7 +13,8 @@ import gcvideo
 from gcvideo.console import Console
 from gcvideo.data import probe, read_frames, write_video
 from gcvideo.inference.sliding_window import classify_windows
-from gcvideo.run import predict
+from gcvideo.run import live_prediction, predict
+from gcvideo.run.interruption import Interrupted
 from gcvideo.run.prediction_output import format_seconds
 
 
@@ -182,6 +184,25 @@ def test_a_stream_is_warned_of_a_stride_beyond_the_window_while_it_runs(
     assert len(warned) == 1
     assert " s start every 1.2 s" in lines[warned[0]]
     assert lines[warned[0] - 1].startswith("0:01.2 - "), lines
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_stream_with_what_was_seen(
+    run_predict, live_source, tmp_path, monkeypatch, number
+):
+    output = tmp_path / "seen.json"
+    # Called once, behind the second window.
+    monkeypatch.setattr(live_prediction, "warn_of_gaps", lambda *_: os.kill(os.getpid(), number))
+    words = ["stride_seconds=0.5", f"output={output}"]
+    if number == signal.SIGINT:
+        run_predict(live_source[0], *words)
+    else:
+        with pytest.raises(Interrupted, match="stopped by SIGTERM") as caught:
+            run_predict(live_source[0], *words)
+        assert caught.value.exit_status == 143
+    content = json.loads(output.read_text())
+    assert len(content["timelines"][str(live_source[0])]["windows"]) == 2
+    assert "not_classified" not in content
 
 
 @pytest.mark.parametrize("option", ["annotated", "contact_sheets"])

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from gcvideo.models import slow_resnet
-from gcvideo.run import preflight
+from gcvideo.run import output_check, preflight
 from gcvideo.run.preflight import (
     OutputFolderError,
     batch_bytes,
@@ -68,7 +68,7 @@ def test_the_reason_why_no_file_can_be_made_is_told(monkeypatch, tmp_path, numbe
     def refuse(*_, **__):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(preflight.tempfile, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(output_check.tempfile, "NamedTemporaryFile", refuse)
     with pytest.raises(OutputFolderError, match=f"{reason}; .* choose another with hydra.run.dir="):
         check_output_folder(tmp_path, num_bytes=1)
 

@@ -145,8 +145,6 @@ def test_training_starts_from_a_checkpoint_with_other_classes(
             ["model.block.ratio=abc"],
             r"(?s)gcvideo\.models.*full_key: model\.net\nlook at the values",
         ),
-        (["warmup_epochs=1"], r"warmup_epochs is 1 and the run has 1 epochs.*warmup_epochs=0"),
-        (["epochs=2", "warmup_epochs=1", "trainer.max_epochs=1"], "would never leave its warm-up"),
         (
             ["epochs=2", "trainer.check_val_every_n_epoch=2", "trainer.max_epochs=1"],
             "nothing would be validated",

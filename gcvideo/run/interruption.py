@@ -1,0 +1,58 @@
+"""SIGINT and SIGTERM as exceptions, for commands that keep what they have done."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(KeyboardInterrupt):
+    """A command that was asked to stop.
+
+    Args:
+        signal_number: of the signal; a shell expects the exit status 128 + it.
+        message: for the user.
+    """
+
+    def __init__(self, signal_number: int, message: str | None = None) -> None:
+        self.signal_name = signal.Signals(signal_number).name
+        super().__init__(message or f"stopped by {self.signal_name}")
+        self.signal_number = signal_number
+
+    @property
+    def exit_status(self) -> int:
+        return 128 + self.signal_number
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Within, the first SIGINT or SIGTERM raises ``Interrupted`` in the main thread.
+
+    While that is answered a further SIGTERM changes nothing, for schedulers send several, and a SIGINT
+    ends at once. Signals that this process was told to ignore stay ignored, and other threads get none.
+
+    Returns:
+        The signal that came, once it has.
+    """
+    received: list[int] = []
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        if not received:
+            received.append(number)
+            raise Interrupted(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, receive)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            # Python does not know handlers of other languages.
+            signal.signal(number, handler or signal.SIG_DFL)

@@ -1,0 +1,100 @@
+"""Whether what a command is going to make can be written: asked before the work, not after hours of it."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_REASONS = {
+    errno.EACCES: "this user may not write there",
+    errno.EPERM: "this user may not write there",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "no space is left on the file system",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "it would be larger than files may be",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EEXIST: "a file is in the way",
+}
+
+
+class OutputError(ValueError):
+    """A file or folder that cannot be written."""
+
+
+def check_file(path: str | Path, key: str, *, remedy: str | None = None) -> None:
+    """Prove that a file can be written, or its folder be made; neither is there afterwards.
+
+    Args:
+        path: file that the command will write or replace.
+        key: of the configuration that names it.
+        remedy: what to do instead; None: choose another file by the key.
+
+    Raises:
+        OutputError: if the path is a folder, or no file can be written there.
+    """
+    path = Path(path)
+    with telling(path, key, remedy=remedy):
+        if path.is_dir():
+            raise OutputError(f"{key} is '{path}', which is a folder; give the name of a file")
+        prove_writable(path.parent)
+
+
+def check_folder(folder: str | Path, key: str) -> None:
+    """Prove that a folder can be made, or written to where it is there already.
+
+    Args:
+        folder: that the command will write into.
+        key: of the configuration that names it.
+
+    Raises:
+        OutputError: if it cannot be made or written to.
+    """
+    with telling(Path(folder), key):
+        prove_writable(Path(folder))
+
+
+def make_folder(folder: str | Path, key: str) -> None:
+    """As :func:`check_folder`, and the folder is there afterwards."""
+    with telling(Path(folder), key):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        prove_writable(Path(folder))
+
+
+@contextmanager
+def telling(path: Path, key: str, *, remedy: str | None = None) -> Iterator[None]:
+    """Within, an error of the file system becomes one that says what is to be done.
+
+    Args:
+        path: that is written.
+        key: of the configuration that names it.
+        remedy: what to do instead; None: choose another path by the key.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = remedy or f"make it writable, or choose another with {key}=..."
+        raise OutputError(f"'{path}' cannot be written: {reason(error)}; {remedy}") from error
+
+
+def prove_writable(folder: Path) -> None:
+    """Write a file, which is gone again, into a folder or the nearest one above it that exists.
+
+    Raises:
+        OSError: as the file system has it.
+    """
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".preflight-", buffering=0) as file:
+        file.write(b"written before the work starts")
+        # A full network file system may tell only here.
+        os.fsync(file.fileno())
+
+
+def reason(error: OSError) -> str:
+    """What an error of the file system means, in words."""
+    return _REASONS.get(error.errno or 0, error.strerror or str(error))
