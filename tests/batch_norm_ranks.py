@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
 from two_ranks import fork_into_two
@@ -14,6 +15,8 @@ from two_ranks import fork_into_two
 from gcvideo.nn.batch_norm import group_batch_norm
 from gcvideo.training.batch_norm import BatchNormGroups
 from gcvideo.training.precise_batch_norm import PreciseBatchNorm
+from gcvideo.training.rank_statistics import average_statistics
+from gcvideo.training.weight_average import WeightAverage
 
 NUM_BATCHES = 3
 
@@ -174,6 +177,48 @@ def ranked_fit(rank, folder, *, group_size, lr):
     return {"state": module.state_dict(), "during": during[:3], "after": after}
 
 
+def running(net):
+    """Running statistics, those of a frozen norm last."""
+    return {name: v.clone() for name, v in net.state_dict().items() if "running_" in name}
+
+
+class Averaged(Fit):
+    """Takes the mean of local statistics before each validation, and keeps what it was of."""
+
+    def __init__(self, lr):
+        super().__init__(lr)
+        self.frozen = nn.BatchNorm3d(3).eval()
+        self.frozen.running_mean.copy_(torch.tensor([0.1, 1e-3, 7.7]))
+        self.seen = []
+
+    def training_step(self, batch, _):
+        self.frozen.eval()
+        return super().training_step(batch | {"views": self.frozen(batch["views"])}, _)
+
+    def on_validation_start(self):
+        nets = [self, *(c._average_model.module for c in self.trainer.callbacks)]
+        before = [running(net) for net in nets]
+        average_statistics(self.trainer)
+        self.seen.append((before, [running(net) for net in nets]))
+
+
+def averaged_fit(rank, folder, **options):
+    module = Averaged(lr=0.1)
+    average = WeightAverage(decay=0.5)
+    trainer = fit(
+        module,
+        Data(rank, num_ranks=2),
+        folder,
+        strategy=DDPStrategy(broadcast_buffers=False),
+        devices=2,
+        callbacks=[average],
+        num_sanity_val_steps=0,
+        **options,
+    )
+    average_statistics(trainer)
+    return {"seen": module.seen, "end": running(module)}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -184,6 +229,8 @@ def main():
         "norm": normalised(rank),
         "together": ranked_fit(rank, folder, group_size=None, lr=0.1),
         "apart": ranked_fit(rank, folder, group_size=1, lr=0.0),
+        "averaged": averaged_fit(rank, folder),
+        "averaged once": averaged_fit(rank, folder, limit_val_batches=0),
     }
     torch.save(results, folder / f"rank{rank}.pt")
     dist.destroy_process_group()

@@ -49,8 +49,9 @@ PROTOCOL = {
 OPTIMIZERS = {
     "sgd": functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
     "adamw": functools.partial(torch.optim.AdamW),
+    "plain": functools.partial(torch.optim.SGD),
 }
-RATES = {"sgd": 0.01, "adamw": 1e-4}
+RATES = {"sgd": 0.01, "adamw": 1e-4, "plain": 0.01}
 
 
 def make_module(optimizer, *, recompute=False, **changes):
@@ -171,11 +172,11 @@ def main():
             **options,
         )
 
-    plain = {"gradient_clip_val": 1.0}
+    plain = {"gradient_clip_val": 1.0, "callbacks": [KeepLogits()]}
     recomputed = {
         "module": {"recompute": True},
         "plugins": [AtomicCheckpointIO(), BatchNormGroups()],
-        "accumulate_grad_batches": 2,
+        "accumulate_grad_batches": 4,  # and there are two
     }
     for optimizer, options in (("sgd", plain), ("adamw", recomputed)):
         for strategy, other in (("ddp", "fsdp"), ("fsdp", "ddp")):
@@ -183,6 +184,8 @@ def main():
             run(name, strategy, optimizer, **options)
             dist.barrier()
             run(f"{name} in {other}", other, optimizer, start=name, **options)
+    frozen = {"freeze_norms": True, "weight_decay": 0.0}
+    run("accumulated", "ddp", "plain", module=frozen, accumulate_grad_batches=4)
     blocks = {"module": {"train_only": "blocks"}, "epochs": 1, "precision": "bf16-mixed"}
     for strategy in STRATEGIES:
         run(f"blocks {strategy}", strategy, callbacks=[KeepLogits()], **blocks)

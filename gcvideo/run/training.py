@@ -156,6 +156,9 @@ def _begin(run: _Run, point: ResumePoint | None, lines: Sequence[str]) -> Traine
         _open_folder(run, trainer)
         for line in lines:
             _CONSOLE.print(line, soft_wrap=True)
+        # As a fit does, for what is said before it.
+        run.module.trainer = run.data.trainer = trainer
+        trainer.datamodule = run.data  # pyright: ignore[reportAttributeAccessIssue]
         report_start(cfg, run.splits, run.protocol, run.module, trainer, run.cost)
         # Now, not after hours of the first epoch.
         unopenable = unopenable_videos(run.data.val_videos(), run.data.num_workers)

@@ -5,6 +5,7 @@ import torch
 from omegaconf import DictConfig, ListConfig
 
 from gcvideo.data import VideoDataModule
+from gcvideo.training import BatchGroups, limited_batches
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class TrainingPlan:
         num_epochs: of the whole training.
         num_batches: per epoch and device.
         clips_per_batch: views per batch of a device.
-        accumulated: batches per optimizer step.
+        accumulated: batches per optimizer step that are asked for.
         num_validations: in the whole training.
         val_videos: per validation and device.
     """
@@ -32,7 +33,7 @@ class TrainingPlan:
     @property
     def steps_per_epoch(self) -> int:
         """Of the optimizer; one follows the last batch, complete or not."""
-        return math.ceil(self.num_batches / self.accumulated)
+        return self._groups.steps_per_epoch[0]
 
     @property
     def num_steps(self) -> int:
@@ -40,13 +41,17 @@ class TrainingPlan:
 
     @property
     def clips_per_step(self) -> int:
-        """Views over all devices and accumulated batches."""
-        return self.clips_per_batch * self.num_devices * self.accumulated
+        """Views over all devices and the accumulated batches that an epoch has."""
+        return self.clips_per_batch * self.num_devices * self._groups.largest
 
     @property
     def num_clips(self) -> int:
         """Views seen in all epochs."""
         return self.num_epochs * self.num_batches * self.clips_per_batch * self.num_devices
+
+    @property
+    def _groups(self) -> BatchGroups:
+        return BatchGroups(self.accumulated, [self.num_batches])
 
 
 def plan_training(trainer: DictConfig, data: VideoDataModule) -> TrainingPlan:
@@ -69,11 +74,11 @@ def plan_training(trainer: DictConfig, data: VideoDataModule) -> TrainingPlan:
         )
     val_videos = math.ceil(len(data.splits.val) / num_devices)
     val_batches = math.ceil(val_videos / data.batch_size)
-    limited = _limited(val_batches, trainer.limit_val_batches) * data.batch_size
+    limited = limited_batches(val_batches, trainer.limit_val_batches) * data.batch_size
     return TrainingPlan(
         num_devices=num_devices,
         num_epochs=trainer.max_epochs,
-        num_batches=_limited(num_batches, trainer.limit_train_batches),
+        num_batches=limited_batches(num_batches, trainer.limit_train_batches),
         clips_per_batch=data.batch_size * data.clips_per_video,
         accumulated=trainer.accumulate_grad_batches,
         num_validations=trainer.max_epochs // (trainer.check_val_every_n_epoch or 1),
@@ -97,10 +102,3 @@ def device_here(trainer: DictConfig) -> str:
     """The kind of device, "cuda" or "cpu", on which this machine can try what is planned."""
     wanted = trainer.accelerator in ("auto", "gpu", "cuda")
     return "cuda" if wanted and torch.cuda.is_available() else "cpu"
-
-
-def _limited(num_batches: int, limit: float | None) -> int:
-    """As Lightning does: a whole number counts batches, a float is a share."""
-    if limit is None:
-        return num_batches
-    return min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)

@@ -11,6 +11,7 @@ from gcvideo.data import EvaluationProtocol, VideoSplits
 from gcvideo.models import Cost, inserted_blocks
 from gcvideo.run.class_report import Baselines, describe_baselines, describe_classes
 from gcvideo.training import (
+    BatchGroups,
     VideoClassifier,
     clips_per_group,
     evaluation_precision,
@@ -47,7 +48,6 @@ def report_start(
         added = sum(block.num_parameters for block in blocks)
         table.caption = f"{len(blocks)} blocks add {added:,} parameters"
         _CONSOLE.print(table)
-    module.trainer = trainer
     _CONSOLE.print(
         f"data       {len(splits.train)} training and {len(splits.val)} validation videos, "
         f"{len(splits.classes)} classes{_missing(splits)}, {_index(splits)}\n"
@@ -58,7 +58,7 @@ def report_start(
         f"validation {_validation(cfg, module, trainer)}\n"
         f"rate       lr {module.learning_rate:g} = {module.lr:g} x {module.total_batch_size} / "
         f"{module.base_batch_size}{_warmup(module, trainer)}\n"
-        f"batch norm {_batch_norm(cfg, module, trainer)}\n"
+        f"batch norm {_batch_norm(cfg, module, trainer)}\n{_mixing(cfg)}"
         f"folder     {cfg.output_dir}",
         soft_wrap=True,
     )
@@ -68,8 +68,15 @@ def _batches(module: VideoClassifier, trainer: Trainer) -> str:
     device = type(trainer.accelerator).__name__.removesuffix("Accelerator")
     text = f"{module.total_batch_size} views per step: {module.views_per_step}"
     text += f" x {trainer.world_size} {device}"
-    accumulated = trainer.accumulate_grad_batches
-    return text + (f" x {accumulated} accumulated batches" if accumulated > 1 else "")
+    groups = BatchGroups.of(trainer)
+    if groups.accumulated == 1:
+        return text
+    text += f" x {groups.largest} accumulated batches"
+    if groups.largest < groups.accumulated:
+        text += f" (all of an epoch, fewer than {groups.accumulated})"
+    if groups.smallest < groups.largest:
+        text += f", {groups.smallest} in the last step of an epoch"
+    return text
 
 
 def _batch_norm(cfg: DictConfig, module: VideoClassifier, trainer: Trainer) -> str:
@@ -84,6 +91,15 @@ def _batch_norm(cfg: DictConfig, module: VideoClassifier, trainer: Trainer) -> s
         text += f", precise ones of {cfg.batch_norm.precise_batches} batches in validation"
     warning = small_group_warning(clips)
     return text if warning is None else f"{text}\nwarning: {warning}"
+
+
+def _mixing(cfg: DictConfig) -> str:
+    if cfg.mixing is None or cfg.batch_size > 1:
+        return ""
+    return (
+        "warning: mixing blends the videos of a batch, and batch_size is 1, so that labels stay as they "
+        "are; raise batch_size or set mixing=none\n"
+    )
 
 
 def _warmup(module: VideoClassifier, trainer: Trainer) -> str:

@@ -1,5 +1,7 @@
 """Training on Lightning: the module, parameter groups, schedules and callbacks."""
 
+from gcvideo.training.accumulation import BatchGroups as BatchGroups
+from gcvideo.training.accumulation import limited_batches as limited_batches
 from gcvideo.training.accuracy import accuracy_metrics as accuracy_metrics
 from gcvideo.training.bad_videos import BadVideos as BadVideos
 from gcvideo.training.batch_norm import BatchNormGroups as BatchNormGroups

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,17 @@ def is_validated(trainer: Trainer) -> bool:
 class BestCheckpoint(ModelCheckpoint):
     """The checkpoint of the validation with the best accuracy so far, ``best.ckpt``.
 
-    Written when the epoch is over, so that a run that is resumed saves the same. Differs from
+    Written when the epoch is over, so that a run that is resumed saves the same: of an epoch that
+    is validated several times, the last validation counts, behind its last batch. Differs from
     ``ModelCheckpoint``, which forgets the best score of a run whose folder was moved, and looks at
     scores of other epochs in those without a validation.
 
     Args:
         dirpath: folder of the checkpoint.
         monitor: metric of the validations; the larger, the better.
+
+    Raises:
+        ValueError: if batches follow the last validation of an epoch.
     """
 
     def __init__(self, dirpath: str, monitor: str = "val/top1") -> None:
@@ -33,6 +38,17 @@ class BestCheckpoint(ModelCheckpoint):
             mode="max",
             save_on_train_epoch_end=True,
             enable_version_counter=False,
+        )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        interval, num_batches = trainer.val_check_batch, trainer.num_training_batches
+        if interval == math.inf or (interval is not None and num_batches % interval == 0):
+            return
+        raise ValueError(
+            f"trainer.val_check_interval is {trainer.val_check_interval} with {num_batches} batches in an "
+            "epoch, so that some follow the last validation, and the weights that an epoch ends with would "
+            "be saved with the score of others; let it divide the epoch, or leave it at 1.0"
         )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

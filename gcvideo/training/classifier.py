@@ -1,6 +1,5 @@
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,29 +7,32 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
-from torchvision.tv_tensors import Video
 
 from gcvideo.data import VideoBatch, VideoDataModule
 from gcvideo.evaluation import Average, VideoScores, average_views
-from gcvideo.models import ClipClassifier, inserted_blocks, settle_layout
+from gcvideo.models import ClipClassifier, settle_layout
+from gcvideo.training.accumulation import BatchGroups, GroupMean
 from gcvideo.training.accuracy import accuracy_metrics
 from gcvideo.training.batch_norm import freeze_batch_norm
 from gcvideo.training.evaluation_precision import evaluating
+from gcvideo.training.mixing import Mixing, mix_videos
 from gcvideo.training.optim import parameter_groups, scaled_lr
+from gcvideo.training.rank_statistics import average_statistics
 from gcvideo.training.schedule import Schedule, WarmupCosine, fractional_epoch
-
-Mixing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+from gcvideo.training.trunk import TrainOnly, freeze_trunk
 
 
 class VideoClassifier(LightningModule):
     """Training, validation and test of a clip classifier.
 
-    Training: cross-entropy on every view. Validation and test: the scores of a video are the
-    average over its views, each video counted once over all devices.
+    Training: cross-entropy on every view; the gradient of an optimizer step is the mean over all
+    views of its batches, however many there are. Validation and test: the scores of a video are the
+    average over its views, each video counted once over all devices, which share one set of running
+    statistics (``average_statistics``).
 
     Args:
         model: net with its normalisation.
@@ -39,13 +41,15 @@ class VideoClassifier(LightningModule):
         scheduler: factor on the rates.
         lr: base rate per ``base_batch_size`` views.
         base_batch_size: views per optimizer step for which ``lr`` was found; the rate scales
-            linearly with the real number.
-        views_per_step: views per optimizer step and device; the module multiplies it by devices and
-            accumulation.
+            linearly with the real number, also in the last step of an epoch, which may have fewer
+            batches than are accumulated in others.
+        views_per_step: views per batch and device; the module multiplies it by devices and
+            accumulated batches.
         weight_decay: of weights; norms, biases and scalar gains have none.
         block_lr_multiplier: rate of inserted blocks / ``lr``.
         label_smoothing: share of the label spread over all classes.
-        mixing: torchvision's MixUp, CutMix or a RandomChoice of them, applied on the device.
+        mixing: torchvision's MixUp, CutMix or a RandomChoice of them, applied on the device across
+            the videos of a batch.
         average: "prob", "logit" or "max" over the views of a video.
         precision: in which validation and test compute, whatever the training computes in.
         train_only: "all", or "blocks": inserted blocks and head learn, the trunk stays as it is,
@@ -75,7 +79,7 @@ class VideoClassifier(LightningModule):
         mixing: Mixing | None = None,
         average: Average = "prob",
         precision: torch.dtype = torch.float32,
-        train_only: Literal["all", "blocks"] = "all",
+        train_only: TrainOnly = "all",
         freeze_norms: bool = False,
         seed: int = 0,
         product: dict[str, Any] | None = None,
@@ -102,27 +106,8 @@ class VideoClassifier(LightningModule):
         self.train_top1 = MulticlassAccuracy(len(self.classes), average="micro")
         self.val_metrics = accuracy_metrics(len(self.classes), "val/")
         self.test_scores = VideoScores()
-        self._freeze()
-
-    def _freeze(self) -> None:
-        if self.train_only not in ("all", "blocks"):
-            raise ValueError(f"train_only is {self.train_only!r}; choose 'all' or 'blocks'")
-        self.frozen: list[nn.Module] = []
-        if self.train_only == "all":
-            return
-        learning = [block.module for block in inserted_blocks(self.model.net)]
-        if not learning:
-            raise ValueError(
-                "train_only is 'blocks' but the net holds no inserted block; choose a model with one, "
-                "such as model=slow_gc, or train_only=all"
-            )
-        learning.append(self.model.net.get_submodule("blocks")[-1])  # pyright: ignore[reportIndexIssue]
-        kept = {module for root in learning for module in root.modules()}
-        self.model.requires_grad_(False)
-        for module in learning:
-            module.requires_grad_(True)
-        norms = nn.modules.batchnorm._NormBase
-        self.frozen = [m for m in self.model.modules() if isinstance(m, norms) and m not in kept]
+        self._group_mean = GroupMean()
+        self.frozen = freeze_trunk(model, train_only)
 
     def on_fit_start(self) -> None:
         with self.trainer.precision_plugin.forward_context():
@@ -134,6 +119,7 @@ class VideoClassifier(LightningModule):
             evaluating(self.trainer, self.precision, self.device),
         ):
             self._settle_layout()
+        average_statistics(self.trainer)
 
     def _settle_layout(self) -> None:
         """Only in a run are device and precision known."""
@@ -152,6 +138,15 @@ class VideoClassifier(LightningModule):
     def on_train_batch_start(self, batch: VideoBatch, batch_idx: int) -> None:
         words = [self.seed, self.global_rank, self.current_epoch, batch_idx]
         torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]))
+        is_first = batch_idx % self.trainer.accumulate_grad_batches == 0
+        self._group_mean.begin(batch["labels"].numel(), is_first=is_first)
+
+    def backward(self, loss: Tensor) -> None:
+        super().backward(self._group_mean.weighted(loss))
+
+    def on_after_backward(self) -> None:
+        if not self.trainer.fit_loop._should_accumulate():
+            self._group_mean.finish(self.parameters(), self.trainer.accumulate_grad_batches)
 
     def forward(self, views: Tensor) -> Float[Tensor, "b v k"]:
         """Logits as in validation and test."""
@@ -177,12 +172,12 @@ class VideoClassifier(LightningModule):
     def _mix(
         self, views: Tensor, labels: Int64[Tensor, "b v"]
     ) -> tuple[Tensor, Float[Tensor, "n k"]]:
-        """Views and soft labels; accuracy against mixed labels would mean nothing, so none is kept."""
+        # Accuracy against mixed labels would mean nothing, so none is kept.
         assert self.mixing is not None
-        frames_first = views.flatten(0, 1).transpose(1, 2).float()  # (n, t, c, h, w)
-        mixed, targets = self.mixing(Video(frames_first), labels.flatten())
-        mixed = mixed.as_subclass(Tensor).transpose(1, 2)
-        return mixed.unflatten(0, labels.shape), targets.float()
+        return mix_videos(self.mixing, views, labels)
+
+    def on_validation_start(self) -> None:
+        average_statistics(self.trainer)
 
     def validation_step(self, batch: VideoBatch, batch_index: int) -> None:
         scores, labels, loss = self._score(batch)
@@ -220,7 +215,8 @@ class VideoClassifier(LightningModule):
         trainer = self.trainer
         groups = parameter_groups(
             self.model.net,
-            lr=self.learning_rate,
+            # That of a step that has all its batches.
+            lr=self._scaled_lr(trainer.accumulate_grad_batches),
             weight_decay=self.weight_decay,
             block_lr_multiplier=self.block_lr_multiplier,
         )
@@ -228,11 +224,15 @@ class VideoClassifier(LightningModule):
             optimizer = self.optimizer(groups)
         except TypeError as error:
             raise ValueError(f"the optimizer does not take its arguments: {error}") from error
-        num_epochs = trainer.max_epochs or 1
-        steps_per_epoch = self._steps_per_epoch(num_epochs)
+        if not isinstance(trainer.datamodule, VideoDataModule):  # pyright: ignore[reportAttributeAccessIssue]
+            _ = trainer.estimated_stepping_batches  # looks at the loader, which other data need
+        num_epochs, groups = trainer.max_epochs or 1, BatchGroups.of(trainer)
+        steps_per_epoch = groups.steps_per_epoch
 
         def factor(step: int) -> float:
-            return self.scheduler.factor(fractional_epoch(step, steps_per_epoch), float(num_epochs))
+            epoch = fractional_epoch(step, steps_per_epoch)
+            share = groups.size(step) / groups.accumulated
+            return share * self.scheduler.factor(epoch, float(num_epochs))
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
@@ -240,32 +240,19 @@ class VideoClassifier(LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
-    def _steps_per_epoch(self, num_epochs: int) -> list[int]:
-        trainer = self.trainer
-        if not isinstance(trainer.datamodule, VideoDataModule):  # pyright: ignore[reportAttributeAccessIssue]
-            return [int(trainer.estimated_stepping_batches) // num_epochs] * num_epochs
-        return [self._num_steps(epoch) for epoch in range(num_epochs)]
-
-    def _num_steps(self, epoch: int) -> int:
-        trainer = self.trainer
-        num_batches: int = trainer.datamodule.num_batches(epoch)  # pyright: ignore[reportAttributeAccessIssue]
-        limit = trainer.limit_train_batches
-        if limit is not None:
-            num_batches = (
-                min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
-            )
-        return math.ceil(num_batches / trainer.accumulate_grad_batches)
-
     @property
     def total_batch_size(self) -> int:
-        """Views per optimizer step over all devices and accumulated batches."""
-        trainer = self.trainer
-        return self.views_per_step * trainer.world_size * trainer.accumulate_grad_batches
+        """Views per optimizer step over all devices and accumulated batches that an epoch has."""
+        return self.views_per_step * self.trainer.world_size * BatchGroups.of(self.trainer).largest
 
     @property
     def learning_rate(self) -> float:
         """Base rate after linear scaling."""
-        return scaled_lr(self.lr, self.base_batch_size, self.total_batch_size)
+        return self._scaled_lr(BatchGroups.of(self.trainer).largest)
+
+    def _scaled_lr(self, num_batches: int) -> float:
+        views = self.views_per_step * self.trainer.world_size * num_batches
+        return scaled_lr(self.lr, self.base_batch_size, views)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["gcvideo"] = self.product

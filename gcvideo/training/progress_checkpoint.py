@@ -12,6 +12,7 @@ from gcvideo.training.agreement import RankAgreement
 from gcvideo.training.loop_position import num_batches_seen, settle_between_batches
 from gcvideo.training.metric_log import MetricLog
 from gcvideo.training.nonfinite import NonFiniteLossError
+from gcvideo.training.rank_statistics import average_statistics
 from gcvideo.training.stop_signal import StopSignal, TrainingStopped
 
 # Newest first. The first is there only if a run was killed while it renamed them.
@@ -111,6 +112,7 @@ class ProgressCheckpoint(Callback):
         newest, last, previous = (self.folder / name for name in CHECKPOINT_NAMES)
         for logger in trainer.loggers:
             logger.save()
+        average_statistics(trainer)
         self._saving = True
         try:
             trainer.save_checkpoint(newest)
@@ -175,9 +177,11 @@ class ProgressCheckpoint(Callback):
 
 
 def _batch_sizes(trainer: Trainer, pl_module: LightningModule) -> dict[str, int]:
-    total: int = pl_module.total_batch_size  # pyright: ignore[reportAssignmentType]
-    accumulated = trainer.accumulate_grad_batches
-    return {"views_per_batch": total // accumulated, "accumulated_batches": accumulated}
+    views: int = pl_module.views_per_step  # pyright: ignore[reportAssignmentType]
+    return {
+        "views_per_batch": views * trainer.world_size,
+        "accumulated_batches": trainer.accumulate_grad_batches,
+    }
 
 
 def _describe(sizes: dict[str, int]) -> str:

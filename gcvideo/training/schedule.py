@@ -18,6 +18,23 @@ def highest_factor(schedule: Schedule, num_epochs: int) -> float:
     return max(schedule.factor(float(e), num_epochs) for e in np.linspace(0, num_epochs, 1001)[:-1])
 
 
+def step_position(step: int, steps_per_epoch: Sequence[int]) -> tuple[int, int]:
+    """The epoch of an optimizer step and its number in it, both counted from 0.
+
+    Args:
+        step: counted from 0 over the whole run.
+        steps_per_epoch: one number an epoch; epochs may differ in length.
+
+    Returns:
+        Epoch and number; of a step behind the run, the number of epochs and 0.
+    """
+    ends = np.cumsum(steps_per_epoch)
+    epoch = int(np.searchsorted(ends, step, side="right"))
+    if epoch == len(ends):
+        return epoch, 0
+    return epoch, step - (int(ends[epoch]) - steps_per_epoch[epoch])
+
+
 def fractional_epoch(step: int, steps_per_epoch: Sequence[int]) -> float:
     """Epochs that are over after ``step`` optimizer steps; epochs may differ in length.
 
@@ -25,12 +42,8 @@ def fractional_epoch(step: int, steps_per_epoch: Sequence[int]) -> float:
         step: counted from 0 over the whole run.
         steps_per_epoch: one number an epoch, none of them zero.
     """
-    ends = np.cumsum(steps_per_epoch)
-    epoch = int(np.searchsorted(ends, step, side="right"))
-    if epoch == len(ends):
-        return float(epoch)
-    num_steps = steps_per_epoch[epoch]
-    return epoch + (step - (int(ends[epoch]) - num_steps)) / num_steps
+    epoch, index = step_position(step, steps_per_epoch)
+    return epoch + (index / steps_per_epoch[epoch] if index else 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -172,6 +172,9 @@ def test_limits_of_the_trainer_count():
     assert planned(limit_train_batches=3).num_steps == 6 * 3
     assert planned(limit_train_batches=0.5).num_steps == 6 * 2
     assert planned(accumulate_grad_batches=2).num_steps == 6 * 3
+    assert planned(accumulate_grad_batches=2).clips_per_step == 2 * 2
+    assert planned(accumulate_grad_batches=8).num_steps == 6
+    assert planned(accumulate_grad_batches=8).clips_per_step == 5 * 2  # all of an epoch
     assert (planned().num_validations, planned().val_videos) == (6, 7)
     assert planned(check_val_every_n_epoch=4).num_validations == 1
     assert planned(limit_val_batches=2).val_videos == 4

@@ -92,6 +92,29 @@ def test_norms_are_grouped_during_a_fit_and_torchs_own_behind_it(ranks):
         assert result["apart"]["during"] == ["BatchNorm3d", "BatchNorm1d", "BatchNorm3d"]
 
 
+def test_local_statistics_of_two_ranks_are_averaged_before_a_validation(ranks):
+    """Those of the weights in training, and those of averaged weights."""
+    validations = zip(*(result["averaged"]["seen"] for result in ranks), strict=True)
+    for (before, after), (other_before, other_after) in validations:
+        assert len(before) == 2
+        nets = zip(before, after, other_before, other_after, strict=True)
+        for mine, averaged, other, other_averaged in nets:
+            assert averaged.keys() >= {"net.1.running_mean", "net.4.norm.running_var"}
+            for name, values in averaged.items():
+                assert torch.equal(values, other_averaged[name])
+                if name.startswith("frozen"):
+                    assert torch.equal(values, mine[name])
+                else:
+                    assert not torch.equal(mine[name], other[name])
+                    torch.testing.assert_close(values, (mine[name] + other[name]) / 2)
+
+
+def test_how_often_statistics_are_averaged_makes_no_difference(ranks):
+    often, once = (ranks[0][name] for name in ("averaged", "averaged once"))
+    assert (len(often["seen"]), len(once["seen"])) == (2, 0)
+    torch.testing.assert_close(often["end"], once["end"], rtol=1e-5, atol=1e-6)
+
+
 @pytest.fixture
 def on_two_ranks(monkeypatch, unchecked):
     """What torch answers one of two ranks; no collective is called."""

@@ -1,6 +1,7 @@
 import pytest
 import torch
-from sharding_ranks import OPTIMIZERS, Data, fit, make_module
+import torch.nn.functional as F
+from sharding_ranks import Data, fit, make_module
 from two_ranks import run_in_two
 
 import gcvideo
@@ -51,7 +52,7 @@ def assert_same(actual, expected, tolerance=0.0):
         )
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_sharded_training_equals_ddp(runs, optimizer):
     """AdamW: with recomputation, batch norm over ranks and accumulation; SGD: with clipping."""
     for epoch in (0, 1):
@@ -65,7 +66,7 @@ def test_sharded_training_equals_ddp(runs, optimizer):
     )
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize(("strategy", "other"), PAIRS)
 def test_a_checkpoint_of_one_resumes_in_the_other(runs, strategy, other, optimizer):
     name = f"{optimizer} {strategy}"
@@ -78,6 +79,34 @@ def test_frozen_weights_and_bf16_equal_ddp_and_weights_stay_float32(runs):
     assert_same(sharded, runs / "blocks ddp/epoch=0.ckpt", 1e-5)
     dtypes = {tensor.dtype for tensor in read(sharded)[0].values()}
     assert dtypes == {torch.float32, torch.int64}
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "ddp"])
+def test_ranks_validate_with_the_statistics_that_the_checkpoint_keeps(runs, strategy):
+    folder = runs / f"sgd {strategy}"
+    module = make_module("sgd").eval()
+    module.load_state_dict(read_weights(folder / "epoch=1.ckpt"))
+    for rank in range(2):
+        with torch.no_grad():
+            expected = module.model(Data(rank).batch(100 + rank)["views"])
+        found = torch.load(folder / f"logits{rank}.pt")
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_of_two_ranks_learns_from_the_mean_over_all_their_clips(runs):
+    """Two batches a rank, of four that are asked for; rates of 16 clips, a tenth in epoch 2."""
+    model = make_module("sgd").model.eval()
+    batches = [Data(rank).batch(10 * rank + number) for rank in range(2) for number in range(2)]
+    views, labels = (torch.cat([batch[name] for batch in batches]) for name in ("views", "labels"))
+    optimizer = torch.optim.SGD(model.parameters())
+    for rate in (0.01 * 16 / 8, 0.001 * 16 / 8):
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
+        F.cross_entropy(model(views).flatten(0, 1), labels.flatten()).backward()
+        optimizer.step()
+    learnt = read_weights(runs / "accumulated/epoch=1.ckpt")
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(learnt[f"model.{name}"], tensor, rtol=1e-4, atol=1e-6, msg=name)
 
 
 @pytest.mark.parametrize("strategy", ["fsdp", "ddp"])
