@@ -4,15 +4,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcvideo.data.sampling import (
+from gcvideo.data import (
     ClipSampling,
     ClipSpec,
     MMActionSampling,
     NonLocalSampling,
     PyTorchVideoSampling,
     SlowFastSampling,
-    _torch_linspace,
 )
+from gcvideo.data.sampling import torch_linspace
 
 SPEC_8X8 = ClipSpec(num_frames=8, sampling_rate=8)
 SAMPLINGS = (
@@ -130,7 +130,7 @@ def test_a_window_between_two_frames_takes_the_next_frame() -> None:
 )
 def test_linspace_is_torchs(start: float, length: float, steps: int) -> None:
     expected = torch.linspace(start, start + length, steps).numpy().astype(np.int64)
-    assert np.array_equal(_torch_linspace(start, start + length, steps).astype(np.int64), expected)
+    assert np.array_equal(torch_linspace(start, start + length, steps).astype(np.int64), expected)
 
 
 videos = {
