@@ -169,7 +169,7 @@ class MMActionUniformSampling(WholeVideoSampling):
         return self._bounds(num_video_frames, spec)[:-1] + shifts[:, None]
 
     @staticmethod
-    def _bounds(num_video_frames: int, spec: ClipSpec) -> Int64[np.ndarray, "t+1"]:
+    def _bounds(num_video_frames: int, spec: ClipSpec) -> Int64[np.ndarray, "b"]:
         part = (num_video_frames - 1) / spec.num_frames
         return np.round(part * np.arange(spec.num_frames + 1)).astype(np.int64)
 

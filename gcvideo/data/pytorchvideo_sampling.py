@@ -49,10 +49,15 @@ class PyTorchVideoSampling:
     ) -> Int64[np.ndarray, "k t"]:
         require_frames(num_video_frames, fps)
         require_clips(num_clips)
-        slack = self._slack(num_video_frames, fps, spec)
-        parts = num_clips - 1 if self.inclusive else num_clips
-        starts = [slack / 2] if num_clips == 1 else [slack * k / parts for k in range(num_clips)]
+        starts = self._starts(self._slack(num_video_frames, fps, spec), num_clips)
         return np.stack([self._indices(s, num_video_frames, fps, spec) for s in starts])
+
+    def _starts(self, slack: Fraction, num_clips: int) -> list[Fraction]:
+        if num_clips == 1:
+            # Not PyTorchVideo's: whole frames are not lost to the last bit of d.
+            return [(slack / 2).limit_denominator(1_000_000)]
+        parts = num_clips - 1 if self.inclusive else num_clips
+        return [slack * k / parts for k in range(num_clips)]
 
     def _window(self, spec: ClipSpec) -> Fraction:
         return Fraction(spec.num_frames * spec.sampling_rate / self.target_fps)

@@ -124,6 +124,7 @@ def export_metadata(
             "square_pixels": test.square_pixels,
             "by_time": test.by_time,
             "short_side": test.short_side,
+            "resizing": {"rule": type(test.resizing).__name__, **vars(test.resizing)},
             "antialias": test.antialias,
             "crop_size": view.crop_size,
             "crops": {"rule": type(test.crops).__name__, **vars(test.crops)},
