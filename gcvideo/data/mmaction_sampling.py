@@ -103,8 +103,8 @@ class MMActionDenseSampling:
         indices = (s + i tau) mod n,    i = 0..T-1,    m = max(n - R, 0)
         train: s ~ randint(max(m, 1));    test: s_k = floor(k m / (K - 1))
 
-    A clip of more than R frames starts over at the end of the video. A single test clip starts at
-    floor(m / 2), where mmaction2 has 0. ``fps`` plays no part.
+    A clip of more than R frames starts over at the end of the video. A single test clip is that of
+    ``SampleFrames``, where mmaction2 has the first. ``fps`` plays no part.
     Source: mmaction2, datasets/transforms/loading.py, with ``num_sample_positions`` = K and
     ``num_clips`` = 1.
 
@@ -135,9 +135,10 @@ class MMActionDenseSampling:
     ) -> Int64[np.ndarray, "k t"]:
         require_frames(num_video_frames, fps)
         require_clips(num_clips)
+        if num_clips == 1:
+            return MMActionSampling().test(num_video_frames, fps, spec, 1)
         slack = max(num_video_frames - self.sample_range, 0)
-        spread = np.linspace(0, slack, num_clips, dtype=np.int64)
-        starts = spread if num_clips > 1 else np.array([slack // 2])
+        starts = np.linspace(0, slack, num_clips, dtype=np.int64)
         return (starts[:, None] + _every(spec)) % num_video_frames
 
 

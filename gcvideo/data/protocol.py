@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from gcvideo.data.crop import CropLayout, SlowFastCrops, Window
-from gcvideo.data.resizing import Resizing, TorchvisionResizing, resized
+from gcvideo.data.resizing import DecodeSize, Resizing, TorchvisionResizing, resized
 from gcvideo.data.sampling import ClipSampling, ClipSpec
 from gcvideo.data.time_grid import frames_at
 from gcvideo.data.timeline import Timeline
@@ -90,13 +90,9 @@ class EvaluationProtocol:
         return self.num_clips * self.num_crops
 
     @property
-    def decode_short_side(self) -> int:
-        """``1.25 * short_side``: what far larger sources are scaled down to while they are decoded.
-
-        Copies of Kinetics are commonly kept at 320 pixels for a short side of 256. Sources of less than
-        twice this size are decoded as they are.
-        """
-        return round(1.25 * self.short_side)
+    def decode_size(self) -> DecodeSize:
+        """What far larger sources are scaled down to while they are decoded."""
+        return DecodeSize(self.short_side, self.resizing)
 
     @property
     def head_pool_size(self) -> int:

@@ -72,6 +72,41 @@ class NonLocalResizing:
         return int(np.float32(longer) * ratio)
 
 
+@dataclass(frozen=True)
+class DecodeSize:
+    """What far larger sources are scaled down to while they are decoded, to be resized later.
+
+    The shorter side becomes ``1.25 * short_side``, for copies of Kinetics are commonly kept at 320 pixels
+    for a short side of 256. The longer side becomes the length next to the exact one from which
+    ``resizing`` gives what it gives from the source. Sources of less than twice this size stay.
+
+    Args:
+        short_side: pixels that frames are resized to in the end.
+        resizing: how long the longer side then gets.
+    """
+
+    short_side: int
+    resizing: Resizing
+
+    @property
+    def pixels(self) -> int:
+        return round(1.25 * self.short_side)
+
+    def scaled(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that a source is scaled down to, or has."""
+        longer, shorter = max(width, height), min(width, height)
+        if shorter < 2 * self.pixels:
+            return width, height
+        wanted = self.resizing.long_side(longer, shorter, self.short_side)
+
+        def error(long_side: int) -> int:
+            return abs(self.resizing.long_side(long_side, self.pixels, self.short_side) - wanted)
+
+        exact = round(longer * self.pixels / shorter)
+        scaled = min((exact, exact + 1, exact - 1), key=error)
+        return (scaled, self.pixels) if width > height else (self.pixels, scaled)
+
+
 def resized(resizing: Resizing, height: int, width: int, short_side: int) -> tuple[int, int]:
     """Height and width of a frame whose shorter side is made ``short_side`` pixels."""
     longer = resizing.long_side(max(height, width), min(height, width), short_side)

@@ -120,7 +120,7 @@ def export_metadata(
             "sampling_rate": test.sampling_rate,
             "num_clips": test.num_clips,
             "num_crops": test.num_crops,
-            "decode_short_side": test.decode_short_side,
+            "decode_short_side": test.decode_size.pixels,
             "square_pixels": test.square_pixels,
             "by_time": test.by_time,
             "short_side": test.short_side,

@@ -63,7 +63,7 @@ def classify_live(
     Args:
         classifier: gives net and protocol.
         frames: (seconds, RGB) as from :func:`~gcvideo.data.stream.stream_frames`; with its
-            ``short_side`` set to the protocol's ``decode_short_side``, and its ``square_pixels`` to the
+            ``short_side`` set to the protocol's ``decode_size``, and its ``square_pixels`` to the
             protocol's, scores equal those of the file.
         stride_seconds: between the starts of two windows.
         num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.

@@ -191,13 +191,13 @@ def _read(
     """Frames of each set of indices; the sets start and end ever later."""
     if reader.timeline.is_direct:
         for indices in wanted:
-            yield reader.read(indices, short_side=protocol.decode_short_side)
+            yield reader.read(indices, short_side=protocol.decode_size)
         return
     # Such a file is decoded from its start at every read: here it is, once, for all sets.
     kept: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
     with stream_frames(
         str(Path(reader.path).absolute()),
-        short_side=protocol.decode_short_side,
+        short_side=protocol.decode_size,
         square_pixels=protocol.square_pixels,
     ) as frames:
         numbered = enumerate(frame for _, frame in frames)

@@ -192,6 +192,32 @@ def test_a_long_side_is_within_a_pixel_of_the_exact_one_and_a_short_side_exact(r
             assert (size[0] > size[1]) == (height > width)
 
 
+@pytest.mark.parametrize(
+    "resizing",
+    [*(resizing for resizing, _ in PEERS.values()), TorchvisionResizing()],
+    ids=lambda r: type(r).__name__,
+)
+def test_sources_that_shrink_while_they_are_decoded_end_with_the_size_of_others(resizing):
+    """Through 320 pixels, mmaction2's 341 of 1440 x 1080 would become 342 by rounding twice."""
+    for short_side in (256, 224, 72):
+        made = protocol(resizing=resizing, short_side=short_side)
+        for height, width in (
+            (1080, 1440),
+            (1440, 1080),
+            (1088, 1920),
+            (1080, 2048),
+            (641, 999),
+            (720, 720),
+        ):
+            decoded = made.decode_size.scaled(width, height)[::-1]
+            assert made.frame_size(*decoded) == made.frame_size(height, width)
+            assert min(decoded) == made.decode_size.pixels == round(1.25 * short_side)
+            exact = round(max(height, width) * min(decoded) / min(height, width))
+            assert abs(max(decoded) - exact) <= 1
+        small = (2 * made.decode_size.pixels - 1, 2000)
+        assert made.decode_size.scaled(*small) == small
+
+
 def test_the_resizing_of_old_checkpoints_is_that_of_torchvision():
     frames = torch.from_numpy(clip(1, 45, 61)).permute(0, 3, 1, 2)
     for short_side in (40, 90):
