@@ -1,6 +1,6 @@
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Int64
@@ -12,6 +12,8 @@ from gcvideo.data.sampling import (
     require_frames,
     torch_linspace,
 )
+
+Reader = Literal["whole", "pyav", "torchvision"]
 
 _MIN_TIMESCALE = 10_000  # of FFmpeg's MP4 files, in ticks a second
 _MICROSECONDS = 1_000_000
@@ -50,11 +52,18 @@ class SlowFastSampling:
         target_fps: frames per second at which the clip lasts tau T frames.
         reader: DATA.DECODING_BACKEND, "pyav" or "torchvision", of a file that says how long it is; or
             "whole".
+
+    Raises:
+        ValueError: for another reader.
     """
 
     offset: bool = False
     target_fps: float = 30.0
-    reader: Literal["whole", "pyav", "torchvision"] = "whole"
+    reader: Reader = "whole"
+
+    def __post_init__(self) -> None:
+        if self.reader not in get_args(Reader):
+            raise ValueError(f"reader is {self.reader!r}; choose {', '.join(get_args(Reader))}")
 
     def train(
         self, num_video_frames: int, fps: float, spec: ClipSpec, rng: np.random.Generator

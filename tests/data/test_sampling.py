@@ -374,6 +374,12 @@ def test_a_frame_rate_that_is_not_positive_is_refused(fps: float) -> None:
         SlowFastSampling().test(300, fps, SPEC_8X8, 1)
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_another_reader_is_refused():
+    with pytest.raises(ValueError, match="reader is 'decord'; choose whole, pyav, torchvision"):
+        SlowFastSampling(reader="decord")
+
+
 @pytest.mark.parametrize(("num_frames", "sampling_rate"), [(0, 8), (8, 0)])
 def test_a_clip_needs_frames_and_a_rate(num_frames: int, sampling_rate: int) -> None:
     with pytest.raises(ValueError, match=r"(num_frames|sampling_rate) is 0 but must be at least 1"):
