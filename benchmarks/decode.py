@@ -104,7 +104,7 @@ def compare_views(table: Comparison, subject: Subject, rounds: int) -> None:
         views = [
             torch.from_numpy(read(clip)[:, y : y + size, x : x + size])
             for clip in clips
-            for y, x in corners
+            for y, x, _ in corners
         ]
         return torch.stack(views).permute(0, 4, 1, 2, 3).contiguous()
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,9 +86,11 @@ def compare_hub() -> Iterator[Agreement]:
 def compare_timm() -> Iterator[Agreement]:
     """Context blocks of timm against those converted from their weights."""
     global_context = import_module("timm.layers").GlobalContext
-    for add, scale in ((True, False), (False, True), (True, True)):
+    for (add, scale), attention in product(
+        ((True, False), (False, True), (True, True)), (True, False)
+    ):
         torch.manual_seed(0)
-        theirs = global_context(64, fuse_add=add, fuse_scale=scale)
+        theirs = global_context(64, use_attn=attention, fuse_add=add, fuse_scale=scale)
         for parameter in theirs.parameters():
             nn.init.normal_(parameter, std=0.1)
         for name, parameter in theirs.named_parameters():
@@ -95,10 +98,10 @@ def compare_timm() -> Iterator[Agreement]:
                 parameter.detach().mul_(1e-2)
         image = torch.randn(2, 64, 14, 14)
         ours = convert_context_block(theirs.state_dict())
+        (eps,) = {norm.eps for norm in ours.modules() if isinstance(norm, nn.LayerNorm)}
         difference = _difference(_run(ours, image), _run(theirs, image))
-        yield Agreement(
-            f"timm GlobalContext, add {add}, scale {scale}", "context block", difference
-        )
+        name = f"timm GlobalContext, attention {attention}, add {add}, scale {scale}"
+        yield Agreement(name, f"context block, eps {eps:g}", difference)
 
 
 @torch.inference_mode()

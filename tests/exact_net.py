@@ -4,6 +4,7 @@ import torch
 from small_protocol import make_protocol
 
 from gcvideo.data import (
+    MMActionDenseSampling,
     MMActionSampling,
     NonLocalSampling,
     PyTorchVideoSampling,
@@ -14,7 +15,9 @@ from gcvideo.models import ClipClassifier
 
 SAMPLINGS = [
     SlowFastSampling(),
+    SlowFastSampling(reader="torchvision"),
     MMActionSampling(),
+    MMActionDenseSampling(sample_range=8),
     MMActionSampling(target_fps=15.0),
     NonLocalSampling(),
     PyTorchVideoSampling(),

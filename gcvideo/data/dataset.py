@@ -85,7 +85,7 @@ def _read_clips(
         num_damaged = reader.num_damaged  # of the whole file; a read counts those on its way
         clips = sample(reader.timeline)
         distinct, positions = np.unique(clips, return_inverse=True)
-        frames = reader.read(distinct, short_side=protocol.decode_short_side)
+        frames = reader.read(distinct, short_side=protocol.decode_size)
     return _Clips(frames, positions.reshape(clips.shape), num_damaged)
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Int, Int64, UInt8
 from gcvideo.data.clock import FrameClock
 from gcvideo.data.container import DECODE_ERRORS, VideoReadError, open_video
 from gcvideo.data.frame_array import FrameArray
+from gcvideo.data.resizing import DecodeSize
 from gcvideo.data.timeline import Timeline, VideoInfo, counted_timeline, scan_packets
 
 
@@ -72,14 +73,17 @@ class VideoReader:
         return self.timeline.info
 
     def read(
-        self, indices: Sequence[int] | Int[np.ndarray, "t"], *, short_side: int | None = None
+        self,
+        indices: Sequence[int] | Int[np.ndarray, "t"],
+        *,
+        short_side: int | DecodeSize | None = None,
     ) -> UInt8[np.ndarray, "t h w 3"]:
         """RGB frames in the order of ``indices``, which may repeat; each is decoded once.
 
         Args:
             indices: of frames in display order.
-            short_side: pixels; a video at least twice as large is scaled down to it (area average)
-                while its colours are converted, others keep their size.
+            short_side: pixels, or the size that a protocol decodes to; a video at least twice as large is
+                scaled down to it (area average) while its colours are converted, others keep their size.
 
         Raises:
             IndexError: if an index is not in [0, num_frames).
@@ -113,7 +117,9 @@ class VideoReader:
         """Close the file; a second call does nothing."""
         self._container.close()
 
-    def _array(self, wanted: Int64[np.ndarray, "t"], short_side: int | None) -> FrameArray:
+    def _array(
+        self, wanted: Int64[np.ndarray, "t"], short_side: int | DecodeSize | None
+    ) -> FrameArray:
         return FrameArray(wanted, self.info, self._reformatter, short_side, self._square_pixels)
 
     def _scan(self) -> Timeline:

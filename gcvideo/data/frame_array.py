@@ -4,6 +4,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import Int64
 
 from gcvideo.data.colour import convert_frame
+from gcvideo.data.resizing import DecodeSize
 from gcvideo.data.timeline import VideoInfo
 
 
@@ -15,7 +16,7 @@ class FrameArray:
         wanted: Int64[np.ndarray, "t"],
         info: VideoInfo,
         reformatter: VideoReformatter,
-        short_side: int | None,
+        short_side: int | DecodeSize | None,
         square_pixels: bool,
     ) -> None:
         self._positions: dict[int, list[int]] = {}
@@ -63,7 +64,9 @@ def _with_square_pixels(info: VideoInfo) -> tuple[int, int]:
     return max(1, round(width * info.sample_aspect_ratio)), height
 
 
-def _scaled(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+def _scaled(size: tuple[int, int], short_side: int | DecodeSize | None) -> tuple[int, int]:
+    if isinstance(short_side, DecodeSize):
+        return short_side.scaled(*size)
     shorter = min(size)
     if short_side is None or shorter < 2 * short_side:
         return size

@@ -101,10 +101,10 @@ class Multigrid:
     times the base number of epochs.
 
     Sources: Wu et al., A Multigrid Method for Efficiently Training Video Models (arXiv:1912.00998),
-    3; PySlowFast, utils/multigrid.py, whose numbers these are. Differs from PySlowFast: the
-    clips of fewer frames always span the time of the base clip, where it draws tau' between tau and
-    that; without milestones (a cosine) the cycles end at ``cycle_ends``, where the paper has only
-    stepwise rates.
+    3; PySlowFast, utils/multigrid.py, whose numbers these are, to the last epoch. Differs from PySlowFast:
+    the clips of fewer frames always span the time of the base clip, where it draws tau' between tau and
+    that; a long cycle works without a short one; without milestones (a cosine) the cycles end at
+    ``cycle_ends``, where the paper has only stepwise rates.
 
     Args:
         long_cycle_factors: (f_t, f_s) in order; empty: no long cycle.
@@ -178,13 +178,15 @@ class Multigrid:
             milestones: epochs of the recipe at which its rate drops; None: it has none.
 
         Raises:
-            ValueError: if there is less than one epoch, or a milestone behind the last.
+            ValueError: if there is less than one epoch, a milestone behind the last, or two drops of the
+                rate in one epoch of the run.
         """
         if num_epochs * self.epoch_factor < 1:
             raise ValueError(
                 f"num_epochs is {num_epochs} and epoch_factor {self.epoch_factor:g}; their product is "
                 "the epochs of the run: give at least 1"
             )
+        is_stepwise = milestones is not None
         if milestones is None:
             milestones = [end * num_epochs for end in self.cycle_ends]
         if milestones and milestones[-1] >= num_epochs:
@@ -198,6 +200,12 @@ class Multigrid:
         else:
             phases = [LongCyclePhase(int(num_epochs * self.epoch_factor), BatchShape(1, base))]
             drops = [int(milestone * self.epoch_factor) for milestone in milestones]
+        if is_stepwise and any(left >= right for left, right in pairwise(drops)):
+            raise ValueError(
+                f"num_epochs is {num_epochs}, in which the rate would drop at the epochs "
+                f"{', '.join(map(str, drops))} of the run; each drop needs an epoch of its own: give more "
+                "epochs or fewer milestones"
+            )
         return MultigridSchedule(
             phases=tuple(phases),
             milestones=tuple(drops),
@@ -216,8 +224,12 @@ class Multigrid:
             for left, right in pairwise([0, *milestones])
             for shape, mean in cycle
         ]
-        # Each shape of a cycle takes cycle_epochs / sum(mean_factors) epochs' worth of iterations.
-        saving = sum(mean_factors) / len(cycle)
+        # Added up as in PySlowFast: the run may end on half an epoch, where the last bit decides.
+        iterations = sum(
+            length / mean
+            for (length, _), mean in zip(lengths, mean_factors * len(milestones), strict=True)
+        )
+        saving = milestones[-1] / iterations if milestones else sum(mean_factors) / len(cycle)
         last = (num_epochs - milestones[-1] if milestones else num_epochs) / saving
         lengths.append((last * mean_factors[-1], shapes[-1]))
         stretch = num_epochs * self.epoch_factor / sum(length for length, _ in lengths)

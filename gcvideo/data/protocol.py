@@ -1,55 +1,14 @@
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
 
+from gcvideo.data.crop import CropLayout, SlowFastCrops, Window
+from gcvideo.data.resizing import DecodeSize, Resizing, TorchvisionResizing, resized
 from gcvideo.data.sampling import ClipSampling, ClipSpec
 from gcvideo.data.time_grid import frames_at
 from gcvideo.data.timeline import Timeline
-
-
-@runtime_checkable
-class CropLayout(Protocol):
-    """Top-left corners (y, x) in pixels of ``num_crops`` square windows of a frame."""
-
-    def corners(
-        self, height: int, width: int, size: int, num_crops: int
-    ) -> list[tuple[int, int]]: ...
-
-
-@dataclass(frozen=True)
-class SlowFastCrops:
-    """Left, centre, right (top, centre, bottom if tall); the centre is at ceil((long - size) / 2).
-
-    Source: PySlowFast, ``uniform_crop``.
-    """
-
-    def corners(self, height: int, width: int, size: int, num_crops: int) -> list[tuple[int, int]]:
-        y, x = math.ceil((height - size) / 2), math.ceil((width - size) / 2)
-        if num_crops == 1:
-            return [(y, x)]
-        if width >= height:
-            return [(y, 0), (y, x), (y, width - size)]
-        return [(0, x), (y, x), (height - size, x)]
-
-
-@dataclass(frozen=True)
-class MMActionCrops:
-    """Left, right, middle, in steps of (long - size) // 2; one crop is the floor centre.
-
-    Source: mmaction2, ``ThreeCrop`` and ``CenterCrop``.
-    """
-
-    def corners(self, height: int, width: int, size: int, num_crops: int) -> list[tuple[int, int]]:
-        y, x = (height - size) // 2, (width - size) // 2
-        if num_crops == 1:
-            return [(y, x)]
-        if width >= height:
-            return [(y, 0), (y, 2 * x), (y, x)]
-        return [(0, x), (2 * y, x), (y, x)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +27,10 @@ class EvaluationProtocol:
             the frame shown there, instead of the frames themselves. At a constant rate both are the
             same.
         num_clips: clips per video in the test.
-        num_crops: spatial windows per clip in the test, 1 or 3.
+        num_crops: spatial windows per clip in the test: 1 or 3, or 10 where ``crops`` has as many.
         square_pixels: widen or narrow frames of oblong pixels to square ones first, as players do.
         short_side: pixels of the shorter side that frames are resized to (bilinear).
+        resizing: how long the longer side gets, in training too.
         crop_size: pixels of the square window in the test.
         val_crop_size: pixels of the centre window of the single view in validation and prediction.
         train_crop_size: pixels of the crop in training; the fully-convolutional heads pool over
@@ -83,7 +43,8 @@ class EvaluationProtocol:
         antialias: low-pass before shrinking; PySlowFast, PyTorchVideo and mmaction2 do not.
 
     Raises:
-        ValueError: for counts below one, another number of crops or a crop larger than the frame.
+        ValueError: for counts below one, a number of crops that ``crops`` lacks or a crop larger than
+            the frame.
     """
 
     name: str
@@ -91,9 +52,10 @@ class EvaluationProtocol:
     num_frames: int
     sampling_rate: int
     num_clips: int = 10
-    num_crops: Literal[1, 3] = 3
+    num_crops: int = 3
     square_pixels: bool = False
     short_side: int = 256
+    resizing: Resizing = TorchvisionResizing()
     crop_size: int = 256
     val_crop_size: int = 224
     train_crop_size: int = 224
@@ -110,8 +72,6 @@ class EvaluationProtocol:
             raise ValueError(
                 f"num_clips is {self.num_clips}; a test needs at least 1 clip per video"
             )
-        if self.num_crops not in (1, 3):
-            raise ValueError(f"num_crops is {self.num_crops}; choose 1 (centre) or 3")
         for name in ("crop_size", "val_crop_size"):
             size = getattr(self, name)
             if not 1 <= size <= self.short_side:
@@ -119,6 +79,7 @@ class EvaluationProtocol:
                     f"{name} is {size} pixels, the short side {self.short_side}; the crop must fit: "
                     f"lower {name} or raise short_side"
                 )
+        self.windows(self.short_side, self.short_side)  # refuses numbers of crops that it lacks
 
     @property
     def spec(self) -> ClipSpec:
@@ -129,18 +90,23 @@ class EvaluationProtocol:
         return self.num_clips * self.num_crops
 
     @property
-    def decode_short_side(self) -> int:
-        """``1.25 * short_side``: what far larger sources are scaled down to while they are decoded.
-
-        Copies of Kinetics are commonly kept at 320 pixels for a short side of 256. Sources of less than
-        twice this size are decoded as they are.
-        """
-        return round(1.25 * self.short_side)
+    def decode_size(self) -> DecodeSize:
+        """What far larger sources are scaled down to while they are decoded."""
+        return DecodeSize(self.short_side, self.resizing)
 
     @property
     def head_pool_size(self) -> int:
         """Window of the fully-convolutional heads in feature cells."""
         return max(1, self.train_crop_size // 32)
+
+    def frame_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that frames are resized to."""
+        return resized(self.resizing, height, width, self.short_side)
+
+    def windows(self, height: int, width: int) -> list[Window]:
+        """The ``num_crops`` windows of a resized frame."""
+        corners = self.crops.corners(height, width, self.crop_size, self.num_crops)
+        return [Window(*corner) for corner in corners]
 
     def train_clip(
         self, video: Timeline, rng: np.random.Generator, spec: ClipSpec | None = None

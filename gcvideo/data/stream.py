@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 from gcvideo.data.clock import FrameClock
 from gcvideo.data.container import DECODE_ERRORS, VideoReadError, prepare_stream
 from gcvideo.data.frame_array import FrameArray
+from gcvideo.data.resizing import DecodeSize
 from gcvideo.data.timeline import frame_info
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -51,7 +52,7 @@ def stream_frames(
     format: str | None = None,
     options: Mapping[str, str] | None = None,
     timeout_seconds: float = 10.0,
-    short_side: int | None = None,
+    short_side: int | DecodeSize | None = None,
     square_pixels: bool = False,
 ) -> "FrameStream":
     """Open a source and yield (seconds since the first frame, RGB frame) in order to its end.
@@ -66,7 +67,7 @@ def stream_frames(
             Linux), ``"avfoundation"`` (macOS), ``"dshow"`` (Windows) or ``"rawvideo"``.
         options: of the format or protocol, such as ``{"video_size": "1280x720"}``.
         timeout_seconds: how long a device or server may be silent, when opened and later.
-        short_side: pixels; as for :meth:`~gcvideo.data.decoding.VideoReader.read`.
+        short_side: as for :meth:`~gcvideo.data.decoding.VideoReader.read`.
         square_pixels: as for :class:`~gcvideo.data.decoding.VideoReader`.
 
     Raises:
@@ -116,7 +117,7 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
         container: InputContainer,
         stream: VideoStream,
         timeout_seconds: float,
-        short_side: int | None,
+        short_side: int | DecodeSize | None,
         square_pixels: bool,
     ) -> None:
         self.source = source

@@ -8,6 +8,7 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
 
 from gcvideo.data.protocol import EvaluationProtocol
+from gcvideo.data.resizing import Resizing, resized
 
 
 class TrainTransform:
@@ -56,6 +57,36 @@ class TrainTransform:
         return video.as_subclass(Tensor).permute(1, 0, 2, 3).contiguous(), label
 
 
+class ShortSideResize:
+    """A step of training: the shorter side gets a length, the longer one follows as in the test.
+
+    Args:
+        min_size: pixels of the shorter side.
+        max_size: end, itself excluded, of the range that starts with ``min_size`` and that the length
+            is drawn from; None, or ``min_size``: the length is that.
+        resizing: of the protocol.
+
+    Raises:
+        ValueError: if ``max_size`` is below ``min_size``.
+    """
+
+    def __init__(self, min_size: int, max_size: int | None = None, *, resizing: Resizing) -> None:
+        if max_size is not None and max_size < min_size:
+            raise ValueError(
+                f"max_size is {max_size}, below min_size of {min_size}; give at least {min_size}"
+            )
+        self.min_size = min_size
+        self.max_size = min_size if max_size is None else max_size
+        self.resizing = resizing
+
+    def __call__(self, video: Tensor) -> Tensor:
+        size = self.min_size
+        if self.max_size > size:
+            size = int(torch.randint(size, self.max_size, ()))
+        height, width = resized(self.resizing, *video.shape[-2:], size)
+        return v2.functional.resize(video, [height, width], antialias=False)
+
+
 def evaluation_views(
     frames: UInt8[np.ndarray, "u h w 3"],
     clips: np.ndarray,
@@ -68,17 +99,24 @@ def evaluation_views(
         clips: (num_clips, t) positions in ``frames``.
         protocol: gives resize and crops; ``num_crops`` windows per clip.
     """
-    video = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    video = v2.functional.resize(video, [protocol.short_side], antialias=protocol.antialias)
-    height, width = video.shape[2:]
+    video = resize_frames(torch.from_numpy(frames).permute(0, 3, 1, 2), protocol)
     size = protocol.crop_size
-    corners = protocol.crops.corners(height, width, size, protocol.num_crops)
+    windows = protocol.windows(*video.shape[2:])
     pictures = video.numpy()
-    views = np.empty((len(clips), len(corners), 3, clips.shape[1], size, size), np.uint8)
+    views = np.empty((len(clips), len(windows), 3, clips.shape[1], size, size), np.uint8)
     for frame, picture in enumerate(pictures):
         # Colours are parted once per frame, not once per view that shows it: then rows are copied.
         planar = np.ascontiguousarray(picture)
         for clip, position in np.argwhere(clips == frame):
-            for crop, (y, x) in enumerate(corners):
-                views[clip, crop, :, position] = planar[:, y : y + size, x : x + size]
+            for crop, (y, x, is_mirrored) in enumerate(windows):
+                view = planar[:, y : y + size, x : x + size]
+                views[clip, crop, :, position] = view[:, :, ::-1] if is_mirrored else view
     return torch.from_numpy(views.reshape(-1, *views.shape[2:]))
+
+
+def resize_frames(
+    frames: UInt8[Tensor, "t 3 h w"], protocol: EvaluationProtocol
+) -> UInt8[Tensor, "t 3 height width"]:
+    """Frames of the size that a protocol crops from."""
+    size = protocol.frame_size(*frames.shape[2:])
+    return v2.functional.resize(frames, list(size), antialias=protocol.antialias)

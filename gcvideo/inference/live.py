@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
-from torchvision.transforms import v2
 
 from gcvideo.data import EvaluationProtocol
 from gcvideo.data.time_grid import frames_at
+from gcvideo.data.transform import resize_frames
 from gcvideo.inference.classifier import TrainedClassifier
 from gcvideo.inference.sliding_window import (
     STAMP_TOLERANCE,
@@ -63,7 +63,7 @@ def classify_live(
     Args:
         classifier: gives net and protocol.
         frames: (seconds, RGB) as from :func:`~gcvideo.data.stream.stream_frames`; with its
-            ``short_side`` set to the protocol's ``decode_short_side``, and its ``square_pixels`` to the
+            ``short_side`` set to the protocol's ``decode_size``, and its ``square_pixels`` to the
             protocol's, scores equal those of the file.
         stride_seconds: between the starts of two windows.
         num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.
@@ -159,5 +159,5 @@ def _resized(
 ) -> UInt8[np.ndarray, "height width 3"]:
     # A copy, since the source may write its next frame over this one.
     video = torch.from_numpy(frame[None].copy()).permute(0, 3, 1, 2)
-    video = v2.functional.resize(video, [protocol.short_side], antialias=protocol.antialias)
+    video = resize_frames(video, protocol)
     return video[0].permute(1, 2, 0).contiguous().numpy()

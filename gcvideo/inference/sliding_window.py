@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
-from gcvideo.data import EvaluationProtocol, VideoReader, evaluation_views
+from gcvideo.data import EvaluationProtocol, VideoReader, WholeVideoSampling, evaluation_views
 from gcvideo.data.stream import stream_frames
 from gcvideo.data.time_grid import frames_at
 from gcvideo.evaluation import average_views
@@ -115,14 +115,17 @@ def window_offsets(protocol: EvaluationProtocol, fps: float) -> Int64[np.ndarray
 
         o = c - min(c),    c = the protocol's single clip of a video of tau T ceil(fps) frames
 
-    That video has room for the clip of every rule which paces to at least one frame a second. A window
-    that starts with the protocol's own clip is that clip, but for a frame where PyTorchVideo's window
-    is not of a whole number of frames, and for SlowFast's single precision minutes into a video.
+    That video has room for the clip of every rule which paces to at least one frame a second; for rules
+    that spread a clip over the whole video it has tau T frames. A window that starts with the protocol's
+    own clip is that clip, but for a frame where PyTorchVideo's window is not of a whole number of frames,
+    for SlowFast's single precision minutes into a video, and for rules of the whole video.
 
     Raises:
         ValueError: if ``fps`` is not positive.
     """
-    num_frames = protocol.num_frames * protocol.sampling_rate * max(1, math.ceil(fps))
+    num_frames = protocol.num_frames * protocol.sampling_rate
+    if not isinstance(protocol.sampling, WholeVideoSampling):
+        num_frames *= max(1, math.ceil(fps))
     clip = protocol.sampling.test(num_frames, fps, protocol.spec, 1)[0]
     return clip - clip.min()
 
@@ -188,13 +191,13 @@ def _read(
     """Frames of each set of indices; the sets start and end ever later."""
     if reader.timeline.is_direct:
         for indices in wanted:
-            yield reader.read(indices, short_side=protocol.decode_short_side)
+            yield reader.read(indices, short_side=protocol.decode_size)
         return
     # Such a file is decoded from its start at every read: here it is, once, for all sets.
     kept: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
     with stream_frames(
         str(Path(reader.path).absolute()),
-        short_side=protocol.decode_short_side,
+        short_side=protocol.decode_size,
         square_pixels=protocol.square_pixels,
     ) as frames:
         numbered = enumerate(frame for _, frame in frames)

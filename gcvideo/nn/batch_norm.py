@@ -98,8 +98,10 @@ class GroupBatchNorm3d(_GroupBatchNorm, nn.BatchNorm3d):
 
     Sources: Wu et al., A Multigrid Method for Efficiently Training Video Models (arXiv:1912.00998),
     3.3 (splits); Peng et al., MegDet (arXiv:1711.07240), 3.3 (ranks).
-    Differs from PySlowFast's SubBatchNorm3d: nothing to aggregate before evaluation. Differs from
-    ``nn.SyncBatchNorm``, which needs a GPU: runs on every device.
+    Differs from PySlowFast's SubBatchNorm3d, whose group i holds the clips i, i + num_splits, ...: strides
+    would cost a copy of each channels-last map, and mean the same in shuffled batches. There is nothing
+    to aggregate before evaluation, and the variance of the means of a batch counts, where there only that
+    of their running values does. Differs from ``nn.SyncBatchNorm``, which needs a GPU: runs on every device.
 
     Raises:
         ValueError: if ``num_splits`` does not divide the batch.

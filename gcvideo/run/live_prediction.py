@@ -45,7 +45,7 @@ def predict_live(cfg: DictConfig, classifier: TrainedClassifier) -> Predictions:
     with stream_frames(
         source,
         format=cfg.format,
-        short_side=classifier.protocol.decode_short_side,
+        short_side=classifier.protocol.decode_size,
         square_pixels=classifier.protocol.square_pixels,
     ) as frames:
         results = classify_live(

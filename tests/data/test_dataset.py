@@ -174,7 +174,7 @@ def test_large_sources_are_scaled_down_while_they_are_decoded(tmp_path):
             return super().__call__(clip, label, seed)
 
     protocol = make_protocol(short_side=32, crop_size=32)
-    assert protocol.decode_short_side == 40
+    assert protocol.decode_size.pixels == 40
     for scale in (1, 4):
         root = tmp_path / str(scale)
         for name in ("a", "b"):

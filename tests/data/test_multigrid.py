@@ -53,6 +53,24 @@ def test_the_long_cycle_is_that_of_pyslowfast_for_its_kinetics_recipe():
 
 
 @pytest.mark.parametrize(
+    ("clip", "factors", "num_epochs", "milestones", "epoch_factor", "ends"),
+    [
+        ((32, 2, 160), [(0.5, 0.75), (0.75, 1), (1, 1)], 129, [82], 1.5, (68, 109, 140, 194)),
+        ((16, 4, 224), [(0.5, 1), (1, 1)], 239, [2, 118, 145], 0.5, (1, 1, 46, 68, 78, 83, 119)),
+    ],
+)
+def test_a_run_of_half_an_epoch_more_is_rounded_as_in_pyslowfast(
+    clip, factors, num_epochs, milestones, epoch_factor, ends
+):
+    """193.5 and 119.5 epochs: its own get_long_cycle_schedule at 287ec00, by the last bit of sums."""
+    short = [0.4, 0.6] if len(factors) == 3 else [0.5, 0.5**0.5]
+    schedule = Multigrid(
+        long_cycle_factors=factors, short_cycle_factors=short, epoch_factor=epoch_factor
+    ).schedule(ClipShape(*clip), num_epochs=num_epochs, milestones=milestones)
+    assert tuple(phase.end_epoch for phase in schedule.phases) == ends
+
+
+@pytest.mark.parametrize(
     "base", [ClipShape(32, 2, 224), ClipShape(8, 8, 224), ClipShape(16, 4, 128)]
 )
 def test_shapes_of_a_cycle_share_its_iterations_and_the_run_has_its_epochs(base):
@@ -163,6 +181,18 @@ def test_cycles_that_make_no_sense_are_refused(changes, message):
 def test_recipes_that_leave_no_epochs_are_refused(num_epochs, milestones, message):
     with pytest.raises(ValueError, match=message):
         Multigrid().schedule(ClipShape(8, 8, 224), num_epochs=num_epochs, milestones=milestones)
+
+
+@pytest.mark.parametrize("factors", [[(0.5, 1), (1, 1)], []])
+def test_two_drops_of_the_rate_in_one_epoch_are_refused(factors):
+    multigrid = Multigrid(long_cycle_factors=factors, epoch_factor=0.25)
+    message = (
+        r"num_epochs is 9, .* at the epochs .*, 2 of the run; .* more epochs or fewer milestones"
+    )
+    with pytest.raises(ValueError, match=message):
+        multigrid.schedule(ClipShape(4, 2, 32), num_epochs=9, milestones=[6, 7, 8])
+    # Without steps of the rate these are but the ends of cycles.
+    assert multigrid.schedule(ClipShape(4, 2, 32), num_epochs=9).num_epochs == 2
 
 
 def batches(num_videos, batch_size, epoch, *, rank=0, world_size=1, resumed=None):

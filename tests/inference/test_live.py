@@ -7,6 +7,7 @@ import torch
 from exact_net import SAMPLINGS, make_classifier
 
 from gcvideo.data import (
+    MMActionResizing,
     SlowFastSampling,
     write_video,
 )
@@ -56,8 +57,8 @@ def test_a_file_streamed_through_scores_as_its_windows(tmp_path, sampling, fps):
 @pytest.mark.parametrize(("height", "width"), [(60, 80), (120, 90), (300, 200)])
 def test_frames_are_resized_as_those_of_a_file(tmp_path, height, width):
     path = make_video(tmp_path / "clip.mp4", 20, height=height, width=width)
-    classifier = make_classifier()
-    frames = stream_frames(str(path), short_side=classifier.protocol.decode_short_side)
+    classifier = make_classifier(resizing=MMActionResizing())
+    frames = stream_frames(str(path), short_side=classifier.protocol.decode_size)
     live = list(classify_live(classifier, frames, stride_seconds=0.2))
     windows = classify_windows(classifier, path, stride_seconds=0.2, batch_size=1)
     assert_same(live, windows)

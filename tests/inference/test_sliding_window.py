@@ -6,6 +6,8 @@ from small_protocol import make_protocol
 from timed_video import TWO_RATES, numbers_of, shown_times, write_timed_video
 
 from gcvideo.data import (
+    MMActionSegmentSampling,
+    MMActionUniformSampling,
     PyTorchVideoSampling,
     SlowFastSampling,
     VideoReader,
@@ -76,6 +78,16 @@ def test_offsets_are_those_of_the_protocols_own_clip(sampling, fps, num_frames, 
             np.testing.assert_array_equal(clip - clip.min(), offsets)
             num_equal += 1
     assert num_equal >= 10
+
+
+def test_a_window_of_rules_for_the_whole_video_is_tau_times_as_long_as_the_clip():
+    for sampling in (MMActionUniformSampling(), MMActionSegmentSampling()):
+        protocol = make_protocol(sampling=sampling, num_frames=8, sampling_rate=4)
+        for fps in (15.0, 60.0):
+            offsets = window_offsets(protocol, fps)
+            clip = sampling.test(32, fps, protocol.spec, 1)[0]
+            assert offsets.tolist() == (clip - clip.min()).tolist()
+            assert 24 <= offsets.max() < 32
 
 
 def test_offsets_follow_the_rate_of_the_video_where_the_protocol_does():

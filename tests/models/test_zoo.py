@@ -161,7 +161,7 @@ def test_torchvision_says_the_same_of_its_weights(depth, version):
 def test_names_are_unique_sorted_and_those_of_the_records():
     assert list(ZOO) == sorted(ZOO)
     assert all(record.name == name for name, record in ZOO.items())
-    assert len(ZOO) == 40
+    assert len(ZOO) == 41
 
 
 def test_each_record_has_an_address_and_a_file_of_its_own():

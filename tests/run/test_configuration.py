@@ -100,7 +100,7 @@ def test_kinetics_recipes_have_the_published_numbers(compose_config):
     assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-4, 1e-4])
 
 
-@pytest.mark.parametrize("name", ["mmaction", "nonlocal", "pytorchvideo", "slowfast"])
+@pytest.mark.parametrize("name", files("protocol"))
 def test_every_protocol_can_go_by_time(compose_config, name):
     for overrides, by_time in (([], False), (["protocol.by_time=true"], True)):
         for command, others in (
@@ -111,6 +111,20 @@ def test_every_protocol_can_go_by_time(compose_config, name):
             words = [f"protocol={name}", *sizes, *others, *overrides]
             protocol = instantiate(compose_config(command, words).protocol, _convert_="all")
             assert protocol.by_time is by_time
+            assert protocol.name == name
+
+
+@pytest.mark.parametrize("transform", ["jitter_crop", "resized_crop"])
+def test_training_rounds_sides_as_the_protocol_does(compose_config, transform):
+    for name, size in (("mmaction", (256, 313)), ("slowfast_pyav", (256, 312))):
+        sizes = ["short_side=256", "max_short_side=256"]
+        cfg = compose_config("train", [f"protocol={name}", f"transform={transform}", *sizes])
+        step, protocol = (
+            instantiate(cfg.transform, _convert_="all").keywords["steps"][0],
+            instantiate(cfg.protocol, _convert_="all"),
+        )
+        assert protocol.frame_size(288, 352) == size
+        assert step(torch.zeros(1, 3, 288, 352, dtype=torch.uint8)).shape[2:] == size
 
 
 def test_the_recipe_follows_the_data_and_yields_to_the_command_line(compose_config):

@@ -69,6 +69,21 @@ WRONG = [
         "group_size is 0; give a whole number of at least 1, or null",
     ),
     ("train", "protocol.by_time=1", "protocol.by_time is 1; give true or false"),
+    (
+        "train",
+        ["protocol=slowfast", "protocol.sampling.reader=decord"],
+        "protocol.sampling.reader is 'decord'; give one of whole, pyav, torchvision",
+    ),
+    (
+        "train",
+        ["protocol=mmaction_dense", "protocol.sampling.sample_range=0"],
+        "protocol.sampling.sample_range is 0; give a whole number of at least 1",
+    ),
+    (
+        "train",
+        ["protocol=mmaction_segment", "protocol.sampling.seed=-1"],
+        "protocol.sampling.seed is -1; give a whole number of at least 0",
+    ),
     ("test", "num_clips=0", "num_clips is 0; give a whole number of at least 1, or null"),
     ("predict", "top_k=0", "top_k is 0; give a whole number of at least 1"),
     ("predict", "threshold=50", "threshold is 50; give a number of at least 0 and at most 1"),
@@ -80,11 +95,12 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("config", "word", "message"), WRONG, ids=[word for _, word, _ in WRONG])
-def test_a_value_that_breaks_the_rule_of_its_key_is_named(config, word, message):
+@pytest.mark.parametrize(("config", "words", "message"), WRONG, ids=str)
+def test_a_value_that_breaks_the_rule_of_its_key_is_named(config, words, message):
     needed = ["data=demo", "output=x"] if config == "reencode" else []
+    words = [words] if isinstance(words, str) else words
     with pytest.raises(ValueRuleError) as caught:
-        check_overrides(config, [*needed, word])
+        check_overrides(config, [*needed, *words])
     assert message in str(caught.value)
 
 

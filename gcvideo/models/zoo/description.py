@@ -43,21 +43,32 @@ def five_non_local_blocks(*, first: int, **block: Any) -> Description:
 
 
 def describe_protocol(
-    name: str, *, clip: tuple[int, int], sampling: str, head: str, **arguments: Any
+    name: str,
+    *,
+    clip: tuple[int, int],
+    sampling: str,
+    reader: str | None = None,
+    head: str,
+    **arguments: Any,
 ) -> Description:
     """10 clips x 3 crops of 256 pixels, normalised by one mean and deviation for all colours.
+
+    Sides are rounded and crops placed as in PySlowFast and PyTorchVideo.
 
     Args:
         name: of the protocol.
         clip: T and tau.
         sampling: name of a clip sampling of ``gcvideo.data``.
+        reader: of a ``SlowFastSampling``.
         head: head mode of the score.
         arguments: of ``EvaluationProtocol``, instead of these or in addition.
     """
     return {
         "_target_": "gcvideo.data.EvaluationProtocol",
         "name": name,
-        "sampling": {"_target_": f"gcvideo.data.{sampling}"},
+        "sampling": {"_target_": f"gcvideo.data.{sampling}"}
+        | ({"reader": reader} if reader else {}),
+        "resizing": {"_target_": "gcvideo.data.SlowFastResizing"},
         "crops": {"_target_": "gcvideo.data.SlowFastCrops"},
         "num_frames": clip[0],
         "sampling_rate": clip[1],

@@ -1,7 +1,7 @@
 """Weights of mmaction2, branch main (1.x).
 
 Source: configs/recognition/{slowonly,i3d,c2d}/README.md at 4d6c934, with their configs, metafile.yml
-and mmaction/models. Left out: I3D "dense", whose clip sampling is none of ours, and I3D "heavy".
+and mmaction/models. Left out: I3D "heavy".
 """
 
 from typing import Any
@@ -17,18 +17,24 @@ from gcvideo.models.zoo.record import PublishedWeights
 Accuracy = tuple[float, float]
 
 
-def describe_mmaction2_protocol(clip: tuple[int, int], **arguments: Any) -> Description:
+def describe_mmaction2_protocol(
+    clip: tuple[int, int],
+    name: str = "mmaction",
+    sampling: str = "MMActionSampling",
+    **arguments: Any,
+) -> Description:
     """mmaction2's clips and crops, its head that pools over everything, and ImageNet's colours."""
     settings = {
+        "resizing": {"_target_": "gcvideo.data.MMActionResizing"},
         "crops": {"_target_": "gcvideo.data.MMActionCrops"},
         "val_crop_size": 224,
         "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225],
     }
     return describe_protocol(
-        "mmaction",
+        name,
         clip=clip,
-        sampling="MMActionSampling",
+        sampling=sampling,
         head="adaptive",
         **(settings | arguments),
     )
@@ -99,6 +105,7 @@ SLOW_4X16, SLOW_8X8 = (describe_mmaction2_protocol(clip) for clip in ((4, 16), (
 
 _I3D = describe_net("i3d", head="adaptive", temporal_stride=2)
 _I3D_32X2 = describe_mmaction2_protocol((32, 2))
+_I3D_DENSE_32X2 = describe_mmaction2_protocol((32, 2), "mmaction_dense", "MMActionDenseSampling")
 
 
 def _i3d_non_local(kind: str) -> Description:
@@ -185,6 +192,14 @@ RECORDS = (
         net=_I3D,
         protocol=_I3D_32X2,
         accuracy=(73.47, 91.27),
+    ),
+    _record(
+        "i3d_dense_32x2_r50_mmaction2_imagenet",
+        "i3d_imagenet-pretrained-r50_8xb8-dense-32x2x1-100e_kinetics400-rgb",
+        "20220812-9f46003f",
+        net=_I3D,
+        protocol=_I3D_DENSE_32X2,
+        accuracy=(73.77, 91.35),
     ),
     _record(
         "i3d_nl_32x2_r50_mmaction2_imagenet",

@@ -2,7 +2,8 @@
 
 Source: MODEL_ZOO.md at 287ec00, with configs/Kinetics/c2/*.yaml and slowfast/models. The stem's pool
 is padded as in PySlowFast (stem_helper.py), which gives the published accuracy with these files
-according to its authors (issue 28 of the repository), and not as in video-nonlocal-net.
+according to its authors (issue 28 of the repository), and not as in video-nonlocal-net. The accuracies
+stand in the first commit (31d2ea7, 2019), whose only reader is PyAV's, and have not changed since.
 """
 
 from typing import Any
@@ -32,7 +33,7 @@ def _record(
         net=describe_net(name.partition("_")[0], head="fcn_prob", **arguments),
         classes="kinetics400",
         protocol=describe_protocol(
-            "slowfast", clip=clip, sampling="SlowFastSampling", head="fcn_prob"
+            "slowfast_pyav", clip=clip, sampling="SlowFastSampling", reader="pyav", head="fcn_prob"
         ),
         top1=top1,
         top5=top5,

@@ -26,7 +26,12 @@ def _record(name: str, file: str, top1: float, top5: float, **arguments: Any) ->
         net=describe_net(name.partition("_")[0], head="fcn_prob", stem_pool_padding=0, **arguments),
         classes="kinetics400",
         protocol=describe_protocol(
-            "nonlocal", clip=(8, 8), sampling="NonLocalSampling", head="fcn_prob"
+            "nonlocal",
+            clip=(8, 8),
+            sampling="NonLocalSampling",
+            head="fcn_prob",
+            resizing={"_target_": "gcvideo.data.NonLocalResizing"},
+            crops={"_target_": "gcvideo.data.NonLocalCrops"},
         ),
         top1=top1,
         top5=top5,
