@@ -132,7 +132,7 @@ def test_slurm_makes_one_run_and_says_a_mistake_once(tmp_path, video_folder):
 @pytest.mark.parametrize("launcher", [launch, torchrun])
 def test_a_job_that_is_asked_to_stop_goes_on_later(tmp_path, video_folder, launcher):
     folder = tmp_path / "runs" / "run"
-    job = launcher(*train_words(video_folder, folder, *RANKS, "epochs=60", "batch_size=2"))
+    job = launcher(*train_words(video_folder, folder, *RANKS, "epochs=30", "batch_size=2"))
     deadline = time.monotonic() + 600
     while not (folder / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < deadline:
         time.sleep(0.1)
