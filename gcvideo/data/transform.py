@@ -83,8 +83,9 @@ class ShortSideResize:
         size = self.min_size
         if self.max_size > size:
             size = int(torch.randint(size, self.max_size, ()))
-        height, width = resized(self.resizing, *video.shape[-2:], size)
-        return v2.functional.resize(video, [height, width], antialias=False)
+        height, width = video.shape[-2:]
+        target = resized(self.resizing, height, width, size)
+        return v2.functional.resize(video, list(target), antialias=False)
 
 
 def evaluation_views(

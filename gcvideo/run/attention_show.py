@@ -33,7 +33,7 @@ _CONSOLE = Console()
 _NUM_SCORES = 5
 _SAME = (
     *("num_frames", "sampling_rate", "square_pixels", "short_side", "val_crop_size"),
-    *("sampling", "by_time", "crops"),
+    *("sampling", "by_time", "resizing", "crops"),
 )
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,12 @@ from torch import nn
 
 import gcvideo
 from gcvideo.construction import construct
-from gcvideo.data import VideoReadError, probe, read_views
+from gcvideo.data import MMActionResizing, SlowFastSampling, VideoReadError, probe, read_views
 from gcvideo.evaluation.attention_map import DEFAULT_QUERIES, attention_maps
 from gcvideo.evaluation.grad_cam import grad_cam
 from gcvideo.inference import Checkpoint, write_checkpoint
 from gcvideo.models import ClipClassifier, inserted_blocks
-from gcvideo.run.attention_show import _clip_times, attention_show
+from gcvideo.run.attention_show import _check_same_clips, _clip_times, attention_show
 
 CLASSES = ("light", "dark", "7 samurai")
 PICTURES = {"sheet.png", "animation.mp4", "animation.gif", "attention.json", "grad_cam.npy"}
@@ -213,6 +214,18 @@ def test_an_output_that_is_no_folder_is_refused(show, tmp_path):
         match=r"'.*out' cannot be written: a part of the path is a file, .* with output=",
     ):
         show("nl")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"resizing": MMActionResizing()}, {"sampling": SlowFastSampling(reader="pyav")}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_protocols_that_read_or_resize_otherwise_see_other_clips(changes):
+    protocol = make_protocol(sampling=SlowFastSampling())
+    _check_same_clips(protocol, protocol)
+    with pytest.raises(ValueError, match=f"{next(iter(changes))} is .* they see different clips"):
+        _check_same_clips(protocol, replace(protocol, **changes))
 
 
 def test_the_clip_of_a_varying_rate_has_its_frames_by_time_and_its_pace(tmp_path):

@@ -53,7 +53,7 @@ def test_a_run_tells_what_was_inserted_and_where(trained):
 def test_a_checkpoint_alone_rebuilds_the_classifier(checkpoint, video_folder):
     clf = gcvideo.load(checkpoint, device="cpu")
     assert clf.classes == ("dark", "light")
-    assert clf.protocol.name == "slowfast"
+    assert clf.protocol.name == "slowfast_whole"
     ranking = clf.classify(video_folder / "dark" / "dark_0.mp4", top_k=5)
     assert len(ranking) == 2
     assert ranking[0].score >= ranking[1].score
@@ -63,7 +63,7 @@ def test_a_checkpoint_alone_rebuilds_the_classifier(checkpoint, video_folder):
 def test_the_checkpoint_holds_plain_data_only(checkpoint):
     content = torch.load(checkpoint, weights_only=True)
     assert content["gcvideo"]["classes"] == ["dark", "light"]
-    assert content["gcvideo"]["config"]["protocol"]["name"] == "slowfast"
+    assert content["gcvideo"]["config"]["protocol"]["name"] == "slowfast_whole"
     assert read_checkpoint(checkpoint).config["model"]["name"] == "i3d_gc"
 
 

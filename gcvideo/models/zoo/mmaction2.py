@@ -21,6 +21,7 @@ def describe_mmaction2_protocol(
     clip: tuple[int, int],
     name: str = "mmaction",
     sampling: str = "MMActionSampling",
+    /,
     **arguments: Any,
 ) -> Description:
     """mmaction2's clips and crops, its head that pools over everything, and ImageNet's colours."""
