@@ -152,7 +152,13 @@ def test_both_formats_carry_the_same_metadata_and_no_path_of_the_sources(tmp_pat
     assert metadata["protocol"].keys() == names - elsewhere | {"decode_short_side"}
     assert metadata["protocol"] == {
         "name": "tiny",
-        "sampling": {"rule": "SlowFastSampling", "offset": False, "target_fps": 24},
+        "sampling": {
+            "rule": "SlowFastSampling",
+            "offset": False,
+            "target_fps": 24,
+            "reader": "whole",
+        },
+        "resizing": {"rule": "TorchvisionResizing"},
         "num_frames": 4,
         "sampling_rate": 2,
         "num_clips": 3,
