@@ -79,8 +79,13 @@ class SlowFastSampling:
         require_frames(num_video_frames, fps)
         require_clips(num_clips)
         video = self._video(num_video_frames, fps, spec)
-        slack = self._slack(video, spec)
-        starts = [self._start(k, slack, num_clips) for k in range(num_clips)]
+        if num_clips == 1:
+            # Not PySlowFast's, and so without its last bit: half a frame must not become less.
+            window = max(1.0, spec.sampling_rate * spec.num_frames * fps / self.target_fps)
+            starts = [float(max(num_video_frames - window, 0.0) // 2)]
+        else:
+            slack = self._slack(video, spec)
+            starts = [self._start(k, slack, num_clips) for k in range(num_clips)]
         return np.stack([self._indices(start, video, spec) for start in starts])
 
     def _video(self, num_video_frames: int, fps: float, spec: ClipSpec) -> "_Video":
@@ -102,8 +107,6 @@ class SlowFastSampling:
         return max(video.length - self._window(video, spec), 0.0)
 
     def _start(self, clip: int, slack: float, num_clips: int) -> float:
-        if num_clips == 1:
-            return float(math.floor(slack / 2))
         if not self.offset:
             return slack * clip / num_clips
         return float(clip * math.floor(slack / (num_clips - 1)))

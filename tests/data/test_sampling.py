@@ -82,6 +82,13 @@ def test_a_single_clip_is_the_middle_one(sampling: ClipSampling, first: int, las
     assert (clip[0], clip[-1]) == (first, last)
 
 
+@pytest.mark.parametrize("reader", ["whole", "pyav", "torchvision"])
+def test_the_middle_is_not_lost_to_the_last_bit_of_a_window(reader):
+    """31 / 30 * 30 is above 31 in double precision."""
+    clip = SlowFastSampling(reader=reader).test(301, 30.0, ClipSpec(31, 1), 1)[0]
+    assert clip.tolist() == list(range(135, 166))
+
+
 @pytest.mark.parametrize(
     ("sampling", "spec", "clip"),
     [
