@@ -60,7 +60,11 @@ def test_windows_and_segments_are_written_as_json(run_predict, long_video, tmp_p
     assert segments[-1]["end_seconds"] == pytest.approx(3.0)
 
 
-def test_a_second_prediction_shows_its_own_videos_alone(run_predict, video_folder, capsys):
+def test_a_second_prediction_shows_its_own_videos_alone(
+    run_predict, video_folder, capsys, monkeypatch
+):
+    # A cell of the table folds what is longer.
+    monkeypatch.setattr(prediction_output, "_CONSOLE", Console(width=300))
     dark, light = video_folder / "dark" / "dark_0.mp4", video_folder / "light" / "light_0.mp4"
     run_predict(dark)
     capsys.readouterr()
