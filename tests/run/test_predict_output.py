@@ -13,7 +13,7 @@ import gcvideo
 from gcvideo.console import Console
 from gcvideo.data import probe, read_frames, write_video
 from gcvideo.inference.sliding_window import classify_windows
-from gcvideo.run import live_prediction, predict
+from gcvideo.run import live_prediction, predict, prediction_output
 from gcvideo.run.interruption import Interrupted
 from gcvideo.run.prediction_output import format_seconds
 
