@@ -24,7 +24,7 @@ def _all_cores():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_all_cores")
+@pytest.mark.usefixtures("_all_cores", "unchecked")
 def test_a_net_that_sees_time_learns_the_demo_and_one_that_does_not_stays_at_chance(
     compose_config, tmp_path
 ):
