@@ -74,6 +74,8 @@ def all_references() -> list[Reference]:
         _load("torchcodec", "exact", lambda: _torchcodec("exact")),
         _load("torchcodec", "approximate", lambda: _torchcodec("approximate")),
         _load("decord", "", _decord),
+        _load("decord2", "", _decord),
+        _load("video-reader-rs", "", _video_reader),
         _load("pytorchvideo", "no audio", lambda: _pytorchvideo(decode_audio=False)),
         _load("pytorchvideo", "default", lambda: _pytorchvideo(decode_audio=True), audio=True),
         Reference("PySlowFast's loop", read_as_slowfast),
@@ -110,11 +112,21 @@ def _torchcodec(seek_mode: str) -> Callable[[Clip], np.ndarray]:
 
 
 def _decord() -> Callable[[Clip], np.ndarray]:
+    # decord and decord2 share the name of the module, so that only one of them is installed.
     decord = import_module("decord")
 
     def read(clip: Clip) -> np.ndarray:
         reader = decord.VideoReader(clip.path, num_threads=1)
         return reader.get_batch(clip.indices.tolist()).asnumpy()
+
+    return read
+
+
+def _video_reader() -> Callable[[Clip], np.ndarray]:
+    video_reader = import_module("video_reader")
+
+    def read(clip: Clip) -> np.ndarray:
+        return video_reader.PyVideoReader(clip.path, threads=1).get_batch(clip.indices.tolist())
 
     return read
 

@@ -216,6 +216,8 @@ def test_a_library_that_does_not_load_is_left_out_by_name_with_the_reason(
     assert {reference.name.split()[0] for reference in lost} == {
         "torchcodec",
         "decord",
+        "decord2",
+        "video-reader-rs",
         "pytorchvideo",
     }
     table = comparison.Comparison("title")
