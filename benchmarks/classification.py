@@ -20,12 +20,7 @@ from footage import make_video
 
 from gcvideo.data import VIDEO_SUFFIXES, EvaluationProtocol, SlowFastSampling
 from gcvideo.inference import TrainedClassifier, configure_head, load
-from gcvideo.inference.batch import (
-    GroupScorer,
-    classify_videos,
-    read_videos,
-    score_groups,
-)
+from gcvideo.inference._batch import GroupScorer, classify_videos, read_videos, score_groups
 from gcvideo.models import ClipClassifier, Placement, i3d_resnet, slow_resnet
 from gcvideo.nn import global_context
 

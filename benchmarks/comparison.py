@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-
-from gcvideo.evaluation.alternation import UnequalError as UnequalError
-from gcvideo.evaluation.alternation import measure as measure
-from gcvideo.report.speed_table import Row as Row
-from gcvideo.report.speed_table import SpeedTable
+from alternation import UnequalError as UnequalError
+from alternation import measure as measure
+from speed_table import Row as Row
+from speed_table import SpeedTable
 
 Comparison = SpeedTable
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
+from alternation import UnequalError, require_close
 from comparison import Comparison, measure
 from torch import Tensor, nn
 
-from gcvideo.evaluation.alternation import UnequalError, require_close
 from gcvideo.models import keep_freed_memory
-from gcvideo.models.convolution import use_video_convolutions
+from gcvideo.nn._convolution import use_video_convolutions
 
 # Input and output channels, frames, pixels along a side, kernel and stride over pixels.
 LAYERS = (

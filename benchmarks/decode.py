@@ -25,8 +25,8 @@ from subject import NUM_FRAMES, SAMPLING_RATE, Subject, made_subjects
 from torchvision.transforms import v2
 
 from gcvideo.data import EvaluationProtocol, SlowFastSampling, VideoReader, read_views
-from gcvideo.data.container import open_video
-from gcvideo.data.reencoding import reencode_video
+from gcvideo.data.video._container import open_video
+from gcvideo.data.video._reencoding import reencode_video
 
 NUM_CHECKED = 3  # clips a video that all readers are compared on
 

@@ -23,9 +23,9 @@ from rich.table import Table
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from gcvideo.console import Console
-from gcvideo.models import NetChoice, WeightsError, convert, convert_context_block
-from gcvideo.models.head import Head
+from gcvideo._console import Console
+from gcvideo.models._head import Head
+from gcvideo.weights import NetChoice, WeightsError, convert, convert_context_block
 
 TOLERANCE = 1e-4
 # A net of these files was made for crops of 64 pixels.

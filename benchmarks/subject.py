@@ -10,7 +10,7 @@ from footage import make_video
 from references import Clip
 
 from gcvideo.data import VideoReader
-from gcvideo.data.timeline import Timeline
+from gcvideo.data.video._timeline import Timeline
 
 NUM_FRAMES, SAMPLING_RATE = 8, 8
 

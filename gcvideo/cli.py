@@ -35,14 +35,14 @@ class Command(NamedTuple):
 COMMANDS = {
     "train": Command(
         "train a classifier",
-        "gcvideo.run.training:run_training",
+        "gcvideo.command.train:run_training",
         "train",
         is_swept=True,
         objective=lambda best: best,
     ),
     "test": Command(
         "score a checkpoint on a test set, with all views",
-        "gcvideo.run.testing:test",
+        "gcvideo.command:test",
         "test",
         plain=("checkpoint",),
         is_swept=True,
@@ -50,77 +50,72 @@ COMMANDS = {
     ),
     "predict": Command(
         "classify videos, folders, cameras and streams",
-        "gcvideo.run.prediction:predict",
+        "gcvideo.command.predict:predict",
         "predict",
         plain=("checkpoint", "video*"),
         has_failed=lambda predictions: bool(predictions.failures),
     ),
     "compare": Command(
         "compare blocks in one net by one recipe",
-        "gcvideo.run.comparing:run_comparison",
+        "gcvideo.command.compare:run_comparison",
     ),
     "attention stats": Command(
         "measure whether attention depends on the query position",
-        "gcvideo.run.query_independence:attention_stats",
+        "gcvideo.command.attention:attention_stats",
         "attention_stats",
         plain=("checkpoint",),
         has_failed=lambda stats: bool(stats.failures),
     ),
     "attention show": Command(
         "draw attention maps and Grad-CAM on the frames of a video",
-        "gcvideo.run.attention_show:attention_show",
+        "gcvideo.command.attention:attention_show",
         "attention_show",
         plain=("checkpoint", "video"),
     ),
     "probe": Command(
         "score clips that are shuffled, reversed or frozen",
-        "gcvideo.run.probing:probe",
+        "gcvideo.command:probe",
         "probe",
         plain=("checkpoint",),
         is_swept=True,
         objective=lambda overall: overall.needs_time,
     ),
     "cost": Command(
-        "count parameters and multiply-accumulates of nets", "gcvideo.run.costing:cost", "cost"
+        "count parameters and multiply-accumulates of nets", "gcvideo.command:cost", "cost"
     ),
     "convert": Command(
         "turn weights of another code base into a checkpoint",
-        "gcvideo.run.converting:convert",
+        "gcvideo.command:convert",
         "convert",
         plain=("source", "output"),
     ),
     "export": Command(
         "write a checkpoint as an ONNX or torch.export file",
-        "gcvideo.run.exporting:export",
+        "gcvideo.command:export",
         "export",
         plain=("checkpoint", "output"),
     ),
     "check": Command(
         "decode every video of a data set, and list the sound ones",
-        "gcvideo.run.checking:check",
+        "gcvideo.command.dataset:check",
         "check",
         has_failed=lambda report: bool(report.problems),
     ),
     "index": Command(
         "scan the videos of a data set once, so that they open fast",
-        "gcvideo.run.indexing:index",
+        "gcvideo.command.dataset:index",
         "index",
     ),
     "reencode": Command(
         "copy videos to small files that seek fast",
-        "gcvideo.run.reencoding:reencode",
+        "gcvideo.command.dataset:reencode",
         "reencode",
         has_failed=bool,
     ),
     "kinetics": Command(
         "make lists from official Kinetics tables and a folder",
-        "gcvideo.run.kinetics:kinetics",
+        "gcvideo.command.dataset:kinetics",
         "kinetics",
-    ),
-    "benchmark": Command(
-        "time blocks, nets and steps against those of others",
-        "gcvideo.run.benchmarking:benchmark",
-        "benchmark",
     ),
     "doctor": Command("check whether this machine can train", "gcvideo.doctor.__main__:main"),
 }
@@ -160,7 +155,7 @@ def run(name: str, words: Sequence[str]) -> None:
     if command.config is None:
         sys.exit(_function(command.job)(words))
     # Only now: the list of commands shall come at once.
-    from gcvideo.run.application import run_command  # noqa: PLC0415
+    from gcvideo.command._application import run_command  # noqa: PLC0415
 
     def job(cfg: Any) -> float | None:
         result = _function(command.job)(cfg)

@@ -12,11 +12,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 from two_ranks import fork_into_two
 
-from gcvideo.nn.batch_norm import group_batch_norm
-from gcvideo.training.batch_norm import BatchNormGroups
-from gcvideo.training.precise_batch_norm import PreciseBatchNorm
-from gcvideo.training.rank_statistics import average_statistics
-from gcvideo.training.weight_average import WeightAverage
+from gcvideo.nn._batch_norm import group_batch_norm
+from gcvideo.training._batch_norm import BatchNormGroups
+from gcvideo.training._precise_batch_norm import PreciseBatchNorm
+from gcvideo.training._rank_statistics import average_statistics
+from gcvideo.training._weight_average import WeightAverage
 
 NUM_BATCHES = 3
 

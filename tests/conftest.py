@@ -1,6 +1,5 @@
 import importlib
 import os
-import sys
 from pathlib import Path
 
 import hypothesis
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from new_tensor import LargestNewTensor
+from torch import nn
 
 from gcvideo.data import write_video
 
@@ -83,14 +83,41 @@ def shared_data():
 
 
 @pytest.fixture
-def benchmark(project, monkeypatch):
-    """Loads a module of the benchmarks, whose names are their own only while they run as scripts."""
-    monkeypatch.syspath_prepend(str(project / "benchmarks"))
+def benchmark():
+    """Loads a module of the benchmarks; the threads that a script chooses are its own."""
     num_threads = torch.get_num_threads()
     yield importlib.import_module
     torch.set_num_threads(num_threads)
-    for path in (project / "benchmarks").glob("*.py"):
-        sys.modules.pop(path.stem, None)
+
+
+@pytest.fixture
+def randomised():
+    """Give a net random parameters and statistics, so that no zero start hides a mistake."""
+
+    def randomise(net):
+        for name, tensor in net.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
+            if name.endswith("running_var") or (name.endswith("weight") and tensor.ndim == 1):
+                tensor.uniform_(0.5, 1)
+            elif tensor.ndim == 1:
+                tensor.uniform_(-0.3, 0.3)
+            else:
+                nn.init.kaiming_normal_(tensor)
+        return net.eval()
+
+    return randomise
+
+
+@pytest.fixture(scope="session")
+def on_meta():
+    """Build a net of full size without its memory."""
+
+    def build(make, **arguments):
+        with torch.device("meta"):
+            return make(**arguments)
+
+    return build
 
 
 def numbered_frames(num_frames, height=48, width=64):

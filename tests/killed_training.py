@@ -16,8 +16,8 @@ from gcvideo_runs import TINY
 from hydra import compose, initialize_config_dir
 from lightning import Callback
 
-import gcvideo.run.training as training
-from gcvideo.run import resumed_config
+import gcvideo.command.train._training as training
+from gcvideo.command.train import resumed_config
 from gcvideo.training import TrainingStopped
 
 CONF = Path(__file__).resolve().parent.parent / "conf"

@@ -12,13 +12,13 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 from two_ranks import fork_into_two
 
-from gcvideo.construction import construct
+from gcvideo._construction import construct
 from gcvideo.models import ClipClassifier
-from gcvideo.models.activation_checkpoint import checkpoint_activations
+from gcvideo.models._activation_checkpoint import checkpoint_activations
 from gcvideo.training import VideoClassifier, WarmupSteps
-from gcvideo.training.batch_norm import BatchNormGroups
-from gcvideo.training.checkpoint_file import AtomicCheckpointIO
-from gcvideo.training.sharding import ShardedStrategy
+from gcvideo.training._batch_norm import BatchNormGroups
+from gcvideo.training._checkpoint_file import AtomicCheckpointIO
+from gcvideo.training._sharding import ShardedStrategy
 
 CLASSES = ["a", "b", "c"]
 NET = {

@@ -5,10 +5,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import speed as benchmarking
 from hydra import compose, initialize_config_dir
-
-from gcvideo.evaluation.roofline import Roofline
-from gcvideo.run import benchmarking
+from roofline import Roofline
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 ROOFLINE = Roofline(gigabytes_per_second=20.0, teraflops_per_second=0.5)

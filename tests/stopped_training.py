@@ -9,7 +9,8 @@ import torch
 from hydra import initialize_config_dir
 from lightning import Callback
 
-from gcvideo.run import resumed_config, train, training
+from gcvideo.command.train import _training as training
+from gcvideo.command.train import resumed_config, train
 from gcvideo.training import TrainingStopped
 
 CONF = Path(__file__).resolve().parent.parent / "conf"

@@ -2,7 +2,7 @@
 
 import torch
 
-from gcvideo.evaluation.comparison import CellResult, Comparison, CurvePoint, VariantResult
+from gcvideo.comparison._results import CellResult, Comparison, CurvePoint, VariantResult
 
 CLASSES = (
     "applauding",

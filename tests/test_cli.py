@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from gcvideo import cli
-from gcvideo.invocation import command_line
-from gcvideo.run.config_comment import read_comments
-from gcvideo.run.config_folder import config_folder
+from gcvideo._invocation import command_line
+from gcvideo.command.configuration._config_comment import read_comments
+from gcvideo.command.configuration._config_folder import config_folder
 
 WITH_CONFIG = [name for name, command in cli.COMMANDS.items() if command.config is not None]
 
@@ -62,16 +62,17 @@ def test_a_word_that_is_no_command_ends_with_what_there_is(gcvideo_program, word
 
 def test_every_command_has_a_script_of_its_first_word(project):
     scripts = {path.stem for path in (project / "scripts").glob("*.py")}
-    assert scripts == {name.partition(" ")[0] for name in cli.COMMANDS}
-    for path in (project / "scripts").glob("*.py"):
-        assert f'    main("{path.stem}")\n' in path.read_text()
+    names = {name.partition(" ")[0] for name in cli.COMMANDS}
+    assert scripts == {*names, "benchmark"}
+    for name in names:
+        assert f'    main("{name}")\n' in (project / "scripts" / f"{name}.py").read_text()
 
 
 def test_every_command_has_its_job_and_its_configuration():
     for name, command in cli.COMMANDS.items():
         assert callable(cli._function(command.job)), name
     files = {path.stem for path in config_folder().glob("*.yaml")}
-    assert files == {cli.COMMANDS[name].config for name in WITH_CONFIG} | {"compare"}
+    assert files == {cli.COMMANDS[name].config for name in WITH_CONFIG} | {"compare", "benchmark"}
 
 
 @pytest.mark.parametrize("name", [*WITH_CONFIG, "compare"])

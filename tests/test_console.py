@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from gcvideo.console import Console
+from gcvideo._console import Console
 
 PACKAGE = Path(__file__).resolve().parent.parent / "gcvideo"
 NAMES = ["a[b]c.mp4", "[red]x[/red].mp4", "[/].mp4", "clip:smile:.mp4", "\\[a]\\"]
@@ -33,7 +33,7 @@ def test_nothing_in_the_package_prints_by_another_console():
         r"from rich import|import rich|from rich\.console import .*Console|get_console"
     )
     found = [p for p in PACKAGE.rglob("*.py") if other.search(p.read_text())]
-    assert found == [PACKAGE / "console.py"]
+    assert found == [PACKAGE / "_console.py"]
 
 
 def test_no_bar_reads_its_description_as_markup():

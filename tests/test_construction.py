@@ -4,7 +4,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from gcvideo.construction import ConstructionError, construct
+from gcvideo._construction import ConstructionError, construct
 from gcvideo.models import Head, Placement, inserted_blocks
 from gcvideo.nn import ContextBlock, NonLocalBlock
 
@@ -90,16 +90,16 @@ RUN = {"target": "os.system", "packages": ["os"]}
     "description",
     [
         {
-            "_target_": "gcvideo.construction._call",
+            "_target_": "gcvideo._construction._call",
             "arguments": {"command": ""},
             "partial": False,
             **RUN,
         },
-        {"_target_": "gcvideo.construction._import", **RUN},
-        {"_target_": "gcvideo.construction.construct", "description": 1, "packages": ["os"]},
-        {"_target_": "gcvideo.data.source.Path"},
-        {"_target_": "gcvideo.evaluation.scores.Path"},
-        {"_target_": "gcvideo.models.weights.torch"},
+        {"_target_": "gcvideo._construction._import", **RUN},
+        {"_target_": "gcvideo._construction.construct", "description": 1, "packages": ["os"]},
+        {"_target_": "gcvideo.data.loading._source.Path"},
+        {"_target_": "gcvideo.evaluation._scores.Path"},
+        {"_target_": "gcvideo.weights._weights.torch"},
     ],
     ids=lambda description: description["_target_"],
 )

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import speed as benchmarking
 import torch
 from command_sandbox import make_files, make_nets
 from documented_command import (
@@ -23,8 +24,7 @@ from small_command import needs_process, not_run, small_words
 
 import gcvideo
 from gcvideo import cli
-from gcvideo.models import ZOO
-from gcvideo.run import benchmarking
+from gcvideo.weights import ZOO
 
 # The checker of shapes would run inside traces, and slow them down.
 pytestmark = pytest.mark.usefixtures("unchecked")

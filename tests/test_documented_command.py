@@ -19,9 +19,9 @@ from documented_command import (
 from small_command import NOT_RUN, STARTS, not_run, small_words
 
 from gcvideo import cli
-from gcvideo.models import ZOO
-from gcvideo.run.command_words import read_words
-from gcvideo.run.composition import check_overrides
+from gcvideo.command.configuration._command_words import read_words
+from gcvideo.command.configuration._composition import check_overrides
+from gcvideo.weights import ZOO
 
 COMMANDS = documented_commands()
 TEXT = """
@@ -95,7 +95,7 @@ def test_whatever_looks_like_a_command_is_found_or_a_name(path):
 
 
 def test_every_command_of_ours_is_documented():
-    assert {command.name for command in COMMANDS if command.name} == set(cli.COMMANDS)
+    assert {command.name for command in COMMANDS if command.name} == {*cli.COMMANDS, "benchmark"}
 
 
 def test_each_reason_to_leave_a_command_out_is_that_of_some_command():
@@ -114,14 +114,14 @@ def test_choices_that_are_replaced_exist():
     groups = {path.name for path in (PROJECT / "conf").iterdir() if path.is_dir()}
     checked = set()
     for command in COMMANDS:
-        # The words of comparisons have a test in tests/run/test_comparison_request.py.
+        # The words of comparisons have a test in tests/command/compare/test_comparison_request.py.
         if command.name in (None, "compare") or not_run(command):
             continue
         # What stays is read when the command is run.
         for word in set(command.words) - set(small_words(command)):
             group, _, choice = word.partition("=")
             if command.name == "compare" and group == "block":
-                continue  # tests/run/test_comparison_request.py reads these
+                continue  # tests/command/compare/test_comparison_request.py reads these
             if group in groups and choice not in ZOO:
                 assert (PROJECT / "conf" / group / f"{choice}.yaml").is_file(), command
                 checked.add(word)
@@ -156,7 +156,7 @@ def test_a_benchmark_has_the_documented_options_and_a_test(command, benchmark, m
     stem = name.removeprefix("benchmarks/").removesuffix(".py")
     with pytest.raises(_Parsed):
         benchmark(stem).main(options)
-    tests = "".join(path.read_text() for path in (PROJECT / "tests").glob("test_*.py"))
+    tests = "".join(path.read_text() for path in (PROJECT / "tests").rglob("test_*.py"))
     assert f'("{stem}")' in tests or f'"{stem}.py"' in tests
 
 

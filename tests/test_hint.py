@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from gcvideo.hint import command, override
+from gcvideo._hint import command, override
 
 NASTY = [
     "/data/k400/train.txt",

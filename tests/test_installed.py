@@ -28,7 +28,7 @@ def test_the_wheel_holds_the_configuration_the_marker_of_types_and_the_program(w
         assert "gcvideo = gcvideo.cli:main" in archive.read(metadata).decode()
     for path in (project / "conf").rglob("*.yaml"):
         assert f"gcvideo/conf/{path.relative_to(project / 'conf').as_posix()}" in names
-    assert {"gcvideo/py.typed", "gcvideo/report/page.html"} <= names
+    assert {"gcvideo/py.typed", "gcvideo/comparison/page.html"} <= names
     assert not [
         n for n in names if not n.startswith("gcvideo") or "/tests/" in n or "benchmarks/" in n
     ]
@@ -125,7 +125,9 @@ def test_loading_a_net_needs_neither_tensorboard_nor_launchers():
         "for name in ('tensorboard', 'joblib', 'hydra_plugins', 'submitit', 'onnx', 'onnxruntime'):\n"
         "    sys.modules[name] = None\n"
         "import gcvideo\n"
-        "import gcvideo.run.prediction, gcvideo.run.testing, gcvideo.run.training\n"
+        "from gcvideo.command import test\n"
+        "from gcvideo.command.predict import predict\n"
+        "from gcvideo.command.train import train\n"
         "print(gcvideo.load.__name__)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -37,11 +37,11 @@ for module in pkgutil.walk_packages(gcvideo.__path__, "gcvideo."):
 
 from pathlib import Path
 
-from gcvideo.data.datamodule import _start_worker
-from gcvideo.run.rank_failure import FirstRankWatch
-from gcvideo.run.step_time import _free_memory
-from gcvideo.training.checkpoint_file import sync_folder
-from gcvideo.training.stop_signal import SIGNALS, StopSignal
+from gcvideo.data.loading._datamodule import _start_worker
+from gcvideo.command._rank_failure import FirstRankWatch
+from gcvideo.command.train._step_time import _free_memory
+from gcvideo.training._checkpoint_file import sync_folder
+from gcvideo.training._stop_signal import SIGNALS, StopSignal
 
 assert SIGNALS == (signal.SIGINT, signal.SIGTERM)
 stop = StopSignal()

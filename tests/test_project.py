@@ -73,17 +73,27 @@ def test_a_prediction_without_a_checkpoint_says_so_and_leaves_no_file_behind(tmp
 
 
 def test_commands_on_files_alone_import_no_torch():
-    modules = "composition, indexing, reencoding, kinetics"
+    modules = (
+        "from gcvideo.command.configuration import _composition;"
+        "from gcvideo.command.dataset import _indexing, _reencoding, _kinetics"
+    )
     names = "FrameIndex, check_video, parallel_map, write_list"
     done = run(
         "-c",
-        f"import sys, gcvideo; from gcvideo.run import {modules}; from gcvideo.data import {names};"
+        f"import sys, gcvideo; {modules}; from gcvideo.data import {names};"
         "print('torch' in sys.modules)",
     )
     assert done.stdout.strip() == "False", done.stderr
 
 
-@pytest.mark.parametrize("room", ["data", "run"])
+@pytest.mark.parametrize(
+    "room",
+    [
+        "data",
+        "command",
+        *(f"command.{part}" for part in ("train", "predict", "compare", "attention", "dataset")),
+    ],
+)
 def test_lazy_names_are_those_that_type_checkers_see(room):
     module = importlib.import_module(f"gcvideo.{room}")
     tree = ast.parse(Path(str(module.__file__)).read_text())
@@ -109,11 +119,11 @@ def test_import_contracts_catch_a_planted_violation(tmp_path):
     clean = subprocess.run([lint], cwd=tmp_path, capture_output=True, text=True)
     assert clean.returncode == 0, clean.stdout
     for module, line in (
-        ("nn/context.py", "import torchvision"),
-        ("models/head.py", "import gcvideo.data.protocol"),
-        ("data/protocol.py", "import hydra"),
-        ("inference/classifier.py", "import av"),
-        ("training/optim.py", "import pytorchvideo.models"),
+        ("nn/_context.py", "import torchvision"),
+        ("weights/_layout.py", "import gcvideo.models"),
+        ("data/loading/_protocol.py", "import hydra"),
+        ("inference/_classifier.py", "import av"),
+        ("training/_optim.py", "import pytorchvideo.models"),
     ):
         planted = tmp_path / "gcvideo" / module
         text = planted.read_text()

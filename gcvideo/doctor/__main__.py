@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.text import Text
 
-from gcvideo.console import Console
-from gcvideo.doctor.finding import Finding
-from gcvideo.invocation import command_line
+from gcvideo._console import Console
+from gcvideo._invocation import command_line
+from gcvideo.doctor._finding import Finding
 
 # Modules by name, for a package that cannot be loaded must fail its own checks alone.
 _CHECKS = (
@@ -81,7 +81,7 @@ def run_check(module: str, function: str, *arguments: object) -> Finding:
         arguments: of the function.
     """
     try:
-        check = getattr(importlib.import_module(f"gcvideo.doctor.{module}"), function)
+        check = getattr(importlib.import_module(f"gcvideo.doctor._{module}"), function)
         return check(*arguments)
     except Exception as error:
         text = " ".join(str(error).split())

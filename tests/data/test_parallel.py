@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gcvideo.data.parallel import ProcessDiedError, parallel_map
+from gcvideo.data._parallel import ProcessDiedError, parallel_map
 
 
 def square(number: int) -> int:
@@ -81,7 +81,7 @@ def test_copies_end_when_their_parent_is_killed(tmp_path, project):
     script = """
 import os, sys, time
 from pathlib import Path
-from gcvideo.data.parallel import parallel_map
+from gcvideo.data._parallel import parallel_map
 def work(number):
     Path(sys.argv[1], str(os.getpid())).touch()
     time.sleep(0.01)
@@ -156,7 +156,7 @@ def test_leaving_early_ends_the_processes_and_lets_them_clean_up(tmp_path):
 
 
 def test_processes_that_cannot_start_are_told_apart_from_deadly_items(monkeypatch):
-    monkeypatch.setattr("gcvideo.data.parallel._serve", exit_at_once)
+    monkeypatch.setattr("gcvideo.data._parallel._serve", exit_at_once)
     with pytest.raises(RuntimeError, match=r"ended before its first item .exit code 3.; start"):
         list(parallel_map(square, [1, 2], description="Squares", num_workers=1))
 

@@ -3,9 +3,10 @@ import csv
 import pytest
 import torch
 
-from gcvideo.data.table_file import column_name
-from gcvideo.evaluation import VideoScores, scores
-from gcvideo.evaluation.scores import score_columns
+from gcvideo.data.listing._table_file import column_name
+from gcvideo.evaluation import VideoScores
+from gcvideo.evaluation import _scores as scores
+from gcvideo.evaluation._scores import score_columns
 
 CLASSES = ["hug", "kick, high", "wave"]
 

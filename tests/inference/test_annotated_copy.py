@@ -8,7 +8,7 @@ import pytest
 from timed_video import TWO_RATES, shown_times, sound_of, write_timed_video
 
 from gcvideo.data import VideoReader, rewrite_video, write_video
-from gcvideo.inference.overlay import annotate_video
+from gcvideo.inference._overlay import annotate_video
 
 LONG = [Fraction(i, 30) for i in range(60)]
 

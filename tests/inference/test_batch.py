@@ -11,7 +11,7 @@ from small_protocol import make_protocol
 
 from gcvideo.data import VideoReadError, read_views, write_video
 from gcvideo.inference import TrainedClassifier
-from gcvideo.inference.batch import classify_videos
+from gcvideo.inference._batch import classify_videos
 from gcvideo.models import ClipClassifier, Placement, i3d_resnet
 from gcvideo.nn import global_context
 
@@ -132,8 +132,8 @@ def test_a_file_that_kills_its_decoder_costs_only_itself(videos, monkeypatch):
             os.kill(os.getpid(), signal.SIGKILL)
         return read_views(path, protocol)
 
-    monkeypatch.setattr("gcvideo.inference.batch.read_views", read)
-    monkeypatch.setattr("gcvideo.data.parallel._PROCESSES", get_context("fork"))
+    monkeypatch.setattr("gcvideo.inference._batch.read_views", read)
+    monkeypatch.setattr("gcvideo.data._parallel._PROCESSES", get_context("fork"))
     classifier = make_classifier()
     table = dict(classify_videos(classifier, videos, batch_size=2, num_workers=2))
     message = r"cannot read video '.*3\.mp4': the process .* died twice \(killed by SIGKILL\)"
@@ -156,7 +156,7 @@ def test_a_file_that_hangs_costs_only_itself_and_its_time(
         return read_views(path, protocol)
 
     os.mkfifo(tmp_path / "fifo")
-    monkeypatch.setattr("gcvideo.inference.batch.read_views", read)
+    monkeypatch.setattr("gcvideo.inference._batch.read_views", read)
     classifier = make_classifier()
     table = dict(
         classify_videos(classifier, videos, num_workers=num_workers, time_budget_seconds=2)
@@ -229,7 +229,7 @@ def test_few_videos_are_in_memory_at_a_time(videos, monkeypatch):
         scored.extend(views[0])
         return forward(self, views)
 
-    monkeypatch.setattr("gcvideo.inference.batch.read_views", count_read)
+    monkeypatch.setattr("gcvideo.inference._batch.read_views", count_read)
     monkeypatch.setattr(ClipClassifier, "forward", count_scored)
     list(classify_videos(make_classifier(), videos * 8, batch_size=2, num_workers=0))
     num_threads = torch.get_num_threads()

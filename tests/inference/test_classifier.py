@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import gcvideo
-from gcvideo.construction import ConstructionError
+from gcvideo._construction import ConstructionError
 from gcvideo.data import EvaluationProtocol, SlowFastSampling, write_video
 from gcvideo.inference import CheckpointError, TrainedClassifier, configure_head
 from gcvideo.models import ClipClassifier, Placement, c2d_resnet, slow_resnet
@@ -86,7 +86,7 @@ def test_a_prepared_classifier_computes_in_the_type_asked_for():
 
 def test_a_classifier_is_compiled_on_request(monkeypatch):
     compiled = []
-    monkeypatch.setattr("gcvideo.inference.classifier.compile_net", compiled.append)
+    monkeypatch.setattr("gcvideo.inference._classifier.compile_net", compiled.append)
     clf = make_classifier()
     assert clf.for_inference().model.net not in compiled
     prepared = clf.for_inference(compile=True)

@@ -5,7 +5,7 @@ from PIL import Image
 from small_protocol import make_protocol
 
 from gcvideo.data import SlowFastSampling, read_views
-from gcvideo.inference.contact_sheet import write_contact_sheet
+from gcvideo.inference._contact_sheet import write_contact_sheet
 
 
 def random_views(num_views=3, num_frames=4, size=24):
@@ -110,7 +110,7 @@ def test_an_interrupted_write_leaves_the_older_sheet(tmp_path, monkeypatch):
     before = written(tmp_path / "sheet.png", random_views())
 
     def stop(*_):
-        (tmp_path / ".sheet.png.draft").write_text("half")
+        (tmp_path / ".sheet.draft.png").write_text("half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Image.Image, "save", stop)

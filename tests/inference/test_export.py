@@ -13,10 +13,10 @@ from random_net import make_classifier, make_protocol
 from torch import nn
 
 from gcvideo.data import EvaluationProtocol, MMActionCrops, SlowFastSampling, write_video
-from gcvideo.data.demo import DemoSpec, render_motion
-from gcvideo.inference.export import export_classifier
-from gcvideo.inference.folding import fold_batch_norms
-from gcvideo.inference.graph_file import ExportError, graph_format
+from gcvideo.data.made._demo import DemoSpec, render_motion
+from gcvideo.inference._export import export_classifier
+from gcvideo.inference._folding import fold_batch_norms
+from gcvideo.inference._graph_file import ExportError, graph_format
 from gcvideo.models import Head, Placement, c2d_resnet, i3d_resnet, slow_resnet
 from gcvideo.nn import (
     CrissCrossBlock,

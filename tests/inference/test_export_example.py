@@ -11,14 +11,14 @@ from random_net import make_classifier, make_protocol
 from torch import nn
 
 from gcvideo.data import write_video
-from gcvideo.data.demo import DemoSpec, render_motion
-from gcvideo.inference.export import export_classifier
+from gcvideo.data.made._demo import DemoSpec, render_motion
+from gcvideo.inference._export import export_classifier
 from gcvideo.models import slow_resnet
 
 # The checker of shapes would run inside the traces and slow them down.
 pytestmark = pytest.mark.usefixtures("unchecked")
 
-README = Path(__file__).resolve().parent.parent.parent / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@ import torch
 from random_net import randomize
 from torch import nn
 
-from gcvideo.inference.folding import fold_batch_norms, for_inference
+from gcvideo.inference._folding import fold_batch_norms, for_inference
 from gcvideo.models import Placement, c2d_resnet, i3d_resnet, slow_resnet
 from gcvideo.nn import NonLocalBlock, global_context
 

@@ -6,14 +6,10 @@ import pytest
 import torch
 from exact_net import SAMPLINGS, make_classifier
 
-from gcvideo.data import (
-    MMActionResizing,
-    SlowFastSampling,
-    write_video,
-)
-from gcvideo.data.stream import stream_frames
-from gcvideo.inference.live import classify_live
-from gcvideo.inference.sliding_window import classify_windows
+from gcvideo.data import MMActionResizing, SlowFastSampling, write_video
+from gcvideo.data.video._stream import stream_frames
+from gcvideo.inference._live import classify_live
+from gcvideo.inference._sliding_window import classify_windows
 
 
 def make_video(path, num_frames, fps=30.0, height=48, width=64):

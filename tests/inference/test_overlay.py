@@ -3,7 +3,7 @@ import pytest
 from conftest import numbered_frames
 
 from gcvideo.data import VideoReader, VideoReadError, probe, write_video
-from gcvideo.inference.overlay import annotate_video, draw_scores
+from gcvideo.inference._overlay import annotate_video, draw_scores
 
 BAR = (64, 180, 255)
 RANKING = [("arm wrestling", 0.75), ("tai chi", 0.2), ("yoga", 0.05)]

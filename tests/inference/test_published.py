@@ -16,16 +16,10 @@ from gcvideo.inference import (
     read_checkpoint,
     write_checkpoint,
 )
-from gcvideo.models import (
-    ZOO,
-    Placement,
-    WeightsError,
-    insert_blocks,
-    insertion_effect,
-    slow_resnet,
-)
-from gcvideo.models.class_name import class_names
+from gcvideo.models import Placement, insert_blocks, insertion_effect, slow_resnet
 from gcvideo.nn import global_context
+from gcvideo.weights import ZOO, WeightsError
+from gcvideo.weights._class_name import class_names
 
 NAME = "slow_4x16_r50_pytorchvideo"
 NET = {"_target_": "gcvideo.models.slow_resnet", "num_classes": 3, "width": 4}

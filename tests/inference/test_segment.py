@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcvideo.inference.segment import Segment, merge_segments
-from gcvideo.inference.sliding_window import WindowScores
+from gcvideo.inference._segment import Segment, merge_segments
+from gcvideo.inference._sliding_window import WindowScores
 
 CLASSES = ["run", "jump", "rest"]
 RUN, JUMP, REST = [0.8, 0.1, 0.1], [0.1, 0.7, 0.2], [0.0, 0.4, 0.6]

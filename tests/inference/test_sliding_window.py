@@ -16,9 +16,9 @@ from gcvideo.data import (
     read_views,
     write_video,
 )
-from gcvideo.inference import sliding_window
-from gcvideo.inference.segment import merge_segments
-from gcvideo.inference.sliding_window import WindowScores, classify_windows, window_offsets
+from gcvideo.inference import _sliding_window as sliding_window
+from gcvideo.inference._segment import merge_segments
+from gcvideo.inference._sliding_window import WindowScores, classify_windows, window_offsets
 
 
 def make_video(path, num_frames, fps=30.0):

@@ -6,9 +6,9 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from gcvideo.models import Placement, count_cost, inserted_blocks, slow_resnet
-from gcvideo.models.activation_checkpoint import checkpoint_activations
+from gcvideo.models._activation_checkpoint import checkpoint_activations
 from gcvideo.nn import NonLocalBlock, global_context
-from gcvideo.nn.batch_norm import group_batch_norm
+from gcvideo.nn._batch_norm import group_batch_norm
 
 GC = Placement(block=functools.partial(global_context, ratio=1 / 4), res3=[1], res4=[1])
 NL = Placement(block=NonLocalBlock, res4=[1])

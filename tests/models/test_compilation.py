@@ -13,8 +13,8 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter
 
 from gcvideo.models import ClipClassifier, Placement, count_cost, i3d_resnet, slow_resnet, stages_of
-from gcvideo.models.activation_checkpoint import checkpoint_activations
-from gcvideo.models.compilation import compile_net
+from gcvideo.models._activation_checkpoint import checkpoint_activations
+from gcvideo.models._compilation import compile_net
 from gcvideo.nn import (
     CrissCrossBlock,
     NonLocalBlock,

@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from gcvideo.models import ClipClassifier, convolution_check
-from gcvideo.models.convolution_check import convolution_slowdown, settle_layout
+from gcvideo.models import ClipClassifier
+from gcvideo.models import _convolution_check as convolution_check
+from gcvideo.models._convolution_check import convolution_slowdown, settle_layout
 
 CUDA = torch.device("cuda", 0)
 

@@ -6,15 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from gcvideo.models import (
-    Placement,
-    c2d_resnet,
-    count_cost,
-    count_macs,
-    i3d_resnet,
-    slow_resnet,
-)
-from gcvideo.models.cost import ClipSizeError
+from gcvideo.models import Placement, c2d_resnet, count_cost, count_macs, i3d_resnet, slow_resnet
+from gcvideo.models._cost import ClipSizeError
 from gcvideo.nn import (
     CrissCrossBlock,
     NonLocalBlock,
@@ -22,7 +15,7 @@ from gcvideo.nn import (
     simplified_non_local,
     squeeze_excitation,
 )
-from gcvideo.nn.non_local import Kind
+from gcvideo.nn._non_local import Kind
 
 FIVE = {"res3": [1, 3], "res4": [1, 3, 5]}
 

@@ -4,7 +4,7 @@ import resource
 import pytest
 import torch
 
-from gcvideo.models import host_memory
+from gcvideo.models import _host_memory as host_memory
 
 NUM_BYTES = 2**26
 

@@ -17,8 +17,8 @@ from gcvideo.models import (
     slow_resnet,
     stages_of,
 )
-from gcvideo.models.weights import BLOCKS
 from gcvideo.nn import CrissCrossBlock, NonLocalBlock, global_context, simplified_non_local
+from gcvideo.weights._weights import BLOCKS
 
 NETS = [slow_resnet, i3d_resnet, c2d_resnet]
 POSITIONS = ["after_conv3", "after_add", "after_relu"]

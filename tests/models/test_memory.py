@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gcvideo.models.memory import count_memory, saved_bytes
+from gcvideo.models._memory import count_memory, saved_bytes
 
 T, S = 2, 5
 POSITIONS = T * S * S

@@ -6,15 +6,8 @@ from pytorchvideo.models import hub
 from pytorchvideo.models.resnet import create_resnet
 from torch import nn
 
-from gcvideo.models import (
-    Placement,
-    c2d_resnet,
-    i3d_resnet,
-    slow_resnet,
-    stages_of,
-    video_resnet,
-)
-from gcvideo.models.resnet import SLOW_KERNELS
+from gcvideo.models import Placement, c2d_resnet, i3d_resnet, slow_resnet, stages_of, video_resnet
+from gcvideo.models._resnet import SLOW_KERNELS
 from gcvideo.nn import NonLocalBlock, global_context, simplified_non_local
 
 NETS = [slow_resnet, i3d_resnet, c2d_resnet]

@@ -58,7 +58,7 @@ def channels_last(x):
 
 
 def all_cases():
-    from gcvideo.nn import attention_pool_kernel as kernel  # noqa: PLC0415 (not without the variable)
+    from gcvideo.nn import _attention_pool_kernel as kernel  # noqa: PLC0415 (not without the variable)
 
     torch.manual_seed(0)
     sizes = itertools.product((3, 17, 48), (1, 5, 77), (torch.float32,))
@@ -134,7 +134,7 @@ def test_the_kernels_compile_for_hopper_with_loads_of_16_bytes(name, x_type, tmp
     triton = pytest.importorskip("triton")
     from triton.backends.compiler import GPUTarget  # noqa: PLC0415 (may be absent)
 
-    from gcvideo.nn import attention_pool_kernel  # noqa: PLC0415
+    from gcvideo.nn import _attention_pool_kernel as attention_pool_kernel  # noqa: PLC0415
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kernel = getattr(attention_pool_kernel, name)

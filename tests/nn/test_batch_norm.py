@@ -6,7 +6,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.func import grad, jvp, vmap
 
-from gcvideo.nn.batch_norm import GroupBatchNorm1d, GroupBatchNorm3d, group_batch_norm
+from gcvideo.nn._batch_norm import GroupBatchNorm1d, GroupBatchNorm3d, group_batch_norm
 
 INPUTS = {nn.BatchNorm1d: (8, 5), nn.BatchNorm3d: (8, 5, 2, 3, 4)}
 GROUPED = {nn.BatchNorm1d: GroupBatchNorm1d, nn.BatchNorm3d: GroupBatchNorm3d}

@@ -17,7 +17,7 @@ from gcvideo.nn import (
     simplified_non_local,
     squeeze_excitation,
 )
-from gcvideo.nn.attention_pool import attention_pool_and_input
+from gcvideo.nn._attention_pool import attention_pool_and_input
 
 CONTEXT = {
     "gc thw": lambda c: ContextBlock(c, ratio=1 / 2),

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gcvideo.nn.grid import check_input, fold, unfold
+from gcvideo.nn._grid import check_input, fold, unfold
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gcvideo.nn import pairwise
+from gcvideo.nn import _pairwise as pairwise
 
 
 def rows(n, p, d):

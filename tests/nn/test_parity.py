@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from gcvideo.nn import ContextBlock, NonLocalBlock
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).resolve().parents[2]
 PARITY = Path(os.environ.get("GCVIDEO_DATA", PROJECT.parent / "shared" / "data")) / "parity"
 
 

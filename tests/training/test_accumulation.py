@@ -8,7 +8,7 @@ from lightning import Callback, Trainer
 from sharding_ranks import make_module
 from torch.utils.data import DataLoader, IterableDataset
 
-from gcvideo.training.accumulation import BatchGroups, limited_batches
+from gcvideo.training._accumulation import BatchGroups, limited_batches
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),

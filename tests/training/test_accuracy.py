@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gcvideo.evaluation.comparison import CellResult, VariantResult
+from gcvideo.comparison._results import CellResult, VariantResult
 from gcvideo.training import accuracy_metrics
 
 

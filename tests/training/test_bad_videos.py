@@ -6,9 +6,9 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch.utils.data._utils.pin_memory import pin_memory
 
-from gcvideo.data.failure import BadVideosError, VideoProblem
-from gcvideo.training import bad_videos
-from gcvideo.training.bad_videos import BadVideos
+from gcvideo.data.loading._failure import BadVideosError, VideoProblem
+from gcvideo.training import _bad_videos as bad_videos
+from gcvideo.training._bad_videos import BadVideos
 
 pytestmark = pytest.mark.usefixtures("unchecked")  # stand-ins for trainer and module
 

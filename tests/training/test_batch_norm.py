@@ -15,8 +15,8 @@ from batch_norm_ranks import (
 from torch import nn
 from two_ranks import run_in_two
 
-from gcvideo.nn.batch_norm import GroupBatchNorm1d, GroupBatchNorm3d
-from gcvideo.training.batch_norm import (
+from gcvideo.nn._batch_norm import GroupBatchNorm1d, GroupBatchNorm3d
+from gcvideo.training._batch_norm import (
     BatchNormGroups,
     check_group_size,
     clips_per_group,
@@ -24,7 +24,7 @@ from gcvideo.training.batch_norm import (
     set_num_splits,
     small_group_warning,
 )
-from gcvideo.training.precise_batch_norm import PreciseBatchNorm
+from gcvideo.training._precise_batch_norm import PreciseBatchNorm
 
 
 def make_net():
@@ -126,7 +126,7 @@ def on_two_ranks(monkeypatch, unchecked):
             get_backend=lambda group: backend,
             group=SimpleNamespace(WORLD="both ranks"),
         )
-        monkeypatch.setattr("gcvideo.training.batch_norm.dist", torch_distributed)
+        monkeypatch.setattr("gcvideo.training._batch_norm.dist", torch_distributed)
 
     return use
 

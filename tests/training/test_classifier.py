@@ -202,7 +202,7 @@ def test_a_few_steps_fit_a_batch(tmp_path):
 def test_the_layout_is_settled_once_the_precision_is_known(tmp_path, monkeypatch, precision, dtype):
     seen = []
     monkeypatch.setattr(
-        "gcvideo.training.classifier.settle_layout", lambda *given: seen.append(given)
+        "gcvideo.training._classifier.settle_layout", lambda *given: seen.append(given)
     )
     module = make_module()
     trainer = make_trainer(
@@ -220,7 +220,7 @@ def test_a_test_settles_the_layout_for_the_type_that_it_computes_in(
 ):
     seen = []
     monkeypatch.setattr(
-        "gcvideo.training.classifier.settle_layout", lambda *given: seen.append(given[2])
+        "gcvideo.training._classifier.settle_layout", lambda *given: seen.append(given[2])
     )
     for trainer_precision in ("32-true", "bf16-mixed", "bf16-true"):
         trainer = make_trainer(tmp_path, precision=trainer_precision)

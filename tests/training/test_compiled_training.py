@@ -16,8 +16,8 @@ from torch._dynamo.testing import CompileCounter
 from torch.utils.data import DataLoader
 
 from gcvideo.models import stages_of
-from gcvideo.models.compilation import compile_net
-from gcvideo.training.precise_batch_norm import PreciseBatchNorm
+from gcvideo.models._compilation import compile_net
+from gcvideo.training._precise_batch_norm import PreciseBatchNorm
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ import torch
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from gcvideo.training.data_wait import DataWait, describe_data_wait
-from gcvideo.training.throughput import Throughput
+from gcvideo.training._data_wait import DataWait, describe_data_wait
+from gcvideo.training._throughput import Throughput
 
 
 class Videos(Dataset):
@@ -85,7 +85,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers")
 
 
 def test_slow_decoding_is_named_with_its_seconds_and_the_cores_it_needs(capsys, monkeypatch):
-    monkeypatch.setattr("gcvideo.training.throughput.usable_cores", lambda: 64)
+    monkeypatch.setattr("gcvideo.training._throughput.usable_cores", lambda: 64)
     throughput = run(Data(decoding=0.05, transforming=0.005, workers=1), Net(0.02))
     printed = capsys.readouterr().out
     assert "decoding takes 91% of the workers' time (0.05 s per video)" in printed
@@ -214,7 +214,7 @@ def test_all_ranks_follow_the_one_that_waits_most_and_rank_zero_tells(rank, monk
     def gather(shares, own):
         shares[:] = [own, astuple(SLOW)]
 
-    monkeypatch.setattr("gcvideo.training.throughput.all_gather_object", gather)
+    monkeypatch.setattr("gcvideo.training._throughput.all_gather_object", gather)
     trainer = fake_trainer(world_size=2, is_global_zero=rank == 0)
     throughput = Throughput()
     throughput.waits = DataWait(fetching=1, stepping=99, views=100)

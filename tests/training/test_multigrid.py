@@ -9,9 +9,9 @@ from small_protocol import make_protocol
 from torchvision.transforms import v2
 
 from gcvideo.data import TrainTransform, VideoDataModule, annotated_videos
-from gcvideo.data.multigrid import ClipShape, Multigrid
+from gcvideo.data.loading._multigrid import ClipShape, Multigrid
 from gcvideo.models import ClipClassifier, Head, slow_resnet
-from gcvideo.nn.batch_norm import GroupBatchNorm3d
+from gcvideo.nn._batch_norm import GroupBatchNorm3d
 from gcvideo.training import (
     AtomicCheckpointIO,
     ProgressCheckpoint,
@@ -19,8 +19,8 @@ from gcvideo.training import (
     WarmupCosine,
     WarmupSteps,
 )
-from gcvideo.training.multigrid import MultigridCycle, MultigridRate
-from gcvideo.training.precise_batch_norm import PreciseBatchNorm
+from gcvideo.training._multigrid import MultigridCycle, MultigridRate
+from gcvideo.training._precise_batch_norm import PreciseBatchNorm
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),

@@ -8,8 +8,8 @@ from lightning import LightningDataModule
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import nn
 
-from gcvideo.training.batch_norm import freeze_batch_norm, set_num_splits
-from gcvideo.training.precise_batch_norm import PreciseBatchNorm
+from gcvideo.training._batch_norm import freeze_batch_norm, set_num_splits
+from gcvideo.training._precise_batch_norm import PreciseBatchNorm
 
 
 def norms_of(module):

@@ -1,0 +1,1 @@
+"""Where a net looks: attention maps, Grad-CAM, their pictures, and whether they depend on the query."""

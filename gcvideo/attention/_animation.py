@@ -1,0 +1,123 @@
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from gcvideo.attention._heat_map import (
+    HeatMap,
+    caption_font,
+    cell_of_frames,
+    draw_colour_scale,
+    draw_frames,
+    draw_heat_map,
+)
+from gcvideo.attention._map import temporal_shares
+from gcvideo.data import write_video
+
+_TILE, _GAP, _TEXT_SIZE, _LINE_HEIGHT, _SCALE_HEIGHT = 224, 8, 13, 17, 8
+_MAX_COLUMNS, _SAMPLE_STEP = 5, 5
+_GROUND, _INK = (24, 24, 24), (255, 255, 255)
+
+
+def write_attention_animation(
+    path: str | Path,
+    clip: UInt8[Tensor, "3 t s s"],
+    maps: Sequence[HeatMap],
+    *,
+    frames_per_second: float,
+) -> None:
+    """Write a clip and maps over it side by side as an mp4, or as a gif that repeats for ever.
+
+    Below each map stand its colours, their range, and the share of the weight in the frame shown.
+
+    Args:
+        path: ``*.mp4`` or ``*.gif``; an older file is replaced once the new one is complete.
+        clip: one view, as :func:`gcvideo.data.read_views` gives it.
+        maps: with at most as many frames as the clip.
+        frames_per_second: the clip's pace; a gif keeps it to a hundredth of a second per frame.
+
+    Raises:
+        ValueError: if the path has another suffix, there is no map or the pace is not positive.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".mp4", ".gif"):
+        raise ValueError(
+            f"an animation is an mp4 or a gif; end the name of '{path}' in one of them"
+        )
+    if not maps:
+        raise ValueError("there is no map to draw; pass at least one")
+    if not frames_per_second > 0:
+        raise ValueError(
+            f"frames_per_second is {frames_per_second:g}; give the pace of the clip, above 0"
+        )
+    pictures = _pictures(clip, maps)
+    draft = path.with_name(f".{path.stem}.draft{suffix}")
+    try:
+        if suffix == ".mp4":
+            write_video(draft, pictures, fps=frames_per_second, options={"crf": "18"})
+        else:
+            _save_gif(draft, pictures, 1 / frames_per_second)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _save_gif(
+    path: Path, pictures: Sequence[UInt8[np.ndarray, "h w 3"]], frame_seconds: float
+) -> None:
+    # Colours that serve all pictures, so that nothing flickers; without dithering they make edges.
+    sample = np.concatenate(pictures)[::_SAMPLE_STEP, ::_SAMPLE_STEP]
+    palette = Image.fromarray(np.ascontiguousarray(sample)).quantize(256)
+    first, *others = [Image.fromarray(picture).quantize(palette=palette) for picture in pictures]
+    duration = round(1000 * frame_seconds)
+    first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
+
+
+def _pictures(
+    clip: UInt8[Tensor, "3 t s s"], maps: Sequence[HeatMap]
+) -> list[UInt8[np.ndarray, "h w 3"]]:
+    num_frames = clip.shape[1]
+    frames = draw_frames(clip, _TILE)
+    tiles = [draw_heat_map(clip, heat, _TILE) for heat in maps]
+    shares = [temporal_shares(heat.weights) for heat in maps]
+    num_characters = int(_TILE / caption_font(_TEXT_SIZE).getlength("0"))
+    captions = [textwrap.wrap(f"{m.caption}: {m.range_text}", num_characters) for m in maps]
+    # Always room for the share of the frame.
+    text_height = (max(map(len, captions)) + 1) * _LINE_HEIGHT
+    cell_height = _TILE + _SCALE_HEIGHT + text_height + 2 * _GAP
+    num_columns = min(_MAX_COLUMNS, len(maps) + 1)
+    num_rows = math.ceil((len(maps) + 1) / num_columns)
+    # 4:2:0 needs an even height and width.
+    width = math.ceil((num_columns * (_TILE + _GAP) + _GAP) / 2) * 2
+    height = math.ceil((num_rows * cell_height + _GAP) / 2) * 2
+    pictures = []
+    for index in range(num_frames):
+        picture = Image.new("RGB", (width, height), _GROUND)
+        for place in range(len(maps) + 1):
+            row, column = divmod(place, num_columns)
+            corner = (_GAP + column * (_TILE + _GAP), _GAP + row * cell_height)
+            if place == 0:
+                picture.paste(Image.fromarray(frames[index]), corner)
+                _write(picture, corner, [f"frame {index + 1} of {num_frames}"])
+                continue
+            heat, share = maps[place - 1], shares[place - 1]
+            picture.paste(Image.fromarray(tiles[place - 1][index]), corner)
+            scale = Image.fromarray(draw_colour_scale(heat, _TILE, _SCALE_HEIGHT))
+            picture.paste(scale, (corner[0], corner[1] + _TILE + 2))
+            now = share[cell_of_frames(num_frames, len(share))[index]]
+            _write(picture, corner, [f"this frame: {now:.1%}", *captions[place - 1]])
+        pictures.append(np.asarray(picture))
+    return pictures
+
+
+def _write(picture: Image.Image, corner: tuple[int, int], lines: Sequence[str]) -> None:
+    pen, font = ImageDraw.Draw(picture), caption_font(_TEXT_SIZE)
+    top = corner[1] + _TILE + _SCALE_HEIGHT + _GAP
+    for number, line in enumerate(lines):
+        pen.text((corner[0], top + number * _LINE_HEIGHT), line, _INK, font)

@@ -1,0 +1,143 @@
+"""How much what a non-local block does depends on the query."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gcvideo.attention._pair_distance import (
+    CosineDistance,
+    Divergence,
+    PairMeans,
+    QueryVectors,
+    mean_cosine_distance,
+    mean_jensen_shannon,
+)
+from gcvideo.nn import NonLocalBlock
+from gcvideo.nn._grid import fold
+
+
+@dataclass(frozen=True)
+class QueryIndependence:
+    """One row of the paper's table: distances between what belongs to two queries of one block.
+
+    Args:
+        input: cosine distance of x_i.
+        output: of what the block adds, z_i - x_i.
+        attention: of the rows of the map, a_i.
+        divergence: Jensen-Shannon, of the rows; None for the kinds that have no softmax.
+    """
+
+    input: CosineDistance
+    output: CosineDistance
+    attention: CosineDistance
+    divergence: Divergence | None
+
+
+@torch.inference_mode()
+def query_independence(
+    block: NonLocalBlock,
+    x: Float[Tensor, "b c t h w"],
+    *,
+    num_pairs: int = 4096,
+    seed: int | Sequence[int] = 0,
+) -> QueryIndependence:
+    """Mean distances over all pairs of queries of a block, and over those of space and of time.
+
+        avg_dist = 1 / P^2 sum_i sum_j dist(v_i, v_j),    P = T H W
+
+    with v the input x_i, the output z_i - x_i or the attention row a_i; see
+    :func:`~gcvideo.attention._pair_distance.mean_cosine_distance` and
+    :func:`~gcvideo.attention._pair_distance.mean_jensen_shannon`. Small distances mean that one map
+    for all queries would do. The map is read in parts.
+
+    Source: Cao et al., GCNet (arXiv:1904.11492), Table 1. Differs from the paper: a block with axes
+    "hw" or "t" has one map per frame or place; pairs are then those within one map, so that there are
+    no temporal or no spatial ones.
+
+    Args:
+        block: in evaluation mode.
+        x: input of the block.
+        num_pairs: drawn for the divergence where the map is too large for all.
+        seed: of these pairs.
+
+    Raises:
+        ValueError: if the block is in training mode or ``num_pairs`` is below one.
+    """
+    if block.training:
+        raise ValueError(
+            "the block is in training mode, in which its output depends on the batch; call "
+            "net.eval() first"
+        )
+    num_frames, num_places = x.shape[2], x.shape[3] * x.shape[4]
+    if block.axes == "hw":
+        num_frames = 1
+    elif block.axes == "t":
+        num_places = 1
+    features, update = (fold(tensor, block.axes).mT for tensor in (x, block.update(x)))
+    rows = QueryVectors(block.attention_rows(x), num_frames, num_places)
+    divergence = None
+    if block.kind in ("gaussian", "embedded_gaussian"):
+        rng = np.random.default_rng(seed)
+        divergence = mean_jensen_shannon(rows, num_pairs=num_pairs, rng=rng)
+    return QueryIndependence(
+        mean_cosine_distance(rows._replace(read=lambda queries: features[:, queries])),
+        mean_cosine_distance(rows._replace(read=lambda queries: update[:, queries])),
+        mean_cosine_distance(rows),
+        divergence,
+    )
+
+
+def average_query_independence(measured: Sequence[QueryIndependence]) -> QueryIndependence:
+    """The mean over views or layers; what is undefined in some of them is averaged over the others.
+
+    Standard errors are those of independent samples, sqrt(sum_n s_n^2) / N.
+
+    Args:
+        measured: at least one.
+    """
+    divergences = [m.divergence for m in measured if m.divergence is not None]
+    return QueryIndependence(
+        _mean_cosine([m.input for m in measured]),
+        _mean_cosine([m.output for m in measured]),
+        _mean_cosine([m.attention for m in measured]),
+        _mean_divergence(divergences) if divergences else None,
+    )
+
+
+def _mean_cosine(distances: Sequence[CosineDistance]) -> CosineDistance:
+    means = _mean_pairs([distance.means for distance in distances])
+    return CosineDistance(means, _mean(distance.zero_share for distance in distances))
+
+
+def _mean_divergence(divergences: Sequence[Divergence]) -> Divergence:
+    squares = [
+        PairMeans(*(error**2 for error in divergence.standard_errors)) for divergence in divergences
+    ]
+    # The square root of a mean of squares, over the square root of their number.
+    errors = [
+        math.sqrt(mean / max(1, _num_defined(values)))
+        for mean, values in zip(_mean_pairs(squares), zip(*squares, strict=True), strict=True)
+    ]
+    return Divergence(
+        _mean_pairs([divergence.means for divergence in divergences]),
+        PairMeans(*errors),
+        is_exact=all(divergence.is_exact for divergence in divergences),
+    )
+
+
+def _mean_pairs(values: Sequence[PairMeans]) -> PairMeans:
+    return PairMeans(*(_mean(column) for column in zip(*values, strict=True)))
+
+
+def _mean(values: Iterable[float]) -> float:
+    defined = [value for value in values if not math.isnan(value)]
+    return math.fsum(defined) / len(defined) if defined else math.nan
+
+
+def _num_defined(values: Sequence[float]) -> int:
+    return sum(not math.isnan(value) for value in values)

@@ -1,0 +1,222 @@
+"""From a command line to a job under Hydra, and from what the job raises to one message."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from gcvideo._console import Console
+from gcvideo._hint import override
+from gcvideo.command._interruption import Interrupted
+from gcvideo.command._rank_config import (
+    global_rank,
+    joined_watch,
+    publish_config,
+    received_config,
+    refuse_config,
+)
+from gcvideo.command._rank_failure import FirstRankWatch, RankWatch
+from gcvideo.command._user_error import user_error
+from gcvideo.command.configuration._command_words import CommandWords, read_words
+from gcvideo.command.configuration._composition import check_overrides, initialized
+from gcvideo.command.configuration._config_folder import config_folder
+
+_Watch = FirstRankWatch | RankWatch | None
+
+
+def run_command(
+    name: str,
+    words: Sequence[str],
+    job: Callable[[DictConfig], Any],
+    *,
+    config_name: str,
+    plain: Sequence[str] = (),
+    is_swept: bool = False,
+) -> None:
+    """Run a job under Hydra; mistakes of the user end in one message, not in a traceback.
+
+    Args:
+        name: command, for messages.
+        words: of the command line behind the name.
+        job: gets the composed configuration; its value is the objective of a sweep.
+        config_name: of the command's file in ``conf``.
+        plain: keys whose values may stand alone; see :func:`read_words`.
+        is_swept: whether the command knows ``-m``.
+
+    Raises:
+        SystemExit: with status 2 for a mistake in the words, 1 for one that shows later.
+    """
+    received = received_config()
+    if received is not None:
+        _guarded(job)(received)
+        return
+    console = Console(stderr=True)
+    try:
+        try:
+            read = read_words(name, words, config_name=config_name, plain=plain, is_swept=is_swept)
+            if read.wants_help:
+                from gcvideo.command.configuration._help_text import print_help  # noqa: PLC0415 (seldom)
+
+                print_help(name, read.config_name, plain, is_swept=is_swept)
+                return
+            start = _prepared(read, has_folder=_has_run_folder(config_name))
+        except (ValueError, HydraException) as error:
+            console.print(f"error: {error}", soft_wrap=True)
+            raise SystemExit(2) from error
+        start(_guarded(job))
+    except SystemExit:
+        refuse_config()
+        raise
+
+
+def _prepared(
+    read: CommandWords, *, has_folder: bool
+) -> Callable[[Callable[[DictConfig], Any]], None]:
+    """What starts the job, once the words are known to fit."""
+    if read.resume is not None:
+        from gcvideo.command.train._resuming import resumed_config  # noqa: PLC0415 (torch)
+
+        with initialized():
+            cfg = resumed_config(read.overrides)
+        return lambda run: run(cfg)
+    words = list(read.overrides)
+    if not read.is_shown:
+        check_overrides(read.config_name, words)
+        words += _folder_words(read, has_folder=has_folder)
+
+    def start(run: Callable[[DictConfig], Any]) -> None:
+        run.__module__ = "__main__"
+        decorate = hydra.main(
+            version_base="1.3", config_path=str(config_folder()), config_name=read.config_name
+        )
+        with _command_line([sys.argv[0], *read.flags, *words]):
+            decorate(run)()
+
+    return start
+
+
+def _has_run_folder(config_name: str) -> bool:
+    """Whether a command makes a folder for each run, and not only what its keys name."""
+    content: Any = OmegaConf.load(config_folder() / f"{config_name}.yaml")
+    return OmegaConf.to_container(content.hydra.run, resolve=False) != {"dir": "."}
+
+
+def _folder_words(read: CommandWords, *, has_folder: bool) -> list[str]:
+    """The folder of a run, made before Hydra writes into it; an estimate needs none."""
+    words = read.overrides
+    if any(word.startswith("estimate=") and word != "estimate=false" for word in words):
+        return ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
+    if not has_folder:
+        return []
+    from gcvideo.command._preflight import check_output_folder  # noqa: PLC0415 (torch)
+    from gcvideo.command.train import _run_folder as run_folder  # noqa: PLC0415 (torch)
+
+    key = "hydra.sweep.dir" if read.is_sweep else "hydra.run.dir"
+    given = [word for word in words if word.startswith(f"{key}=")]
+    if not given:
+        return [override(key, run_folder.new_folder(_default_folder(read, key)))]
+    folder = str(OverridesParser.create().parse_overrides(given)[-1].value())
+    if "$" in folder:
+        return []
+    if key == "hydra.run.dir" and read.config_name == "train":
+        with run_folder.held(Path(folder)):
+            run_folder.check_unused(Path(folder))
+    else:
+        check_output_folder(Path(folder), num_bytes=0)
+    return []
+
+
+def _default_folder(read: CommandWords, key: str) -> Path:
+    """As the configuration has it, at this moment."""
+    # That of a sweep cannot depend on what is swept.
+    words = (
+        [w for w in read.overrides if w.startswith("hydra")] if read.is_sweep else read.overrides
+    )
+    with initialized():
+        cfg = hydra.compose(read.config_name, list(words), return_hydra_config=True)
+    state = HydraConfig.instance()
+    before = state.cfg
+    state.set_config(cfg)
+    try:
+        return Path(str(OmegaConf.select(cfg, key)))
+    finally:
+        state.cfg = before
+
+
+@contextmanager
+def _command_line(words: list[str]) -> Iterator[None]:
+    """Within, Hydra reads these words."""
+    typed = sys.argv
+    sys.argv = words
+    try:
+        yield
+    finally:
+        sys.argv = typed
+
+
+def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    typed = list(sys.argv)
+
+    def guarded(cfg: DictConfig) -> Any:
+        # Here, not outside: launchers of sweeps pickle this function.
+        console = Console(stderr=True)
+        # Lightning starts further ranks with these words; they must name the command again.
+        sys.argv = typed
+        if cfg.get("output_dir") is not None:
+            cfg.output_dir = str(cfg.output_dir)  # no longer a question to Hydra
+        watch = publish_config(cfg) if global_rank() == 0 else joined_watch()
+        try:
+            return job(cfg)
+        except KeyboardInterrupt as stop:
+            if watch is not None:
+                watch.fail("interrupted")
+            console.print(str(stop) or "interrupted", soft_wrap=True)
+            raise SystemExit(stop.exit_status if isinstance(stop, Interrupted) else 130) from None
+        except Exception as error:
+            if not _is_explained(error, watch, console):
+                raise
+            if _is_of_sweep():
+                return None  # the other jobs go on, and the summary names this one
+            raise SystemExit(1) from error
+        finally:
+            if watch is not None:
+                watch.close()
+
+    return guarded
+
+
+def _is_of_sweep() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _is_explained(error: Exception, watch: _Watch, console: Console) -> bool:
+    """Whether the user has been told what the error means, so that a traceback would add nothing."""
+    cause = user_error(error)
+    is_first = watch is None or _fails_first(watch, cause, error)
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        return False
+    if cause is not None and is_first and global_rank() == 0:
+        console.print(f"error: {cause}", soft_wrap=True)
+        console.print("(HYDRA_FULL_ERROR=1 shows where it happened)")
+    # Of an error on another rank, the first has printed the message.
+    return cause is not None or not is_first
+
+
+def _fails_first(watch: FirstRankWatch | RankWatch, cause: str | None, error: Exception) -> bool:
+    """Whether the job ends for this error, not for one of another rank that led to it."""
+    failure = watch.fail(cause or f"{type(error).__name__}: {error}")
+    is_first = failure.rank == global_rank()
+    if is_first and "TORCHELASTIC_ERROR_FILE" in os.environ:
+        from torch.distributed.elastic.multiprocessing import errors  # noqa: PLC0415 (torch)
+
+        errors.get_error_handler().record_exception(error)  # for the summary of torchrun
+    return is_first

@@ -1,0 +1,264 @@
+"""From a configuration to the parts of a training."""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning import Callback, Trainer
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.callbacks import Checkpoint, DeviceStatsMonitor, LearningRateMonitor
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+import gcvideo
+from gcvideo._invocation import command_line
+from gcvideo.command._quiet import quiet_libraries
+from gcvideo.command._rank_config import global_rank
+from gcvideo.command.configuration._warmup import shorten_warmup
+from gcvideo.command.configuration._weight_group import register_published_weights
+from gcvideo.data import (
+    ClipShape,
+    EvaluationProtocol,
+    MultigridSchedule,
+    TrainTransform,
+    VideoDataModule,
+    VideoSplits,
+)
+from gcvideo.inference import configure_head
+from gcvideo.models import ClipClassifier, keep_freed_memory, precision_type
+from gcvideo.training import (
+    AtomicCheckpointIO,
+    BadVideos,
+    BatchNormGroups,
+    MultigridCycle,
+    MultigridRate,
+    PreciseBatchNorm,
+    ProgressCheckpoint,
+    VideoClassifier,
+)
+
+register_published_weights()
+
+# Callbacks that do nothing but log, and refuse a trainer without a logger.
+_LOGGING = (DeviceStatsMonitor, LearningRateMonitor)
+
+
+def build(node: DictConfig) -> Any:
+    """The one place where configuration becomes objects; lists arrive as lists, not ListConfigs."""
+    return instantiate(node, _convert_="all")
+
+
+def settle(cfg: DictConfig, splits: VideoSplits) -> list[str]:
+    """Fill in what only data and machine can tell, so that the saved configuration is complete.
+
+    Returns:
+        Lines that say what was changed, to be shown.
+    """
+    if cfg.num_classes is None:
+        cfg.num_classes = len(splits.classes)
+    elif cfg.num_classes != len(splits.classes):
+        raise ValueError(
+            f"num_classes is {cfg.num_classes} but the data has {len(splits.classes)} classes; leave "
+            "num_classes out to take it from the data"
+        )
+    if cfg.trainer.precision == "auto":
+        cfg.trainer.precision = best_precision(cfg.trainer.accelerator)
+    if cfg.batch_norm.mode not in ("local", "sync", "frozen"):
+        raise ValueError(
+            f"batch_norm.mode is {cfg.batch_norm.mode!r}; choose local, sync or frozen"
+        )
+    schedule = multigrid_schedule(cfg)
+    if schedule is not None:
+        cfg.trainer.max_epochs = schedule.num_epochs
+        cfg.trainer.reload_dataloaders_every_n_epochs = 1
+    _check_epochs(cfg)
+    return shorten_warmup(cfg)
+
+
+def _check_epochs(cfg: DictConfig) -> None:
+    """Refuse a run too short for its first validation."""
+    num_epochs, interval = cfg.trainer.max_epochs, cfg.trainer.check_val_every_n_epoch
+    if interval is not None and interval > num_epochs:
+        raise ValueError(
+            f"trainer.check_val_every_n_epoch is {interval} and the run has {num_epochs} epochs, so nothing "
+            f"would be validated and there would be no best.ckpt; give at most {num_epochs}"
+        )
+
+
+def best_precision(accelerator: str) -> str:
+    """The precision "bf16-mixed" where the hardware computes in bf16, else "32-true".
+
+    On a processor without bf16 instructions PyTorch emulates them, tens of times slower.
+    """
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bf16-mixed" if supported else "32-true"
+
+
+def multigrid_schedule(cfg: DictConfig) -> MultigridSchedule | None:
+    """The shapes of a run, if it has several."""
+    if cfg.multigrid is None:
+        return None
+    return build(cfg.multigrid).schedule(
+        ClipShape(cfg.num_frames, cfg.sampling_rate, cfg.crop_size),
+        num_epochs=cfg.epochs,
+        milestones=getattr(build(cfg.scheduler), "milestones", None),
+    )
+
+
+class TrainerError(ValueError):
+    """Settings of the trainer that Lightning refuses, such as a device that is not there."""
+
+
+def build_trainer(cfg: DictConfig) -> Trainer:
+    """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept.
+
+    Raises:
+        TrainerError: if Lightning refuses its settings.
+    """
+    quiet_libraries()
+    loggers = _loggers(cfg) if "logger" in cfg else []
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        # Lightning's own requeueing saves from within a signal, in the middle of a step.
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    if "batch_norm" in cfg and cfg.batch_norm.mode == "sync":
+        plugins.append(BatchNormGroups(cfg.batch_norm.group_size))
+    callbacks = [c for c in _callbacks(cfg) if loggers or not isinstance(c, _LOGGING)]
+    try:
+        trainer: Trainer = instantiate(
+            cfg.trainer,
+            callbacks=callbacks,
+            logger=loggers or False,
+            plugins=plugins,
+            # Without one of its own, Lightning would add a checkpoint of every epoch.
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+            _convert_="all",
+        )
+    except InstantiationException as error:
+        if not isinstance(error.__cause__, MisconfigurationException):
+            raise
+        raise TrainerError(
+            f"there is no trainer with trainer.accelerator={cfg.trainer.accelerator} trainer.devices="
+            f"{cfg.trainer.devices} on this machine: {error.__cause__}; choose another, such as "
+            f"trainer=auto or trainer=cpu, or see what `{command_line('doctor')}` finds"
+        ) from error
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        keep_freed_memory()
+    return trainer
+
+
+def _loggers(cfg: DictConfig) -> list[Logger]:
+    """The configured loggers; that of tensorboard, which is an extra, only where it is installed."""
+    chosen = dict(cfg.logger)
+    if "tensorboard" in chosen and importlib.util.find_spec("tensorboard") is None:
+        del chosen["tensorboard"]
+    if chosen.keys() != cfg.logger.keys() and global_rank() == 0:
+        print(
+            'tensorboard is not installed, so there is no log for it: pip install "gcvideo[tensorboard]"'
+        )
+    return [build(node) for node in chosen.values() if node is not None]
+
+
+def _callbacks(cfg: DictConfig) -> list[Callback]:
+    if "ema" not in cfg:  # a test
+        return _present(build(cfg.callbacks)) if "callbacks" in cfg else []
+    folder = str(Path(cfg.output_dir) / "checkpoints")
+    # The first two ask for this order in their docstrings, and so does precise batch norm.
+    callbacks: list[Callback] = [ProgressCheckpoint(folder, cfg.checkpoint.every_n_steps)]
+    if cfg.ema is not None:
+        callbacks.append(build(cfg.ema))
+    if cfg.batch_norm.precise_batches:
+        callbacks.append(PreciseBatchNorm(cfg.batch_norm.precise_batches))
+    if cfg.multigrid is not None:
+        callbacks.append(MultigridCycle())
+    callbacks += _present(build(cfg.callbacks))
+    if cfg.early_stopping is not None:
+        callbacks.append(build(cfg.early_stopping))
+    if not any(isinstance(callback, BadVideos) for callback in callbacks):
+        callbacks.append(BadVideos(cfg.output_dir))  # replaced videos are never silent
+    if not cfg.trainer.enable_progress_bar:
+        callbacks = [c for c in callbacks if "ProgressBar" not in type(c).__name__]
+    return callbacks
+
+
+def _present(parts: Mapping[str, Any]) -> list[Any]:
+    """Without those that an override has set to null."""
+    return [part for part in parts.values() if part is not None]
+
+
+def build_data(
+    cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol
+) -> VideoDataModule:
+    """Loaders over the splits."""
+    multigrid = multigrid_schedule(cfg)
+    crop_sizes = () if multigrid is None else multigrid.crop_sizes
+    return VideoDataModule(
+        splits,
+        protocol=protocol,
+        transform=_transform(cfg, splits),
+        batch_size=cfg.batch_size,
+        clips_per_video=cfg.clips_per_video,
+        num_workers=cfg.num_workers,
+        seed=cfg.seed,
+        pin_memory=torch.cuda.is_available() and cfg.trainer.accelerator != "cpu",
+        multigrid=multigrid,
+        transforms={size: _transform(_with_crop(cfg, size), splits) for size in crop_sizes},
+    )
+
+
+def _transform(cfg: DictConfig, splits: VideoSplits) -> TrainTransform:
+    make_transform: Callable[..., TrainTransform] = build(cfg.transform)
+    return make_transform(swapped_labels=splits.swapped_labels)
+
+
+def _with_crop(cfg: DictConfig, crop_size: int) -> DictConfig:
+    """The configuration with another crop, and the short side that goes with it."""
+    other = cfg.copy()
+    other.crop_size = crop_size
+    other.short_side = round(cfg.short_side * crop_size / cfg.crop_size)
+    return other
+
+
+def build_module(
+    cfg: DictConfig, net: nn.Module, splits: VideoSplits, protocol: EvaluationProtocol
+) -> VideoClassifier:
+    """The net with all that its training needs."""
+    model = ClipClassifier(net, mean=protocol.mean, std=protocol.std, layout=cfg.layout)
+    configure_head(model, protocol)
+    scheduler, multigrid = build(cfg.scheduler), multigrid_schedule(cfg)
+    if multigrid is not None:
+        scheduler = MultigridRate(scheduler=scheduler, multigrid=multigrid)
+    return VideoClassifier(
+        model,
+        classes=splits.classes,
+        optimizer=build(cfg.optimizer),
+        scheduler=scheduler,
+        lr=cfg.lr,
+        base_batch_size=cfg.base_batch_size,
+        views_per_step=cfg.batch_size * cfg.clips_per_video,
+        weight_decay=cfg.weight_decay,
+        block_lr_multiplier=cfg.block_lr_multiplier,
+        label_smoothing=cfg.label_smoothing,
+        mixing=None if cfg.mixing is None else build(cfg.mixing),
+        average=protocol.average,  # pyright: ignore[reportArgumentType]
+        precision=precision_type(cfg.val_precision, "val_precision"),
+        train_only=cfg.train_only,
+        freeze_norms=cfg.batch_norm.mode == "frozen",
+        seed=cfg.seed,
+        product={
+            "version": gcvideo.__version__,
+            "classes": list(splits.classes),
+            "config": OmegaConf.to_container(cfg, resolve=True),
+        },
+    )

@@ -1,0 +1,131 @@
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from gcvideo._console import Console
+from gcvideo.command._output_check import check_file
+from gcvideo.inference import (
+    Checkpoint,
+    CheckpointError,
+    make_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from gcvideo.inference._checkpoint import checkpoint_file, write_tensors
+from gcvideo.inference._published import load_published
+from gcvideo.weights import ZOO, Conversion, LoadReport
+from gcvideo.weights import convert as convert_weights
+from gcvideo.weights._class_name import class_names
+from gcvideo.weights._conversion import IMAGE_LAYOUTS
+from gcvideo.weights._download import cached_file
+
+_CONSOLE = Console()
+_PROTOCOLS = {
+    "pytorchvideo": "pytorchvideo",
+    "pyslowfast": "slowfast",
+    "caffe2": "nonlocal",
+    "mmaction2": "mmaction",
+}
+
+
+def convert(cfg: DictConfig) -> LoadReport | None:
+    """Write weights as a checkpoint of this package, as configured by ``conf/convert.yaml``.
+
+    Weights of images become a state dict without classes, to start trainings from.
+
+    Returns:
+        What became of every tensor; None if the source is a checkpoint or a published name, which
+        are complete.
+
+    Raises:
+        ValueError: if ``output`` is no .safetensors file, or classes or protocol have to be told.
+    """
+    output = Path(cfg.output)
+    if output.suffix != ".safetensors":
+        raise ValueError(f"output is '{output}'; give a file ending in .safetensors")
+    check_file(output, "output")
+    record = ZOO.get(str(cfg.source))
+    if record is not None and record.classes is not None:
+        checkpoint, report = load_published(record.name)
+        write_checkpoint(output, checkpoint)
+        _print([str(report), f"written to {output}"])
+        return report
+    source = (
+        str(cfg.source) if record is None else str(cached_file(record.url, sha256=record.sha256))
+    )
+    checkpoint = _own_checkpoint(source)
+    if checkpoint is not None:
+        write_checkpoint(output, checkpoint)
+        _print([f"{checkpoint.path} is a gcvideo checkpoint: written to {output}"])
+        return None
+    conversion = convert_weights(source, instantiate(cfg.choice), inflation=cfg.inflation)
+    if conversion.layout in IMAGE_LAYOUTS:
+        net, report = conversion.build()
+        write_tensors(output, {key: net.state_dict()[key] for key in report.loaded})
+    else:
+        protocol, classes = _protocol(cfg, conversion), _classes(cfg, conversion)
+        net, report = conversion.build()
+        checkpoint = make_checkpoint(
+            net,
+            name=Path(source).stem,
+            description=conversion.net,
+            classes=classes,
+            protocol=protocol,
+        )
+        write_checkpoint(output, checkpoint)
+    _print([*_report(conversion, report), f"written to {output}"])
+    return report
+
+
+def _own_checkpoint(source: str) -> Checkpoint | None:
+    file = checkpoint_file(source)
+    try:
+        return read_checkpoint(file)
+    except CheckpointError:
+        return None
+
+
+def _protocol(cfg: DictConfig, conversion: Conversion) -> dict[str, Any]:
+    if cfg.protocol is None:
+        raise ValueError(
+            f"the weights do not tell how their clips were sampled and normalised; give protocol=..., for "
+            f"those of {conversion.layout} protocol={_PROTOCOLS[conversion.layout]}, and num_frames, "
+            "sampling_rate if they are not 8 and 8"
+        )
+    return cast(dict[str, Any], OmegaConf.to_container(cfg.protocol, resolve=True))
+
+
+def _classes(cfg: DictConfig, conversion: Conversion) -> tuple[str, ...]:
+    if cfg.classes is None:
+        raise ValueError(
+            f"the weights know {conversion.architecture.num_classes} classes but not their names; give "
+            "classes=kinetics400, or a file with one name a line, in label order"
+        )
+    path = Path(cfg.classes)
+    if path.is_file():
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    return class_names(str(cfg.classes))
+
+
+def _report(conversion: Conversion, report: LoadReport) -> list[str]:
+    lines = [f"{conversion.layout}: {conversion.architecture}", *conversion.notes, str(report)]
+    known = conversion.choice.known()
+    # The head is the protocol's here.
+    habits = [f"choice.{name}={known[name]}" for name in conversion.assumed if name != "head"]
+    if habits:
+        told = ", ".join(habits)
+        lines.append(f"not in the file, so as {conversion.layout} does it: {told}")
+    known_as = [r.name for r in ZOO.values() if r.file == conversion.name]
+    lines += [
+        f"a file of this name is published: source={n} knows the rest of it" for n in known_as
+    ]
+    fresh = [key for key in report.fresh if not key.endswith("num_batches_tracked")]
+    lines += [f"  fresh: {key}" for key in fresh]
+    return [*lines, *(f"  ignored: {key}" for key in report.ignored)]
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        _CONSOLE.print(line, soft_wrap=True)

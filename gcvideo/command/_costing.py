@@ -1,0 +1,171 @@
+"""What nets cost, with and without context blocks: parameters and multiply-accumulates."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.box import SIMPLE
+from rich.table import Table as ConsoleTable
+
+from gcvideo._console import Console
+from gcvideo.command._assembly import build
+from gcvideo.command._output_check import check_folder
+from gcvideo.command.configuration._model import compose_model
+from gcvideo.comparison._place import describe_blocks
+from gcvideo.comparison._table import Table
+from gcvideo.data.listing._list_file import write_table, write_text
+from gcvideo.models import Cost, count_cost
+from gcvideo.models._insertion import inserted_blocks
+
+# GCNet (arXiv:1904.11492), Kinetics table: Slow R50 8x8 with 400 classes.
+PUBLISHED_PARAMETERS = {
+    "slow": 32.45e6,
+    "slow_nl": 39.81e6,
+    "slow_snl": 36.13e6,
+    "slow_gc": 34.30e6,
+    "slow_gc placement@model.placement=all": 42.46e6,
+}
+_CONVENTION = (
+    "MACs: multiply-accumulates of convolutions, linear layers and attention products for one view. "
+    "Normalisation, activations, pooling and sums do not count. Papers mostly call this number FLOPs.",
+    "M params: million parameters. GMACs 224: 10^9 MACs at a crop of 224 pixels. "
+    "blocks, + M and + GMACs: number of inserted context blocks, and what they add.",
+    "published: million parameters in GCNet (arXiv:1904.11492), for Slow R50 8x8.",
+)
+_CONSOLE = Console()
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """Cost of a model.
+
+    Args:
+        words: its name in ``conf/model``, and other overrides of ``conf/train.yaml``.
+        blocks: kind, settings and places of what is inserted; "none" without.
+        costs: one for each crop size; parameters are the same in all.
+        published_parameters: number in GCNet's Kinetics table; None if it does not stand there.
+    """
+
+    words: str
+    blocks: str
+    costs: tuple[Cost, ...]
+    published_parameters: float | None
+
+    @property
+    def num_parameters(self) -> int:
+        return self.costs[0].num_parameters
+
+    @property
+    def num_block_parameters(self) -> int:
+        return sum(block.num_parameters for block in self.costs[0].blocks)
+
+
+def cost(cfg: DictConfig) -> list[ModelCost]:
+    """Count what models cost, as configured by ``conf/cost.yaml``, and print the table.
+
+    Nets have 400 classes and the settings of ``conf/recipe/kinetics400.yaml``. With ``output``, a
+    folder gets ``cost.csv`` and ``cost.md``.
+
+    Raises:
+        ValueError: for no models or crop sizes, ones that are too small, or unknown models.
+    """
+    crop_sizes = list(cfg.crop_sizes)
+    if not cfg.models or not crop_sizes or cfg.num_frames < 1 or min(crop_sizes) < 32:
+        raise ValueError(
+            f"models is {cfg.models}, num_frames {cfg.num_frames}, crop_sizes {crop_sizes}; give at "
+            "least one model, 1 frame, and crops of at least 32 pixels, to which the nets shrink one cell"
+        )
+    if cfg.output is not None:
+        check_folder(cfg.output, "output")
+    found = [_count(str(words), cfg.num_frames, crop_sizes) for words in cfg.models]
+    notes = [*_CONVENTION, *_block_notes(found)]
+    table = _table(found)
+    _print(table, notes, f"{cfg.num_frames} frames, 400 classes")
+    if cfg.output is not None:
+        folder = Path(cfg.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_table(folder / "cost.csv", _COLUMNS, _rows(found))
+        text = "\n\n".join([f"{cfg.num_frames} frames, 400 classes.", *notes])
+        write_text(folder / "cost.md", f"{table.markdown()}\n{text}\n")
+        _CONSOLE.print(f"written to {folder}", soft_wrap=True)
+    return found
+
+
+def _count(words: str, num_frames: int, crop_sizes: Sequence[int]) -> ModelCost:
+    cfg = compose_model(words, "recipe=kinetics400", "num_classes=400", f"num_frames={num_frames}")
+    with torch.device("meta"):
+        net = build(cfg.model.net)
+    blocks = [f"{b.stage}.{b.index} {b.kind}" for b in inserted_blocks(net)]
+    settings = ""
+    if blocks:
+        described = OmegaConf.to_container(cfg.model.block, resolve=True)
+        assert isinstance(described, dict)
+        shown = (f"{key}={value}" for key, value in described.items() if str(key)[0] != "_")
+        settings = f" ({', '.join(shown)})"
+    return ModelCost(
+        words=words,
+        blocks=describe_blocks(blocks) + settings,
+        costs=tuple(count_cost(net, num_frames, size) for size in crop_sizes),
+        published_parameters=PUBLISHED_PARAMETERS.get(words) if num_frames == 8 else None,
+    )
+
+
+def _block_notes(models: Sequence[ModelCost]) -> Iterator[str]:
+    """One line for each kind of inserted blocks, with the models that have them."""
+    for blocks in dict.fromkeys(model.blocks for model in models):
+        if blocks != "none":
+            names = [f"`{model.words}`" for model in models if model.blocks == blocks]
+            yield f"{', '.join(names)}: {blocks}"
+
+
+def _table(models: Sequence[ModelCost]) -> Table:
+    header = ["model", "blocks", "M params", "+ M", "published"]
+    for one in models[0].costs:
+        header += [f"GMACs {one.crop_size}", "+ GMACs"]
+    return Table(tuple(header), tuple(tuple(_cells(model)) for model in models))
+
+
+def _cells(model: ModelCost) -> Iterator[str]:
+    published = model.published_parameters
+    yield model.words
+    yield str(len(model.costs[0].blocks))
+    yield f"{model.num_parameters / 1e6:.2f}"
+    yield f"{model.num_block_parameters / 1e6:.2f}"
+    yield "" if published is None else f"{published / 1e6:.2f}"
+    for one in model.costs:
+        yield f"{one.macs / 1e9:.2f}"
+        yield f"{_block_macs(one) / 1e9:.3f}"
+
+
+_COLUMNS = (
+    *("model", "num_frames", "crop_size", "num_blocks", "parameters", "published_parameters"),
+    *("block_parameters", "macs", "block_macs"),
+)
+
+
+def _rows(models: Sequence[ModelCost]) -> Iterator[tuple[object, ...]]:
+    for model in models:
+        published = model.published_parameters
+        for one in model.costs:
+            yield (
+                *(model.words, one.num_frames, one.crop_size, len(one.blocks), one.num_parameters),
+                "" if published is None else round(published),
+                *(model.num_block_parameters, one.macs, _block_macs(one)),
+            )
+
+
+def _block_macs(one: Cost) -> int:
+    return sum(block.macs for block in one.blocks)
+
+
+def _print(table: Table, notes: Sequence[str], title: str) -> None:
+    shown = ConsoleTable(title=title, title_justify="left", box=SIMPLE, padding=0)
+    for number, heading in enumerate(table.header):
+        shown.add_column(heading, justify="right" if number else "left", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*row)
+    _CONSOLE.print(shown)
+    for note in notes:
+        _CONSOLE.print(note)

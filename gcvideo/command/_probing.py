@@ -1,0 +1,111 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from rich.progress import track
+from rich.table import Table
+
+from gcvideo._console import Console
+from gcvideo.command._checkpoint_data import (
+    announce_evaluation,
+    checkpoint_protocol,
+    checkpoint_splits,
+    naming_bad_videos,
+    origin,
+)
+from gcvideo.command._class_report import baselines, describe_baselines, describe_source
+from gcvideo.command._output_check import make_folder
+from gcvideo.command._record import write_config, write_environment, write_json
+from gcvideo.comparison._probe import score_under_probes
+from gcvideo.comparison._time_need import TimeNeed, class_time_needs, time_need
+from gcvideo.data import VideoDataModule
+from gcvideo.data.listing._list_file import write_table
+from gcvideo.inference import load_checkpoint
+from gcvideo.models import precision_type
+
+_CONSOLE = Console()
+_NUM_SHOWN = 10
+
+
+def probe(cfg: DictConfig) -> TimeNeed:
+    """Score a checkpoint on clips without their order of frames, as configured by ``conf/probe.yaml``.
+
+    The run folder gets ``probes.csv`` with one row per class, ``scores_ordered.csv`` and one such
+    table per probe with one row per video, and ``results.json``. Computes on one device.
+
+    Returns:
+        The need of all videos together.
+
+    Raises:
+        BadVideosError: if listed videos cannot be read; all of them are in ``bad_videos.csv``.
+        ValueError: if the clips have a single frame, or for an unknown ``precision``.
+    """
+    precision = precision_type(cfg.precision)
+    checkpoint = load_checkpoint(cfg.checkpoint)
+    protocol = checkpoint_protocol(cfg, checkpoint)
+    splits = checkpoint_splits(cfg, checkpoint)
+    folder = Path(cfg.output_dir)
+    make_folder(folder, "hydra.run.dir")
+    write_config(folder / "config.yaml", cfg)
+    write_environment(folder / "environment.json")
+    announce_evaluation(checkpoint.path, protocol, cfg.precision)
+    _CONSOLE.print(f"data       {describe_source(splits.test)}", soft_wrap=True)
+
+    model = checkpoint.build_model(protocol, list(cfg.packages))
+    model.to(cfg.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    data = VideoDataModule(splits, protocol=protocol, num_workers=cfg.num_workers)
+    with naming_bad_videos(data, folder):
+        batches = track(data.test_dataloader(), "Probing", total=len(splits.test), transient=True)
+        scores = score_under_probes(
+            model, batches, average=protocol.average, seed=cfg.seed, dtype=precision
+        )
+    overall, by_class = time_need(scores), class_time_needs(scores, checkpoint.classes)
+
+    listed = [splits.test.path(video) for video in range(len(splits.test))]
+    for kind, table in scores.items():
+        table.write(folder / f"scores_{kind}.csv", listed, checkpoint.classes)
+    _write_classes(folder / "probes.csv", by_class)
+    blind = baselines(splits.test.labels, checkpoint.classes)
+    write_json(
+        folder / "results.json",
+        {
+            "needs_time": overall.needs_time,
+            "top1": dict(overall.top1),
+            "baselines": blind,
+            **origin(cfg, checkpoint, protocol),
+            "seed": cfg.seed,
+            "videos_scored": overall.num_videos,
+        },
+    )
+    _show(overall, by_class)
+    _CONSOLE.print(describe_baselines(blind), soft_wrap=True)
+    _CONSOLE.print(f"{overall.num_videos} videos; results in {folder}", soft_wrap=True)
+    return overall
+
+
+def _write_classes(file: Path, needs: Mapping[str, TimeNeed]) -> None:
+    kinds = next(iter(needs.values())).top1
+    columns = ("class", "num_videos", *(f"top1_{kind}" for kind in kinds), "needs_time")
+    rows = (
+        (name, need.num_videos, *(f"{share:.6f}" for share in need.top1.values()))
+        + (f"{need.needs_time:.6f}",)
+        for name, need in needs.items()
+    )
+    write_table(file, columns, rows)
+
+
+def _show(overall: TimeNeed, needs: Mapping[str, TimeNeed]) -> None:
+    table = Table(title="top-1 under probes of the frame order", title_justify="left")
+    table.add_column("class")
+    for heading in ("videos", *overall.top1, "needs time"):
+        table.add_column(heading, justify="right")
+    most = sorted(needs.items(), key=lambda item: item[1].needs_time, reverse=True)[:_NUM_SHOWN]
+    for name, need in [("all videos", overall), *most]:
+        shares = (f"{share:.1%}" for share in need.top1.values())
+        table.add_row(name, str(need.num_videos), *shares, f"{need.needs_time:+.1%}")
+        if need is overall:
+            table.add_section()
+    if len(needs) > _NUM_SHOWN:
+        table.caption = f"the {_NUM_SHOWN} of {len(needs)} classes that need it most"
+    _CONSOLE.print(table)

@@ -1,0 +1,157 @@
+"""One configuration for all processes of a job: the first composes it, the others are given it.
+
+Were each process to compose for itself, their run folders would differ by the second in which each of
+them looked at the clock.
+"""
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gcvideo.command._rank_failure import FirstRankWatch, RankWatch
+
+_FILE_VARIABLE = "GCVIDEO_RUN_CONFIG"
+_WATCH_VARIABLE = "GCVIDEO_RANK_WATCH"
+_CONFIG, _WATCH, _NUM_RECEIVED = "config", "watch", "received"
+# The first process may still be on its way, through the queue of a cluster or a slow file system.
+_PATIENCE = timedelta(minutes=10)
+_REFUSAL_SECONDS = 60.0
+# Lives as long as the others may ask.
+_stores: list[Any] = []
+
+
+def announce_to_children(path: Path) -> None:
+    """Tell processes that Lightning will start from this one where the configuration is."""
+    os.environ[_FILE_VARIABLE] = str(path)
+
+
+def received_config() -> DictConfig | None:
+    """The configuration of the job, in all processes but its first; None there and in single ones.
+
+    Raises:
+        SystemExit: with status 2, if the first has found a mistake in its command line.
+    """
+    if global_rank() == 0:
+        return None
+    if not _is_external():
+        # A test of Lightning's launcher may start before there is a file; it composes for itself.
+        path = os.environ.get(_FILE_VARIABLE)
+        return None if path is None else _load(Path(path).read_text(encoding="utf-8"))
+    store = _store(first=False)
+    text = store.get(_CONFIG).decode()
+    if text:
+        os.environ[_WATCH_VARIABLE] = store.get(_WATCH).decode()
+    store.add(_NUM_RECEIVED, 1)
+    if not text:
+        raise SystemExit(2)
+    return _load(text)
+
+
+def publish_config(cfg: DictConfig) -> FirstRankWatch | None:
+    """Give the configuration to the other processes of the job, and watch them.
+
+    Returns:
+        The watch, unless the job has one process alone.
+    """
+    if not _is_external():
+        if "trainer" not in cfg or cfg.trainer.devices in (1, "1"):
+            return None
+        watch = FirstRankWatch("127.0.0.1")
+        os.environ[_WATCH_VARIABLE] = watch.address("127.0.0.1")
+        return watch
+    store = _store(first=True)
+    _stores.append(store)
+    watch = FirstRankWatch("", num_processes())
+    store.set(_WATCH, watch.address(os.environ["MASTER_ADDR"]))
+    store.set(_CONFIG, OmegaConf.to_yaml(cfg))
+    return watch
+
+
+def refuse_config() -> None:
+    """Tell the other processes not to wait for a configuration, if none was published."""
+    if not _is_external() or _stores:
+        return
+    store = _store(first=True)
+    store.set(_CONFIG, "")
+    deadline = time.monotonic() + _REFUSAL_SECONDS
+    while store.add(_NUM_RECEIVED, 0) < num_processes() - 1 and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def joined_watch() -> RankWatch | None:
+    """The connection to the first process, in all others."""
+    address = os.environ.get(_WATCH_VARIABLE)
+    return RankWatch(address, global_rank()) if address is not None else None
+
+
+def global_rank() -> int:
+    """Of this process in its job; 0 outside of one."""
+    if _is_torchrun():
+        return int(os.environ["RANK"])
+    if _is_slurm():
+        return int(os.environ["SLURM_PROCID"])
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
+def num_processes() -> int:
+    """Processes of a job that torchrun or SLURM has started; 1 outside of one."""
+    if _is_torchrun():
+        return int(os.environ["WORLD_SIZE"])
+    return int(os.environ["SLURM_NTASKS"]) if _is_slurm() else 1
+
+
+def _load(text: str) -> DictConfig:
+    config = OmegaConf.create(text)
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def _is_external() -> bool:
+    return _is_torchrun() or _is_slurm()
+
+
+def _is_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
+def _is_slurm() -> bool:
+    if int(os.environ.get("SLURM_NTASKS", 1)) < 2:
+        return False
+    # Lightning takes seconds to import, which commands of one process need not have.
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: PLC0415
+
+    return SLURMEnvironment.detect()
+
+
+def _store(*, first: bool) -> Any:
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment  # noqa: PLC0415
+    from torch.distributed import (  # noqa: PLC0415
+        PrefixStore,  # pyright: ignore[reportPrivateImportUsage]
+        TCPStore,  # pyright: ignore[reportPrivateImportUsage]
+    )
+
+    if _is_torchrun():
+        # The agent of torchrun keeps a store for its workers.
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        port, is_server = (port, False) if agent else (_other_port(port), first)
+    else:
+        environment = SLURMEnvironment(auto_requeue=False)
+        address, port, is_server = (
+            environment.main_address,
+            _other_port(environment.main_port),
+            first,
+        )
+        attempt = os.environ.get("SLURM_STEP_ID", "0")
+    store = TCPStore(address, port, is_master=is_server, timeout=_PATIENCE, wait_for_workers=False)
+    return PrefixStore(f"gcvideo/{attempt}", store)
+
+
+def _other_port(port: int) -> int:
+    # The next one is that of the next job of SLURM, which may run on the same machine.
+    return port - 10_000 if port >= 15_000 else port + 10_000

@@ -1,0 +1,284 @@
+"""A rank that dies ends the job within seconds, and says why.
+
+A collective does not fail on every backend when a rank is gone, and where it does it names no reason. So
+each rank keeps a connection to the first, which the kernel closes when a process ends, however it ends.
+"""
+
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from threading import Event, Lock, Thread, Timer
+from typing import Any, NamedTuple
+
+from gcvideo._console import Console
+
+_MAIN_SAYS_SECONDS = 5.0
+# A rank that has failed with the one that died may be heard before it.
+_GRACE_SECONDS = 1.0
+_JOIN_SECONDS = 60.0
+_OBSERVER = logging.getLogger("lightning.fabric.strategies.launchers.subprocess_script")
+
+
+class RankFailure(NamedTuple):
+    """What has ended a job.
+
+    Args:
+        rank: the first to fail.
+        reason: one sentence or more.
+    """
+
+    rank: int
+    reason: str
+
+
+class FirstRankWatch:
+    """The first rank's ear: hears which rank failed or died first, prints it and tells all others.
+
+    A process that then does not end by itself is ended, for it may wait for one that is gone.
+
+    Args:
+        host: address to listen on; "" for all.
+        num_ranks: that will connect, this one among them; 1 if it is not known.
+    """
+
+    def __init__(self, host: str, num_ranks: int = 1) -> None:
+        self._server = socket.create_server((host, 0), backlog=1024)
+        self._num_others = num_ranks - 1
+        self._token = secrets.token_hex(8)
+        self._lock = Lock()
+        self._connections: list[socket.socket] = []
+        self._died: list[RankFailure] = []
+        self._reported: list[RankFailure] = []
+        self._failure: RankFailure | None = None
+        self._decided = Event()
+        self._closed = False
+        _call_in_forks(self._close_sockets)
+        _OBSERVER.addFilter(self._hold)
+        Thread(target=self._accept, daemon=True).start()
+
+    def address(self, host: str) -> str:
+        """What the other ranks need to connect."""
+        return f"{host}:{self._server.getsockname()[1]}:{self._token}"
+
+    def fail(self, reason: str) -> RankFailure:
+        """Report that this rank has failed; returns what has ended the job."""
+        # A rank that is still starting would otherwise look for this one in vain.
+        deadline = time.monotonic() + _JOIN_SECONDS
+        while len(self._connections) < self._num_others and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self._note(self._reported, RankFailure(0, reason))
+        self._decided.wait()
+        assert self._failure is not None
+        return self._failure
+
+    def close(self) -> None:
+        """End in peace."""
+        _OBSERVER.removeFilter(self._hold)
+        with self._lock:
+            self._closed = True
+            for connection in self._connections:
+                _say(connection, {"done": True})
+        self._server.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return  # closed
+            Thread(target=self._follow, args=(connection,), daemon=True).start()
+
+    def _follow(self, connection: socket.socket) -> None:
+        messages = _messages(connection)
+        hello = next(messages, {})
+        if hello.get("token") != self._token:
+            connection.close()
+            return
+        _keep_alive(connection)
+        with self._lock:
+            self._connections.append(connection)
+            if self._failure is not None:
+                _say(connection, self._failure._asdict())
+        last = next(messages, None)
+        if last is None:
+            reason = _cause_of_death(hello["pid"], hello["host"])
+            self._note(self._died, RankFailure(hello["rank"], reason))
+        elif "reason" in last:
+            self._note(self._reported, RankFailure(hello["rank"], last["reason"]))
+
+    def _note(self, failures: list[RankFailure], failure: RankFailure) -> None:
+        with self._lock:
+            is_first = not self._died and not self._reported
+            failures.append(failure)
+            is_alone = not self._connections
+        if is_first:
+            time.sleep(0.0 if is_alone else _GRACE_SECONDS)
+            self._decide()
+
+    def _decide(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            # Those that were waiting for a dead rank have only failed because of it.
+            first = (self._died + self._reported)[0]
+            if RankFailure(0, first.reason) in self._reported:
+                first = RankFailure(0, first.reason)
+            self._failure = first
+            if first.rank > 0:
+                _print(f"error: rank {first.rank}: {first.reason}")
+            for connection in self._connections:
+                _say(connection, first._asdict())
+            self._decided.set()
+        _end_soon()
+
+    def _hold(self, record: logging.LogRecord) -> bool:
+        """Lightning's observer of processes kills this one as soon as it has logged that one has died."""
+        return not self._decided.wait(_MAIN_SAYS_SECONDS)
+
+    def _close_sockets(self) -> None:
+        self._server.close()
+        for connection in self._connections:
+            connection.close()
+
+
+class RankWatch:
+    """The connection of another rank to the first.
+
+    Args:
+        address: of :meth:`FirstRankWatch.address`.
+        rank: of this process.
+
+    Raises:
+        ConnectionError: if the first rank has ended already.
+    """
+
+    def __init__(self, address: str, rank: int) -> None:
+        host, port, token = address.rsplit(":", 2)
+        self.rank = rank
+        try:
+            self._socket = socket.create_connection((host, int(port)), timeout=_JOIN_SECONDS)
+        except OSError as error:
+            raise ConnectionError(
+                f"rank {rank} cannot reach the first rank at {host}:{port} ({error}); it has ended, or a "
+                "firewall stands between them: its own output tells"
+            ) from error
+        self._socket.settimeout(None)
+        _keep_alive(self._socket)
+        self._failure: RankFailure | None = None
+        self._decided = Event()
+        self._closed = False
+        _call_in_forks(self._socket.close)
+        hello = {"token": token, "rank": rank, "pid": os.getpid(), "host": socket.gethostname()}
+        _say(self._socket, hello)
+        Thread(target=self._listen, daemon=True).start()
+
+    def fail(self, reason: str) -> RankFailure:
+        """Report that this rank has failed; returns what has ended the job."""
+        _say(self._socket, {"reason": reason})
+        self._decided.wait(_MAIN_SAYS_SECONDS)
+        return self._failure or RankFailure(self.rank, reason)
+
+    def close(self) -> None:
+        """End in peace."""
+        self._closed = True
+        _say(self._socket, {"done": True})
+
+    def _listen(self) -> None:
+        message = next(_messages(self._socket), None)
+        if self._closed or (message is not None and "done" in message):
+            return
+        if message is None:
+            reason = "the process of rank 0 has ended without a message: it was killed or crashed"
+            _print(f"error: rank {self.rank}: {reason}")
+            message = {"rank": 0, "reason": reason}
+        self._failure = RankFailure(**message)
+        self._decided.set()
+        _end_soon()
+
+
+def _messages(connection: socket.socket) -> Iterator[dict[str, Any]]:
+    """One JSON object a line, until the other side has ended."""
+    received = b""
+    while True:
+        while b"\n" in received:
+            line, _, received = received.partition(b"\n")
+            yield json.loads(line)
+        try:
+            part = connection.recv(65536)
+        except OSError:
+            return
+        if not part:
+            return
+        received += part
+
+
+def _say(connection: socket.socket, message: dict[str, Any]) -> None:
+    # Where the other side has ended, the thread that listens is told.
+    with suppress(OSError):
+        connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _call_in_forks(action: Callable[[], object]) -> None:
+    if hasattr(os, "register_at_fork"):  # else no process is a copy of this one
+        os.register_at_fork(after_in_child=action)
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    """Notice within 40 s a machine that is gone, and cannot close its connections."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _end_soon() -> None:
+    """The main thread may print what it knows; one that waits for a dead rank would wait for ever."""
+    timer = Timer(_MAIN_SAYS_SECONDS, _end)
+    timer.daemon = True
+    timer.start()
+
+
+def _end() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _cause_of_death(pid: int, host: str) -> str:
+    status = _exit_status(pid) if host == socket.gethostname() else None
+    if status is None:
+        return (
+            f"process {pid} on {host} ended without a message: it was killed or crashed; its launcher "
+            "may say by which signal"
+        )
+    if status > 0:
+        return f"process {pid} ended with status {status} and no message"
+    name = signal.Signals(-status).name
+    cause = ", as the system does when memory runs out" if -status == signal.SIGKILL else ""
+    return f"process {pid} was killed by signal {-status} ({name}){cause}"
+
+
+def _exit_status(pid: int) -> int | None:
+    """Of a child, negative for a signal; left to be collected by whoever started it."""
+    if not hasattr(os, "waitid"):
+        return None
+    for _ in range(20):
+        try:
+            result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if result is not None:
+            return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+        time.sleep(0.05)  # its connections are closed before it is a zombie
+    return None
+
+
+def _print(message: str) -> None:
+    Console(stderr=True).print(message, soft_wrap=True)

@@ -1,0 +1,91 @@
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+import gcvideo
+from gcvideo.data.listing._list_file import write_text
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "pytorchvideo",
+    "av",
+    "lightning",
+    "torchmetrics",
+    "hydra-core",
+    "numpy",
+)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write readable JSON, by renaming a finished draft: a reader never sees half a file."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    # A byte of a file name that is no UTF-8 becomes "\udcff", which JSON reads as Python has it.
+    write_text(path, text.encode(errors="backslashreplace").decode())
+
+
+def write_config(path: Path, cfg: DictConfig) -> None:
+    """Write a configuration that can be changed and read again: keys still refer to each other."""
+    draft = path.with_name(path.name + ".draft")
+    OmegaConf.save(cfg, draft)
+    draft.replace(path)
+
+
+def write_environment(path: Path) -> None:
+    """Versions, devices and the commit that a run was made with."""
+    import torch  # noqa: PLC0415 (commands without a net write JSON too)
+
+    write_json(
+        path,
+        {
+            "gcvideo": gcvideo.__version__,
+            "git_commit": git_commit(),
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "processor": processor_name(),
+            "cores": os.cpu_count(),
+            "cuda_devices": [
+                torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
+            ],
+            "packages": {name: _version(name) for name in _PACKAGES},
+        },
+    )
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout the package runs from, "+" if it has changes; None outside of one."""
+    folder = Path(gcvideo.__file__).parent
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return commit + ("+" if _git(folder, "status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def processor_name() -> str:
+    """Model name of the processor, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

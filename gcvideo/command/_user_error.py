@@ -1,0 +1,42 @@
+import re
+
+from omegaconf.errors import MissingMandatoryValue
+
+from gcvideo.data.video._container import VideoReadError
+
+_USER_ERRORS = (
+    VideoReadError,
+    FileNotFoundError,
+    FloatingPointError,
+    MissingMandatoryValue,
+    ValueError,  # which those of descriptions, checkpoints and weights are
+)
+# Of libraries that are imported with a job alone.
+_NAMES = ("MisconfigurationException",)
+
+
+def user_error(error: BaseException) -> str | None:
+    """The mistake of the user at the root of an exception; None if it is a fault of the program.
+
+    Values that a constructor named in the configuration does not take count as the user's.
+
+    Hydra wraps what a constructor raises. A DataLoader worker's exception arrives as a RuntimeError
+    that quotes the original.
+    """
+    cause: BaseException | None = error
+    found = None
+    while cause is not None:
+        if type(cause).__name__ == "InstantiationException" and found is None:
+            # Of a wrong type, mostly; a deeper message says it better, if there is one.
+            found = f"{cause}\nlook at the values of that key"
+        quoted = re.search(r"VideoReadError: (cannot read video .*)", str(cause))
+        if quoted:
+            return quoted[1]
+        if isinstance(cause, MissingMandatoryValue):
+            return (
+                f"{cause.full_key} has no value; give it on the command line: {cause.full_key}=..."
+            )
+        if isinstance(cause, _USER_ERRORS) or (found is None and type(cause).__name__ in _NAMES):
+            found = str(cause)
+        cause = cause.__cause__
+    return found

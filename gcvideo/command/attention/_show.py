@@ -1,0 +1,265 @@
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from omegaconf import DictConfig
+from rich.table import Table
+from torch import Tensor
+
+from gcvideo._console import Console
+from gcvideo.attention._animation import write_attention_animation
+from gcvideo.attention._grad_cam import GradCam, grad_cam
+from gcvideo.attention._heat_map import HeatMap, cell_of_frames
+from gcvideo.attention._map import DEFAULT_QUERIES, AttentionMap, attention_maps, temporal_shares
+from gcvideo.attention._sheet import write_attention_sheet
+from gcvideo.command._checkpoint_data import announce_evaluation
+from gcvideo.command._output_check import check_folder
+from gcvideo.command._record import write_json
+from gcvideo.command._video_list import find_videos
+from gcvideo.data import EvaluationProtocol, VideoReader, read_views
+from gcvideo.inference import TrainedClassifier, load
+from gcvideo.models import computing_in, precision_type
+
+_CONSOLE = Console()
+_NUM_SCORES = 5
+_SAME = (
+    *("num_frames", "sampling_rate", "square_pixels", "short_side", "val_crop_size"),
+    *("sampling", "by_time", "resizing", "crops"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """The maps of one layer of a checkpoint, the first one ("") or "beside"."""
+
+    role: str
+    checkpoint: str
+    maps: Sequence[AttentionMap]
+
+    @property
+    def file_name(self) -> str:
+        return "_".join(filter(None, (self.role, f"{self.maps[0].layer}.npy")))
+
+
+def attention_show(cfg: DictConfig) -> Path:
+    """Draw where the blocks of a net look in a video, as configured by ``conf/attention_show.yaml``.
+
+    Written into the folder ``output``:
+
+    - ``sheet.png``, ``animation.mp4`` and ``animation.gif``: the maps over the frames
+    - ``LAYER.npy``, and ``beside_LAYER.npy`` of the second checkpoint: float32 of shape (maps, t, h, w)
+      on the layer's grid; a non-local block has a map for each query, a context block one
+    - ``grad_cam.npy``: float32 of shape (1, t, h, w)
+    - ``attention.json``: checkpoints, frames, scores, and of each array its layer, grid and queries
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileNotFoundError: if there is no such video.
+        ValueError: if there are several, a query, layer or class does not exist, a net has no block
+            with a map, the second checkpoint takes other clips, or for an unknown ``precision``.
+        VideoReadError: if the video cannot be read.
+    """
+    video, output = _only_video(str(cfg.video)), Path(cfg.output)
+    check_folder(output, "output")
+    shown = _load(cfg, cfg.checkpoint)
+    announce_evaluation(str(cfg.checkpoint), shown.protocol.single_view(), cfg.precision)
+    beside = None if cfg.beside is None else _load(cfg, cfg.beside)
+    if beside is not None:
+        _check_same_clips(shown.protocol, beside.protocol)
+    for classifier in (shown, beside):
+        if classifier is not None:
+            _CONSOLE.print(f"checkpoint {classifier.source}", soft_wrap=True)
+    label = None if cfg.label is None else _label(str(cfg.label), shown.classes)
+    queries = DEFAULT_QUERIES if cfg.queries is None else _queries(cfg.queries)
+    layers = [cfg.layers] if isinstance(cfg.layers, str) else cfg.layers
+    view = read_views(video, shown.protocol.single_view())[0]
+    with computing_in(shown.dtype, shown.device):
+        found = _layers(shown, "", str(shown.source), view, queries, layers)
+        if beside is not None:
+            found += _layers(beside, "beside", str(beside.source), view, queries, layers)
+        cam = grad_cam(shown.model, view, label=label, layer=cfg.grad_cam_layer)
+    scores = shown.scores(video)
+
+    heats = [heat for layer in found for heat in _heat_maps(layer, queries, view.shape[1])]
+    heats.append(_cam_heat_map(cam, shown.classes))
+    best = shown.rank(scores, 1)[0]
+    title = f"{Path(video).name}: predicted '{best.name}', score {best.score:.2f}"
+    output.mkdir(parents=True, exist_ok=True)
+    write_attention_sheet(output / "sheet.png", view, heats, title=title)
+    frames, pace = _clip_times(video, shown.protocol)
+    for name in ("animation.mp4", "animation.gif"):
+        write_attention_animation(output / name, view, heats, frames_per_second=pace)
+    for layer in found:
+        _write_array(output / layer.file_name, [m.weights for m in layer.maps])
+    _write_array(output / "grad_cam.npy", [cam.weights])
+    write_json(
+        output / "attention.json",
+        {
+            "video": video,
+            "precision": cfg.precision,
+            "frames": frames.tolist(),
+            "frames_per_second": pace,
+            "scores": {p.name: p.score for p in shown.rank(scores, _NUM_SCORES)},
+            "arrays": [_layer_record(layer, queries) for layer in found],
+            "grad_cam": _cam_record(cam, shown.classes),
+        },
+    )
+    _show(heats, output)
+    return output
+
+
+def _only_video(pattern: str) -> str:
+    videos = find_videos(pattern)
+    if len(videos) > 1:
+        raise ValueError(f"{len(videos)} videos match '{pattern}'; give one, such as {videos[0]}")
+    return videos[0]
+
+
+def _load(cfg: DictConfig, checkpoint: str) -> TrainedClassifier:
+    dtype = precision_type(cfg.precision)
+    classifier = load(checkpoint, device=cfg.device, packages=list(cfg.packages))
+    classifier.dtype = dtype
+    return classifier
+
+
+def _queries(given: Any) -> list[list[float]]:
+    try:
+        queries = [[float(part) for part in query] for query in given]
+    except (TypeError, ValueError):
+        queries = []
+    if not queries:
+        raise ValueError(
+            f"queries is {given}; give a list of positions [t, y, x] in fractions of the clip, such as "
+            "queries=[[0.5,0.5,0.5]]"
+        )
+    return queries
+
+
+def _check_same_clips(shown: EvaluationProtocol, beside: EvaluationProtocol) -> None:
+    for name in _SAME:
+        ours, theirs = getattr(shown, name), getattr(beside, name)
+        if ours != theirs:
+            raise ValueError(
+                f"{name} is {ours} for checkpoint and {theirs} for beside, so that they see different "
+                "clips of the video; choose two checkpoints of one recipe"
+            )
+
+
+def _label(given: str, classes: Sequence[str]) -> int:
+    if given in classes:
+        return classes.index(given)
+    if given.lstrip("-").isdigit():
+        label = int(given)
+        if 0 <= label < len(classes):
+            return label
+        raise ValueError(f"there is no class {given}; the net has 0 to {len(classes) - 1}")
+    near = difflib.get_close_matches(given, classes, n=3)
+    known = "the nearest are" if near else "the net has"
+    names = ", ".join(near or [*classes[:_NUM_SCORES], *(["..."] if classes[_NUM_SCORES:] else [])])
+    raise ValueError(f"no class is called '{given}'; {known} {names}")
+
+
+def _layers(
+    classifier: TrainedClassifier,
+    role: str,
+    checkpoint: str,
+    view: UInt8[Tensor, "3 t h w"],
+    queries: Sequence[Sequence[float]],
+    layers: Sequence[str] | None,
+) -> list[_Layer]:
+    maps = attention_maps(classifier.model, view, queries=queries, layers=layers)
+    names = dict.fromkeys(m.layer for m in maps)
+    return [_Layer(role, checkpoint, [m for m in maps if m.layer == name]) for name in names]
+
+
+def _heat_maps(
+    layer: _Layer, queries: Sequence[Sequence[float]], num_frames: int
+) -> Iterator[HeatMap]:
+    place = f"{layer.role}: {layer.maps[0].layer}" if layer.role else layer.maps[0].layer
+    for number, attention in enumerate(layer.maps):
+        if attention.query is None:
+            caption = f"{place} context block ({attention.kind})"
+        else:
+            _, y, x = queries[number]
+            cells = cell_of_frames(num_frames, len(attention.weights))
+            frame = int(np.flatnonzero(cells == attention.query[0])[0]) + 1
+            caption = (
+                f"{place} non-local block ({attention.kind}), query {number + 1} in frame {frame} at "
+                f"y={y:g} x={x:g}"
+            )
+        yield HeatMap(
+            caption=caption,
+            weights=attention.weights,
+            uniform=attention.uniform,
+            is_signed=attention.is_signed,
+            marked=attention.query,
+        )
+
+
+def _cam_heat_map(cam: GradCam, classes: Sequence[str]) -> HeatMap:
+    caption = f"Grad-CAM of {cam.layer} for '{classes[cam.label]}' (logit {cam.logit:.2f})"
+    return HeatMap(caption=caption, weights=cam.weights)
+
+
+def _clip_times(video: str, protocol: EvaluationProtocol) -> tuple[Int[np.ndarray, " t"], float]:
+    """Indices of the clip's frames in the video, and how many of them pass in a second."""
+    with VideoReader(video) as reader:
+        frames = protocol.single_view().test_clips(reader.timeline)[0]
+        steps = np.diff(reader.timeline.seconds[frames])
+    # A short video is repeated or ends in a still.
+    steps = steps[steps > 0]
+    return frames, 1 / float(steps.mean()) if len(steps) else reader.info.fps
+
+
+def _write_array(path: Path, maps: Sequence[Float[np.ndarray, "t h w"]]) -> None:
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        with draft.open("wb") as file:
+            np.save(file, np.stack(maps))
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _layer_record(layer: _Layer, queries: Sequence[Sequence[float]]) -> dict[str, Any]:
+    first = layer.maps[0]
+    record: dict[str, Any] = {
+        "file": layer.file_name,
+        "checkpoint": layer.checkpoint,
+        "layer": first.layer,
+        "kind": first.kind,
+        "grid": list(first.weights.shape),
+        "uniform": first.uniform,
+        "temporal_shares": [temporal_shares(m.weights).tolist() for m in layer.maps],
+    }
+    if first.query is not None:
+        record["queries"] = [list(query) for query in queries]
+        record["query_cells"] = [m.query for m in layer.maps]
+    return record
+
+
+def _cam_record(cam: GradCam, classes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "file": "grad_cam.npy",
+        "layer": cam.layer,
+        "label": cam.label,
+        "name": classes[cam.label],
+        "logit": cam.logit,
+        "grid": list(cam.weights.shape),
+    }
+
+
+def _show(heats: Sequence[HeatMap], output: Path) -> None:
+    table = Table("map", "range", "most in frame")
+    for heat in heats:
+        shares = temporal_shares(heat.weights)
+        table.add_row(heat.caption, heat.range_text, f"{shares.max():.1%}")
+    _CONSOLE.print(table)
+    names = "sheet.png, animation.mp4, animation.gif, *.npy, attention.json"
+    _CONSOLE.print(f"{output}: {names}", soft_wrap=True)

@@ -1,0 +1,162 @@
+"""The comparison: blocks in one net, trained by one recipe on the same clips, told apart by pairs."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from gcvideo._console import Console
+from gcvideo._invocation import command_line
+from gcvideo.command._assembly import build, settle
+from gcvideo.command._output_check import check_folder
+from gcvideo.command._user_error import user_error
+from gcvideo.command.compare._cell import read_cell, run_cell
+from gcvideo.command.compare._estimate import estimate_comparison
+from gcvideo.command.compare._launching import Job, launch
+from gcvideo.command.compare._outcome import gather, print_outcome
+from gcvideo.command.compare._plan import (
+    ComparisonError,
+    block_arguments,
+    cell_folder,
+    cell_overrides,
+    first_config,
+    open_jobs,
+    plan_variants,
+)
+from gcvideo.command.compare._request import ComparisonRequest, parse_request
+from gcvideo.command.configuration._command_words import read_words, search_path
+from gcvideo.command.configuration._composition import check_overrides, initialized
+from gcvideo.command.configuration._config_folder import config_folder
+from gcvideo.command.configuration._help_text import print_help
+from gcvideo.command.train._estimation import given_step_seconds
+from gcvideo.comparison import write_report
+from gcvideo.comparison._results import Comparison
+from gcvideo.data import VideoSplits
+from gcvideo.inference import load_checkpoint
+
+
+def run_comparison(words: Sequence[str]) -> None:
+    """Run a comparison from a command line; mistakes of the user end in one message.
+
+    Args:
+        words: of the command line.
+    """
+    console = Console(stderr=True)
+    try:
+        read = read_words("compare", words, config_name="compare")
+        if read.wants_help:
+            print_help("compare", "compare")
+            return
+        comparison = compare(read.overrides, typed=words)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on with the cells that are not finished")
+        raise SystemExit(130) from None
+    except Exception as error:
+        cause = user_error(error)
+        if cause is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        console.print(f"error: {cause}", soft_wrap=True)
+        raise SystemExit(1) from error
+    if comparison is not None and comparison.missing:
+        raise SystemExit(1)
+
+
+def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comparison | None:
+    """Train what is not trained yet, then write table, report and predictions of all.
+
+    With ``estimate=`` among the words it only says what that will take, and writes nothing.
+
+    The folder gets ``cells/VARIANT/seedN`` with checkpoints, logs and scores, ``table.csv``,
+    ``table.md`` and ``report.html``. A cell that fails does not stop the others; the report names it.
+
+    Args:
+        words: as for :func:`gcvideo.command.compare._request.parse_request`.
+        typed: the same as they were typed, for the report; None: ``words``.
+
+    Returns:
+        The comparison of all finished cells; None for an estimate.
+
+    Raises:
+        ValueError: for words that mean nothing, blocks that do not arrive in the net, or a folder with
+            cells of another recipe.
+        ComparisonError: if a cell that was to be verified came out differently.
+    """
+    with initialized():
+        presets = [folder / "preset" for folder in (config_folder(), *search_path(words))]
+        request = parse_request(words, presets, block_arguments)
+    if request.estimate is not False:
+        given_step_seconds(request.estimate)
+    # By itself: it composes too, and names what was misspelled.
+    check_overrides("train", [f"model={request.net}", *request.recipe])
+    console = Console()
+    with initialized():
+        first = first_config(request)
+        folder = request.folder or Path("runs/compare") / f"{first.data_name}_{request.net}"
+        folder = folder.resolve()
+        if request.estimate is False:
+            check_folder(folder, "folder")
+        splits: VideoSplits = build(first.cfg.data)
+        for line in settle(first.cfg, splits):
+            console.print(line, soft_wrap=True)
+        planned = plan_variants(request, splits, folder)
+        for plan in planned:
+            console.print(
+                f"{plan.name:24s} {len(plan.blocks):2d} blocks, {plan.cost}", soft_wrap=True
+            )
+        if request.estimate is not False:
+            estimated = estimate_comparison(request, planned, splits, folder)
+            console.print(estimated.table())
+            console.print(estimated.summary(), soft_wrap=True)
+            return None
+        jobs, num_finished = open_jobs(request, planned, folder)
+        console.print(
+            f"{num_finished} of {num_finished + len(jobs)} cells are finished; {folder}",
+            soft_wrap=True,
+        )
+        errors = _launch(jobs, folder / "cells", request) if jobs else {}
+        comparison = gather(
+            request, planned, splits, folder, command=_command(typed or words), errors=errors
+        )
+        write_report(comparison, folder)
+        print_outcome(comparison, folder, console)
+        if request.verify is not None:
+            console.print(_verify(request, folder, *request.verify), soft_wrap=True)
+    return comparison
+
+
+def _command(words: Sequence[str]) -> str:
+    return f"{command_line('compare')} {shlex.join(words)}"
+
+
+def _launch(
+    jobs: Sequence[Job], folder: Path, request: ComparisonRequest
+) -> Mapping[str, BaseException]:
+    return launch(jobs, folder, launcher=request.launcher, settings=request.settings, task=run_cell)
+
+
+def _verify(request: ComparisonRequest, folder: Path, name: str, seed: int) -> str:
+    """Train a cell once more, from nothing, and compare scores and weights bit for bit."""
+    variant = request.variants[request.names.index(name)]
+    first, again = cell_folder(folder, variant, seed), folder / "verify" / "again"
+    shutil.rmtree(again, ignore_errors=True)
+    job = Job(f"{name}, seed {seed}, again", again, cell_overrides(request, variant, seed, again))
+    errors = _launch([job], again.parent, request)
+    if errors:
+        raise errors[job.name]
+    before, after = read_cell(first), read_cell(again)
+    weights = [load_checkpoint(f / "checkpoints" / "last.ckpt").state_dict for f in (first, again)]
+    differing = [key for key in weights[0] if not torch.equal(weights[0][key], weights[1][key])]
+    if differing or not torch.equal(before.scores, after.scores):
+        difference = (before.scores - after.scores).abs().max().item()
+        raise ComparisonError(
+            f"'{name}', seed {seed}, did not come out the same: {len(differing)} of {len(weights[0])} "
+            f"tensors differ, scores by up to {difference:.3g}; on a CPU give num_threads=1, on a GPU "
+            "trainer.deterministic=true"
+        )
+    return (
+        f"verified: '{name}', seed {seed}, trained again, has the same {len(weights[0])} tensors and "
+        f"{before.scores.numel()} scores, bit for bit (top-1 {after.content['top1']:.4f})"
+    )

@@ -1,0 +1,166 @@
+"""What a comparison will take, before any of its cells is trained."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, open_dict
+from rich.table import Table
+
+from gcvideo.command._assembly import build, build_data, build_module
+from gcvideo.command._duration import duration
+from gcvideo.command.compare._cell import PROBES, is_finished
+from gcvideo.command.compare._launching import launcher_settings
+from gcvideo.command.compare._plan import PlannedVariant, cell_folder
+from gcvideo.command.compare._request import ComparisonRequest
+from gcvideo.command.train._estimation import Estimate, measure, memory_size
+from gcvideo.data import EvaluationProtocol, VideoSplits
+
+
+@dataclass(frozen=True)
+class VariantEstimate:
+    """What the cells of a variant will take.
+
+    Args:
+        name: of the variant.
+        cell: the estimate of one training.
+        test_hours: of scoring the test videos in one cell, as they are and under the probes.
+        num_open: cells that are still to be trained.
+        num_cells: of them all.
+    """
+
+    name: str
+    cell: Estimate
+    test_hours: float
+    num_open: int
+    num_cells: int
+
+    @property
+    def cell_hours(self) -> float:
+        return self.cell.hours + self.test_hours
+
+    @property
+    def hours(self) -> float:
+        return self.num_open * self.cell_hours
+
+
+@dataclass(frozen=True)
+class ComparisonEstimate:
+    """What a comparison will take.
+
+    Args:
+        variants: in order.
+        launcher: of ``hydra/launcher``.
+        num_parallel: cells that it runs at a time.
+    """
+
+    variants: Sequence[VariantEstimate]
+    launcher: str
+    num_parallel: int
+
+    @property
+    def hours(self) -> float:
+        """Of all cells that are to be trained, one after the other."""
+        return sum(variant.hours for variant in self.variants)
+
+    @property
+    def elapsed_hours(self) -> float:
+        """From start to end, if cells that run at a time do not slow each other down."""
+        longest = max((v.cell_hours for v in self.variants if v.num_open), default=0.0)
+        return max(longest, self.hours / self.num_parallel)
+
+    def table(self) -> Table:
+        """For the eyes."""
+        table = Table(
+            *("variant", "step", "memory", "one cell", "cells to train", "together"),
+            title="estimate",
+            title_justify="left",
+        )
+        for variant in self.variants:
+            table.add_row(
+                variant.name,
+                f"{variant.cell.step.seconds:.3g} s",
+                f"about {memory_size(variant.cell.memory.total)}",
+                duration(3600 * variant.cell_hours),
+                f"{variant.num_open} of {variant.num_cells}",
+                duration(3600 * variant.hours),
+            )
+        return table
+
+    def summary(self) -> str:
+        """Where the steps were measured, and how long all of it takes under the launcher."""
+        num_open = sum(variant.num_open for variant in self.variants)
+        together = duration(3600 * self.hours)
+        text = f"step: {self.variants[0].cell.step.source}\n{num_open} cells, {together} in all; "
+        if self.num_parallel == 1:
+            return f"{text}one after the other (launcher {self.launcher})"
+        return (
+            f"{text}up to {self.num_parallel} at a time (launcher {self.launcher}): about "
+            f"{duration(3600 * self.elapsed_hours)} if each has cores or a device of its own"
+        )
+
+
+def estimate_comparison(
+    request: ComparisonRequest,
+    planned: Sequence[PlannedVariant],
+    splits: VideoSplits,
+    folder: Path,
+) -> ComparisonEstimate:
+    """Estimate one cell of each variant; nothing is written.
+
+    Args:
+        request: seeds and launcher; its ``estimate`` is true, or the seconds of a step of any variant
+            that were measured elsewhere.
+        planned: the variants.
+        splits: that the cells train and test on.
+        folder: of the comparison, which may hold finished cells.
+
+    Raises:
+        ValueError: if ``estimate`` is no duration, or the launcher is not installed.
+    """
+    settings = launcher_settings(request.launcher, folder, request.settings)
+    variants: list[VariantEstimate] = []
+    for plan in planned:
+        video_seconds = variants[0].cell.video_seconds if variants else None
+        cell, test_hours = _estimate_cell(plan.cfg, request.estimate, splits, video_seconds)
+        open_seeds = [
+            seed
+            for seed in request.seeds
+            if not is_finished(cell_folder(folder, plan.variant, seed))
+        ]
+        variants.append(
+            VariantEstimate(plan.name, cell, test_hours, len(open_seeds), len(request.seeds))
+        )
+    return ComparisonEstimate(variants, request.launcher, _num_parallel(settings))
+
+
+def _estimate_cell(
+    cfg: DictConfig, step: Any, splits: VideoSplits, video_seconds: float | None
+) -> tuple[Estimate, float]:
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        cfg.estimate = step
+    if cfg.num_threads is not None:
+        torch.set_num_threads(cfg.num_threads)
+    protocol: EvaluationProtocol = build(cfg.protocol)
+    module = build_module(cfg, build(cfg.model.net), splits, protocol)
+    data = build_data(cfg, splits, protocol)
+    cell = measure(cfg, data, module, video_seconds=video_seconds)
+    num_passes = 1 + len(PROBES) if protocol.spec.num_frames > 1 else 1
+    area = (protocol.crop_size / cfg.crop_size) ** 2
+    views = len(splits.test) * protocol.num_views
+    return cell, cell.scoring_hours(views, num_passes=num_passes, area=area)
+
+
+def _num_parallel(launcher: DictConfig) -> int:
+    """Cells at a time: of joblib its jobs, of SLURM its tasks."""
+    jobs = launcher.get("n_jobs")
+    if jobs is not None:
+        # As joblib counts: -1 is a job per core, -2 leaves one free.
+        from joblib import effective_n_jobs  # noqa: PLC0415 (of an optional launcher)
+
+        return effective_n_jobs(jobs)
+    return max(1, math.floor(launcher.get("array_parallelism", 1)))

@@ -1,0 +1,202 @@
+"""What a comparison will train, checked before anything is trained."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra import compose
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from gcvideo._hint import override
+from gcvideo.command._assembly import build, settle
+from gcvideo.command.compare._cell import is_finished
+from gcvideo.command.compare._launching import Job
+from gcvideo.command.compare._request import ComparisonRequest
+from gcvideo.command.compare._variant import BARE, Variant, VariantError
+from gcvideo.data import VideoSplits
+from gcvideo.models import Cost, count_cost, inserted_blocks
+
+# What a cell of another command line may differ in and still be the same cell.
+_FREE = (
+    "resume",
+    "run_id",
+    "num_workers",
+    "output_dir",
+    "trainer.enable_progress_bar",
+    "data.root",
+)
+
+
+class ComparisonError(ValueError):
+    """A comparison that would not compare what it says."""
+
+
+class PlannedVariant(NamedTuple):
+    """A variant whose net has been built and looked at.
+
+    Args:
+        name: as it is shown.
+        variant: the words for it.
+        cfg: configuration of its first cell.
+        blocks: as "res3.1 ContextBlock after_conv3".
+        cost: of one view.
+    """
+
+    name: str
+    variant: Variant
+    cfg: DictConfig
+    blocks: tuple[str, ...]
+    cost: Cost
+
+
+def block_arguments(net: str, block: str, search: Sequence[str] = ()) -> frozenset[str]:
+    """The arguments that ``model/NET_BLOCK.yaml`` gives its block.
+
+    Args:
+        net: bare net.
+        block: name behind it.
+        search: words for Hydra that say where yaml files lie beside ``conf``.
+
+    Raises:
+        VariantError: if there is no such model.
+    """
+    try:
+        return frozenset(map(str, compose("train", [f"model={net}_{block}", *search]).model.block))
+    except HydraException as error:
+        raise VariantError(
+            f"there is no model '{net}_{block}' for block={block}; blocks are none and those of "
+            f"conf/model/{net}_*.yaml, such as gc, snl, nl, se, cc; a block of your own needs "
+            f"block/{block}.yaml and model/{net}_{block}.yaml in a folder that --config-dir names"
+        ) from error
+
+
+class FirstConfig(NamedTuple):
+    """The configuration of the bare net, before data and machine have had their say.
+
+    Args:
+        cfg: to build the data from.
+        data_name: the word of ``data``.
+    """
+
+    cfg: DictConfig
+    data_name: str
+
+
+def first_config(request: ComparisonRequest) -> FirstConfig:
+    """Compose the recipe for the bare net."""
+    words = [f"model={request.net}", *request.recipe]
+    cfg = compose("train", words, return_hydra_config=True)
+    return FirstConfig(cfg, str(cfg.hydra.runtime.choices["data"]))
+
+
+def plan_variants(
+    request: ComparisonRequest, splits: VideoSplits, folder: Path
+) -> list[PlannedVariant]:
+    """Build every net once.
+
+    Raises:
+        ComparisonError: if a block was asked for and not inserted, or the other way round, or a cell
+            would train on several devices.
+    """
+    return [
+        _plan(name, variant, request, splits, folder)
+        for name, variant in zip(request.names, request.variants, strict=True)
+    ]
+
+
+def cell_folder(folder: Path, variant: Variant, seed: int) -> Path:
+    """Where a cell lies, whatever it is called in a table."""
+    return folder / "cells" / variant.folder / f"seed{seed}"
+
+
+def cell_overrides(
+    request: ComparisonRequest, variant: Variant, seed: int, folder: Path
+) -> list[str]:
+    """Words for ``conf/train.yaml``: the recipe, the variant, the seed and the folder."""
+    return [
+        *variant.overrides(request.net),
+        *request.recipe,
+        f"seed={seed}",
+        "trainer.enable_progress_bar=false",
+        override("output_dir", folder),
+    ]
+
+
+def open_jobs(
+    request: ComparisonRequest, planned: Sequence[PlannedVariant], folder: Path
+) -> tuple[list[Job], int]:
+    """The cells that are not finished, seed by seed, and the number of those that are.
+
+    Raises:
+        ComparisonError: if a cell in the folder was trained by another recipe.
+    """
+    jobs, num_finished = [], 0
+    for seed in request.seeds:
+        for plan in planned:
+            cell = cell_folder(folder, plan.variant, seed)
+            if (cell / "config.yaml").is_file():
+                cfg = plan.cfg.copy()
+                cfg.seed, cfg.output_dir = seed, str(cell)
+                _check_same(cell, cfg)
+            if is_finished(cell):
+                num_finished += 1
+            else:
+                (cell / "failure.txt").unlink(missing_ok=True)
+                overrides = cell_overrides(request, plan.variant, seed, cell)
+                jobs.append(Job(f"{plan.name}, seed {seed}", cell, overrides))
+    return jobs, num_finished
+
+
+def _plan(
+    name: str, variant: Variant, request: ComparisonRequest, splits: VideoSplits, folder: Path
+) -> PlannedVariant:
+    seed = request.seeds[0]
+    cell = cell_folder(folder, variant, seed)
+    cfg = compose("train", cell_overrides(request, variant, seed, cell))
+    settle(cfg, splits)
+    if cfg.trainer.devices not in (1, "1") or cfg.trainer.num_nodes != 1:
+        raise ComparisonError(
+            f"trainer.devices is {cfg.trainer.devices} on {cfg.trainer.num_nodes} nodes, but a cell trains "
+            "on one device; leave trainer at auto or cpu, and run several cells at a time with "
+            "launcher=joblib or launcher=submitit"
+        )
+    net = build(cfg.model.net)
+    blocks = inserted_blocks(net)
+    if bool(blocks) != (variant.block != BARE):
+        raise ComparisonError(
+            f"the variant '{name}' asks for "
+            + ("no block" if variant.block == BARE else f"the block '{variant.block}'")
+            + f", but its net has {len(blocks)} inserted blocks; look at conf/model and at overrides of "
+            "model.placement"
+        )
+    shown = tuple(f"{b.stage}.{b.index} {b.kind} {b.position}" for b in blocks)
+    cost = count_cost(net, cfg.num_frames, cfg.crop_size)
+    return PlannedVariant(name, variant, cfg, shown, cost)
+
+
+def _check_same(folder: Path, cfg: DictConfig) -> None:
+    before, now = (_flat(c) for c in (OmegaConf.load(folder / "config.yaml"), cfg))
+    changed = [
+        f"{key} was {before.get(key)}, is {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and key not in _FREE
+    ]
+    if changed:
+        raise ComparisonError(
+            f"the cell in '{folder}' was begun by another recipe: {'; '.join(changed[:3])}"
+            f"{' and more' if len(changed) > 3 else ''}; give the comparison another folder=..., or delete "
+            "this one"
+        )
+
+
+def _flat(cfg: Any) -> dict[str, Any]:
+    return dict(_leaves("", OmegaConf.to_container(cfg, resolve=True)))
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping) or not value:
+        yield name, value
+        return
+    for key, child in value.items():
+        yield from _leaves(f"{name}.{key}" if name else str(key), child)

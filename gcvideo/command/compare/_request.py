@@ -1,0 +1,206 @@
+"""The command line of a comparison: what varies, over which seeds, and the one recipe for all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from gcvideo.command.compare._variant import (
+    FACTORS,
+    Variant,
+    VariantError,
+    expand,
+    knows,
+    short_names,
+)
+
+LAUNCHERS = {
+    "local": "basic",
+    "joblib": "joblib",
+    "submitit": "submitit_slurm",
+    "submitit_local": "submitit_local",
+}
+_KEYS = ("preset", "seeds", "launcher", "folder", "baseline", "verify", "estimate")
+
+
+@dataclass(frozen=True)
+class ComparisonRequest:
+    """What a comparison is to do.
+
+    Args:
+        net: the word of ``model`` for the bare net.
+        variants: in order; the first is the baseline unless another is named.
+        names: of the variants, as short as they can be told apart.
+        seeds: every variant is trained once with each.
+        recipe: words for ``conf/train.yaml`` that are the same for all cells.
+        launcher: of ``hydra/launcher``.
+        settings: words for Hydra itself, such as "hydra.launcher.n_jobs=2".
+        folder: of the results; None: ``runs/compare/DATA_NET``.
+        baseline: name of a variant.
+        verify: "VARIANT:SEED" of a cell that is trained a second time and must come out the same.
+        estimate: whether only to say what it takes; or the seconds of a step, measured elsewhere.
+        title: one line for the report.
+    """
+
+    net: str
+    variants: tuple[Variant, ...]
+    names: tuple[str, ...]
+    seeds: tuple[int, ...]
+    recipe: tuple[str, ...]
+    launcher: str
+    settings: tuple[str, ...]
+    folder: Path | None
+    baseline: str
+    verify: tuple[str, int] | None
+    estimate: Any
+    title: str
+
+
+def parse_request(
+    words: Sequence[str],
+    presets: Sequence[Path],
+    keys_of: Callable[[str, str, Sequence[str]], frozenset[str]],
+) -> ComparisonRequest:
+    """Read the words of a comparison.
+
+    Args:
+        words: of the command line: ``preset=``, factors, ``seeds=``, ``launcher=``, ``folder=``,
+            ``baseline=``, ``verify=``, ``estimate=``; all others are overrides of ``conf/train.yaml``.
+        presets: folders of ``NAME.yaml``, with ``title``, ``train``, ``variants``, ``seeds`` and
+            ``launcher``.
+        keys_of: arguments of a block's configuration, for a net, a block and words for Hydra.
+
+    Raises:
+        VariantError: for words that mean nothing here, or contradict each other.
+    """
+    own = {key: text for word in words if _is_own(key := _key(word), text := _text(word))}
+    preset = _preset(presets, own.get("preset"))
+    given = {name: _values(own[name]) for name in FACTORS if name in own}
+    rest = [word for word in words if not _is_own(_key(word), _text(word))]
+    _check_single(rest)
+    recipe = [*preset.get("train", ()), *rest]
+    net = _net(recipe)
+    search = tuple(word for word in recipe if word.startswith("hydra.searchpath="))
+    groups = [given] if given else [_texts(group) for group in preset.get("variants", [{}])]
+    variants = {
+        v: None
+        for group in groups
+        for v in expand(group, lambda block: keys_of(net, block, search))
+    }
+    names = short_names(list(variants))
+    launcher = own.get("launcher") or preset.get("launcher", "local")
+    if launcher not in LAUNCHERS:
+        raise VariantError(f"launcher is '{launcher}'; choose one of {', '.join(LAUNCHERS)}")
+    seeds = _seeds(own.get("seeds"), preset)
+    return ComparisonRequest(
+        net=net,
+        variants=tuple(variants),
+        names=tuple(names),
+        seeds=seeds,
+        recipe=tuple(
+            word for word in recipe if word in search or not word.startswith(("model=", "hydra"))
+        ),
+        launcher=LAUNCHERS[launcher],
+        settings=tuple(word for word in recipe if word.startswith("hydra")),
+        folder=Path(_unquoted(own["folder"])) if "folder" in own else None,
+        baseline=_known("baseline", own.get("baseline") or names[0], names),
+        verify=_verify(own.get("verify"), names, seeds),
+        estimate=_value("estimate", own.get("estimate", "false")),
+        title=preset.get("title", "Comparison of blocks"),
+    )
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0]
+
+
+def _text(word: str) -> str:
+    text = word.partition("=")[2]
+    return text if _key(word) == "folder" else text.strip("'\"")
+
+
+def _unquoted(text: str) -> str:
+    return str(OverridesParser.create().parse_overrides([f"folder={text}"])[0].value())
+
+
+def _is_own(key: str, text: str) -> bool:
+    return key in (*_KEYS, "block") or any(knows(key, value) for value in _values(text))
+
+
+def _value(key: str, text: str) -> Any:
+    """A text as Hydra takes it: a truth value, a number or a word."""
+    return OverridesParser.create().parse_override(f"{key}={text}").value()
+
+
+def _values(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _check_single(words: Sequence[str]) -> None:
+    for override in OverridesParser.create().parse_overrides(list(words)):
+        if override.is_sweep_override():
+            raise VariantError(
+                f"'{override.input_line}' has several values, but one recipe holds for all variants; "
+                f"what may vary is {', '.join(FACTORS)} and seeds"
+            )
+
+
+def _texts(group: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {
+        name: [str(v) for v in (values if isinstance(values, list) else [values])]
+        for name, values in group.items()
+    }
+
+
+def _preset(presets: Sequence[Path], name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    known = {file.stem: file for folder in presets for file in sorted(folder.glob("*.yaml"))}
+    if name not in known:
+        raise VariantError(f"preset is '{name}'; choose one of {', '.join(sorted(known))}")
+    content = OmegaConf.to_container(OmegaConf.load(known[name]))
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def _net(recipe: Sequence[str]) -> str:
+    nets = [word.partition("=")[2] for word in recipe if word.startswith("model=")]
+    if not nets:
+        raise VariantError(
+            "no net to put the blocks into; name one, such as model=slow, model=i3d or model=c2d"
+        )
+    if "_" in nets[-1]:
+        raise VariantError(
+            f"model is '{nets[-1]}', a net with a block; name the bare net, such as "
+            f"model={nets[-1].partition('_')[0]}, and the blocks with block=..."
+        )
+    return nets[-1]
+
+
+def _seeds(text: str | None, preset: Mapping[str, Any]) -> tuple[int, ...]:
+    words = [str(s) for s in preset.get("seeds", [0])] if text is None else _values(text)
+    if not words or not all(word.isdecimal() for word in words) or len(set(words)) < len(words):
+        raise VariantError(
+            f"seeds is '{','.join(words)}'; list different whole numbers, such as seeds=0,1,2"
+        )
+    return tuple(int(word) for word in words)
+
+
+def _known(key: str, name: str, names: Sequence[str]) -> str:
+    if name not in names:
+        raise VariantError(f"{key} is '{name}'; choose one of the variants {', '.join(names)}")
+    return name
+
+
+def _verify(text: str | None, names: Sequence[str], seeds: Sequence[int]) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    name, _, seed = text.rpartition(":")
+    if not seed.isdecimal() or int(seed) not in seeds:
+        raise VariantError(
+            f"verify is '{text}'; write VARIANT:SEED of one cell, such as verify={names[0]}:{seeds[0]}"
+        )
+    return _known("verify", name, names), int(seed)

@@ -1,0 +1,108 @@
+"""What a command knows, from the comments of its configuration file."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from gcvideo._console import Console
+from gcvideo._invocation import command_line
+from gcvideo.command.configuration._config_comment import read_comments
+from gcvideo.command.configuration._config_folder import config_folder
+
+_MOST_WIDE = 100
+_NUM_EXAMPLES = 2
+_LONGEST = 24
+_FLAGS = {
+    "-m": "runs once for each of several values: KEY=A,B",
+    "--config-dir FOLDER": "adds a folder of your own yaml files",
+    "--cfg job": "prints the whole configuration",
+    "--hydra-help": "lists the flags of Hydra",
+}
+
+
+def print_help(
+    name: str, config_name: str, plain: Sequence[str] = (), *, is_swept: bool = False
+) -> None:
+    """Print usage, keys with defaults and comments, groups with choices, and two examples.
+
+    Args:
+        name: command.
+        config_name: of its file in ``conf``.
+        plain: keys whose values may stand alone.
+        is_swept: whether the command knows ``-m``.
+    """
+    folder = config_folder()
+    comments = read_comments(folder / f"{config_name}.yaml")
+    content = cast(DictConfig, OmegaConf.load(folder / f"{config_name}.yaml"))
+    console = Console()
+    console.width = min(console.width, _MOST_WIDE)
+    words = [key.rstrip("*").upper() + "..." * key.endswith("*") for key in plain]
+    usage = " ".join([command_line(name), *words, "[KEY=VALUE ...]"])
+    console.print(comments.summary)
+    console.print(f"\nusage: {usage}", soft_wrap=True)
+    groups = dict(_groups(content.get("defaults", []), folder))
+    rows = [(k.key, k.default, k.text) for k in comments.keys if k.key not in groups]
+    console.print("\nkeys, with what they are if nothing is said", _table(rows), sep="\n")
+    if "recipe" in groups:
+        console.print(f"the recipe of data={groups['data']}: {_recipe(groups, folder)}")
+    if groups:
+        rows = [(group, choice, _choices(folder / group)) for group, choice in groups.items()]
+        console.print("\ngroups, with the file that is taken, and all", _table(rows), sep="\n")
+    flags = [f"{flag} {text}" for flag, text in _FLAGS.items() if is_swept or flag != "-m"]
+    console.print(f"\n{'; '.join(flags)}\n\nexamples")
+    for example in comments.examples[:_NUM_EXAMPLES]:
+        line = example.replace(f"gcvideo {name}", command_line(name))
+        console.print(f"  {line}", soft_wrap=True)
+
+
+def _table(rows: Iterable[tuple[str, str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, default, text in rows:
+        # What is looked up elsewhere says nothing here.
+        shown = key if "${" in default or len(default) > _LONGEST else f"{key}={default}"
+        table.add_row(shown, text)
+    return table
+
+
+def _groups(defaults: Sequence[Any], folder: Path) -> Iterator[tuple[str, str]]:
+    """Groups of a defaults list with the choice that is made if nothing is said."""
+    data = "null"
+    for entry in defaults:
+        for group, choice in entry.items_ex(resolve=False) if isinstance(entry, DictConfig) else ():
+            if str(group).startswith("override "):
+                continue
+            if group == "data":
+                data = str(choice)
+            if group == "recipe":
+                yield "recipe", data
+                recipe = cast(DictConfig, OmegaConf.load(folder / "recipe" / f"{data}.yaml"))
+                yield from _groups(recipe.defaults, folder)
+            else:
+                yield str(group).lstrip("/"), "null" if choice is None else str(choice)
+
+
+def _recipe(groups: Mapping[str, str], folder: Path) -> str:
+    """The numbers of a recipe."""
+    content = cast(DictConfig, OmegaConf.load(folder / "recipe" / f"{groups['recipe']}.yaml"))
+    return " ".join(f"{key}={value}" for key, value in content.items() if key != "defaults")
+
+
+def _choices(folder: Path) -> str:
+    """Names of files; those that differ behind an underscore in the same ways stand together."""
+    names = sorted(file.stem for file in folder.glob("*.yaml"))
+    families = {
+        base: [name.partition("_")[2] for name in group]
+        for base, group in groupby(names, lambda name: name.partition("_")[0])
+    }
+    shared = next(iter(families.values()))
+    if len(families) > 1 and len(shared) > 1 and all(rest == shared for rest in families.values()):
+        rests = ", ".join(f"_{rest}" for rest in shared if rest)
+        return f"{', '.join(families)}, each alone or with {rests}"
+    text = ", ".join(names)
+    return f"{text}, and names of published weights" if folder.name == "weights" else text

@@ -1,0 +1,144 @@
+"""What a training says at its start and at its end."""
+
+from pathlib import Path
+
+from lightning import Trainer
+from omegaconf import DictConfig
+from rich.table import Table
+
+from gcvideo._console import Console
+from gcvideo.command._class_report import Baselines, describe_baselines, describe_classes
+from gcvideo.data import EvaluationProtocol, VideoSplits
+from gcvideo.models import Cost, inserted_blocks
+from gcvideo.training import (
+    BatchGroups,
+    VideoClassifier,
+    clips_per_group,
+    evaluation_precision,
+    highest_factor,
+    small_group_warning,
+)
+
+_CONSOLE = Console()
+_LOW_RATE = 0.5
+
+
+def report_start(
+    cfg: DictConfig,
+    splits: VideoSplits,
+    protocol: EvaluationProtocol,
+    module: VideoClassifier,
+    trainer: Trainer,
+    cost: Cost,
+) -> None:
+    """Model, blocks, data, protocol, batches and rate."""
+    _CONSOLE.print(f"model      {cfg.model.name}: {cost}")
+    blocks = inserted_blocks(module.model.net)
+    if blocks:
+        table = Table("block", "stage", "index", "position", "parameters", "MMACs per view")
+        for block, block_cost in zip(blocks, cost.blocks, strict=True):
+            table.add_row(
+                block.kind,
+                block.stage,
+                str(block.index),
+                block.position,
+                f"{block.num_parameters:,}",
+                f"{block_cost.macs / 1e6:.2f}",
+            )
+        added = sum(block.num_parameters for block in blocks)
+        table.caption = f"{len(blocks)} blocks add {added:,} parameters"
+        _CONSOLE.print(table)
+    _CONSOLE.print(
+        f"data       {len(splits.train)} training and {len(splits.val)} validation videos, "
+        f"{len(splits.classes)} classes{_missing(splits)}, {_index(splits)}\n"
+        f"classes    {describe_classes(splits.train)}\n"
+        f"protocol   {protocol}\n"
+        f"training   {trainer.max_epochs} epochs, {_batches(module, trainer)}, "
+        f"precision {trainer.precision}\n"
+        f"validation {_validation(cfg, module, trainer)}\n"
+        f"rate       lr {module.learning_rate:g} = {module.lr:g} x {module.total_batch_size} / "
+        f"{module.base_batch_size}{_warmup(module, trainer)}\n"
+        f"batch norm {_batch_norm(cfg, module, trainer)}\n{_mixing(cfg)}"
+        f"folder     {cfg.output_dir}",
+        soft_wrap=True,
+    )
+
+
+def _batches(module: VideoClassifier, trainer: Trainer) -> str:
+    device = type(trainer.accelerator).__name__.removesuffix("Accelerator")
+    text = f"{module.total_batch_size} views per step: {module.views_per_step}"
+    text += f" x {trainer.world_size} {device}"
+    groups = BatchGroups.of(trainer)
+    if groups.accumulated == 1:
+        return text
+    text += f" x {groups.largest} accumulated batches"
+    if groups.largest < groups.accumulated:
+        text += f" (all of an epoch, fewer than {groups.accumulated})"
+    if groups.smallest < groups.largest:
+        text += f", {groups.smallest} in the last step of an epoch"
+    return text
+
+
+def _batch_norm(cfg: DictConfig, module: VideoClassifier, trainer: Trainer) -> str:
+    mode, group_size = cfg.batch_norm.mode, cfg.batch_norm.group_size
+    clips = clips_per_group(
+        mode, module.views_per_step, world_size=trainer.world_size, group_size=group_size
+    )
+    text = f"{mode}, the running statistics"
+    if mode != "frozen":
+        text = f"{mode}, statistics of {clips:g} views"
+    if cfg.batch_norm.precise_batches:
+        text += f", precise ones of {cfg.batch_norm.precise_batches} batches in validation"
+    warning = small_group_warning(clips)
+    return text if warning is None else f"{text}\nwarning: {warning}"
+
+
+def _mixing(cfg: DictConfig) -> str:
+    if cfg.mixing is None or cfg.batch_size > 1:
+        return ""
+    return (
+        "warning: mixing blends the videos of a batch, and batch_size is 1, so that labels stay as they "
+        "are; raise batch_size or set mixing=none\n"
+    )
+
+
+def _warmup(module: VideoClassifier, trainer: Trainer) -> str:
+    """A warm-up that ends late on a falling rate keeps it far below what is printed."""
+    highest = highest_factor(module.scheduler, trainer.max_epochs or 1)
+    if highest >= _LOW_RATE:
+        return ""
+    return (
+        f"\nwarning: the schedule reaches {highest:.0%} of that rate at most; shorten warmup_epochs, or "
+        "train for more epochs"
+    )
+
+
+def _validation(cfg: DictConfig, module: VideoClassifier, trainer: Trainer) -> str:
+    precision = evaluation_precision(trainer, module.precision)
+    text = f"of single views, precision {precision}"
+    if precision == cfg.val_precision:
+        return text
+    return (
+        f"{text}\nwarning: trainer.precision is '{precision}', which changes the weights themselves, so "
+        f"that validations cannot be in {cfg.val_precision}; bf16-mixed and 16-mixed leave them as they are"
+    )
+
+
+def _missing(splits: VideoSplits) -> str:
+    missing = splits.train.num_missing + splits.val.num_missing
+    return f"; {missing} listed videos are not on disk" if missing else ""
+
+
+def _index(splits: VideoSplits) -> str:
+    return "no frame index" if splits.index is None else f"frame index {splits.index.path}"
+
+
+def report_end(folder: Path, metrics: dict[str, float], blind: Baselines, seconds: float) -> None:
+    """Metrics beside what says nothing about the net, and the best checkpoint."""
+    _CONSOLE.print(f"\nfinished in {seconds:.0f} s")
+    for name, value in sorted(metrics.items()):
+        _CONSOLE.print(f"  {name:28s} {value:.4f}")
+    _CONSOLE.print(describe_baselines(blind), soft_wrap=True)
+    best = folder / "checkpoints" / "best.ckpt"
+    if best.is_file():
+        _CONSOLE.print(f"  best checkpoint              {best}", soft_wrap=True)

@@ -1,0 +1,219 @@
+"""Going on with a run: its own configuration, its own folder, its last whole checkpoint."""
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+from zipfile import BadZipFile
+
+import torch
+from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from gcvideo.command.configuration._config_folder import config_folder
+from gcvideo.command.configuration._value_rule import check_values
+from gcvideo.training import CHECKPOINT_NAMES, num_batches_seen
+
+# Of another file of the group trainer, the keys that say where a run goes on, not how it learns.
+_PLACE = ("accelerator", "devices", "num_nodes", "strategy")
+_CHANGEABLE = (
+    "num_workers",
+    "batch_size",
+    "trainer",
+    "checkpoint",
+    "compile",
+    "activation_checkpointing",
+    "data.root",
+    "data.index",
+    "data.time_budget_seconds",
+    "data.max_bad_fraction",
+    "accept_changed_lists",
+)
+# Of the trainer, what decides how a run learns, and which of its epochs is best.
+_FIXED = (
+    "trainer.max_epochs",
+    "trainer.limit_train_batches",
+    "trainer.limit_val_batches",
+    "trainer.check_val_every_n_epoch",
+)
+
+
+class ResumeError(ValueError):
+    """A run that cannot be gone on with, or not in this way."""
+
+
+class ResumePoint(NamedTuple):
+    """A whole checkpoint of a run.
+
+    Args:
+        path: of the checkpoint.
+        step: optimizer steps taken.
+        epoch: epochs completed.
+        is_finished: whether the run was at its end, after all epochs or an early stop.
+        unreadable: newer checkpoints that cannot be read, and why.
+    """
+
+    path: Path
+    step: int
+    epoch: int
+    is_finished: bool
+    unreadable: tuple[str, ...]
+
+
+def resumed_config(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a run, from its folder, with what may change when it goes on.
+
+    A file of the group trainer, such as ``trainer=ddp``, changes where the run is computed: devices and
+    strategy. Values such as ``trainer.devices=4`` are set after it, in any order of words.
+
+    Args:
+        overrides: words of the command line, with ``resume=RUN_DIR`` among them.
+
+    Raises:
+        ResumeError: if there is no run, or an override would make it another one.
+    """
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    folder = Path(str(next(o for o in parsed if o.key_or_group == "resume").value()))
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise ResumeError(
+            f"resume is '{folder}', where there is no config.yaml; give the folder of a run, such as "
+            "resume=runs/demo_i3d_gc/DATE"
+        )
+    cfg = OmegaConf.load(path)
+    assert isinstance(cfg, DictConfig)
+    cfg = _follow_moves(cfg)
+    wanted = OmegaConf.load(config_folder() / "train.yaml").keys() - {"defaults", "hydra"}
+    if missing := sorted(map(str, wanted - cfg.keys())):
+        raise ResumeError(
+            f"'{path}' lacks {', '.join(missing)}: another version of gcvideo has begun the run; go on with "
+            "that version, or start a new run from its weights with weights=checkpoint weights.path=..."
+        )
+    cfg.resume = cfg.output_dir = str(folder.resolve())
+    cfg.accept_changed_lists = False  # what was accepted once is what the run knows
+    before = cfg.copy()
+    words = [override for override in parsed if override.key_or_group != "resume"]
+    for override in words:
+        if override.key_or_group == "trainer":
+            _move(cfg, override)
+    for override in words:
+        if override.key_or_group != "trainer":
+            _change(cfg, override, folder)
+    check_values(cfg, before)
+    return cfg
+
+
+# What configurations of older runs name by the module where it was.
+_MOVED = {
+    "gcvideo.data.multigrid.Multigrid": "gcvideo.data.Multigrid",
+    "gcvideo.models.checkpoint_weights": "gcvideo.weights.checkpoint_weights",
+    "gcvideo.models.published_weights": "gcvideo.weights.published_weights",
+    "gcvideo.run.sweep_summary.SweepSummary": "gcvideo.command.SweepSummary",
+}
+
+
+def _follow_moves(cfg: DictConfig) -> DictConfig:
+    """Name what a configuration is made of by where it is now."""
+
+    def follow(node: Any) -> Any:
+        if isinstance(node, list):
+            return [follow(value) for value in node]
+        if isinstance(node, dict):
+            return {
+                key: _MOVED.get(value, value) if key == "_target_" else follow(value)
+                for key, value in node.items()
+            }
+        return node
+
+    moved = OmegaConf.create(follow(OmegaConf.to_container(cfg, resolve=False)))
+    OmegaConf.set_struct(moved, OmegaConf.is_struct(cfg))
+    return cast(DictConfig, moved)
+
+
+_MISSING = object()
+
+
+def _move(cfg: DictConfig, override: Override) -> None:
+    """Take over where another file of the group trainer lets a run be computed."""
+    trainer = compose("train", [override.input_line or ""]).trainer
+    content = cast(dict[str, Any], OmegaConf.to_container(trainer, resolve=False))
+    for name in _PLACE:
+        # Not merged into a strategy with other arguments.
+        OmegaConf.update(cfg, f"trainer.{name}", content[name], merge=False)
+
+
+def _change(cfg: DictConfig, override: Override, folder: Path) -> None:
+    key = override.key_or_group
+    if not _may_change(key):
+        raise ResumeError(
+            f"'{key}' is part of what the run in '{folder}' is, so it cannot change on the way; a "
+            f"resumed run takes {', '.join(_CHANGEABLE)}: for another recipe start a new run, from "
+            "its weights with weights=checkpoint weights.path=..."
+        )
+    if OmegaConf.select(cfg, key, default=_MISSING) is _MISSING:
+        raise ResumeError(
+            f"'{key}' is no key of '{folder / 'config.yaml'}'; its keys are {', '.join(map(str, cfg))}"
+        )
+    OmegaConf.update(cfg, key, override.value())
+
+
+def _may_change(key: str) -> bool:
+    return key not in _FIXED and any(key == c or key.startswith(f"{c}.") for c in _CHANGEABLE)
+
+
+def find_resume_point(folder: Path, run_id: str | None) -> ResumePoint | None:
+    """The newest whole checkpoint of a run; None if it was stopped before its first.
+
+    A checkpoint that cannot be read is passed over for the one before, and named.
+
+    Args:
+        folder: of the run.
+        run_id: that the run was given when it began.
+
+    Raises:
+        ResumeError: if there are checkpoints but none can be read, or one is of another run.
+    """
+    unreadable = []
+    for name in CHECKPOINT_NAMES:
+        path = folder / "checkpoints" / name
+        if not path.is_file():
+            continue
+        try:
+            content = _read(path)
+        except (
+            RuntimeError,
+            EOFError,
+            OSError,
+            KeyError,
+            BadZipFile,
+            pickle.UnpicklingError,
+        ) as error:
+            unreadable.append(f"'{path}' cannot be read ({str(error).splitlines()[0]})")
+            continue
+        if content["gcvideo"]["config"].get("run_id") != run_id:
+            raise ResumeError(
+                f"'{path}' is of another run than '{folder / 'config.yaml'}'; move away what does not belong "
+                "to the run"
+            )
+        return ResumePoint(
+            path,
+            content["global_step"],
+            num_batches_seen(content["loops"]["fit_loop"])[0],
+            content["progress"]["finished"],
+            tuple(unreadable),
+        )
+    if unreadable:
+        raise ResumeError(
+            f"no checkpoint of the run can be read: {'; '.join(unreadable)}; start it anew, or from the "
+            "weights of its best.ckpt with weights=checkpoint"
+        )
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    if missing := {"progress", "loops", "gcvideo"} - content.keys():
+        raise KeyError(f"it lacks {sorted(missing)}")
+    return content

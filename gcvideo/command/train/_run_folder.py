@@ -1,0 +1,144 @@
+"""A run folder is that of one run, and of one process at a time."""
+
+import errno
+import itertools
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, open_dict
+
+from gcvideo._console import Console
+from gcvideo._hint import command, override
+from gcvideo._invocation import command_line
+from gcvideo.command._preflight import check_output_folder
+from gcvideo.command._rank_config import global_rank
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_BUSY = (errno.EACCES, errno.EAGAIN)
+# What tells of the end of a run, or of its videos.
+_STALE = ("results.json", "bad_videos.csv")
+
+
+class RunFolderError(ValueError):
+    """A folder that another process or another run has."""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Within, the folder is that of this process; on a shared file system of all machines.
+
+    The system takes the lock back when the process ends, however it ends. It is a record lock of
+    POSIX, which loader processes do not inherit: they may outlive a killed run by seconds.
+
+    Raises:
+        OutputFolderError: if the folder cannot be made or written to.
+        RunFolderError: if another process holds it.
+    """
+    check_output_folder(folder, num_bytes=0)
+    path = folder / ".lock"
+    if fcntl is None:
+        with _held_on_windows(folder, path):
+            yield
+        return
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _BUSY:
+                file.seek(0)
+                raise _busy(folder, file.read()) from None
+            Console().print(
+                f"warning: '{folder}' cannot be locked ({error.strerror}): the file system has no locks; "
+                "see to it that no other process trains there",
+                soft_wrap=True,
+            )
+        file.truncate(0)
+        started = time.strftime("%Y-%m-%d %H:%M:%S")
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {started}")
+        file.flush()
+        yield
+
+
+@contextmanager
+def _held_on_windows(folder: Path, path: Path) -> Iterator[None]:
+    try:
+        with FileLock(path, blocking=False):
+            yield
+    except Timeout:
+        raise _busy(folder, "another process") from None
+
+
+def _busy(folder: Path, holder: str) -> RunFolderError:
+    return RunFolderError(
+        f"'{folder}' is in use by {holder}; wait for it or stop it, or give this run a folder of its own "
+        "with hydra.run.dir=..."
+    )
+
+
+def new_folder(path: Path) -> Path:
+    """Make a folder that nobody else has begun to use: ``path``, or it with _2, _3, ... behind.
+
+    Raises:
+        OutputFolderError: if none can be made.
+    """
+    check_output_folder(path.parent, num_bytes=0)
+    for number in itertools.count(1):
+        folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        # Of processes that make it in the same moment one succeeds.
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("there is no last number")
+
+
+def check_unused(folder: Path) -> None:
+    """A new run must not find checkpoints, which could later be taken for its own.
+
+    Raises:
+        RunFolderError: if there are some.
+    """
+    found = sorted(path.name for path in (folder / "checkpoints").glob("*.ckpt"))
+    if found:
+        raise RunFolderError(
+            f"'{folder}' has a run already ({', '.join(found)}); go on with it with "
+            f"`{command_line('train')} {command(override('resume', folder))}`, give the new run another "
+            "folder with hydra.run.dir=..., or delete this one"
+        )
+
+
+def begin_run(cfg: DictConfig) -> None:
+    """Give a new run its name, which stands in ``config.yaml`` and in every checkpoint.
+
+    Raises:
+        RunFolderError: if the folder has checkpoints of another run.
+    """
+    folder = Path(cfg.output_dir)
+    check_unused(folder)
+    for name in _STALE:
+        (folder / name).unlink(missing_ok=True)
+    with open_dict(cfg):
+        cfg.run_id = uuid.uuid4().hex
+
+
+def finished_metrics(folder: Path) -> dict[str, float]:
+    """The metrics of a run that has nothing left to do, which is said."""
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    if global_rank() == 0:
+        Console().print(
+            f"the run in '{folder}' is finished: {results['epochs']} epochs, {results['steps']} steps; "
+            "nothing is changed. To go on learning, start a new run from its weights with "
+            "weights=checkpoint weights.path=...",
+            soft_wrap=True,
+        )
+    return results["metrics"]

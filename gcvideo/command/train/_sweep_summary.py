@@ -1,0 +1,104 @@
+"""What came out of the jobs of a sweep, in one table."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from gcvideo._console import Console
+from gcvideo.data.listing._list_file import write_table
+
+_CONSOLE = Console()
+
+
+class SweepJob(NamedTuple):
+    """A job of a sweep.
+
+    Args:
+        folder: of its run.
+        overrides: words of the command line.
+        objective: what the sweep is about; None if the job failed.
+    """
+
+    folder: Path
+    overrides: tuple[str, ...]
+    objective: float | None
+
+
+class SweepSummary(Callback):
+    """Prints and writes ``sweep.csv`` when a sweep is over, whatever launcher ran its jobs.
+
+    Args:
+        objective: place of the number in ``results.json`` of a job, such as ["metrics", "test/top1"].
+
+    Raises:
+        SystemExit: with status 1, if a job left no results.
+    """
+
+    def __init__(self, objective: Sequence[str]) -> None:
+        self.objective = tuple(objective)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        jobs = read_jobs(folder, self.objective)
+        varying = _varying(jobs)
+        name = self.objective[-1]
+        rows = [(job.folder.name, *_values(job, varying), _shown(job.objective)) for job in jobs]
+        write_table(folder / "sweep.csv", ("job", *varying, name), rows)
+        table = Table("job", *varying, name)
+        for row in rows:
+            table.add_row(*row)
+        _CONSOLE.print(table)
+        _CONSOLE.print(f"runs in {folder}, the table in sweep.csv there", soft_wrap=True)
+        if any(job.objective is None for job in jobs):
+            raise SystemExit(1)
+
+
+def read_jobs(folder: Path, objective: Sequence[str]) -> list[SweepJob]:
+    """The jobs of a sweep in their order.
+
+    Args:
+        folder: of the sweep, with the run folders "0", "1", ...
+        objective: place of the number in ``results.json``.
+    """
+    runs = [path for path in folder.iterdir() if (path / ".hydra" / "overrides.yaml").is_file()]
+    runs.sort(key=lambda path: (len(path.name), path.name))
+    return [SweepJob(run, _overrides(run), _objective(run, objective)) for run in runs]
+
+
+def _overrides(run: Path) -> tuple[str, ...]:
+    return tuple(map(str, OmegaConf.load(run / ".hydra" / "overrides.yaml")))
+
+
+def _objective(run: Path, place: Sequence[str]) -> float | None:
+    try:
+        value = json.loads((run / "results.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    for name in place:
+        value = value.get(name)
+    return value
+
+
+def _varying(jobs: Sequence[SweepJob]) -> list[str]:
+    """Keys whose values are not the same in all jobs, in their order."""
+    values: dict[str, set[str]] = {}
+    for job in jobs:
+        for word in job.overrides:
+            key, _, value = word.partition("=")
+            values.setdefault(key, set()).add(value)
+    return [key for key, found in values.items() if len(found) > 1]
+
+
+def _values(job: SweepJob, keys: Sequence[str]) -> list[str]:
+    split = (word.partition("=") for word in job.overrides)
+    given = {key: value for key, _, value in split}
+    return [given.get(key, "") for key in keys]
+
+
+def _shown(objective: float | None) -> str:
+    return "failed" if objective is None else f"{objective:.4f}"

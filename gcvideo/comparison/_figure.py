@@ -1,0 +1,159 @@
+"""Plots of a comparison as SVG elements; names stand in the page, where any script is legible."""
+
+import io
+import math
+import re
+from collections.abc import Callable, Mapping
+from html import escape
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from gcvideo.comparison._paired_difference import SeedValues
+from gcvideo.comparison._results import Comparison, CurvePoint, VariantResult
+from gcvideo.comparison._style import Style, variant_styles
+
+# As wide as a phone, so that letters keep their size there.
+_SIZE = (5.0, 3.6)
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 15,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+}
+
+
+def accuracy_figure(
+    comparison: Comparison, cost: Callable[[VariantResult], float | None], cost_label: str
+) -> str | None:
+    """Top-1 accuracy, with its spread over seeds, against a cost; None if no variant has both.
+
+    Args:
+        comparison: gives the variants.
+        cost: of a variant; None if not measured.
+        cost_label: with its unit.
+    """
+
+    def draw(axes: Axes) -> None:
+        styles = variant_styles(comparison)
+        for variant in comparison.variants:
+            top1, x = variant.top_k(1), cost(variant)
+            if top1.mean is None or x is None:
+                continue
+            style = styles[variant.name]
+            axes.errorbar(
+                x,
+                100 * top1.mean,
+                yerr=None if top1.spread is None else 100 * top1.spread,
+                color=style.color,
+                marker=style.marker,
+                markersize=9,
+                markeredgecolor="white",
+                capsize=5,
+                linestyle="none",
+            )
+        axes.margins(0.12)
+        axes.set(xlabel=cost_label, ylabel="top-1 (%)")
+
+    return _draw(f"top-1 accuracy against {cost_label}", draw)
+
+
+def curve_figure(
+    comparison: Comparison, value: Callable[[CurvePoint], float | None], label: str
+) -> str | None:
+    """A value over epochs, mean over seeds with a band of its spread; None if nothing was measured.
+
+    Args:
+        comparison: gives the curves.
+        value: of a point; None if not measured.
+        label: of the value, with its unit.
+    """
+
+    def draw(axes: Axes) -> None:
+        styles = variant_styles(comparison)
+        for variant in comparison.variants:
+            _draw_curve(axes, _curve(variant, value), styles[variant.name])
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+    return _draw(f"{label} over epochs", draw)
+
+
+def marker_figure(style: Style) -> str:
+    """The marker and line of a variant, as long as a word, to stand beside its name."""
+    figure = Figure(figsize=(0.6, 0.22))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.plot(
+        [0, 1, 2],
+        [0, 0, 0],
+        color=style.color,
+        linestyle=style.line,
+        linewidth=2,
+        marker=style.marker,
+        markersize=9,
+        markevery=[1],
+        markeredgecolor="white",
+        clip_on=False,
+    )
+    return _inline(figure)
+
+
+def _curve(
+    variant: VariantResult, value: Callable[[CurvePoint], float | None]
+) -> Mapping[int, SeedValues]:
+    points: dict[int, dict[int, float]] = {}
+    for cell in variant.cells:
+        for point in cell.curve:
+            measured = value(point)
+            # A diverged epoch has no place in a plot.
+            if measured is not None and math.isfinite(measured):
+                points.setdefault(point.epoch, {})[cell.seed] = measured
+    return {epoch: SeedValues(points[epoch]) for epoch in sorted(points)}
+
+
+def _draw_curve(axes: Axes, curve: Mapping[int, SeedValues], style: Style) -> None:
+    means = [values.mean or 0.0 for values in curve.values()]
+    spreads = [values.spread or 0.0 for values in curve.values()]
+    if not means:
+        return
+    axes.plot(
+        list(curve),
+        means,
+        color=style.color,
+        linestyle=style.line,
+        linewidth=2,
+        marker=style.marker,
+        markevery=max(1, len(means) // 5),
+        markeredgecolor="white",
+    )
+    low = [mean - spread for mean, spread in zip(means, spreads, strict=True)]
+    high = [mean + spread for mean, spread in zip(means, spreads, strict=True)]
+    axes.fill_between(list(curve), low, high, color=style.color, alpha=0.15, linewidth=0)
+
+
+def _draw(title: str, draw: Callable[[Axes], None]) -> str | None:
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.subplots()
+        draw(axes)
+        return _inline(figure, title) if axes.has_data() else None
+
+
+def _inline(figure: Figure, title: str = "") -> str:
+    """The svg element alone, as wide as its place, without what would reach the rest of the page."""
+    file = io.StringIO()
+    # Ids within the file are hashes: with a salt per plot, none comes twice in a page.
+    with matplotlib.rc_context({"svg.hashsalt": f"gcvideo {title}", "svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    role = f'role="img" aria-label="{escape(title)}"' if title else 'aria-hidden="true"'
+    return re.sub(r'<svg\b(.*?) width="[^"]*"', rf"<svg {role}\1", svg, count=1, flags=re.DOTALL)

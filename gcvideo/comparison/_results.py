@@ -1,0 +1,274 @@
+"""What a comparison of block variants has measured, and what follows from it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from gcvideo.comparison._paired_difference import PairedDifference, SeedValues
+from gcvideo.comparison._significance import holm_adjusted
+from gcvideo.evaluation._accuracy import (
+    class_accuracies,
+    count_right,
+    has_top5,
+    mean_class_accuracy,
+)
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Where a training stood after an epoch; None where nothing was measured."""
+
+    epoch: int
+    train_loss: float | None
+    val_top1: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class CellResult:
+    """One variant trained with one seed, and its test.
+
+    Args:
+        seed: of training.
+        videos: names of the test videos.
+        labels: of the videos.
+        scores: of the videos, a column per class.
+        curve: of training.
+        probes: top-1 accuracy, in [0, 1], by what was done to the frames, such as "shuffled".
+        seconds: that the cell took.
+
+    Raises:
+        ValueError: for results that do not fit each other or are no numbers.
+    """
+
+    seed: int
+    videos: tuple[str, ...]
+    labels: Int64[Tensor, " n"]
+    scores: Float[Tensor, "n k"]
+    curve: tuple[CurvePoint, ...]
+    probes: Mapping[str, float]
+    seconds: float
+
+    def __post_init__(self) -> None:
+        where = f"the cell of seed {self.seed}"
+        lengths = len(self.videos), len(self.labels), len(self.scores)
+        if not self.videos or len(set(lengths)) > 1:
+            raise ValueError(
+                f"{where} has {lengths[0]} videos, {lengths[1]} labels and {lengths[2]} rows of scores; "
+                "give one of each per test video, and at least one video"
+            )
+        twice = next((video for video, n in Counter(self.videos).items() if n > 1), None)
+        if twice is not None:
+            raise ValueError(f"{where} lists '{twice}' more than once; score each video once")
+        num_classes = self.scores.shape[1]
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0 or high >= num_classes:
+            wrong = low if low < 0 else high
+            raise ValueError(
+                f"{where} has the label {wrong} and scores of {num_classes} classes; labels count from 0"
+            )
+        if not self.scores.isfinite().all():
+            row = int((~self.scores.isfinite()).any(dim=1).nonzero()[0])
+            raise ValueError(
+                f"{where} has scores of '{self.videos[row]}' that are not finite; such a training has "
+                "failed and belongs to the missing cells"
+            )
+
+    @cached_property
+    def ranks(self) -> Int64[Tensor, " n"]:
+        """How many classes score above the label, per video; of equal scores the first class wins."""
+        own = self.scores.gather(1, self.labels[:, None])
+        is_before = torch.arange(self.scores.shape[1]) < self.labels[:, None]
+        return ((self.scores > own) | ((self.scores == own) & is_before)).sum(dim=1)
+
+    def top_k(self, k: int) -> float:
+        """Share of the videos whose label is among the k best scores."""
+        return int((self.ranks < k).sum()) / len(self.videos)
+
+    def class_accuracies(self) -> Float[Tensor, " k"]:
+        """Top-1 accuracy of the videos of each class; NaN for a class without videos."""
+        return class_accuracies(count_right(self.labels, self.ranks == 0, self.scores.shape[1]))
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """One variant of the net, with the cells that are finished.
+
+    Args:
+        name: as it is printed, such as "gc ratio=1/16".
+        settings: that tell it from the other variants.
+        blocks: inserted, as "res3.1 ContextBlock".
+        num_parameters: of the net.
+        macs: multiply-accumulates of one view.
+        ms_per_clip: median milliseconds of inference; None if not measured.
+        train_ms_per_clip: median milliseconds of a training step, per clip; None if not measured.
+        peak_bytes: of a training step; None if not measured.
+        cells: one per finished seed.
+        published_parameters: number in the publication, such as 34.30e6; None if there is none.
+
+    Raises:
+        ValueError: for two cells of one seed.
+    """
+
+    name: str
+    settings: Mapping[str, str]
+    blocks: tuple[str, ...]
+    num_parameters: int
+    macs: int
+    ms_per_clip: float | None
+    train_ms_per_clip: float | None
+    peak_bytes: int | None
+    cells: tuple[CellResult, ...]
+    published_parameters: float | None = None
+
+    def __post_init__(self) -> None:
+        for seed, count in Counter(cell.seed for cell in self.cells).items():
+            if count > 1:
+                raise ValueError(
+                    f"variant '{self.name}' has {count} cells of seed {seed}; give one per seed"
+                )
+
+    def top_k(self, k: int) -> SeedValues:
+        """Top-k accuracy in [0, 1]."""
+        return SeedValues({cell.seed: cell.top_k(k) for cell in self.cells})
+
+    def mean_class_accuracy(self) -> SeedValues:
+        """Mean of the accuracies of the classes that have videos, in [0, 1]."""
+        return SeedValues(
+            {cell.seed: float(mean_class_accuracy(cell.class_accuracies())) for cell in self.cells}
+        )
+
+    def probe(self, name: str) -> SeedValues:
+        """Top-1 accuracy of a probe, of the seeds that have it."""
+        return SeedValues(
+            {cell.seed: cell.probes[name] for cell in self.cells if name in cell.probes}
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Variants of a net, trained alike with the same seeds and tested on the same videos.
+
+    Args:
+        title: one line.
+        classes: their names, in order of the labels.
+        baseline: name of the variant that the others are compared with.
+        variants: in the order in which they are shown.
+        facts: how it was made ("command", "machine", "date", ...), printed as they are.
+        missing: cells that are not finished or failed, with the reason.
+
+    Raises:
+        ValueError: for an unknown baseline, names that are not distinct, or cells of one seed that
+            were not tested on the same videos and labels.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    baseline: str
+    variants: tuple[VariantResult, ...]
+    facts: Mapping[str, str]
+    missing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [variant.name for variant in self.variants]
+        if self.baseline not in names:
+            raise ValueError(
+                f"the baseline is '{self.baseline}', the variants are {', '.join(names) or 'none at all'}; "
+                "name one of them"
+            )
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"two variants are named '{twice}'; give each a name of its own")
+        firsts: dict[int, tuple[str, CellResult]] = {}
+        for variant in self.variants:
+            for cell in variant.cells:
+                if cell.scores.shape[1] != len(self.classes):
+                    raise ValueError(
+                        f"variant '{variant.name}', seed {cell.seed}: scores of {cell.scores.shape[1]} "
+                        f"classes, but {len(self.classes)} classes are named; name all of them, in order"
+                    )
+                first = firsts.setdefault(cell.seed, (variant.name, cell))
+                _check_paired(variant.name, cell, *first)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of all cells."""
+        return tuple(sorted({cell.seed for variant in self.variants for cell in variant.cells}))
+
+    @property
+    def has_top5(self) -> bool:
+        """Whether top-5 accuracy stands in its tables."""
+        return has_top5(len(self.classes))
+
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """Names of all probes, in the order in which they come up."""
+        cells = [cell for variant in self.variants for cell in variant.cells]
+        return tuple(dict.fromkeys(probe for cell in cells for probe in cell.probes))
+
+    def variant(self, name: str) -> VariantResult:
+        return next(variant for variant in self.variants if variant.name == name)
+
+    @cached_property
+    def differences(self) -> dict[str, PairedDifference]:
+        """Each variant against the baseline, by name; without those that share no seed with it."""
+        found = {}
+        for variant in self.variants:
+            pairs = self._pairs(variant)
+            if variant.name != self.baseline and pairs:
+                found[variant.name] = PairedDifference(
+                    {cell.seed: _answers(cell, baseline) for cell, baseline in pairs}
+                )
+        return found
+
+    @cached_property
+    def adjusted_p_values(self) -> dict[str, float]:
+        """The clustered p-values of all differences, adjusted for their number by Holm."""
+        p_values = [difference.clustered for difference in self.differences.values()]
+        return dict(zip(self.differences, holm_adjusted(p_values), strict=True))
+
+    def class_gains(self, name: str) -> Float[Tensor, " k"]:
+        """Accuracy per class less that of the baseline, mean over seeds; NaN without videos."""
+        gains = [
+            cell.class_accuracies() - baseline.class_accuracies()
+            for cell, baseline in self._pairs(self.variant(name))
+        ]
+        return (
+            torch.stack(gains).nanmean(dim=0)
+            if gains
+            else torch.full((len(self.classes),), torch.nan)
+        )
+
+    def _pairs(self, variant: VariantResult) -> list[tuple[CellResult, CellResult]]:
+        baseline = {cell.seed: cell for cell in self.variant(self.baseline).cells}
+        return [(cell, baseline[cell.seed]) for cell in variant.cells if cell.seed in baseline]
+
+
+def _answers(cell: CellResult, baseline: CellResult) -> dict[str, int]:
+    answers = (cell.ranks == 0).long() - (baseline.ranks == 0).long()
+    return dict(zip(cell.videos, answers.tolist(), strict=True))
+
+
+def _check_paired(variant: str, cell: CellResult, other_variant: str, other: CellResult) -> None:
+    where = f"variant '{variant}', seed {cell.seed}"
+    remedy = "test all variants of a seed on the same list in the same order"
+    if len(cell.videos) != len(other.videos):
+        raise ValueError(
+            f"{where}: {len(cell.videos)} videos, but {len(other.videos)} in variant "
+            f"'{other_variant}'; {remedy}"
+        )
+    for number, (video, wanted) in enumerate(zip(cell.videos, other.videos, strict=True), 1):
+        if video != wanted:
+            raise ValueError(
+                f"{where}: video {number} is '{video}', but '{wanted}' in variant '{other_variant}'; {remedy}"
+            )
+    if not torch.equal(cell.labels, other.labels):
+        row = int((cell.labels != other.labels).nonzero()[0])
+        raise ValueError(
+            f"{where}: '{cell.videos[row]}' has label {int(cell.labels[row])}, but "
+            f"{int(other.labels[row])} in variant '{other_variant}'; {remedy}"
+        )

@@ -1,0 +1,198 @@
+"""The table of a comparison, for programs (csv) and for people (Markdown, HTML)."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from html import escape
+
+from gcvideo.comparison._number import (
+    DASH,
+    mean_and_spread,
+    p_value,
+    percent,
+    percent_decimals,
+    significant,
+)
+from gcvideo.comparison._place import describe_blocks
+from gcvideo.comparison._results import Comparison, VariantResult
+
+LEGEND = (
+    f"{DASH}: not measured, or not defined (the baseline against itself, the spread of one seed).",
+    "±: standard deviation over seeds. Times are medians, and memory is that of a training step. "
+    "Difference: to the baseline, paired by seed and video.",
+    "p: of no difference to the baseline. McNemar takes all pairs as independent, which seeds on one "
+    "video are not; clustered flips the seeds of a video together; Holm adjusts clustered p for the "
+    "number of comparisons.",
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain text under a header."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """Lines of a table that GitHub and others show."""
+        head, *rows = (
+            f"| {' | '.join(map(_markdown_text, row))} |" for row in (self.header, *self.rows)
+        )
+        return "\n".join([head, "|---" * len(self.header) + "|", *rows]) + "\n"
+
+    def html(self) -> str:
+        """A table element; its first column is that of row headers."""
+        head = "".join(f'<th scope="col">{escape(text)}</th>' for text in self.header)
+        rows = "\n".join(
+            f'<tr><th scope="row">{escape(first)}</th>{"".join(map(_html_cell, others))}</tr>'
+            for first, *others in self.rows
+        )
+        return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """One row per variant, rounded for people."""
+    columns = [dict(_cells(comparison, variant)) for variant in comparison.variants]
+    return Table(tuple(columns[0]), tuple(tuple(row.values()) for row in columns))
+
+
+def markdown_table(comparison: Comparison) -> str:
+    """The table of a comparison as Markdown, with missing cells and the legend below."""
+    missing = [_markdown_text(f"Missing: {text}") for text in missing_cells(comparison)]
+    return comparison_table(comparison).markdown() + "\n" + "\n\n".join([*missing, *LEGEND]) + "\n"
+
+
+def missing_cells(comparison: Comparison) -> tuple[str, ...]:
+    """What the comparison says to be missing; where that is too little, all seeds that only others have."""
+    lacking = {
+        variant.name: sorted({*comparison.seeds} - {cell.seed for cell in variant.cells})
+        for variant in comparison.variants
+    }
+    if sum(map(len, lacking.values())) <= len(comparison.missing):
+        return comparison.missing
+    return (
+        *comparison.missing,
+        *(
+            f"{name}: no result with seed {_seeds(seeds)}"
+            for name, seeds in lacking.items()
+            if seeds
+        ),
+    )
+
+
+def csv_table(comparison: Comparison) -> str:
+    """The table of a comparison in full precision; what was not measured is empty."""
+    rows = [dict(_raw_cells(comparison, variant)) for variant in comparison.variants]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def seed_table(comparison: Comparison) -> Table:
+    """One row per variant and seed: what the means and pooled tests are made of."""
+    decimals = percent_decimals(comparison)
+    header = ("variant", "seed", "top-1 (%)", "right, baseline wrong", "wrong, baseline right")
+    rows = []
+    for variant in comparison.variants:
+        difference = comparison.differences.get(variant.name)
+        for cell in variant.cells:
+            pairs = (DASH, DASH, DASH)
+            if difference is not None and cell.seed in difference.answers:
+                pairs = (
+                    str(difference.num_better[cell.seed]),
+                    str(difference.num_worse[cell.seed]),
+                    p_value(difference.mcnemar[cell.seed]),
+                )
+            accuracy = percent(cell.top_k(1), decimals)
+            rows.append((variant.name, str(cell.seed), accuracy, *pairs))
+    return Table((*header, "McNemar p"), tuple(rows))
+
+
+def _cells(comparison: Comparison, variant: VariantResult) -> Iterator[tuple[str, str]]:
+    decimals = percent_decimals(comparison)
+    difference = comparison.differences.get(variant.name)
+    yield "variant", variant.name
+    yield "top-1 (%)", mean_and_spread(variant.top_k(1), decimals)
+    if difference is None:
+        yield from dict.fromkeys(_DIFFERENCE, DASH).items()
+    else:
+        texts = (
+            mean_and_spread(difference.top1, decimals, signed=True),
+            p_value(difference.pooled_mcnemar),
+            p_value(difference.clustered),
+            p_value(comparison.adjusted_p_values[variant.name]),
+        )
+        yield from zip(_DIFFERENCE, texts, strict=True)
+    yield "parameters (M)", significant(variant.num_parameters / 1e6)
+    if any(other.published_parameters is not None for other in comparison.variants):
+        yield "published parameters (M)", significant(_scaled(variant.published_parameters, 1e-6))
+    yield "MACs per view (G)", significant(variant.macs / 1e9)
+    yield "ms per clip", significant(variant.ms_per_clip, 3)
+    yield "training ms per clip", significant(variant.train_ms_per_clip, 3)
+    yield "peak memory (MiB)", significant(_scaled(variant.peak_bytes, 2**-20), 3)
+    if comparison.has_top5:
+        yield "top-5 (%)", mean_and_spread(variant.top_k(5), decimals)
+    yield "mean class accuracy (%)", mean_and_spread(variant.mean_class_accuracy(), decimals)
+    yield "seeds", _seeds(cell.seed for cell in variant.cells) or DASH
+    for probe in comparison.probes:
+        yield f"top-1, {probe} (%)", mean_and_spread(variant.probe(probe), decimals)
+    # Last, for it is the widest.
+    yield "inserted blocks", describe_blocks(variant.blocks)
+
+
+_DIFFERENCE = ("difference (points)", "McNemar p", "clustered p", "Holm p")
+
+
+def _raw_cells(
+    comparison: Comparison, variant: VariantResult
+) -> Iterator[tuple[str, str | float | None]]:
+    difference = comparison.differences.get(variant.name)
+    yield "variant", variant.name
+    yield "inserted blocks", "; ".join(variant.blocks)
+    yield "number of inserted blocks", len(variant.blocks)
+    yield "parameters", variant.num_parameters
+    yield "published parameters", variant.published_parameters
+    yield "MACs per view", variant.macs
+    yield "inference (ms per clip)", variant.ms_per_clip
+    yield "training (ms per clip)", variant.train_ms_per_clip
+    yield "peak memory (bytes)", variant.peak_bytes
+    accuracies = {"top-1": variant.top_k(1)}
+    if comparison.has_top5:
+        accuracies["top-5"] = variant.top_k(5)
+    accuracies["mean class accuracy"] = variant.mean_class_accuracy()
+    accuracies |= {f"top-1, {probe}": variant.probe(probe) for probe in comparison.probes}
+    for name, values in accuracies.items():
+        yield f"{name}, mean (fraction)", values.mean
+        yield f"{name}, spread (fraction)", values.spread
+    yield "difference, mean (fraction)", difference and difference.top1.mean
+    yield "difference, spread (fraction)", difference and difference.top1.spread
+    yield "McNemar p", difference and difference.pooled_mcnemar
+    yield "clustered p", difference and difference.clustered
+    yield "Holm p", comparison.adjusted_p_values.get(variant.name)
+    yield "seeds", _seeds(cell.seed for cell in variant.cells)
+    for seed in comparison.seeds:
+        yield f"top-1, seed {seed} (fraction)", accuracies["top-1"].values.get(seed)
+        yield f"McNemar p, seed {seed}", difference and difference.mcnemar.get(seed)
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _seeds(seeds: Iterable[int]) -> str:
+    return " ".join(map(str, seeds))
+
+
+def _html_cell(text: str) -> str:
+    # Numbers stay on one line.
+    return f'<td class="text">{escape(text)}</td>' if len(text) > 20 else f"<td>{escape(text)}</td>"
+
+
+def _markdown_text(text: str) -> str:
+    """One line without markup; underscores within a word are none."""
+    line = re.sub("[&<](?! )", lambda match: escape(match[0]), " ".join(text.split()))
+    return re.sub(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w))", r"\\\1", line)

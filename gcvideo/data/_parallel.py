@@ -1,0 +1,269 @@
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from gcvideo._console import Console
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Not fork: PyAV and torch may hold threads and locks, of which a forked process gets only half. A
+# server imports the script once for all workers, which may take seconds.
+if "forkserver" in multiprocessing.get_all_start_methods():
+    _PROCESSES = multiprocessing.get_context("forkserver")
+    _PROCESSES.set_forkserver_preload(["__main__", __name__])
+else:
+    _PROCESSES = multiprocessing.get_context("spawn")
+_COPIES = multiprocessing.get_context("fork") if sys.platform == "linux" else None
+_SECONDS_TO_END = 5.0
+
+
+class ProcessDiedError(Exception):
+    """The process that worked on ``item`` died: a crash in a decoder, or no memory left."""
+
+    def __init__(self, item: str, exit_code: int | None) -> None:
+        super().__init__(item, exit_code)
+        self.item, self.exit_code = item, exit_code
+
+    def __str__(self) -> str:
+        return (
+            f"the process that worked on {self.item} died twice ({_ending(self.exit_code)}); "
+            "leave the item out, or free memory if that ran short"
+        )
+
+
+def parallel_map(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    *,
+    description: str | None,
+    num_workers: int | None = None,
+    fork: bool = False,
+) -> Iterator[tuple[int, R | ProcessDiedError]]:
+    """Index and result of every item as they finish, behind one progress bar.
+
+    A process that dies takes down only its own item, which is tried once more, alone, after all
+    others. Leaving the iteration early ends the processes.
+
+    Args:
+        function: of one item; it, the items and the results must be picklable.
+        items: each is sent when a process is free for it.
+        description: stands beside the bar; None: no bar.
+        num_workers: processes; None: one per core, at most 8; 0: the work is done in this one.
+        fork: the first processes are copies of this one where that is safe enough (Linux), which
+            saves the seconds of importing; for functions that neither use a GPU nor print.
+
+    Raises:
+        ValueError: if ``num_workers`` is negative.
+        RuntimeError: if processes cannot start.
+        Exception: the first that ``function`` raises.
+    """
+    if num_workers is not None and num_workers < 0:
+        raise ValueError(f"num_workers is {num_workers}; give 0 for no further process, or more")
+    num_workers = default_num_workers() if num_workers is None else num_workers
+    if num_workers:
+        results = _with_second_chance(function, items, num_workers, fork)
+    else:
+        results = ((index, function(item)) for index, item in enumerate(items))
+    return results if description is None else with_progress(results, len(items), description)
+
+
+def default_num_workers() -> int:
+    """One worker per core this process may use, at most 8; none where there is one core."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return min(cores, 8) if cores > 1 else 0
+
+
+def _with_second_chance(
+    function: Callable[[T], R], items: Sequence[T], num_workers: int, fork: bool
+) -> Generator[tuple[int, R | ProcessDiedError], None, None]:
+    died: list[int] = []
+    for index, result in _distribute(function, items, range(len(items)), num_workers, fork):
+        if isinstance(result, ProcessDiedError):
+            died.append(index)
+        else:
+            yield index, result
+    # Alone, because it may have been a neighbour that took all memory.
+    yield from _distribute(function, items, died, 1)
+
+
+def _distribute(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    indices: Sequence[int],
+    num_workers: int,
+    fork: bool = False,
+) -> Generator[tuple[int, R | ProcessDiedError], None, None]:
+    waiting = deque(indices)
+    workers: list[_Worker] = []
+    try:
+        for _ in range(min(num_workers, len(indices))):
+            workers.append(_Worker(function, workers if fork else None))
+        while workers:
+            ready = wait([worker.connection for worker in workers])
+            for worker in [worker for worker in workers if worker.connection in ready]:
+                index = worker.index
+                result = worker.receive(items)
+                if isinstance(result, ProcessDiedError):
+                    workers.remove(worker)
+                    if waiting:
+                        workers.append(_Worker(function))
+                elif waiting:
+                    worker.give(waiting[0], items[waiting.popleft()])
+                else:
+                    workers.remove(worker)
+                    worker.end()
+                if index is not None:
+                    yield index, result
+    finally:
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            worker.end()
+
+
+class _Worker:
+    """A process with one item at a time, so that it is known which item killed it."""
+
+    def __init__(
+        self, function: Callable[[Any], Any], siblings: "Sequence[_Worker] | None" = None
+    ) -> None:
+        self.index: int | None = None  # until it reports that it has started
+        self.connection, theirs = _PROCESSES.Pipe()
+        if siblings is None or _COPIES is None:
+            self.process = _PROCESSES.Process(target=_serve, args=(function, theirs), daemon=True)
+            self.process.start()
+        else:
+            # A copy holds the parent's ends too: while one is open, a process would never see that
+            # the parent is gone.
+            ends = [sibling.connection for sibling in siblings] + [self.connection]
+            arguments = (function, theirs, ends)
+            self.process = _COPIES.Process(target=_serve_as_copy, args=arguments, daemon=True)
+            with warnings.catch_warnings():
+                # Python warns of other threads; a copy takes none of their locks.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self.process.start()
+        theirs.close()
+
+    def give(self, index: int, item: Any) -> None:
+        self.index = index
+        with suppress(BrokenPipeError, ConnectionResetError):  # its death shows on receiving
+            self.connection.send(item)
+
+    def receive(self, items: Sequence[Any]) -> Any:
+        try:
+            succeeded, value = pickle.loads(self.connection.recv_bytes())
+        except (EOFError, OSError):
+            self.process.join(_SECONDS_TO_END)
+            exit_code = self.end()
+            if self.index is not None:
+                return ProcessDiedError(repr(items[self.index]), exit_code)
+            raise RuntimeError(
+                f"a process ended before its first item ({_ending(exit_code)}); start the work from "
+                "a file, below `if __name__ == '__main__':`, or give num_workers=0"
+            ) from None
+        if not succeeded:
+            raise value
+        return value
+
+    def end(self) -> int | None:
+        self.process.terminate()
+        self.process.join(_SECONDS_TO_END)
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        return self.process.exitcode
+
+
+def _serve_as_copy(
+    function: Callable[[Any], Any], connection: Connection, ends: Sequence[Connection]
+) -> None:
+    for end in ends:
+        end.close()
+    _serve(function, connection)
+
+
+def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
+    # Ctrl-C reaches all processes; only the parent shall answer. It ends its workers by SIGTERM,
+    # which must unwind the stack, or drafts of files would be left.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _unwind)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
+        connection.send((True, None))
+        while True:
+            item = connection.recv()
+            try:
+                message = pickle.dumps((True, function(item)))
+            except Exception as error:
+                error.add_note(f"in a worker process:\n{traceback.format_exc()}")
+                message = pickle.dumps((False, error))
+            connection.send_bytes(message)
+
+
+def _unwind(*_: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleaning up
+    sys.exit(1)
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    return f"exit code {exit_code}"
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:.1f}/s", style="progress.data.speed")
+
+
+def with_progress(
+    results: Generator[T, None, None], total: int, description: str
+) -> Generator[T, None, None]:
+    """The same results behind a bar, or with one line at the end where there is no terminal."""
+    console = Console()
+    columns = (MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn())
+    start = time.monotonic()
+    done = 0
+    try:
+        with Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            *columns,
+            console=console,
+            disable=not console.is_terminal,
+        ) as progress:
+            task = progress.add_task(description, total=total)
+            for result in results:
+                done += 1
+                progress.update(task, advance=1)
+                yield result
+    finally:
+        results.close()
+        if not console.is_terminal:
+            seconds = time.monotonic() - start
+            console.print(f"{description}: {done} of {total} in {seconds:.0f} s")

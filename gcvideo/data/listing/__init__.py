@@ -1,0 +1,1 @@
+"""Which videos: lists, folders, tables and the files that keep them."""

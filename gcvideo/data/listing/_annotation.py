@@ -1,0 +1,261 @@
+"""Sample lists: which videos there are and what they show."""
+
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, Int64
+
+from gcvideo.data.listing._array_file import ArrayFile
+from gcvideo.data.listing._class_folder import VIDEO_SUFFIXES as VIDEO_SUFFIXES
+from gcvideo.data.listing._list_store import (
+    LONG_LIST,
+    keep_list,
+    kept_content,
+    recall_list,
+    remember_list,
+    source_key,
+)
+from gcvideo.data.listing._listing import INTEGER, Listing, read_listing
+from gcvideo.data.listing._sample_list import PathList
+from gcvideo.data.listing._table_file import WINDOWS, find_encoding, open_text
+
+_KEPT = ("paths", "labels", "classes")
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """Videos with their labels.
+
+    A list of 10,000 videos or more lies in a file below ``$GCVIDEO_CACHE``, else
+    ``~/.cache/gcvideo``, which all processes map; a pickle of it names that file.
+
+    Args:
+        paths: as listed: relative to ``root``, or absolute; kept as a ``PathList``.
+        labels: one a video, counted from 0.
+        classes: names in label order.
+        source: where the list came from.
+        root: folder that relative paths start from.
+        num_missing: listed videos left out because their files are not there (Kinetics only).
+    """
+
+    paths: Sequence[str]
+    labels: Int64[np.ndarray, " n"]
+    classes: tuple[str, ...]
+    source: str
+    root: str = "."
+    num_missing: int = 0
+
+    _file: ArrayFile | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        paths = PathList.of(self.paths)
+        file = keep_list(paths, self.labels, self.classes) if len(paths) >= LONG_LIST else None
+        self.__setstate__({"paths": paths, "_file": file})
+
+    def __getstate__(self) -> dict[str, Any]:
+        state, file = dict(vars(self)), self._file
+        if file is not None and not file.path.exists():
+            state["_file"] = file = keep_list(PathList.of(self.paths), self.labels, self.classes)
+        return state if file is None else {k: v for k, v in state.items() if k not in _KEPT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Frozen for everybody else.
+        vars(self).update(state)
+        if self._file is not None:
+            vars(self).update(zip(_KEPT, kept_content(self._file), strict=True))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def path(self, video: int) -> str:
+        """The file of a video, ready to open."""
+        return os.path.join(self.root, self.paths[video])  # noqa: PTH118 - half the cost of Path
+
+    def subset(self, indices: Sequence[int] | Int[np.ndarray, "m"]) -> "Annotations":
+        """The videos at ``indices``, in that order, with the same classes."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        paths = PathList.of(self.paths).take(chosen)
+        return replace(self, paths=paths, labels=self.labels[chosen])
+
+
+def read_annotations(
+    source: str | Path,
+    *,
+    root: str | Path,
+    classes: Sequence[str] | None = None,
+    split: str | None = None,
+) -> Annotations:
+    """Videos and labels from a folder, a list or a table.
+
+    - A folder: one folder per class, with videos at any depth; classes in sorted order.
+    - A table with a header: a column path, file, video or filename; a column label, class or
+      class_name, with labels or names; a column split, if there are several.
+    - The official Kinetics CSV: see ``gcvideo.data.listing._kinetics``.
+    - Any other file: lines "path label"; the path may contain spaces.
+
+    What encodings, separators and names of folders are understood stands in ``docs/data.md``.
+
+    Class names: ``classes``; else those in the table, sorted; else the folders of the videos where
+    they go one to one with the labels; else the labels. Only the first file is looked up.
+
+    Args:
+        source: relative to ``root``, or to the working folder if it is not there.
+        root: folder that relative paths of videos start from.
+        classes: names in label order.
+        split: rows of a table to take, if it has a column split; of no effect elsewhere.
+
+    Raises:
+        FileNotFoundError: if the source, its first video or every Kinetics clip is missing.
+        ValueError: naming the row or the folder, if the list cannot be used as it is.
+
+    Warns:
+        UserWarning: of class folders without a video, and of folders that may be something else.
+    """
+    place = _locate(source, Path(root))
+    key = source_key(place, classes, split) if place.is_file() else None
+    kept = recall_list(key) if key else None
+    if kept is None:
+        found = _parse(place, str(root), classes, split, key)
+    else:
+        found = Annotations.__new__(Annotations)
+        found.__setstate__(
+            {"source": str(place), "root": str(root), "num_missing": 0, "_file": kept}
+        )
+    if not Path(first := found.path(0)).is_file():
+        raise FileNotFoundError(
+            f"{place} lists '{found.paths[0]}', but there is no file '{first}'; set data.root to "
+            "the folder that the paths start from"
+        )
+    return found
+
+
+def read_classes(path: str | Path) -> tuple[str, ...]:
+    """Class names in label order from a text file with one name a line.
+
+    Raises:
+        FileNotFoundError, ValueError: if the file is missing or empty, or a name comes twice.
+    """
+    with open_text(Path(path), find_encoding(Path(path)) or WINDOWS) as lines:
+        names = tuple(line.strip() for line in lines if line.strip())
+    if not names:
+        raise ValueError(f"class list '{path}' is empty; write one class name a line")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"class list '{path}' has '{twice[0]}' twice; name each class once")
+    return names
+
+
+def stratified_split(
+    annotations: Annotations, val_fraction: float, seed: int
+) -> tuple[Annotations, Annotations]:
+    """Train and val parts with the same share of every class and at least one video of each.
+
+    Raises:
+        ValueError: if ``val_fraction`` is not inside (0, 1), or a class has a single video.
+    """
+    if not 0 < val_fraction < 1:
+        raise ValueError(f"val_fraction is {val_fraction} but must be between 0 and 1; try 0.2")
+    rng = np.random.default_rng(seed)
+    in_val = np.zeros(len(annotations), dtype=bool)
+    for label in np.unique(annotations.labels):
+        members = np.flatnonzero(annotations.labels == label)
+        if len(members) < 2:
+            raise ValueError(
+                f"class '{annotations.classes[label]}' of {annotations.source} has a single video, "
+                "which cannot be in train and val; add videos or give data.val"
+            )
+        num_val = min(max(round(val_fraction * len(members)), 1), len(members) - 1)
+        in_val[rng.permutation(members)[:num_val]] = True
+    return annotations.subset(np.flatnonzero(~in_val)), annotations.subset(np.flatnonzero(in_val))
+
+
+def _locate(source: str | Path, root: Path) -> Path:
+    for place in (root / source, Path(source)):
+        if place.exists():
+            return place
+    tried = f"'{root / source}' nor '{source}'"
+    raise FileNotFoundError(f"there is neither {tried}; give a folder, a text list or a CSV")
+
+
+def _parse(
+    place: Path, root: str, classes: Sequence[str] | None, split: str | None, key: str | None
+) -> Annotations:
+    """The list in a source; a long one is remembered under ``key`` unless other files matter."""
+    rows = read_listing(place, Path(root), split, classes)
+    if not len(rows):
+        raise ValueError(f"{place} lists no videos; check data.train, data.val and data.test")
+    names = tuple(classes or rows.classes)
+    labels = _labels(rows, names, place)
+    paths = [path for path in rows.paths if path is not None]
+    present = np.array([path is not None for path in rows.paths])
+    names = names or _class_names(paths, labels[present])
+    if len(names) < 2 or (classes is None and len(np.unique(labels)) < 2):
+        raise ValueError(
+            f"{place} has only one class, '{names[labels[0]]}'; a classifier needs two or more: "
+            "give each class its folder or label"
+        )
+    missing = len(rows) - len(paths)
+    found = Annotations(paths, labels[present], names, str(place), root, missing)
+    # The file may have changed while it was read.
+    if key and found._file and rows.from_file and key == source_key(place, classes, split):
+        remember_list(key, found._file)
+    return found
+
+
+def _labels(rows: Listing, names: Sequence[str], place: Path) -> Int64[np.ndarray, " n"]:
+    label_of = {name: label for label, name in enumerate(names)}
+    # A split may lack some of the texts.
+    _, firsts = np.unique(rows.codes, return_index=True)
+    first_rows = {rows.label(row): row for row in np.sort(firsts).tolist()}
+    named = bool(names) and label_of.keys() >= first_rows.keys()
+    if not named and not all(map(INTEGER.fullmatch, first_rows)):
+        unknown = [text for text in first_rows if text not in label_of]
+        text = next((text for text in unknown if not INTEGER.fullmatch(text)), unknown[0])
+        close = difflib.get_close_matches(text, names, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "give all with data.classes"
+        rule = f"one of the {len(names)} classes" if names else "a whole number"
+        number = rows.numbers[first_rows[text]]
+        raise ValueError(f"{place}, row {number}: label '{text}' is not {rule}; {hint}")
+    value = np.zeros(len(rows.texts), dtype=np.int64)
+    for text, row in first_rows.items():
+        value[rows.codes[row]] = label_of[text] if named else int(text.partition(".")[0])
+    labels = value[rows.codes]
+    if not named:
+        _check_range(labels, rows, len(names), place)
+    return labels
+
+
+def _check_range(
+    labels: Int64[np.ndarray, " n"], rows: Listing, num_classes: int, place: Path
+) -> None:
+    end = num_classes or int(labels.max()) + 1
+    if labels.min() == 1 and (not num_classes or labels.max() == num_classes):
+        raise ValueError(
+            f"{place}: labels start at 1 and end at {labels.max()}; gcvideo counts from 0: "
+            "subtract one from every label"
+        )
+    outside = np.flatnonzero((labels < 0) | (labels >= end))
+    if len(outside):
+        row = int(outside[0])
+        raise ValueError(
+            f"{place}, row {rows.numbers[row]}: label {rows.label(row)} is not in 0..{end - 1}, "
+            f"the {end} classes; correct it, or give all names with data.classes"
+        )
+
+
+def _class_names(paths: Sequence[str], labels: Int64[np.ndarray, " n"]) -> tuple[str, ...]:
+    """Folder names in label order if each label has a folder of its own, else the labels."""
+    folders = map(os.path.dirname, paths)  # far fewer than paths, and cheaper than a Path each
+    pairs = {
+        (label, Path(folder).name)
+        for label, folder in set(zip(labels.tolist(), folders, strict=True))
+    }
+    names = {folder for _, folder in pairs}
+    one_to_one = len(pairs) == len(names) == len(np.unique(labels)) and "" not in names
+    name_of = dict(pairs) if one_to_one else {}
+    return tuple(name_of.get(label, str(label)) for label in range(int(labels.max()) + 1))

@@ -1,0 +1,89 @@
+"""Lists and tables as text files, written at once or not at all."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from jaxtyping import Int64
+
+from gcvideo.data.listing._listing import INTEGER
+
+
+def check_listable(paths: Iterable[str], classes: Sequence[str]) -> None:
+    """Refuse what a list of "path label" cannot hold.
+
+    Raises:
+        ValueError: naming the path or the class, and what to rename.
+    """
+    for path in paths:
+        if path != path.strip() or "\n" in path or "\r" in path:
+            raise ValueError(
+                f"the path {path!r} starts or ends with a space or has a line break, which a list of "
+                '"path label" cannot hold; rename the file'
+            )
+    spaced = next((name for name in classes if len(name.split()) != 1), None)
+    if spaced is not None and _writes_names(classes):
+        number = next(name for name in classes if INTEGER.fullmatch(name))
+        raise ValueError(
+            f"the class {number!r} looks like a label and {spaced!r} has a space, so that a list of "
+            '"path label" can name neither; rename one of them'
+        )
+
+
+def write_list(
+    file: Path, paths: Sequence[str], labels: Int64[np.ndarray, " n"], classes: Sequence[str]
+) -> None:
+    """Write lines of "path label" that mean the same videos to whoever reads them with ``classes``.
+
+    Labels are numbers, or names where a class is called by a number.
+
+    Args:
+        file: in a folder that exists.
+        paths: relative to the root of the data, or absolute.
+        labels: one a path.
+        classes: names in label order.
+    """
+    write_text(file, list_text(paths, labels, classes))
+
+
+def list_text(paths: Sequence[str], labels: Int64[np.ndarray, " n"], classes: Sequence[str]) -> str:
+    """What ``write_list`` writes."""
+    texts = classes if _writes_names(classes) else [str(label) for label in range(len(classes))]
+    rows = zip(paths, labels.tolist(), strict=True)
+    return "".join(f"{path} {texts[label]}\n" for path, label in rows)
+
+
+def write_table(file: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV with a header line."""
+    with _draft_of(file) as draft:
+        writer = csv.writer(draft)
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text by renaming a finished draft: a reader never sees half a file."""
+    with _draft_of(file) as draft:
+        draft.write(text)
+
+
+@contextmanager
+def _draft_of(file: Path) -> Iterator[TextIO]:
+    """A file beside, which replaces ``file`` once it has been written without an error."""
+    draft = file.with_name(f".{file.name}.draft")
+    try:
+        # File names need not be UTF-8; lists are read the same way.
+        with draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text:
+            yield text
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _writes_names(classes: Sequence[str]) -> bool:
+    """Whether a class is called by a number, which readers would take for it and not for a label."""
+    named_by_label = all(name == str(label) for label, name in enumerate(classes))
+    return not named_by_label and any(map(INTEGER.fullmatch, classes))

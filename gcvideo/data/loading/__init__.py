@@ -1,0 +1,1 @@
+"""From videos to batches: sampling, protocols, transforms, data sets and loaders."""

@@ -1,0 +1,260 @@
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TypedDict
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from gcvideo.data._parallel import default_num_workers
+from gcvideo.data.loading._dataset import (
+    EvaluationVideos,
+    TrainingVideos,
+    VideoItem,
+    collate_videos,
+)
+from gcvideo.data.loading._multigrid import MultigridSchedule
+from gcvideo.data.loading._protocol import EvaluationProtocol
+from gcvideo.data.loading._sampler import EpochBatchSampler, EpochSampler, ExactSampler
+from gcvideo.data.loading._source import VideoSplits
+from gcvideo.data.loading._transform import TrainTransform
+from gcvideo.data.video._frame_index import FrameIndex
+
+
+class _Reading(TypedDict):
+    index: FrameIndex | None
+    time_budget_seconds: float | None
+
+
+class VideoDataModule(LightningDataModule):
+    """Loaders over the splits of a data set; views leave the workers as uint8.
+
+    Training batches hold ``batch_size`` videos with ``clips_per_video`` views each. Validation uses
+    one centre view, the test all views of the protocol; the batches of a whole test come in any order.
+    What training could not read stands in ``batch["problems"]``; the callback
+    ``gcvideo.training.BadVideos`` reports and limits it.
+
+    Args:
+        splits: annotated videos.
+        protocol: views of validation and test, clip sampling of training.
+        transform: augmentation of training; None if there is no training.
+        batch_size: videos per step and device; with multigrid, of the base shape.
+        clips_per_video: views per training video and epoch.
+        num_workers: processes per loader; None: one per core, at most 8, none on a single core.
+        seed: of the order, the clips and the crops.
+        pin_memory: page-locked batches, for a CUDA device.
+        multigrid: shapes of the training batches; None: all alike. With it the trainer must be told
+            ``reload_dataloaders_every_n_epochs=1``, for epochs differ in their number of batches.
+        transforms: augmentations of training by crop in pixels, one for each of
+            ``multigrid.crop_sizes``.
+        test_batch_size: videos per batch of the test, each with all its views.
+
+    Raises:
+        ValueError: for a batch size below one, or a crop of ``multigrid`` without a transform.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument per choice of a recipe
+        self,
+        splits: VideoSplits,
+        *,
+        protocol: EvaluationProtocol,
+        transform: TrainTransform | None = None,
+        batch_size: int = 8,
+        clips_per_video: int = 1,
+        num_workers: int | None = None,
+        seed: int = 0,
+        pin_memory: bool = False,
+        multigrid: MultigridSchedule | None = None,
+        transforms: Mapping[int, TrainTransform] | None = None,
+        test_batch_size: int = 1,
+    ) -> None:
+        super().__init__()
+        for name, size in (("batch_size", batch_size), ("test_batch_size", test_batch_size)):
+            if size < 1:
+                raise ValueError(f"{name} is {size}; it must be at least 1 video per step")
+        self.transforms = dict(transforms or {})
+        for crop_size in () if multigrid is None else multigrid.crop_sizes:
+            if crop_size not in self.transforms:
+                raise ValueError(
+                    f"multigrid trains on crops of {crop_size} pixels, the transforms are for "
+                    f"{sorted(self.transforms)}; pass one for each of multigrid.crop_sizes"
+                )
+        self.multigrid = multigrid
+        self.splits = splits
+        self.protocol = replace(protocol, square_pixels=True) if splits.square_pixels else protocol
+        self.transform = transform
+        self.batch_size = batch_size
+        self.clips_per_video = clips_per_video
+        self.num_workers = default_num_workers() if num_workers is None else num_workers
+        self.seed = seed
+        self.pin_memory = pin_memory
+        self.test_batch_size = test_batch_size
+        self._epoch, self._num_seen = 0, 0
+        self._past: Sequence[int] = ()
+
+    def resume(self, epoch: int, num_batches: int, past: Sequence[int] = ()) -> None:
+        """Let the next training loader go on in ``epoch`` behind its first ``num_batches`` batches.
+
+        Args:
+            epoch: to go on in.
+            num_batches: that it has seen.
+            past: batches of each epoch before, which had other lists or devices perhaps.
+
+        Raises:
+            ValueError: if the epoch has fewer batches.
+        """
+        self._epoch, self._num_seen, self._past = epoch, num_batches, past
+        if num_batches > self.num_batches(epoch):
+            raise ValueError(
+                f"the run stopped behind batch {num_batches} of epoch {epoch + 1}, which has "
+                f"{self.num_batches(epoch)} with the videos that are listed; start a new run from its weights "
+                "with weights=checkpoint weights.path=..."
+            )
+
+    def num_batches(self, epoch: int) -> int:
+        """Training batches per rank of an epoch; with multigrid, epochs differ."""
+        if epoch < len(self._past):
+            return self._past[epoch]
+        batches = self._train_batches()
+        batches.sampler.set_epoch(epoch)
+        return len(batches)
+
+    def train_dataloader(self) -> DataLoader[VideoItem]:
+        dataset = self._train_videos(self.seed)
+        batches = self._train_batches()
+        self._check_batch_size(len(batches.sampler))
+        # Workers are given their first batches before Lightning tells the sampler its epoch.
+        batches.resume(self._epoch, self._num_seen)
+        if self.trainer is not None:
+            batches.sampler.set_epoch(max(self._epoch, self.trainer.current_epoch))
+        return DataLoader(
+            dataset,
+            batch_sampler=batches,
+            persistent_workers=self.num_workers > 0,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            collate_fn=collate_videos,
+            worker_init_fn=_start_worker,
+        )
+
+    def statistics_dataloader(self, epoch: int, num_batches: int) -> DataLoader[VideoItem]:
+        """Training clips for batch norm statistics, others than those that the epoch trains on.
+
+        A pure function of (seed, epoch): order, clips and crops come from a seed of their own, drawn
+        from ``SeedSequence([seed, 1])``. Multigrid has no part in it, for the statistics are those
+        that validation and test use: all clips have the base shape.
+
+        Args:
+            epoch: of the training.
+            num_batches: batches per rank; fewer if there are not so many videos.
+        """
+        seed = int(np.random.SeedSequence([self.seed, 1]).generate_state(1, np.uint64)[0])
+        dataset = self._train_videos(seed)
+        sampler = EpochSampler(len(dataset), seed=seed, **self._ranks())
+        sampler.set_epoch(epoch)
+        return DataLoader(
+            dataset,
+            batch_sampler=list(islice(EpochBatchSampler(sampler, self.batch_size), num_batches)),
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            collate_fn=collate_videos,
+            worker_init_fn=_start_worker,
+        )
+
+    def _train_videos(self, seed: int) -> TrainingVideos:
+        if self.transform is None:
+            raise ValueError("training needs a transform; pass transform=TrainTransform(...)")
+        return TrainingVideos(
+            self.splits.train,
+            protocol=self.protocol,
+            transform=self.transform,
+            transforms=self.transforms,
+            clips_per_video=self.clips_per_video,
+            seed=seed,
+            **self._reading(),
+        )
+
+    def _train_batches(self) -> EpochBatchSampler:
+        sampler = EpochSampler(len(self.splits.train), seed=self.seed, **self._ranks())
+        return EpochBatchSampler(sampler, self.batch_size, self.multigrid)
+
+    def _check_batch_size(self, num_videos: int) -> None:
+        if num_videos < self.batch_size:
+            raise ValueError(
+                f"batch_size is {self.batch_size} but there are only {num_videos} training videos "
+                f"per process, so an epoch would be empty; lower batch_size to {num_videos} or less"
+            )
+        factor = 1 if self.multigrid is None else self.multigrid.largest_factor
+        if num_videos < factor * self.batch_size:
+            raise ValueError(
+                f"multigrid has batches of {factor} x batch_size = {factor * self.batch_size} videos "
+                f"but there are only {num_videos} training videos per process, so an epoch would be "
+                "empty; lower batch_size, or train without multigrid"
+            )
+
+    def val_dataloader(self) -> DataLoader[VideoItem]:
+        # In order: the loss is a sum, and a limited validation is of the first videos.
+        return self._exact_loader(self.val_videos(), self.batch_size, persistent=True)
+
+    def test_dataloader(self) -> DataLoader[VideoItem]:
+        # Results are kept by video: a slow file need not hold up those behind it.
+        limit = None if self.trainer is None else self.trainer.limit_test_batches
+        is_whole = limit is None or (isinstance(limit, float) and limit == 1)  # 1 is one batch
+        return self._exact_loader(
+            self.test_videos(), self.test_batch_size, persistent=False, in_order=not is_whole
+        )
+
+    def val_videos(self) -> EvaluationVideos:
+        """The videos of the validation with one centre view."""
+        protocol = self.protocol.single_view()
+        return EvaluationVideos(self.splits.val, protocol=protocol, **self._reading())
+
+    def test_videos(self) -> EvaluationVideos:
+        """The videos of the test with all their views."""
+        return EvaluationVideos(self.splits.test, protocol=self.protocol, **self._reading())
+
+    def _exact_loader(
+        self,
+        dataset: EvaluationVideos,
+        batch_size: int,
+        *,
+        persistent: bool,
+        in_order: bool = True,
+    ) -> DataLoader[VideoItem]:
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=ExactSampler(len(dataset), **self._ranks()),
+            persistent_workers=persistent and self.num_workers > 0,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            collate_fn=collate_videos,
+            worker_init_fn=_start_worker,
+            in_order=in_order,
+        )
+
+    def _reading(self) -> _Reading:
+        return {
+            "index": self.splits.index,
+            "time_budget_seconds": self.splits.time_budget_seconds,
+        }
+
+    def _ranks(self) -> dict[str, int]:
+        if self.trainer is None:
+            return {"rank": 0, "world_size": 1}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+
+def _start_worker(worker: int) -> None:
+    del worker
+    torch.set_num_threads(1)
+    # A signal to all processes of a run is for the main one, which needs its workers until it stops.
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    else:  # Windows
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

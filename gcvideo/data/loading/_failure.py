@@ -1,0 +1,48 @@
+"""Videos that cannot be read, or not as they are: what is known of them, and where it is written."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gcvideo.data.listing._list_file import write_table
+
+
+class VideoProblem(NamedTuple):
+    """What was wrong with one listed video when it was its turn.
+
+    Args:
+        video: its place in the list.
+        path: of the file.
+        reason: why it cannot be read as it is.
+        damaged_packets: that were left out so that the rest could be read.
+        replaced_by: the video that was shown instead; None if it was shown, or not replaced.
+    """
+
+    video: int
+    path: str
+    reason: str
+    damaged_packets: int
+    replaced_by: int | None
+
+    @property
+    def status(self) -> str:
+        """Whether the file is "damaged", and is shown without the damaged parts, or "unreadable"."""
+        return "damaged" if self.damaged_packets else "unreadable"
+
+
+class BadVideosError(ValueError):
+    """More videos of a list cannot be read than a run goes on with."""
+
+
+def write_bad_videos(path: Path, problems: Iterable[VideoProblem]) -> None:
+    """Write a table with path, status, reason and damaged_packets, in one step."""
+    rows = ((p.path, p.status, p.reason, p.damaged_packets) for p in problems)
+    write_table(path, ("path", "status", "reason", "damaged_packets"), rows)
+
+
+def describe_problems(problems: Sequence[VideoProblem], limit: int = 20) -> str:
+    """One line a video with its reason, at most ``limit`` of them, then how many more there are."""
+    lines = [f"  {problem.path}: {problem.reason}" for problem in problems[:limit]]
+    if len(problems) > limit:
+        lines.append(f"  and {len(problems) - limit} more")
+    return "\n".join(lines)

@@ -1,0 +1,120 @@
+from collections.abc import Iterator
+from itertools import accumulate, cycle, islice
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from gcvideo.data.loading._multigrid import ClipShape, MultigridSchedule
+
+# Epoch, video and, with multigrid, what the clips look like.
+TrainingKey = tuple[int, int] | tuple[int, int, ClipShape]
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Shuffled videos of one rank as ``(epoch, video)``, a pure function of (seed, epoch).
+
+    The permutation of an epoch is cut into equal shares; at most ``world_size - 1`` videos sit out
+    an epoch, others the next time. Nothing is repeated, unlike in ``DistributedSampler``.
+
+    Raises:
+        ValueError: if there are fewer videos than ranks.
+    """
+
+    def __init__(
+        self, num_videos: int, *, seed: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if num_videos < world_size:
+            raise ValueError(
+                f"{num_videos} training videos for {world_size} processes; use fewer devices"
+            )
+        self.num_videos = num_videos
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.num_videos // self.world_size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_videos)
+        share = order[self.rank :: self.world_size][: len(self)]
+        return ((self.epoch, int(video)) for video in share)
+
+
+class EpochBatchSampler(Sampler[list[TrainingKey]]):
+    """Batches of one rank; the first epoch after a resume starts where the run was interrupted.
+
+    A last batch that would not be full is left out: few clips give poor batch statistics, and its
+    videos come another epoch. With batch sizes in inverse proportion to the number of ranks, batch k
+    holds the same videos over all ranks, also where the sizes vary.
+
+    Args:
+        sampler: the videos of the rank.
+        batch_size: videos per batch, of the base shape with multigrid.
+        multigrid: sizes of the batches, and the shapes that then stand in their keys.
+    """
+
+    def __init__(
+        self,
+        sampler: EpochSampler,
+        batch_size: int,
+        multigrid: MultigridSchedule | None = None,
+    ) -> None:
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.multigrid = multigrid
+        self._resumed_epoch, self._num_seen = 0, 0
+
+    def resume(self, epoch: int, num_batches: int) -> None:
+        """Leave out the first batches of an epoch, which were seen before an interruption."""
+        self.sampler.set_epoch(epoch)
+        self._resumed_epoch, self._num_seen = epoch, num_batches
+
+    def __len__(self) -> int:
+        """Batches of the whole epoch of the sampler."""
+        ends = list(accumulate(self._sizes()))
+        cycles, rest = divmod(len(self.sampler), ends[-1])
+        return cycles * len(ends) + sum(end <= rest for end in ends)
+
+    def __iter__(self) -> Iterator[list[TrainingKey]]:
+        first = self._num_seen if self.sampler.epoch == self._resumed_epoch else 0
+        # All at once: the epoch may change before the first batch is asked for.
+        return iter(self._batches()[first:])
+
+    def _batches(self) -> list[list[TrainingKey]]:
+        keys, sizes = iter(self.sampler), cycle(self._sizes())
+        num_batches = len(self)
+        batches: list[list[TrainingKey]] = [
+            [*islice(keys, size)] for size in islice(sizes, num_batches)
+        ]
+        if self.multigrid is None:
+            return batches
+        shapes = cycle(self.multigrid.short_cycle_shapes(self.sampler.epoch))
+        return [
+            [(epoch, video, shape.clip) for epoch, video, *_ in batch]
+            for batch, shape in zip(batches, shapes, strict=False)
+        ]
+
+    def _sizes(self) -> list[int]:
+        if self.multigrid is None:
+            return [self.batch_size]
+        shapes = self.multigrid.short_cycle_shapes(self.sampler.epoch)
+        return [self.batch_size * shape.factor for shape in shapes]
+
+
+class ExactSampler(Sampler[int]):
+    """Every video once over all ranks, in order, without padding: ranks may differ by one video."""
+
+    def __init__(self, num_videos: int, *, rank: int = 0, world_size: int = 1) -> None:
+        self.videos = range(rank, num_videos, world_size)
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.videos)

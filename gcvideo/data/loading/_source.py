@@ -1,0 +1,182 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from gcvideo._invocation import command_line
+from gcvideo.data.listing._annotation import (
+    Annotations,
+    read_annotations,
+    read_classes,
+    stratified_split,
+)
+from gcvideo.data.listing._repeat import warn_of_repeats
+from gcvideo.data.listing._split_folder import split_folders
+from gcvideo.data.video._frame_index import FrameIndex
+
+
+@dataclass(frozen=True)
+class VideoSplits:
+    """The annotated videos of a data set, with one list of class names for all splits.
+
+    Args:
+        train: may be empty where only a test is wanted.
+        val: watched during training.
+        test: scored with all views.
+        flip_pairs: names of classes that a horizontal flip exchanges.
+        index: of the frames of the files; None: each file is scanned when it is opened.
+        max_bad_fraction: training stops when more than this share of its videos is unreadable.
+        time_budget_seconds: for reading one file, which is unreadable beyond; None: no limit.
+        square_pixels: show frames of oblong pixels with square ones, whatever the protocol says.
+        is_drawn: whether train and val are parts of one list, drawn by chance.
+
+    Raises:
+        ValueError: if splits disagree about classes, a flip pair names an unknown class or a number
+            is out of range.
+    """
+
+    train: Annotations
+    val: Annotations
+    test: Annotations
+    flip_pairs: tuple[tuple[str, str], ...] = ()
+    index: FrameIndex | None = None
+    max_bad_fraction: float = 0.01
+    time_budget_seconds: float | None = 60.0
+    square_pixels: bool = False
+    is_drawn: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_bad_fraction < 1:
+            raise ValueError(
+                f"max_bad_fraction is {self.max_bad_fraction}; a share of the training videos lies in "
+                "[0, 1): try 0.01"
+            )
+        if self.time_budget_seconds is not None and not self.time_budget_seconds > 0:
+            raise ValueError(
+                f"time_budget_seconds is {self.time_budget_seconds}; give a number of seconds above 0, "
+                "or null for no limit"
+            )
+        for name in ("val", "test"):
+            other = getattr(self, name)
+            if other.classes != self.classes:
+                raise ValueError(
+                    f"the {name} split has the classes {_short(other.classes)}, training "
+                    f"{_short(self.classes)}; give one list for both with data.classes"
+                )
+        for name in (name for pair in self.flip_pairs for name in pair):
+            if name not in self.classes:
+                raise ValueError(
+                    f"flip_pairs names {name!r}, which is no class; classes: {_short(self.classes)}"
+                )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.train.classes
+
+    @property
+    def swapped_labels(self) -> dict[int, int]:
+        """Label of the mirrored video, for classes that a flip exchanges."""
+        labels = [(self.classes.index(a), self.classes.index(b)) for a, b in self.flip_pairs]
+        return dict(labels) | {b: a for a, b in labels}
+
+
+def _short(names: Sequence[str]) -> str:
+    return f"[{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}] ({len(names)})"
+
+
+def _class_names(folder: Path, classes: str | Sequence[str] | None) -> Sequence[str] | None:
+    if not isinstance(classes, str):
+        return classes
+    below = folder / classes
+    return read_classes(below if below.is_file() else classes)
+
+
+def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
+    *,
+    root: str,
+    train: str | None = None,
+    val: str | None = None,
+    test: str | None = None,
+    classes: str | Sequence[str] | None = None,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    flip_pairs: Sequence[Sequence[str]] = (),
+    index: str | None = None,
+    max_bad_fraction: float = 0.01,
+    time_budget_seconds: float | None = 60.0,
+    square_pixels: bool = False,
+) -> VideoSplits:
+    """A data set of your own: folders, lists or tables of videos.
+
+    Each split is a folder with one folder per class, a text list of "path label", a CSV with a
+    header, or an official Kinetics CSV; see :func:`~gcvideo.data.read_annotations`. A CSV with a
+    ``split`` column may serve for several splits. Folders of splits may be called train or training,
+    val, valid or validation, test or testing, in any case. Files that are listed twice, or on both
+    sides of a split, are warned of.
+
+    Args:
+        root: folder that paths in lists start from.
+        train: source of the training split. None: the folder train of ``root`` if it has one, else
+            the class folders of ``root``, divided into train and val.
+        val: source of the validation split. None: the folder val of ``root`` if it has one, else a
+            share of train.
+        test: source of the test split. None: where val is None as well, the folder test of ``root``
+            if it has one; else the same as val. Given alone, there is nothing to train on.
+        classes: names in label order, or a text file with one a line, below ``root`` or else below
+            the working folder; None: taken from the lists.
+        val_fraction: share of each class that becomes val where no val is given.
+        seed: of that division.
+        flip_pairs: pairs of class names that a horizontal flip exchanges, such as left and right.
+        index: file of a frame index; None: the one kept for ``root``, if there is one.
+        max_bad_fraction: training stops when more than this share of its videos is unreadable.
+        time_budget_seconds: for reading one file, which is unreadable beyond; None: no limit.
+        square_pixels: show frames of oblong pixels with square ones, whatever the protocol says.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the source, the row and the remedy.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"data.root is '{root}', which is no folder; give the videos' folder"
+        )
+    names = _class_names(folder, classes)
+    if index is not None and not Path(index).is_file():
+        raise FileNotFoundError(
+            f"data.index is '{index}', which is no file; make one with `{command_line('index')}` or "
+            "leave data.index out"
+        )
+    make_splits = partial(
+        VideoSplits,
+        flip_pairs=tuple((str(a), str(b)) for a, b in flip_pairs),
+        index=FrameIndex.of_root(root) if index is None else FrameIndex(index),
+        max_bad_fraction=max_bad_fraction,
+        time_budget_seconds=time_budget_seconds,
+        square_pixels=square_pixels,
+    )
+
+    def read(source: str, split: str, names: Sequence[str] | None) -> Annotations:
+        return read_annotations(source, root=root, classes=names, split=split)
+
+    if test and not (train or val):
+        only = read(test, "test", names)
+        return make_splits(only.subset([]), only, only)
+    given = {"train": train, "val": val, "test": test or val}
+    found = split_folders(folder, names or (), [name for name in given if not given[name]])
+    if found and not train and "train" not in found:
+        raise ValueError(
+            f"data.root is '{root}', which has a folder {' and one '.join(found)} but none called train; "
+            f"give data.train, or data.test={next(iter(found.values()))} to test alone; if they are "
+            "classes, name all with data.classes"
+        )
+    train_list = read(train or found.get("train", str(folder)), "train", names)
+    names = names or train_list.classes
+    val_source = val or found.get("val")
+    if val_source is None:
+        train_list, val_list = stratified_split(train_list, val_fraction, seed)
+    else:
+        val_list = read(val_source, "val", names)
+    test_source = test or found.get("test")
+    test_list = read(test_source, "test", names) if test_source else val_list
+    warn_of_repeats({"train": train_list, "val": val_list, "test": test_list})
+    return make_splits(train_list, val_list, test_list, is_drawn=val_source is None)

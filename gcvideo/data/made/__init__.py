@@ -1,0 +1,1 @@
+"""Videos that are made here: the demo set and the cue set."""

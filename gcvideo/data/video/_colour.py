@@ -1,0 +1,112 @@
+"""Conversion of decoded frames, whatever their colour tags say."""
+
+import mmap
+import warnings
+
+import av
+import av.error
+from av.video import VideoFrame
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+
+from gcvideo._invocation import command_line
+
+# Matrices of ITU-T H.273 that FFmpeg's scaler has; 2, unspecified, is BT.601 to it.
+_KNOWN = frozenset({1, 2, 4, 5, 6, 7, 9})
+_NO_MATRIX = 0
+_BT601, _BT2020 = 6, 9
+_BT2020_CONSTANT_LUMINANCE = 10
+_NAMES = {
+    _NO_MATRIX: "RGB",
+    3: "reserved",
+    8: "YCgCo",
+    _BT2020_CONSTANT_LUMINANCE: "BT.2020 with constant luminance",
+    11: "SMPTE ST 2085",
+    12: "derived from the primaries",
+    13: "derived from the primaries, with constant luminance",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
+_UNSPECIFIED = 2
+_NUM_COLOURS = 3
+
+# A byte for each tag that was warned of. Forked processes, such as workers of a loader, share them.
+_WARNED = mmap.mmap(-1, 256)
+
+
+def convert_frame(
+    reformatter: VideoReformatter,
+    frame: VideoFrame,
+    width: int,
+    height: int,
+    *,
+    format: str,
+    interpolation: Interpolation | None = None,
+    dst_colorspace: Colorspace | None = None,
+) -> VideoFrame:
+    """A frame in another format and size, on one thread, with colours for every tag.
+
+    A matrix that FFmpeg's scaler lacks is replaced as by :func:`settle_matrix`, with a warning for
+    each tag, once for a process and those forked from it. Reserved tags of primaries and transfer,
+    which no conversion here depends on, are no obstacle.
+
+    Args:
+        reformatter: kept for all frames of a video, or every frame pays for a context.
+        frame: decoded; an unknown matrix tag is replaced in place.
+        width: of the result in pixels.
+        height: of the result in pixels.
+        format: of its pixels, in FFmpeg's words.
+        interpolation: how it is resized; None: bilinear.
+        dst_colorspace: matrix of the result; None: that of the frame.
+
+    Raises:
+        FFmpegError: if FFmpeg cannot convert the pixel format.
+    """
+    if (tag := frame.colorspace) not in _KNOWN and (remark := settle_matrix(frame)):
+        _warn_once(tag, remark)
+    settings = {
+        "format": format,
+        "interpolation": interpolation,
+        "dst_colorspace": dst_colorspace,
+        "threads": 1,
+    }
+    try:
+        return reformatter.reformat(frame, width, height, **settings)
+    except av.error.OSError:
+        # PyAV 17 hands reserved tags to the scaler, which refuses them.
+        frame.color_trc = frame.color_primaries = _UNSPECIFIED
+        return reformatter.reformat(frame, width, height, **settings)
+
+
+def settle_matrix(frame: VideoFrame) -> str:
+    """Replace a matrix tag that FFmpeg's scaler lacks by the matrix it takes instead.
+
+    That is the rule of libswscale, ``sws_getCoefficients``: BT.2020 with constant luminance (10) is
+    taken for BT.2020 without; every other unknown tag, and "RGB" (0) of frames that are not RGB, for
+    BT.601.
+
+    Args:
+        frame: decoded; its tag is changed.
+
+    Returns:
+        What was done, in words; empty where nothing was.
+    """
+    tag = frame.colorspace
+    has_no_matrix = frame.format.is_rgb or len(frame.format.components) < _NUM_COLOURS
+    if tag in _KNOWN or (tag == _NO_MATRIX and has_no_matrix):
+        return ""
+    is_bt2020 = tag == _BT2020_CONSTANT_LUMINANCE
+    frame.colorspace = _BT2020 if is_bt2020 else _BT601
+    shown = f"{tag} ({_NAMES[tag]})" if tag in _NAMES else str(tag)
+    return f"colour matrix {shown} is taken for {'BT.2020' if is_bt2020 else 'BT.601'}"
+
+
+def _warn_once(tag: int, what: str) -> None:
+    if not _WARNED[tag % 256]:
+        _WARNED[tag % 256] = 1
+        warnings.warn(
+            f"{what}, as FFmpeg's scaler does, so colours are not exact; `{command_line('check')}` "
+            "names the videos",
+            stacklevel=3,
+        )

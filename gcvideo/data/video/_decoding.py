@@ -1,0 +1,294 @@
+"""Exact reading of single frames from video files."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import av.error
+import numpy as np
+from av import Packet
+from av.video import VideoFrame
+from av.video.reformatter import VideoReformatter
+from jaxtyping import Int, Int64, UInt8
+
+from gcvideo.data.video._clock import FrameClock
+from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, open_video
+from gcvideo.data.video._frame_array import FrameArray
+from gcvideo.data.video._resizing import DecodeSize
+from gcvideo.data.video._timeline import Timeline, VideoInfo, counted_timeline, scan_packets
+
+
+class _MismatchError(VideoReadError):
+    """The decoder gives other frames than the packets promised."""
+
+
+class VideoReader:
+    """A video file opened for reading frames by their index in display order.
+
+    Frame i is frame i of a decode from the first packet to the last, bit for bit. A read seeks to
+    the last keyframe before a wanted frame, decodes only what wanted frames may refer to, and takes
+    frames by their time stamps. Where the container does not stamp every shown frame, or a read
+    finds that it lied, frames are counted by decoding instead. Frames of another size than the first
+    are resized to it.
+
+    Args:
+        path: of the file.
+        timeline: of this very file, from an earlier reader; None: its packets are scanned now.
+        tolerant: leave out packets that do not decode, and count them in ``num_damaged``; the frames
+            are then those that are left.
+        square_pixels: widen or narrow frames of oblong pixels to square ones, as players show them:
+            the stored width times the sample aspect ratio, bicubic.
+
+    Raises:
+        VideoReadError: if the file is missing, is no video, or does not decode.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        timeline: Timeline | None = None,
+        tolerant: bool = False,
+        square_pixels: bool = False,
+    ) -> None:
+        self.path = str(path)
+        self.num_damaged = 0
+        self._tolerant = tolerant
+        self._square_pixels = square_pixels
+        # One context and one thread: PyAV's default, a context per frame, costs more than decoding.
+        self._reformatter = VideoReformatter()
+        self._container, self._stream = open_video(self.path, probe=timeline is None)
+        self._is_at_start = True
+        try:
+            with _named_errors(self.path):
+                self.timeline = timeline or self._scan()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def info(self) -> VideoInfo:
+        return self.timeline.info
+
+    def read(
+        self,
+        indices: Sequence[int] | Int[np.ndarray, "t"],
+        *,
+        short_side: int | DecodeSize | None = None,
+    ) -> UInt8[np.ndarray, "t h w 3"]:
+        """RGB frames in the order of ``indices``, which may repeat; each is decoded once.
+
+        Args:
+            indices: of frames in display order.
+            short_side: pixels, or the size that a protocol decodes to; a video at least twice as large is
+                scaled down to it (area average) while its colours are converted, others keep their size.
+
+        Raises:
+            IndexError: if an index is not in [0, num_frames).
+            VideoReadError: if the file is broken on the way to a wanted frame.
+        """
+        wanted = np.asarray(indices, dtype=np.int64)
+        outside = wanted[(wanted < 0) | (wanted >= self.info.num_frames)]
+        if len(outside):
+            raise IndexError(
+                f"frame {outside[0]} of '{self.path}' does not exist: the video has "
+                f"{self.info.num_frames} frames; use indices 0 to {self.info.num_frames - 1}"
+            )
+        with _named_errors(self.path):
+            frames = self._array(wanted, short_side)
+            if self.timeline.is_direct:
+                try:
+                    self._read_directly(frames, self.timeline.stamps)
+                except (_MismatchError, av.error.FFmpegError):
+                    self._distrust_packets(wanted)
+                    frames = self._array(wanted, short_side)
+            self._read_by_counting(frames)
+        return frames.pixels
+
+    def __enter__(self) -> "VideoReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._container.close()
+
+    def _array(
+        self, wanted: Int64[np.ndarray, "t"], short_side: int | DecodeSize | None
+    ) -> FrameArray:
+        return FrameArray(wanted, self.info, self._reformatter, short_side, self._square_pixels)
+
+    def _scan(self) -> Timeline:
+        if not self._tolerant:
+            scanned = scan_packets(self._container, self._stream)
+            self._is_at_start = False
+            if scanned is not None:
+                return scanned
+        return self._count()
+
+    def _count(self) -> Timeline:
+        first, clock, stamps = None, None, []
+        for frame in self._decode_all():
+            first = first or frame
+            clock = clock or FrameClock(self._container, self._stream)
+            stamps.append(clock.stamps_of(frame))
+        if first is None or clock is None:
+            raise VideoReadError(self.path, "no frame can be decoded")
+        return counted_timeline(self._stream, first, clock, stamps)
+
+    def _distrust_packets(self, wanted: Int[np.ndarray, "t"]) -> None:
+        promised, counted = self.info.num_frames, self._count()
+        # The size stays: it is that of frames already read.
+        info = replace(self.info, num_frames=counted.info.num_frames)
+        self.timeline = replace(counted, info=info)
+        if wanted.max() >= info.num_frames:
+            reason = f"it has packets for {promised} frames but gives {info.num_frames}"
+            raise VideoReadError(self.path, reason)
+
+    def _read_by_counting(self, frames: FrameArray) -> None:
+        if frames.is_complete:
+            return
+        for index, frame in enumerate(self._decode_all()):
+            frames.put(index, frame)
+            if frames.is_complete:
+                return
+        raise _MismatchError(self.path, "it gives fewer frames than when it was opened")
+
+    def _read_directly(self, frames: FrameArray, times: Int64[np.ndarray, "n"]) -> None:
+        index_of = {int(times[index]): index for index in frames.missing}
+        keyframes = self.timeline.keyframes
+        for group in _groups(list(index_of), times, keyframes):
+            # A seek may land past its target, or where the decoder shows nothing yet (open GOPs,
+            # gradual refresh): then from the keyframe before, and at last from the start.
+            last = int(np.searchsorted(keyframes, group[0], side="right")) - 1
+            for keyframe in dict.fromkeys((last, last - 1, -1)):
+                due = {time for time in group if not frames.has(index_of[time])}
+                for frame in self._decode_due(due, keyframe):
+                    if frame.pts in due:
+                        frames.put(index_of[frame.pts], frame)
+                if all(frames.has(index_of[time]) for time in group):
+                    break
+        if not frames.is_complete:
+            raise _MismatchError(self.path, "its packets and its frames do not agree")
+
+    def _decode_due(self, due: set[int], keyframe: int) -> Iterator[VideoFrame]:
+        """Frames from a keyframe on, until all ``due`` ones have come; frames between may lack."""
+        packets = self._packets_from(keyframe, min(due))
+        context = self._stream.codec_context
+        unwanted = "NONREF" if self.timeline.skips_unwanted else "DEFAULT"
+        num_sent = 0
+        for packet in packets:
+            is_due = packet.pts in due
+            context.skip_frame = "DEFAULT" if is_due else unwanted
+            yield from packet.decode()
+            num_sent += is_due
+            if num_sent == len(due):
+                break
+        # What is still held back for reordering comes without decoding any more.
+        yield from context.decode(None)
+
+    def _packets_from(self, keyframe: int, target: int) -> Iterator[Packet]:
+        """Packets with content from a keyframe on; none if the seek lands past ``target`` or unclean."""
+        if keyframe < 0 or (keyframe == 0 and self._is_at_start):
+            if not self._is_at_start:
+                self._reopen()
+            self._is_at_start = False
+            return filter(_has_content, self._container.demux(self._stream))
+        keyframes = self.timeline.keyframes
+        self._container.seek(int(keyframes[keyframe]), stream=self._stream)
+        self._is_at_start = False
+        packets = filter(_has_content, self._container.demux(self._stream))
+        first = next(packets, None)
+        if first is None or first.pts is None or first.pts > target:
+            return iter(())
+        if first.pts > keyframes[keyframe] and first.pts not in keyframes:
+            return iter(())
+        return chain([first], packets)
+
+    def _reopen(self) -> None:
+        # Not every container can seek to its very first packet.
+        self._container.close()
+        self._container, self._stream = open_video(self.path)
+        self._is_at_start = True
+
+    def _decode_all(self) -> Iterator[VideoFrame]:
+        if not self._is_at_start:
+            self._reopen()
+        self._is_at_start = False
+        self.num_damaged = 0
+        for packet in self._packets():
+            try:
+                frames = packet.decode()
+            except DECODE_ERRORS:
+                if not self._tolerant:
+                    raise
+                self.num_damaged += 1
+                continue
+            yield from frames
+
+    def _packets(self) -> Iterator[Packet]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError:
+                if not self._tolerant:
+                    raise
+                self.num_damaged += 1
+                return
+            if packet is None:
+                return
+            # The last packet is empty and drains the decoder; others stand for "show the last frame
+            # again" (Theora), and decoders refuse them.
+            if packet.size or packet.dts is None:
+                yield packet
+
+
+def _has_content(packet: Packet) -> bool:
+    return packet.size > 0
+
+
+def _groups(
+    wanted: list[int], times: Int64[np.ndarray, "n"], keyframes: Int64[np.ndarray, "m"]
+) -> list[list[int]]:
+    """Ascending wanted times in runs to be decoded in one go, each from its own keyframe on."""
+    if not wanted:
+        return []
+    starts = np.searchsorted(keyframes, wanted, side="right")
+    groups = [[wanted[0]]]
+    for i in range(1, len(wanted)):
+        # A seek is worth it where it leaves out at least one frame.
+        leaves_out = starts[i] > starts[i - 1] and bool(
+            np.searchsorted(times, keyframes[starts[i] - 1])
+            > np.searchsorted(times, wanted[i - 1]) + 1
+        )
+        if leaves_out:
+            groups.append([])
+        groups[-1].append(wanted[i])
+    return groups
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Frame count, rate and size of a video; raises VideoReadError."""
+    with VideoReader(path) as reader:
+        return reader.info
+
+
+def read_frames(
+    path: str | Path, indices: Sequence[int] | Int[np.ndarray, "t"]
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """RGB frames of a video in the order of ``indices``; raises as ``VideoReader.read`` does."""
+    with VideoReader(path) as reader:
+        return reader.read(indices)
+
+
+@contextmanager
+def _named_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise VideoReadError(path, f"decoding failed ({error.strerror})") from error

@@ -1,0 +1,74 @@
+import numpy as np
+from av.video import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from jaxtyping import Int64
+
+from gcvideo.data.video._colour import convert_frame
+from gcvideo.data.video._resizing import DecodeSize
+from gcvideo.data.video._timeline import VideoInfo
+
+
+class FrameArray:
+    """The array of a read, filled in as frames come out of the decoder."""
+
+    def __init__(
+        self,
+        wanted: Int64[np.ndarray, "t"],
+        info: VideoInfo,
+        reformatter: VideoReformatter,
+        short_side: int | DecodeSize | None,
+        square_pixels: bool,
+    ) -> None:
+        self._positions: dict[int, list[int]] = {}
+        for position in np.argsort(wanted, kind="stable").tolist():
+            self._positions.setdefault(int(wanted[position]), []).append(position)
+        self._orientation = info.orientation
+        self._reformatter = reformatter
+        size = _with_square_pixels(info) if square_pixels else info.stored_size
+        self._size = width, height = _scaled(size, short_side)
+        self._interpolation = None
+        if self._size != info.stored_size:
+            is_shrunk = self._size != size
+            self._interpolation = Interpolation.AREA if is_shrunk else Interpolation.BICUBIC
+        shape = (width, height) if info.orientation.swaps_sides else (height, width)
+        self.pixels = np.empty((len(wanted), *shape, 3), np.uint8)
+
+    @property
+    def missing(self) -> list[int]:
+        """Indices of the frames that have not come, ascending."""
+        return list(self._positions)
+
+    @property
+    def is_complete(self) -> bool:
+        return not self._positions
+
+    def has(self, index: int) -> bool:
+        return index not in self._positions
+
+    def put(self, index: int, frame: VideoFrame) -> None:
+        """Convert a frame to where it is wanted; nothing if it is not, or came before."""
+        positions = self._positions.pop(index, None)
+        if positions is None:
+            return
+        rgb = convert_frame(
+            self._reformatter, frame, *self._size, format="rgb24", interpolation=self._interpolation
+        )
+        first, *repeats = positions
+        self.pixels[first] = self._orientation.apply(rgb.to_ndarray())
+        for position in repeats:
+            self.pixels[position] = self.pixels[first]
+
+
+def _with_square_pixels(info: VideoInfo) -> tuple[int, int]:
+    width, height = info.stored_size
+    return max(1, round(width * info.sample_aspect_ratio)), height
+
+
+def _scaled(size: tuple[int, int], short_side: int | DecodeSize | None) -> tuple[int, int]:
+    if isinstance(short_side, DecodeSize):
+        return short_side.scaled(*size)
+    shorter = min(size)
+    if short_side is None or shorter < 2 * short_side:
+        return size
+    width, height = (max(1, round(side * short_side / shorter)) for side in size)
+    return width, height

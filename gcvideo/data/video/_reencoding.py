@@ -1,0 +1,208 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+from av.packet import Packet
+from av.video import VideoFrame
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+
+from gcvideo.data.video._clock import FrameClock
+from gcvideo.data.video._colour import convert_frame
+from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, open_video
+from gcvideo.data.video._orientation import AS_STORED, Orientation
+from gcvideo.data.video._timeline import sample_aspect_ratio
+
+
+@dataclass(frozen=True)
+class Reencoding:
+    """What became of a video.
+
+    Args:
+        num_frames: written.
+        num_damaged: packets of the source that gave no frame because they were broken.
+        bytes_before: size of the source.
+        bytes_after: size of the target.
+    """
+
+    num_frames: int
+    num_damaged: int
+    bytes_before: int
+    bytes_after: int
+
+
+def reencode_video(
+    source: str | Path,
+    target: str | Path,
+    *,
+    short_side: int = 256,
+    gop_size: int = 16,
+    crf: int = 20,
+    preset: str = "fast",
+) -> Reencoding:
+    """Copy the pictures of a video to H.264 in mp4, small and with a keyframe every few frames.
+
+    Every frame is kept with its time, counted from the first; there is no sound. Groups of pictures
+    are closed, so a frame is decoded from the keyframe before it, and the index stands first in the
+    file. Turns and mirrors are applied to the pixels. Frames of another size than the first are
+    resized to it. Colours keep matrix and range, and pixels their aspect ratio; a matrix that FFmpeg's
+    scaler lacks becomes the one it takes instead. Broken packets are left out and counted. The target
+    appears when it is whole.
+
+    Args:
+        source: file to read.
+        target: file to write; its folder is made.
+        short_side: pixels of the smaller side where it is larger; it never grows. Even.
+        gop_size: most frames from one keyframe to the next.
+        crf: quality of x264, 0 to 51; less is better and larger.
+        preset: of x264; slower is smaller.
+
+    Raises:
+        ValueError: if ``short_side`` is odd or ``gop_size`` or ``short_side`` not positive.
+        VideoReadError: if no frame of the source can be decoded, or none can be encoded.
+        OSError: if the target cannot be written.
+    """
+    if short_side < 2 or short_side % 2:
+        raise ValueError(
+            f"short_side is {short_side}; 4:2:0 video needs an even number, such as 256"
+        )
+    if gop_size < 1:
+        raise ValueError(f"gop_size is {gop_size}; it must be at least 1 frame")
+    target = Path(target).absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # No suffix of a video, so that a draft left by a power cut is never taken for one.
+    draft = target.with_name(f".{target.name}.draft")
+    options = {"crf": str(crf), "preset": preset, "g": str(gop_size), "x264-params": "open-gop=0"}
+    options["flags"] = "+frame_duration"  # of the last frame too
+    pictures = _Pictures(str(source), short_side)
+    try:
+        with pictures.container:
+            num_frames = _encode(pictures, draft, options)
+        draft.replace(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return Reencoding(
+        num_frames,
+        pictures.num_damaged,
+        bytes_before=Path(source).stat().st_size,
+        bytes_after=target.stat().st_size,
+    )
+
+
+def _encode(pictures: "_Pictures", draft: Path, options: dict[str, str]) -> int:
+    num_frames = 0
+    try:
+        index_first = {"movflags": "+faststart"}
+        with av.open(str(draft), "w", format="mp4", options=index_first) as container:
+            stream = None
+            for frame in pictures:
+                if stream is None:
+                    stream = container.add_stream("libx264", rate=pictures.rate, options=options)
+                    _describe(stream.codec_context, frame, pictures)
+                container.mux(stream.encode(frame))
+                num_frames += 1
+            if stream is None:
+                raise VideoReadError(pictures.path, "no frame can be decoded")
+            container.mux(stream.encode(None))
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):  # a full disk is no fault of this video
+            raise
+        raise VideoReadError(pictures.path, f"it cannot be encoded ({error.strerror})") from error
+    return num_frames
+
+
+def _describe(context: VideoCodecContext, frame: VideoFrame, pictures: "_Pictures") -> None:
+    context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
+    context.time_base = pictures.time_base
+    context.sample_aspect_ratio = pictures.sample_aspect_ratio
+    context.colorspace, context.color_range = frame.colorspace, frame.color_range
+    context.color_trc, context.color_primaries = frame.color_trc, frame.color_primaries
+    context.thread_count = 1
+
+
+class _Pictures:
+    """The frames of a video, small, upright, in 4:2:0, with times that increase from 0."""
+
+    def __init__(self, path: str, short_side: int) -> None:
+        self.path = path
+        self.num_damaged = 0
+        self.container, self._stream = open_video(path)
+        self._short_side = short_side
+        self._clock = FrameClock(self.container, self._stream)
+        self.rate, self.time_base = self._clock.rate, self._clock.time_base
+        self.sample_aspect_ratio = Fraction(1)  # known with the first frame
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        # One context and one thread: PyAV's default, a context per frame, costs more than decoding.
+        reformatter = VideoReformatter()
+        size, orientation = None, AS_STORED
+        for frame in self._decode():
+            if size is None:
+                size = _even_size(frame.width, frame.height, self._short_side)
+                orientation = Orientation.of_frame(frame)
+                ratio = sample_aspect_ratio(self._stream)
+                self.sample_aspect_ratio = 1 / ratio if orientation.swaps_sides else ratio
+            small = convert_frame(
+                reformatter,
+                frame,
+                *size,
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU601 if frame.format.is_rgb else None,
+                interpolation=Interpolation.BICUBIC,
+            )
+            upright = small if orientation == AS_STORED else _turn(small, orientation)
+            upright.pts = self._clock.place(self._clock.stamps_of(frame))
+            upright.time_base = self.time_base
+            upright.duration = self._clock.duration_of(frame)
+            upright.pict_type = PictureType.NONE  # or the encoder would repeat the source's types
+            yield upright
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        packets = self.container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                break
+            except av.error.InvalidDataError:
+                self.num_damaged += 1
+                break
+            except av.error.FFmpegError as error:
+                raise VideoReadError(self.path, f"reading failed ({error.strerror})") from error
+            # Decoders refuse empty packets, which stand for "show the last frame again" (Theora).
+            if packet.size:
+                yield from self._decode_packet(packet)
+        yield from self._decode_packet(None)
+
+    def _decode_packet(self, packet: Packet | None) -> list[VideoFrame]:
+        try:
+            return self._stream.codec_context.decode(packet)
+        except DECODE_ERRORS:
+            self.num_damaged += 1
+            return []
+
+
+def _even_size(width: int, height: int, short_side: int) -> tuple[int, int]:
+    scale = min(Fraction(short_side, min(width, height)), Fraction(1))
+    if scale == 1:
+        return max(width // 2 * 2, 2), max(height // 2 * 2, 2)
+    return 2 * round(width * scale / 2), 2 * round(height * scale / 2)
+
+
+def _turn(frame: VideoFrame, orientation: Orientation) -> VideoFrame:
+    height, width = frame.height, frame.width
+    samples = frame.to_ndarray().astype(np.uint8, copy=False).ravel()
+    luma, *chroma = np.split(samples, [height * width, height * width * 5 // 4])
+    planes = [luma.reshape(height, width), *(c.reshape(height // 2, width // 2) for c in chroma)]
+    turned = [orientation.apply(plane) for plane in planes]
+    stacked = np.concatenate([plane.ravel() for plane in turned]).reshape(-1, turned[0].shape[1])
+    result = VideoFrame.from_ndarray(stacked, format="yuv420p")
+    result.colorspace, result.color_range = frame.colorspace, frame.color_range
+    result.color_trc, result.color_primaries = frame.color_trc, frame.color_primaries
+    return result

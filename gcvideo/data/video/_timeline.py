@@ -1,0 +1,224 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import av.error
+import numpy as np
+from av import Packet
+from av.container import InputContainer
+from av.video import VideoFrame, VideoStream
+from jaxtyping import Float64, Int64
+
+from gcvideo.data.video._clock import FrameClock, Stamps, exact, frame_rate, stated_rates
+from gcvideo.data.video._orientation import AS_STORED, Orientation
+from gcvideo.data.video._random_access import StartPicture, nal_units, start_picture
+
+# Where every packet is one shown frame with its own time stamp. Elsewhere (avi, mpg, raw streams;
+# MPEG-4 part 2, VP8) packets may be hidden, empty, packed or stamped in decoding order.
+_INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+_INDEXED_CODECS = frozenset({"h264", "hevc", "av1", "vp9"})
+
+_NUM_PROBED = 32  # packets that are decoded if they may be fields
+_MAX_ASPECT = 16  # of a pixel
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video shows, as decoded: headers are not believed where they are known to lie.
+
+    Args:
+        num_frames: frames that a full decode gives.
+        fps: mean frames per second, always positive; see :func:`~gcvideo.data.video._clock.frame_rate`.
+        width: of a frame in pixels as it is shown, whatever the shape of a pixel.
+        height: of a frame in pixels as it is shown.
+        orientation: how the stored frames are laid out.
+        sample_aspect_ratio: width of a pixel of the stored frames over its height.
+    """
+
+    num_frames: int
+    fps: float
+    width: int
+    height: int
+    orientation: Orientation = AS_STORED
+    sample_aspect_ratio: Fraction = Fraction(1)
+
+    @property
+    def duration_seconds(self) -> float:
+        """``num_frames / fps``: the pictures alone, however long the sound lasts."""
+        return self.num_frames / self.fps
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height of a stored frame."""
+        swapped = self.orientation.swaps_sides
+        return (self.height, self.width) if swapped else (self.width, self.height)
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """When the frames of a video are shown and where they lie; made once, enough to read any of them.
+
+    Args:
+        info: number, rate and size of the frames.
+        stamps: presentation time of each frame, strictly ascending, in units of ``time_base``.
+        time_base: seconds.
+        is_direct: whether the packets bear these very stamps, so that a frame is found by its own;
+            elsewhere frames must be counted by decoding.
+        keyframes: presentation times of the packets where decoding can start and give the same as
+            from the first packet on, ascending.
+        skips_unwanted: whether frames that no other frame refers to may be left undecoded.
+    """
+
+    info: VideoInfo
+    stamps: Int64[np.ndarray, "n"]
+    time_base: Fraction
+    is_direct: bool
+    keyframes: Int64[np.ndarray, "m"]
+    skips_unwanted: bool
+
+    @property
+    def seconds(self) -> Float64[np.ndarray, "n"]:
+        """When each frame is shown, in seconds since the first; strictly ascending."""
+        since = self.stamps - self.stamps[:1]
+        return since * self.time_base.numerator / self.time_base.denominator
+
+
+class _Stamp(NamedTuple):
+    """One packet: its time in units of the stream's time base, and its picture if flagged a keyframe."""
+
+    time: int | None
+    start: StartPicture | None
+    is_hidden: bool
+    is_corrupt: bool
+
+
+def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | None:
+    """The timeline from packets and one decoded frame; None where only decoding all can tell."""
+    codec = stream.codec_context.codec.canonical_name
+    if container.format.name not in _INDEXED_CONTAINERS or codec not in _INDEXED_CODECS:
+        return None
+    stamps: list[_Stamp] = []
+    probed: list[Packet] = []
+    first: VideoFrame | None = None
+    skips_unwanted = codec in ("h264", "hevc")
+    extradata = stream.codec_context.extradata or b""
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        if len(probed) < _NUM_PROBED:
+            probed.append(packet)
+        if not stamps:
+            frames = [*packet.decode(), *stream.codec_context.decode(None)]
+            first = frames[0] if frames else None
+        start = start_picture(codec, bytes(packet), extradata) if packet.is_keyframe else None
+        stamps.append(_Stamp(packet.pts, start, packet.is_discard, packet.is_corrupt))
+        # In HEVC, "not referred to" holds within a temporal layer only.
+        if codec == "hevc" and skips_unwanted:
+            skips_unwanted = _temporal_layer(packet, extradata) == 0
+    if first is None or not _is_consistent(stamps):
+        return None
+    times = sorted(s.time for s in stamps if s.time is not None and not s.is_hidden)
+    shown, time_base = np.array(times, dtype=np.int64), exact(stream.time_base)
+    fps = frame_rate(shown, time_base, stated_rates(stream))
+    if codec == "h264" and _are_fields(probed, fps, stream):
+        return None
+    return Timeline(
+        frame_info(stream, first, len(shown), fps),
+        shown,
+        time_base,
+        is_direct=True,
+        keyframes=np.array(_clean_starts(stamps), dtype=np.int64),
+        skips_unwanted=skips_unwanted,
+    )
+
+
+def counted_timeline(
+    stream: VideoStream, first: VideoFrame, clock: FrameClock, frame_stamps: Sequence[Stamps]
+) -> Timeline:
+    """The timeline of decoded frames.
+
+    Args:
+        stream: that they come from.
+        first: of the frames.
+        clock: of the stream, which places them.
+        frame_stamps: what it knows of each frame.
+    """
+    ticks = clock.place_all(frame_stamps)  # finds the origin
+    stamps = clock.origin + ticks
+    return Timeline(
+        frame_info(stream, first, len(stamps), frame_rate(stamps, clock.time_base, clock.stated)),
+        stamps,
+        clock.time_base,
+        is_direct=False,
+        keyframes=np.empty(0, np.int64),
+        skips_unwanted=False,
+    )
+
+
+def frame_info(stream: VideoStream, first: VideoFrame, num_frames: int, fps: float) -> VideoInfo:
+    """What a video of this first frame shows."""
+    orientation = Orientation.of_frame(first)
+    width, height = first.width, first.height
+    if orientation.swaps_sides:
+        width, height = height, width
+    ratio = sample_aspect_ratio(stream)
+    return VideoInfo(num_frames, fps, width, height, orientation, ratio)
+
+
+def sample_aspect_ratio(stream: VideoStream) -> Fraction:
+    """Width of a pixel over its height: the container's word before the codec's, as players have it.
+
+    1 where neither says, or a pixel would be more than 16 times as long as it is wide: such headers
+    are broken.
+    """
+    given = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    if not given:
+        return Fraction(1)
+    ratio = Fraction(given.numerator, given.denominator)
+    return ratio if 1 / _MAX_ASPECT <= ratio <= _MAX_ASPECT else Fraction(1)
+
+
+def _is_consistent(stamps: list[_Stamp]) -> bool:
+    """Whether frame i must be the packet with the i-th smallest time stamp."""
+    times = [stamp.time for stamp in stamps if stamp.time is not None]
+    if len(set(times)) < len(stamps) or any(stamp.is_corrupt for stamp in stamps):
+        return False
+    # Decoders drop frames that lack their references: those shown before the first keyframe, and those
+    # after it until a gradual refresh is complete.
+    first = stamps[0].start
+    starts_clean = first is not None and first.is_exact and stamps[0].time == min(times)
+    return starts_clean and not all(stamp.is_hidden for stamp in stamps)
+
+
+def _are_fields(start: list[Packet], fps: float, stream: VideoStream) -> bool:
+    """Whether packets are fields, two to a frame: more than the codec's header and its decoder tell."""
+    context = stream.codec_context
+    stated = context.framerate
+    if not stated or fps < 1.5 * exact(stated):
+        return False
+    context.flush_buffers()
+    try:
+        num_frames = sum(len(packet.decode()) for packet in start)
+        return num_frames + len(context.decode(None)) < len(start)
+    except av.error.FFmpegError:
+        return True  # only decoding all can tell
+
+
+def _clean_starts(stamps: list[_Stamp]) -> list[int]:
+    exact = [
+        (s.time, s.start)
+        for s in stamps
+        if s.time is not None and s.start is not None and s.start.is_exact
+    ]
+    # Once sets differ from the header's, a picture without sets depends on what was read before it.
+    needs_sets = any(start.has_new_sets for _, start in exact)
+    return sorted(time for time, start in exact if start.has_sets or not needs_sets)
+
+
+def _temporal_layer(packet: Packet, extradata: bytes) -> int:
+    """Temporal layer of the first slice of an HEVC packet; 1 where it cannot be told."""
+    for unit in nal_units("hevc", bytes(packet), extradata):
+        if unit[0] >> 1 & 0x3F < 32 and len(unit) > 1:
+            return (unit[1] & 7) - 1
+    return 1

@@ -1,0 +1,93 @@
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from gcvideo._invocation import command_line
+from gcvideo.data import VideoReader, write_video
+from gcvideo.doctor._finding import Finding
+
+_NUM_FRAMES, _SIZE, _STEP = 24, 64, 8
+# Neighbouring frames differ by _STEP: below half of it, no frame can be taken for another.
+_MAX_ERROR = _STEP / 2
+# The codecs of Kinetics: encoders to try in turn, suffix of the container, options. A keyframe every
+# 12 frames and frames between that are stored out of order, where the encoder can.
+_CODECS = {
+    "h264": (("libx264", "libopenh264"), ".mp4", {"g": "12", "bf": "2"}),
+    "mpeg4": (("mpeg4",), ".avi", {"g": "12", "b": "4M"}),
+    "vp8": (("libvpx",), ".webm", {"g": "12"}),
+    "vp9": (("libvpx-vp9",), ".webm", {"g": "12"}),
+    "hevc": (("libx265",), ".mp4", {"x265-params": "log-level=none:keyint=12"}),
+    "av1": (("libsvtav1", "libaom-av1"), ".mp4", {"g": "12"}),
+}
+_REMEDY = "install PyAV's wheel, which brings its own FFmpeg: `pip install --force-reinstall av`"
+
+
+def check_decoder(codec: str) -> Finding:
+    """Write a clip, read its frames in a random order, and compare them with what was written.
+
+    Args:
+        codec: "h264", "mpeg4", "vp8", "vp9", "hevc" or "av1".
+    """
+    written = _clip()
+    # SVT-AV1 writes to standard error whatever FFmpeg is told.
+    os.environ.setdefault("SVT_LOG", "0")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"clip{_CODECS[codec][1]}"
+        encoder = _write(codec, path, written)
+        if encoder is None:
+            return Finding(
+                "warn",
+                f"not proven: this FFmpeg has no encoder ({' or '.join(_CODECS[codec][0])}) to make a clip",
+                f"decode your own videos with `{command_line('check')}`, or " + _REMEDY,
+            )
+        order = np.random.default_rng(0).permutation(_NUM_FRAMES)
+        with VideoReader(path) as reader:
+            num_frames = reader.info.num_frames
+            if num_frames != _NUM_FRAMES:
+                return Finding(
+                    "fail", f"{num_frames} frames of {_NUM_FRAMES} that were written", _REMEDY
+                )
+            read = reader.read(order)
+    errors = np.abs(read[:, None].astype(np.float32) - written).mean((2, 3, 4))
+    wrong = np.flatnonzero(errors.argmin(1) != order)
+    if len(wrong):
+        first = wrong[0]
+        return Finding(
+            "fail",
+            f"asked for frame {order[first]}, the decoder gave frame {errors[first].argmin()}",
+            _REMEDY,
+        )
+    error = errors[np.arange(_NUM_FRAMES), order].max()
+    if error > _MAX_ERROR:
+        return Finding(
+            "fail",
+            f"frames differ by {error:.1f} of 255 on average from what was written, at most "
+            f"{_MAX_ERROR:.1f} may be lost",
+            _REMEDY,
+        )
+    return Finding("ok", f"{_NUM_FRAMES} frames by {encoder} read back in any order")
+
+
+def _clip() -> UInt8[np.ndarray, "t h w 3"]:
+    """Frame k has the grey level 20 + 8 k on the left and the negative of it on the right."""
+    level = (20 + _STEP * np.arange(_NUM_FRAMES, dtype=np.uint8))[:, None, None, None]
+    frames = np.empty((_NUM_FRAMES, _SIZE, _SIZE, 3), np.uint8)
+    frames[:, :, : _SIZE // 2] = level
+    frames[:, :, _SIZE // 2 :] = 255 - level
+    return frames
+
+
+def _write(codec: str, path: Path, frames: UInt8[np.ndarray, "t h w 3"]) -> str | None:
+    """The encoder that wrote the clip; None if this FFmpeg has none of them."""
+    encoders, _, options = _CODECS[codec]
+    for encoder in encoders:
+        try:
+            write_video(path, frames, codec=encoder, options=options)
+        except ValueError:
+            # PyAV's UnknownCodecError.
+            continue
+        return encoder
+    return None

@@ -1,0 +1,75 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.distributed import all_gather_object, get_world_size, is_initialized
+
+from gcvideo.data.listing._list_file import write_table
+from gcvideo.data.listing._table_file import column_name
+
+_COLUMNS = ("video", "label", "prediction")
+_PREFIX = "score:"
+
+
+def score_columns(classes: Sequence[str]) -> list[str]:
+    """Columns of the scores of classes: their names, with "score:" before one that another column has.
+
+    Such are the classes "video", "label" and "prediction", however they are capitalised, and those that
+    begin with "score:" themselves; so a column that does is that of the class called by the rest.
+
+    Args:
+        classes: names in label order.
+    """
+    return [
+        f"{_PREFIX}{name}" if column_name(name) in _COLUMNS or name.startswith(_PREFIX) else name
+        for name in classes
+    ]
+
+
+class VideoScores:
+    """Scores of a test by video, gathered over ranks and written as a table."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, tuple[int, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(
+        self, videos: Int64[Tensor, " b"], labels: Int64[Tensor, " b"], scores: Float[Tensor, "b k"]
+    ) -> None:
+        """Keep the scores of a batch; a video scored twice counts once."""
+        for video, label, row in zip(videos.tolist(), labels.tolist(), scores.cpu(), strict=True):
+            self._rows[video] = (label, row)
+
+    def gather(self) -> None:
+        """Collect the videos of all ranks, by index."""
+        if is_initialized() and get_world_size() > 1:
+            shares: list[dict[int, tuple[int, Tensor]]] = [{} for _ in range(get_world_size())]
+            all_gather_object(shares, self._rows)
+            self._rows = {key: row for share in shares for key, row in share.items()}
+
+    def labels(self) -> Int64[Tensor, " n"]:
+        labels = [self._rows[video][0] for video in sorted(self._rows)]
+        return torch.tensor(labels, dtype=torch.int64)
+
+    def scores(self) -> Float[Tensor, "n k"]:
+        """One row a video, in order of the list; without videos there are no columns either."""
+        if not self._rows:
+            return torch.empty(0, 0)
+        return torch.stack([self._rows[video][1] for video in sorted(self._rows)])
+
+    def write(self, path: Path, videos: Sequence[str], classes: Sequence[str]) -> None:
+        """A csv with video, label, prediction and one score column per class, whole or not at all.
+
+        The column of a class is called as :func:`score_columns` says.
+        """
+        rows = (self._row(video, videos, classes) for video in sorted(self._rows))
+        write_table(path, (*_COLUMNS, *score_columns(classes)), rows)
+
+    def _row(self, video: int, videos: Sequence[str], classes: Sequence[str]) -> list[str]:
+        label, scores = self._rows[video]
+        values = [f"{score:.6f}" for score in scores.tolist()]
+        return [videos[video], classes[label], classes[int(scores.argmax())], *values]

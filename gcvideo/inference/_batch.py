@@ -1,0 +1,183 @@
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from gcvideo.data import EvaluationProtocol, VideoReadError, read_views, run_within
+from gcvideo.data._parallel import ProcessDiedError, parallel_map, with_progress
+from gcvideo.evaluation import average_views
+from gcvideo.inference._classifier import TrainedClassifier
+
+_Views = UInt8[np.ndarray, "v 3 t s s"]
+_Result = tuple[int, Float[Tensor, " k"] | VideoReadError]
+
+
+def classify_videos(
+    classifier: TrainedClassifier,
+    videos: Sequence[str | Path],
+    *,
+    num_clips: int = 1,
+    num_crops: int = 1,
+    batch_size: int | None = None,
+    num_workers: int | None = None,
+    time_budget_seconds: float | None = 60,
+) -> Generator[_Result, None, None]:
+    """Index and scores of every video, or why it cannot be read, behind a progress bar.
+
+    The scores are those of ``classifier.scores``. Results come as they finish, each video once;
+    only a few batches are in memory. Files are read in processes, so that one that does not
+    decode, kills its decoder or hangs costs only itself. On a CPU each of torch's threads takes
+    batches of its own; torch has one thread elsewhere until the iteration ends or is left.
+
+    Args:
+        classifier: in evaluation mode; it is not changed.
+        videos: paths of files.
+        num_clips: clips spread over each video whose scores are averaged.
+        num_crops: 1 (centre) or 3 spatial windows per clip.
+        batch_size: views of one forward pass; None: as many as suit the size of a view.
+        num_workers: processes that read; None: one per core, at most 8; 0: files are read in this
+            process, and one that kills its decoder ends it.
+        time_budget_seconds: for reading one file; more makes it unreadable. None: no limit.
+
+    Raises:
+        ValueError: if ``batch_size`` is less than one, ``num_workers`` is negative,
+            ``time_budget_seconds`` is not positive or the model is in training mode.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; give at least 1 view per forward pass")
+    if time_budget_seconds is not None and not time_budget_seconds > 0:
+        raise ValueError(
+            f"time_budget_seconds is {time_budget_seconds}; give a number of seconds above 0, or None "
+            "for no limit"
+        )
+    if classifier.model.training:
+        raise ValueError(
+            "the model is in training mode, in which scores depend on the batch; call "
+            "classifier.model.eval() first"
+        )
+    protocol = classifier.protocol.for_prediction(num_clips, num_crops)
+    views = read_videos(
+        protocol, videos, num_workers=num_workers, time_budget_seconds=time_budget_seconds
+    )
+    results = score_groups(GroupScorer(classifier, protocol, batch_size), views)
+    return with_progress(results, len(videos), "Classifying")
+
+
+def read_videos(
+    protocol: EvaluationProtocol,
+    videos: Sequence[str | Path],
+    *,
+    num_workers: int | None = None,
+    time_budget_seconds: float | None = None,
+) -> Generator[tuple[int, _Views | VideoReadError], None, None]:
+    """Index and views of every video, or why it cannot be read, as they finish.
+
+    Arguments and errors as for :func:`classify_videos`.
+    """
+    paths = [str(video) for video in videos]
+    read = partial(_read, protocol, time_budget_seconds)
+    results = parallel_map(read, paths, description=None, num_workers=num_workers, fork=True)
+    return _with_deaths_as_errors(cast(Generator[Any, None, None], results), paths)
+
+
+def _read(
+    protocol: EvaluationProtocol, seconds: float | None, path: str
+) -> _Views | VideoReadError:
+    try:
+        return run_within(seconds, path, lambda: read_views(path, protocol).numpy())
+    except VideoReadError as error:
+        return error
+
+
+def _with_deaths_as_errors(
+    results: Generator[tuple[int, _Views | VideoReadError | ProcessDiedError], None, None],
+    paths: Sequence[str],
+) -> Generator[tuple[int, _Views | VideoReadError], None, None]:
+    with closing(results):
+        for index, result in results:
+            if isinstance(result, ProcessDiedError):
+                reason, _, remedy = str(result).partition("; ")
+                yield index, VideoReadError(paths[index], reason, remedy)
+            else:
+                yield index, result
+
+
+class GroupScorer:
+    """Scores of a group of videos whose views share forward passes.
+
+    Several threads may call it at the same time; on a CPU each has a pass of its own.
+
+    Args:
+        classifier: whose scores they are.
+        protocol: views of each video.
+        batch_size: views of one forward pass; None: as many as suit the size of a view.
+    """
+
+    def __init__(
+        self,
+        classifier: TrainedClassifier,
+        protocol: EvaluationProtocol,
+        batch_size: int | None = None,
+    ) -> None:
+        self.classifier = (
+            classifier
+            if classifier.is_prepared
+            else classifier.for_inference(dtype=classifier.dtype)
+        )
+        self.average = cast(Any, protocol.average)
+        # Beside a GPU, a second thread prepares the next group.
+        self.num_threads = torch.get_num_threads() if classifier.device.type == "cpu" else 2
+        num_pixels = protocol.num_frames * protocol.crop_size**2
+        self.batch_size = batch_size or classifier.views_per_pass(num_pixels)
+        self.videos_per_group = max(1, self.batch_size // protocol.num_views)
+
+    def __call__(self, videos: dict[int, _Views]) -> list[_Result]:
+        views = torch.from_numpy(np.stack(list(videos.values())))
+        if self.classifier.device.type == "cuda":
+            views = views.pin_memory()
+        logits = self.classifier.logits(views, self.batch_size)
+        return list(zip(videos, average_views(logits, self.average).cpu(), strict=True))
+
+
+def score_groups(
+    scorer: GroupScorer,
+    results: Generator[tuple[int, _Views | VideoReadError], None, None],
+) -> Generator[_Result, None, None]:
+    """Scores of the videos whose views arrive, errors as they are; closes ``results``."""
+    group: dict[int, _Views] = {}
+    pending: deque[Future[list[_Result]]] = deque()
+    with closing(results), _single_threads(scorer.num_threads) as pool:
+        for index, result in results:
+            if isinstance(result, VideoReadError):
+                yield index, result
+                continue
+            group[index] = result
+            if len(group) == scorer.videos_per_group:
+                pending.append(pool.submit(scorer, group))
+                group = {}
+            while pending and (pending[0].done() or len(pending) > 2 * scorer.num_threads):
+                yield from pending.popleft().result()
+        if group:
+            pending.append(pool.submit(scorer, group))
+        while pending:
+            yield from pending.popleft().result()
+
+
+@contextmanager
+def _single_threads(num_threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads whose torch operators do not start further ones."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)

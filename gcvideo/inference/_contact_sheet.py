@@ -1,0 +1,68 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from gcvideo._draft import draft_of
+
+_GAP = 2
+_CAPTION_SIZE = 14
+_GROUND, _INK = (32, 32, 32), (255, 255, 255)
+
+
+def write_contact_sheet(
+    path: str | Path,
+    views: UInt8[Tensor, "v 3 t s s"],
+    *,
+    captions: Sequence[str] | None = None,
+    max_frame_size: int = 160,
+) -> None:
+    """Write the frames that the net sees as one PNG: a row per view, a column per frame.
+
+    Args:
+        path: of the image, ``*.png``; an older one is replaced once the new one is complete.
+        views: of one video, as :func:`gcvideo.data.read_views` gives them.
+        captions: a line above each row; None: none.
+        max_frame_size: pixels; larger frames are scaled down to it, others keep every pixel.
+
+    Raises:
+        ValueError: if the path is no PNG, there is no frame, a caption is lacking or too many, or the
+            size is not positive.
+    """
+    path = Path(path)
+    num_views, _, num_frames, size, _ = views.shape
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"a contact sheet is a PNG, and '{path}' is not; end its name in .png")
+    if not views.numel():
+        raise ValueError(f"views of shape {tuple(views.shape)} hold no frame; pass at least one")
+    if captions is not None and len(captions) != num_views:
+        raise ValueError(
+            f"{len(captions)} captions for {num_views} views; pass one for each, or None"
+        )
+    if max_frame_size < 1:
+        raise ValueError(f"max_frame_size is {max_frame_size}; allow at least 1 pixel")
+    tile, font = min(size, max_frame_size), ImageFont.load_default(_CAPTION_SIZE)
+    caption_height = 0 if captions is None else round(1.5 * _CAPTION_SIZE)
+    row_height = caption_height + tile + _GAP
+    caption_width = max((round(font.getlength(caption)) for caption in captions or ()), default=0)
+    width = max(num_frames * (tile + _GAP), caption_width + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, num_views * row_height + _GAP), _GROUND)
+    pen = ImageDraw.Draw(sheet)
+    for row, frames in enumerate(views.permute(0, 2, 3, 4, 1).cpu().numpy()):
+        top = _GAP + row * row_height
+        if captions is not None:
+            pen.text((_GAP, top), captions[row], _INK, font)
+        for column, frame in enumerate(frames):
+            sheet.paste(_tile(frame, tile), (_GAP + column * (tile + _GAP), top + caption_height))
+    with draft_of(path) as draft:
+        sheet.save(draft, "PNG")
+
+
+def _tile(frame: UInt8[np.ndarray, "s s 3"], size: int) -> Image.Image:
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    if image.width == size:
+        return image
+    return image.resize((size, size), Image.Resampling.BOX)

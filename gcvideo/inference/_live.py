@@ -1,0 +1,163 @@
+"""Classification of frames while they come in."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from gcvideo.data import EvaluationProtocol
+from gcvideo.data.loading._time_grid import frames_at
+from gcvideo.data.loading._transform import resize_frames
+from gcvideo.inference._classifier import TrainedClassifier
+from gcvideo.inference._sliding_window import (
+    STAMP_TOLERANCE,
+    check_stride,
+    classify_clips,
+    clip_of_short,
+    window_offsets,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LiveScores:
+    """Scores of one window of a source.
+
+    Args:
+        start_seconds: when its first frame came, on the clock of the frames.
+        end_seconds: when its last frame goes.
+        scores: in [0, 1].
+    """
+
+    start_seconds: float
+    end_seconds: float
+    scores: Float[Tensor, " k"]
+
+
+def classify_live(
+    classifier: TrainedClassifier,
+    frames: Iterable[tuple[float, UInt8[np.ndarray, "h w 3"]]],
+    *,
+    stride_seconds: float,
+    num_crops: int = 1,
+) -> Iterator[LiveScores]:
+    """Scores every ``stride_seconds`` of frames that are still coming in.
+
+    A result is yielded with the frame that completes its window. At a constant rate the windows are
+    those of :func:`~gcvideo.inference._sliding_window.classify_windows`, the last one included; their
+    scores are equal. Elsewhere a window is as long as at the rate fps of its own frames, and shows
+
+        the frames at t_0 + o / fps,    fps = (m - 1) / (t_{m-1} - t_0)
+
+    of its m frames at seconds t, with the offsets o of
+    :func:`~gcvideo.inference._sliding_window.window_offsets` and the rule of
+    :func:`~gcvideo.data.loading._time_grid.frames_at`. A gap longer than a window starts anew.
+    Only the frames of the last window are kept, at the protocol's short side. The next frame is asked
+    for once a result has been used: where that takes longer than the stride, a live source fills its
+    own buffer and then drops frames, and a window whose turn has passed is left out.
+
+    Args:
+        classifier: gives net and protocol.
+        frames: (seconds, RGB) as from :func:`~gcvideo.data.video._stream.stream_frames`; with its
+            ``short_side`` set to the protocol's ``decode_size``, and its ``square_pixels`` to the
+            protocol's, scores equal those of the file.
+        stride_seconds: between the starts of two windows.
+        num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.
+
+    Raises:
+        ValueError: if the stride is not positive; later, if the seconds of frames do not ascend.
+    """
+    check_stride(stride_seconds)
+    return _classify(classifier, frames, stride_seconds, num_crops)
+
+
+def _classify(
+    classifier: TrainedClassifier,
+    frames: Iterable[tuple[float, UInt8[np.ndarray, "h w 3"]]],
+    stride_seconds: float,
+    num_crops: int,
+) -> Iterator[LiveScores]:
+    window = _Window(classifier.protocol)
+    due, is_told = 0.0, True
+    for seconds, frame in frames:
+        window.add(seconds, frame)
+        is_told = False
+        tolerance = STAMP_TOLERANCE / window.fps
+        if window.is_full and window.start_seconds >= due - tolerance:
+            yield window.classify(classifier, num_crops)
+            is_told = True
+            passed = (window.start_seconds + tolerance) // stride_seconds
+            due = (passed + 1) * stride_seconds
+    if not is_told:
+        yield window.classify(classifier, num_crops)
+
+
+class _Window:
+    """The last frames of a source, as many as a window spans at their rate."""
+
+    def __init__(self, protocol: EvaluationProtocol) -> None:
+        self._protocol = protocol
+        self._times: deque[float] = deque()
+        self._frames: deque[UInt8[np.ndarray, "h w 3"]] = deque()
+        self.fps = 30.0  # until there are two frames to measure it
+        self._measure()
+
+    @property
+    def start_seconds(self) -> float:
+        return self._times[0]
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._times) == self._span
+
+    def add(self, seconds: float, frame: UInt8[np.ndarray, "h w 3"]) -> None:
+        if self._times and not seconds > self._times[-1]:
+            raise ValueError(
+                f"a frame at {seconds:g} seconds comes after one at {self._times[-1]:g}; pass frames "
+                "in the order of time, each with its own"
+            )
+        # One frame alone tells no rate: such rare frames are windows of their own.
+        if len(self._times) > 1 and seconds - self._times[-1] > self._span / self.fps:
+            self._times.clear()
+            self._frames.clear()
+        self._times.append(seconds)
+        self._frames.append(_resized(frame, self._protocol))
+        self._measure()
+        while len(self._times) > self._span:
+            self._times.popleft()
+            self._frames.popleft()
+            self._measure()
+
+    def classify(self, classifier: TrainedClassifier, num_crops: int) -> LiveScores:
+        clip = self._clip()
+        shown, positions = np.unique(clip, return_inverse=True)
+        frames = np.stack([self._frames[i] for i in shown.tolist()])
+        scores = classify_clips(classifier, frames, positions[None], num_crops)
+        return LiveScores(self._times[0], self._times[-1] + 1 / self.fps, scores[0])
+
+    def _measure(self) -> None:
+        if len(self._times) > 1:
+            rate = (len(self._times) - 1) / (self._times[-1] - self._times[0])
+            # Of a steady source the exact rate, such as 30000/1001, in spite of rounded stamps.
+            self.fps = float(Fraction(rate).limit_denominator(1001)) or rate
+        self._offsets = window_offsets(self._protocol, self.fps)
+        self._span = int(self._offsets.max()) + 1
+
+    def _clip(self) -> Int64[np.ndarray, "t"]:
+        since = np.array(self._times) - self._times[0]
+        if not self.is_full:
+            return clip_of_short(self._protocol, since, self.fps)
+        return frames_at(self._offsets / self.fps, since, 1 / self.fps)
+
+
+def _resized(
+    frame: UInt8[np.ndarray, "h w 3"], protocol: EvaluationProtocol
+) -> UInt8[np.ndarray, "height width 3"]:
+    # A copy, since the source may write its next frame over this one.
+    video = torch.from_numpy(frame[None].copy()).permute(0, 3, 1, 2)
+    video = resize_frames(video, protocol)
+    return video[0].permute(1, 2, 0).contiguous().numpy()

@@ -1,0 +1,69 @@
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any, cast
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from gcvideo.models._insertion import stages_of
+
+
+def checkpoint_activations(net: nn.Module) -> None:
+    """Let a net keep only the inputs of its residual blocks and recompute the rest in the backward pass.
+
+    Changes the blocks in place; modules and state-dict keys stay. Gradients, batch statistics and
+    dropout are those of a net that keeps everything: the recomputation draws the same random numbers,
+    and batch norms normalise with the same statistics of the batch without counting it twice.
+
+    Source: Chen et al., Training Deep Nets with Sublinear Memory Cost (arXiv:1604.06174).
+
+    Args:
+        net: a net of this package, with or without context blocks.
+
+    Raises:
+        ValueError: if the net does so already.
+    """
+    if recomputes_activations(net):
+        raise ValueError(
+            "the residual blocks recompute their activations already; call checkpoint_activations once"
+        )
+    for block in _residual_blocks(net):
+        block.forward = partial(
+            checkpoint,
+            block.forward,
+            use_reentrant=False,
+            context_fn=partial(_contexts, block),
+        )
+
+
+def recomputes_activations(net: nn.Module) -> bool:
+    """Whether ``checkpoint_activations`` has changed the net."""
+    return any("forward" in vars(block) for block in _residual_blocks(net))
+
+
+def _residual_blocks(net: nn.Module) -> list[Any]:
+    # pytorchvideo sets attributes that it does not declare; hence Any.
+    return [block for stage in stages_of(net).values() for block in cast(Any, stage).res_blocks]
+
+
+def _contexts(
+    block: nn.Module,
+) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), _statistics_kept(block)
+
+
+@contextmanager
+def _statistics_kept(block: nn.Module) -> Iterator[None]:
+    """Batch norms update copies of their running statistics meanwhile."""
+    norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    kept = [dict(norm.named_buffers()) for norm in norms]
+    for norm, buffers in zip(norms, kept, strict=True):
+        for name, buffer in buffers.items():
+            setattr(norm, name, buffer.clone())
+    try:
+        yield
+    finally:
+        for norm, buffers in zip(norms, kept, strict=True):
+            for name, buffer in buffers.items():
+                setattr(norm, name, buffer)

@@ -1,0 +1,60 @@
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor, nn
+
+from gcvideo.models._memory_layout import Layout, apply_layout
+
+
+class ClipClassifier(nn.Module):
+    """A net with its input normalisation: raw views of videos in, logits out.
+
+        logits_v = net((x_v / 255 - mean) / std)
+
+    The constants are buffers, so a checkpoint cannot be used with the wrong ones. Views arrive as
+    uint8 RGB and become floats on the device of the net.
+
+    Args:
+        net: maps (n, 3, t, h, w) normalised RGB to logits (n, k).
+        mean: per RGB channel, on the scale [0, 1].
+        std: likewise; positive.
+        layout: of feature maps in memory, and with it the form of convolutions; changes no numbers but
+            by rounding.
+
+    Raises:
+        ValueError: if mean or std does not have three entries, a std is not positive, or the layout is
+            unknown.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        layout: Layout = "auto",
+    ) -> None:
+        super().__init__()
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ValueError(
+                f"mean is {list(mean)}, std is {list(std)}; both need one value per RGB channel on the "
+                "scale [0, 1], and each std must be positive"
+            )
+        self.layout: Layout = layout
+        self.memory_format = apply_layout(net, layout)
+        self.net = net
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1, 1))
+
+    def normalize(self, views: Num[Tensor, "*n 3 t h w"]) -> Float[Tensor, "*n 3 t h w"]:
+        """Standardise views given on the scale [0, 255], uint8 or float."""
+        views = views if views.is_floating_point() else views.to(self.mean.dtype)
+        return (views / 255 - self.mean) / self.std
+
+    def forward(self, views: Num[Tensor, "b v 3 t h w"]) -> Float[Tensor, "b v k"]:
+        clips = self.normalize(views.flatten(0, 1)).contiguous(memory_format=self.memory_format)
+        return self.net(clips).unflatten(0, views.shape[:2])

@@ -1,0 +1,50 @@
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gcvideo.models._activation_checkpoint import recomputes_activations
+
+
+def compile_net(net: nn.Module, *, backend: str = "inductor", fullgraph: bool = False) -> None:
+    """Let ``torch.compile`` translate a net at its first call, in place: keys and modules stay.
+
+    The size of the batch is left open, all other sizes are not: one graph serves the batches of an
+    epoch with a smaller last one, and every number of views. A batch of a single clip, another clip
+    length or crop, and evaluation have a graph each. Call it before a strategy wraps the net.
+
+    Args:
+        net: a net of this package.
+        backend: of ``torch.compile``; "inductor" needs a C++ compiler, on GPUs Triton.
+        fullgraph: raise an error where the compiler cannot follow, as in a block of your own; without,
+            that part runs as it is.
+
+    Raises:
+        ValueError: if the net recomputes activations, which the compiler cannot follow.
+    """
+    if recomputes_activations(net):
+        raise ValueError(
+            "compile is true and so is activation_checkpointing, but torch.compile cannot follow the "
+            "recomputation; set one of them to false"
+        )
+    _use_plain_strides(net)
+    compiled = torch.compile(net._call_impl, backend=backend, fullgraph=fullgraph, dynamic=False)
+
+    def call(clips: Tensor) -> Any:
+        torch._dynamo.maybe_mark_dynamic(clips, 0)
+        return compiled(clips)
+
+    # Where Module.compile keeps what Module.__call__ runs; copies and state dicts leave it out.
+    net._compiled_call_impl = call
+
+
+def _use_plain_strides(net: nn.Module) -> None:
+    """Make integers of pytorchvideo's strides.
+
+    Some are NumPy numbers, which the compiler takes for tensors: it would guard each, and fail in
+    inference mode, where they are others.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Conv3d):
+            stride: Any = tuple(int(step) for step in module.stride)
+            module.stride = stride

@@ -1,0 +1,93 @@
+import functools
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gcvideo.models._classifier import ClipClassifier
+from gcvideo.nn._convolution import use_video_convolutions
+
+# A layer of res4 in Slow R50 8x8 at 224 pixels.
+_INPUT = (8, 256, 8, 14, 14)
+_WEIGHT = (256, 256, 1, 3, 3)
+
+
+def settle_layout(
+    model: ClipClassifier, device: torch.device | str, dtype: torch.dtype
+) -> float | None:
+    """Fold the convolutions of a model with layout "auto" where its GPU runs 3-D ones badly.
+
+    Some releases of cuDNN or PyTorch compute 3-D convolutions in bfloat16 several times slower than
+    in float32 (PyTorch issues 166122 and 167420). 2-D convolutions do not suffer from it. The check
+    takes less than a second and is made once per device.
+
+    Args:
+        model: before it is compiled.
+        device: on which it is to run.
+        dtype: in which it is to compute its convolutions.
+
+    Returns:
+        Time of a 3-D convolution in ``dtype`` / time in float32, or None where nothing was checked: on a
+        CPU, in float32 or wider, for a model with another layout.
+    """
+    device = torch.device(device)
+    if model.layout != "auto" or device.type != "cuda" or dtype.itemsize >= 4:
+        return None
+    slowdown = convolution_slowdown(device, dtype)
+    if slowdown > 1:
+        use_video_convolutions(model.net, folded=True)
+        warnings.warn(
+            f"3-D convolutions take {slowdown:.1f} times as long in {dtype} as in float32 with this GPU "
+            f"and torch {torch.__version__}, so they run as 2-D convolutions; update PyTorch, or choose "
+            "layout=channels_last to have them all the same",
+            stacklevel=2,
+        )
+    return slowdown
+
+
+@functools.cache
+def convolution_slowdown(device: torch.device, dtype: torch.dtype, *, rounds: int = 5) -> float:
+    """Time of a 3-D convolution, forward and backward, in one type / time in float32; below 1 is faster.
+
+    Args:
+        device: a CPU, or a GPU, which is synchronised.
+        dtype: other than float32.
+        rounds: of which the medians are taken, one type after the other in each.
+    """
+    steps = [_step(device, one) for one in (dtype, torch.float32)]
+    seconds: list[list[float]] = [[], []]
+    for number in range(1 + rounds):
+        for step, times in zip(steps, seconds, strict=True):
+            _wait(device)
+            start = time.perf_counter()
+            step()
+            _wait(device)
+            if number > 0:
+                times.append(time.perf_counter() - start)
+    ours, theirs = map(statistics.median, seconds)
+    return ours / theirs
+
+
+def _step(device: torch.device, dtype: torch.dtype) -> Callable[[], tuple[Tensor, ...]]:
+    layout = torch.channels_last_3d
+    x, weight = (
+        torch.zeros(shape, dtype=dtype, device=device)
+        .contiguous(memory_format=layout)
+        .requires_grad_()
+        for shape in (_INPUT, _WEIGHT)
+    )
+
+    def step() -> tuple[Tensor, ...]:
+        y = F.conv3d(x, weight, padding=(0, 1, 1))
+        return torch.autograd.grad(y, (x, weight), torch.ones_like(y))
+
+    return step
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,135 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gcvideo._family import STAGES, Stage
+from gcvideo.models._backbone import Net, ResStage
+from gcvideo.models._placement import Placement
+from gcvideo.nn import ActivationThenBlock, Position, ResidualFusion
+
+
+@dataclass(frozen=True)
+class InsertedBlock:
+    """One context block of a net: its place and what it costs in parameters."""
+
+    stage: Stage
+    index: int
+    position: Position
+    name: str
+    module: nn.Module
+
+    @property
+    def kind(self) -> str:
+        return type(self.module).__name__
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+
+def stages_of(net: nn.Module) -> dict[Stage, ResStage]:
+    """The residual stages of a net by name, found by type: I3D and C2D have a pool after res2."""
+    stages = [module for module in net.modules() if isinstance(module, ResStage)]
+    if len(stages) != len(STAGES):
+        raise ValueError(
+            f"expected a ResNet with {len(STAGES)} residual stages, found {len(stages)}; "
+            "build the net with slow_resnet, i3d_resnet or c2d_resnet"
+        )
+    return dict(zip(STAGES, stages, strict=True))
+
+
+def insert_blocks(net: Net, placement: Placement) -> Net:
+    """Put context blocks into a built net, in place.
+
+    Existing parameters keep their names. Insertion must follow construction because pytorchvideo's
+    ``Net`` draws all weights of its children anew, which would undo a block's identity start.
+
+    Raises:
+        ValueError: if the net holds blocks already or a stage lacks an index of the placement; the
+            net is then unchanged.
+    """
+    if inserted_blocks(net):
+        raise ValueError("the net holds context blocks already; insert into a bare net")
+    if placement.block is None:
+        return net
+    made = []
+    for name, stage in stages_of(net).items():
+        residual_blocks = _residual_blocks(stage)
+        for index in placement.indices(name, len(residual_blocks)):
+            channels = residual_blocks[index].branch2.conv_c.out_channels
+            made.append((residual_blocks[index], placement.block(channels)))
+    for residual_block, block in made:
+        _insert(residual_block, block, placement.position)
+    return net
+
+
+def _residual_blocks(stage: ResStage) -> list[Any]:
+    # pytorchvideo sets attributes that it does not declare; hence Any.
+    return list(cast(Any, stage).res_blocks)
+
+
+def _insert(residual_block: Any, block: nn.Module, position: Position) -> None:
+    if position == "after_relu":
+        residual_block.activation = ActivationThenBlock(residual_block.activation, block)
+    else:
+        residual_block.branch_fusion = ResidualFusion(block, position)
+
+
+@contextmanager
+def bypassed_blocks(net: nn.Module) -> Iterator[None]:
+    """The net as if it held no context blocks."""
+    seams = [
+        seam
+        for stage in stages_of(net).values()
+        for residual_block in _residual_blocks(stage)
+        for seam in (residual_block.branch_fusion, residual_block.activation)
+        if isinstance(seam, ResidualFusion | ActivationThenBlock)
+    ]
+    blocks = [seam.block for seam in seams]
+    for seam in seams:
+        seam.block = nn.Identity()
+    try:
+        yield
+    finally:
+        for seam, block in zip(seams, blocks, strict=True):
+            seam.block = block
+
+
+@torch.inference_mode()
+def insertion_effect(net: nn.Module, clips: Float[Tensor, "b 3 t h w"]) -> float:
+    """Largest absolute difference that the context blocks of a net make to its logits.
+
+    0 for fresh blocks that add: a trained net into which they are inserted is still the same net.
+    The net is put into evaluation mode for it and back.
+    """
+    was_training = net.training
+    net.eval()
+    try:
+        logits = net(clips)
+        with bypassed_blocks(net):
+            return (net(clips) - logits).abs().max().item()
+    finally:
+        net.train(was_training)
+
+
+def inserted_blocks(net: nn.Module) -> list[InsertedBlock]:
+    """The context blocks of a net in order of computation; empty for a bare net."""
+    found = []
+    names = {module: name for name, module in net.named_modules()}
+    for stage_name, stage in stages_of(net).items():
+        for index, residual_block in enumerate(_residual_blocks(stage)):
+            for seam in (residual_block.branch_fusion, residual_block.activation):
+                if isinstance(seam, ResidualFusion):
+                    place: Position = seam.position
+                elif isinstance(seam, ActivationThenBlock):
+                    place = "after_relu"
+                else:
+                    continue
+                name = names[seam.block]
+                found.append(InsertedBlock(stage_name, index, place, name, seam.block))
+    return found

@@ -1,0 +1,157 @@
+"""The global context framework: context modelling, transform, fusion."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gcvideo.nn._attention_pool import attention_pool, attention_pool_and_input
+from gcvideo.nn._attention_pool_formula import attention_weights
+from gcvideo.nn._choice import check_choice
+from gcvideo.nn._grid import Axes, check_input, fold, pooled_dims, unfold
+from gcvideo.nn._transform import Transform
+
+Pooling = Literal["att", "avg"]
+Fusion = Literal["add", "mul"]
+MulStart = Literal["half", "identity"]
+
+
+class ContextBlock(nn.Module):
+    """Context block: pool a context vector, transform it, fuse it into every position.
+
+        z_i = x_i * s sigmoid(T_mul(c)) + T_add(c),    c = sum_j a_j x_j
+
+    with a = softmax_j(W_k x_j) or uniform. The grid is flattened, so one class serves sequences,
+    images and clips. Every transform starts at zero: with ``fusion=("add",)`` a net with fresh
+    blocks equals the net without, bit for bit. ``"mul"`` as published (s = 1) starts at
+    x * sigmoid(0) = x / 2, which halves the signal at every block; ``mul_start="identity"``
+    (s = 2) starts at x instead.
+
+    Source: Cao et al., GCNet (arXiv:1904.11492), Eq. 4; W_k = ``mask``. Initialisation and the
+    multiplicative fusion follow the authors' code.
+    Differs from the reference code: linear layers on pooled vectors instead of 1x1 convolutions
+    (same function), any grid rank, ``axes``, the identity start of ``"mul"``.
+
+    Args:
+        in_channels: C of the feature map.
+        pooling: "att" (softmax over positions) or "avg".
+        axes: what is pooled together: "thw" all positions, "hw" each frame by itself, "t" each
+            position over time. The last two need a (t, h, w) grid.
+        ratio: bottleneck width / ``in_channels``; None for a single linear layer.
+        norm: LayerNorm in the bottleneck.
+        activation: ReLU in the bottleneck.
+        fusion: "add", "mul" or both; multiplication precedes addition, each has its transform.
+        mul_start: where "mul" starts: "half" (as published) or "identity".
+        eps: added to the variance in the LayerNorm: 1e-5 in the code of GCNet and mmcv, 1e-6 in
+            timm's.
+
+    Raises:
+        ValueError: for an unknown word, an empty or repeating ``fusion``, a ``ratio`` that leaves
+            no channel, or one that a LayerNorm would make a constant, an ``eps`` not above 0;
+            in ``forward`` for a wrong number of channels or grid axes.
+
+    Example:
+        >>> import torch
+        >>> ContextBlock(64, ratio=1 / 4)(torch.zeros(2, 64, 4, 7, 7)).shape
+        torch.Size([2, 64, 4, 7, 7])
+    """
+
+    def __init__(  # noqa: PLR0913 (the settings of a block)
+        self,
+        in_channels: int,
+        *,
+        pooling: Pooling = "att",
+        axes: Axes = "thw",
+        ratio: float | None = 1 / 4,
+        norm: bool = True,
+        activation: bool = True,
+        fusion: Sequence[Fusion] = ("add",),
+        mul_start: MulStart = "half",
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        check_choice("pooling", pooling, get_args(Pooling))
+        check_choice("axes", axes, get_args(Axes))
+        check_choice("mul_start", mul_start, get_args(MulStart))
+        _check_fusion(fusion)
+        self.in_channels = in_channels
+        self.axes: Axes = axes
+        self.mul_scale = 2.0 if mul_start == "identity" else 1.0
+
+        def transform() -> Transform:
+            return Transform(in_channels, ratio=ratio, norm=norm, activation=activation, eps=eps)
+
+        self.mask = nn.Linear(in_channels, 1) if pooling == "att" else None
+        self.mul_transform = transform() if "mul" in fusion else None
+        self.add_transform = transform() if "add" in fusion else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialise as the authors' code does: mask Kaiming fan-in, transforms zero."""
+        if self.mask is not None:
+            nn.init.kaiming_normal_(self.mask.weight, mode="fan_in", nonlinearity="relu")
+            nn.init.zeros_(self.mask.bias)
+        for transform in (self.mul_transform, self.add_transform):
+            if transform is not None:
+                transform.reset_parameters()
+
+    def attention(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b *grid"]:
+        """Pooling weights, which sum to one over the pooled axes; uniform for "avg"."""
+        check_input(x, self.in_channels, self.axes)
+        folded = fold(x, self.axes)
+        if self.mask is None:
+            weights = folded.new_full((folded.shape[0], folded.shape[2]), 1 / folded.shape[2])
+        else:
+            weights = attention_weights(folded, self.mask.weight, self.mask.bias)
+        return unfold(weights.unsqueeze(1), x.shape[2:], self.axes).squeeze(1)
+
+    def pool(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *kept"]:
+        """Context: (b, c) for axes "thw", (b, c, t) for "hw", (b, c, h, w) for "t"."""
+        check_input(x, self.in_channels, self.axes)
+        pooled = pooled_dims(x.ndim, self.axes)
+        if self.mask is None:
+            return x.mean(pooled)
+        context = attention_pool(fold(x, self.axes), self.mask.weight, self.mask.bias)
+        kept = [size for dim, size in enumerate(x.shape) if dim > 1 and dim not in pooled]
+        return context.unflatten(0, (x.shape[0], *kept)).movedim(-1, 1)
+
+    def forward(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *grid"]:
+        z, context = self._input_and_context(x)
+        if self.mul_transform is not None:
+            gate = self.mul_scale * self._along_grid(self.mul_transform, context, x.ndim).sigmoid()
+            z = z * gate.to(x.dtype)
+        if self.add_transform is not None:
+            z = z + self._along_grid(self.add_transform, context, x.ndim).to(x.dtype)
+        return z
+
+    def _input_and_context(
+        self, x: Float[Tensor, "b c *grid"]
+    ) -> tuple[Float[Tensor, "b c *grid"], Float[Tensor, "b c *kept"]]:
+        # With other axes the folded input may be a copy, which must not be what is passed on.
+        if self.mask is None or self.axes != "thw":
+            return x, self.pool(x)
+        check_input(x, self.in_channels, self.axes)
+        same, context = attention_pool_and_input(x.flatten(2), self.mask.weight, self.mask.bias)
+        return same.unflatten(2, x.shape[2:]), context
+
+    def _along_grid(
+        self, transform: Transform, context: Float[Tensor, "b c *kept"], ndim: int
+    ) -> Float[Tensor, "b c ..."]:
+        update = transform(context.movedim(1, -1)).movedim(-1, 1)
+        for dim in pooled_dims(ndim, self.axes):
+            update = update.unsqueeze(dim)
+        return update
+
+    def extra_repr(self) -> str:
+        pooling = "avg" if self.mask is None else "att"
+        return f"in_channels={self.in_channels}, pooling={pooling!r}, axes={self.axes!r}"
+
+
+def _check_fusion(fusion: Sequence[str]) -> None:
+    names = list(fusion)
+    if not names or len(set(names)) < len(names) or not set(names) <= set(get_args(Fusion)):
+        raise ValueError(
+            "fusion must list 'add', 'mul' or both, each once, "
+            f"got {fusion!r}; the published block is ('add',)"
+        )

@@ -1,0 +1,218 @@
+"""3-D convolutions of video nets, computed in the form that is fastest where they run."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gcvideo.nn._function_transform import is_transformed
+
+# Below it, as in a stem on RGB, weight gradients do not profit from another form.
+_MIN_CHANNELS = 16
+
+_Sizes = tuple[int, ...]
+
+
+class VideoConv3d(nn.Conv3d):
+    """``nn.Conv3d`` with the same parameters and numbers, in a faster form.
+
+    Three things differ, the first two meant for input in ``channels_last_3d``:
+
+    * On a CPU in float32, unless ``folded``, kernels 1 x 1 x 1 run as a matrix product over the
+      channels and kernels k x 1 x 1 as a 2-D convolution over (n, c, t, h w), for with one thread and
+      few clips PyTorch takes a slow path for them. Gradients of weights, for which oneDNN takes up to
+      seven times as long as for its forward pass, take another form: for kernels of one pixel a matrix
+      product for each tap, for others a convolution in the contiguous format.
+    * With ``folded``, kernels k x 1 x 1 run as 2-D convolutions over (n, c, t, h w) and kernels
+      1 x k x k over (n t, c, h, w) on every device and in every type. These are views of the same
+      memory, so no 3-D convolution runs but that of a 5 x 7 x 7 stem.
+    * On a CPU in bfloat16, a clip that is shorter, lower or narrower than the kernel is padded by zeros
+      before the convolution. With the padding inside it, oneDNN (in torch 2.7 to 2.15, on AVX-512 without
+      AMX) leaves parts of the weight gradient unwritten: they hold what was in memory before, even NaN.
+
+    Attributes:
+        folded: whether kernels of one frame or one pixel run as 2-D convolutions.
+    """
+
+    folded: bool = False
+
+    def forward(self, input: Float[Tensor, "n c t h w"]) -> Float[Tensor, "n d u y x"]:
+        padding = self.padding
+        if self.padding_mode != "zeros" or isinstance(padding, str):
+            return super().forward(input)
+        if self._is_plain():
+            if self.folded and self._has_one_pixel():
+                return self._over_pixels(input, _convolve)
+            if self.folded and self.kernel_size[0] == 1 and padding[0] == 0:
+                return self._over_frames(input, padding[1:])
+            if not self.folded and self._is_on_cpu(input):
+                return self._on_cpu(input)
+        settings = self.stride, padding, self.dilation, self.groups
+        return _convolve(input, self.weight, self.bias, *settings)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, folded={self.folded}"
+
+    def _is_plain(self) -> bool:
+        return self.groups == 1 and self.dilation == (1, 1, 1)
+
+    def _has_one_pixel(self) -> bool:
+        sizes = self.kernel_size[1:], self.stride[1:], self.padding[1:]
+        return sizes == ((1, 1), (1, 1), (0, 0))
+
+    def _is_on_cpu(self, x: Tensor) -> bool:
+        return (
+            x.device.type == "cpu"
+            and x.dtype == torch.float32
+            and not torch.is_autocast_enabled("cpu")
+            and x.is_contiguous(memory_format=torch.channels_last_3d)
+            and self.in_channels >= _MIN_CHANNELS
+            and not is_transformed()
+        )
+
+    def _on_cpu(self, x: Float[Tensor, "n c t h w"]) -> Float[Tensor, "n d u y x"]:
+        if not self._has_one_pixel():
+            return _Convolution.apply(x, self.weight, self.bias, self.stride, self.padding)
+        if self.kernel_size[0] == self.stride[0] == 1 and self.padding[0] == 0:
+            return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
+        return self._over_pixels(x, _Convolution.apply)
+
+    def _over_pixels(
+        self, x: Float[Tensor, "n c t h w"], convolve: Callable[..., Any]
+    ) -> Float[Tensor, "n d u h w"]:
+        stride, padding = (self.stride[0], 1), (self.padding[0], 0)
+        y = convolve(x.flatten(3), self.weight.squeeze(4), self.bias, stride, padding)
+        return y.unflatten(3, x.shape[3:])
+
+    def _over_frames(
+        self, x: Float[Tensor, "n c t h w"], padding: _Sizes
+    ) -> Float[Tensor, "n d u y x"]:
+        x = x[:, :, :: self.stride[0]]
+        frames, weight = x.transpose(1, 2).flatten(0, 1), self.weight.squeeze(2)
+        y = _convolve(frames, weight, self.bias, self.stride[1:], padding)
+        return y.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
+
+
+def use_video_convolutions(net: nn.Module, *, folded: bool = False) -> None:
+    """Let the 3-D convolutions of a net be `VideoConv3d`, in place; parameters and keys stay.
+
+    Args:
+        net: of any kind; subclasses of ``nn.Conv3d`` other than `VideoConv3d` stay what they are.
+        folded: of every convolution.
+    """
+    for module in net.modules():
+        if type(module) is nn.Conv3d:
+            module.__class__ = VideoConv3d
+            # pytorchvideo leaves numbers of NumPy in some.
+            for name in ("kernel_size", "stride", "dilation"):
+                setattr(module, name, tuple(int(size) for size in getattr(module, name)))
+            if not isinstance(module.padding, str):
+                module.padding = tuple(int(size) for size in module.padding)
+        if isinstance(module, VideoConv3d):
+            module.folded = folded
+
+
+def _convolve(
+    x: Float[Tensor, "n c *grid"],
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: _Sizes,
+    padding: _Sizes,
+    dilation: _Sizes | int = 1,
+    groups: int = 1,
+) -> Tensor:
+    if _computes_in_bfloat16(x) and _is_exceeded(x.shape[2:], weight.shape[2:], dilation):
+        x = F.pad(x, [zeros for size in reversed(padding) for zeros in (size, size)])
+        padding = (0,) * len(padding)
+    convolve = F.conv3d if x.ndim == 5 else F.conv2d
+    return convolve(x, weight, bias, stride, padding, dilation, groups)
+
+
+def _computes_in_bfloat16(x: Tensor) -> bool:
+    if x.device.type != "cpu":
+        return False
+    is_autocast = torch.is_autocast_enabled("cpu")
+    return (torch.get_autocast_dtype("cpu") if is_autocast else x.dtype) == torch.bfloat16
+
+
+def _is_exceeded(grid: _Sizes, kernel: _Sizes, dilation: _Sizes | int) -> bool:
+    """Whether a kernel reaches over more positions than there are."""
+    dilations = (dilation,) * len(grid) if isinstance(dilation, int) else dilation
+    reaches = (gap * (size - 1) + 1 for gap, size in zip(dilations, kernel, strict=True))
+    return any(size < reach for size, reach in zip(grid, reaches, strict=True))
+
+
+class _Convolution(torch.autograd.Function):
+    """A 2-D or 3-D convolution whose weight gradient takes a faster form."""
+
+    @staticmethod
+    def forward(
+        x: Tensor, weight: Tensor, bias: Tensor | None, stride: _Sizes, padding: _Sizes
+    ) -> Tensor:
+        return torch.convolution(x, weight, bias, *_arguments(stride, padding))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, weight, _, ctx.stride, ctx.padding = inputs
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight = ctx.saved_tensors
+        stride, padding = ctx.stride, ctx.padding
+        wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
+        grad_x = grad_weight = grad_bias = None
+        if wants_x:
+            grad_x = _gradients(grad_output, x, weight, stride, padding, (True, False, False))[0]
+        if wants_weight:
+            grad_weight = _weight_gradient(grad_output, x, weight, stride, padding)
+        if wants_bias:
+            grad_bias = grad_output.transpose(0, 1).flatten(1).sum(1)
+        return grad_x, grad_weight, grad_bias, None, None
+
+
+def _weight_gradient(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: _Sizes, padding: _Sizes
+) -> Tensor:
+    has_one_pixel = weight.shape[3:].numel() == 1 and not any(padding[1:])
+    if has_one_pixel and stride[0] == 1:
+        return _tap_products(grad, x, weight.shape[2], stride, padding[0]).view(weight.shape)
+    contiguous = grad.contiguous(), x.contiguous(), weight.contiguous()
+    return _gradients(*contiguous, stride, padding, (False, True, False))[1]
+
+
+def _tap_products(
+    grad: Float[Tensor, "n d u *grid"],
+    x: Float[Tensor, "n c t *grid_in"],
+    num_taps: int,
+    stride: _Sizes,
+    padding: int,
+) -> Float[Tensor, "d c taps"]:
+    """dW_k = sum_t G_t^T X_{t + k - padding}, over the frames t at which both exist."""
+    x = x[(..., *(slice(None, None, step) for step in stride[1:]))]
+    rows_out, rows_in = (y.flatten(3).permute(0, 2, 3, 1) for y in (grad, x))  # (n, t, p, c)
+    products = []
+    for tap in range(num_taps):
+        shift = tap - padding
+        first, last = max(0, -shift), min(rows_out.shape[1], rows_in.shape[1] - shift)
+        if first >= last:
+            products.append(grad.new_zeros(grad.shape[1], x.shape[1]))
+            continue
+        g = rows_out[:, first:last].flatten(1, 2)
+        products.append((g.mT @ rows_in[:, first + shift : last + shift].flatten(1, 2)).sum(0))
+    return torch.stack(products, 2)
+
+
+def _gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: _Sizes, padding: _Sizes, mask: Any
+) -> tuple[Any, Any, Any]:
+    arguments = _arguments(stride, padding)
+    return torch.ops.aten.convolution_backward(grad, x, weight, None, *arguments, mask)
+
+
+def _arguments(stride: _Sizes, padding: _Sizes) -> tuple[Any, ...]:
+    """Stride, padding, dilation, transposed, output padding and groups."""
+    return stride, padding, (1,) * len(stride), False, (0,) * len(stride), 1

@@ -1,0 +1,144 @@
+from pathlib import Path
+
+from lightning import Callback, LightningModule, Trainer
+from torch.distributed import all_gather_object
+
+from gcvideo._console import Console
+from gcvideo._invocation import command_line
+from gcvideo.data import (
+    BadVideosError,
+    VideoBatch,
+    VideoProblem,
+    describe_problems,
+    write_bad_videos,
+)
+
+_GATHER_EVERY = 50
+_MAX_LINES = 10
+
+
+class BadVideos(Callback):
+    """Lists the training videos that could not be read, and stops when there are too many.
+
+    Distinct videos of all devices are written to ``bad_videos.csv`` as soon as they are known: after
+    every batch on one device, every 50 batches and at the end of an epoch on several. The limit is
+    ``max_bad_fraction`` of the data; damaged videos that were shown do not count towards it.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        BadVideosError: if unreadable videos / training videos is above the limit.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path = Path(folder) / "bad_videos.csv"
+        self._known: dict[str, VideoProblem] = {}
+        self._fresh: list[VideoProblem] = []
+        self._num_reported = 0
+        self._console = Console()
+
+    @property
+    def num_unreadable(self) -> int:
+        """Videos that others were shown for."""
+        return sum(problem.replaced_by is not None for problem in self._known.values())
+
+    @property
+    def num_damaged(self) -> int:
+        """Videos that were shown without their damaged packets."""
+        return len(self._known) - self.num_unreadable
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._known and trainer.is_global_zero:  # of the run that this one resumes
+            write_bad_videos(self.path, self._known.values())
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: VideoBatch,
+        batch_idx: int,
+    ) -> None:
+        self._fresh += batch["problems"]
+        if trainer.world_size == 1 or (batch_idx + 1) % _GATHER_EVERY == 0:
+            self._settle(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._settle(trainer)
+        if trainer.is_global_zero and len(self._known) > max(self._num_reported, _MAX_LINES):
+            self._num_reported = len(self._known)
+            self._console.print(f"{self._summary()}; see '{self.path}'", soft_wrap=True)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        # Other devices may have stopped already: what is known here is all that can be saved.
+        if trainer.is_global_zero:
+            self._take(self._fresh)
+
+    def _settle(self, trainer: Trainer) -> None:
+        shares = [self._fresh]
+        if trainer.world_size > 1:
+            shares = [[] for _ in range(trainer.world_size)]
+            all_gather_object(shares, self._fresh)
+        fresh = [problem for share in shares for problem in share]
+        self._fresh = []
+        if trainer.is_global_zero:
+            self._take(fresh)
+        else:
+            self._remember(fresh)
+        if fresh:
+            # On all devices alike, or some would wait for others that have stopped.
+            self._check(trainer)
+
+    def _remember(self, problems: list[VideoProblem]) -> list[VideoProblem]:
+        """The problems that tell something new."""
+        new = []
+        for problem in problems:
+            before = self._known.get(problem.path)
+            if before is None or (before.replaced_by is None and problem.replaced_by is not None):
+                self._known[problem.path] = problem
+                new.append(problem)
+        return new
+
+    def _take(self, problems: list[VideoProblem]) -> None:
+        num_before = len(self._known)
+        new = self._remember(problems)
+        if new:
+            write_bad_videos(self.path, self._known.values())
+        for problem in new[: max(0, _MAX_LINES - num_before)]:
+            self._console.print(_line(problem), soft_wrap=True)
+
+    def _check(self, trainer: Trainer) -> None:
+        splits = trainer.datamodule.splits  # pyright: ignore[reportAttributeAccessIssue]
+        fraction = self.num_unreadable / len(splits.train)
+        if fraction > splits.max_bad_fraction:
+            unreadable = [p for p in self._known.values() if p.replaced_by is not None]
+            raise BadVideosError(
+                f"{self.num_unreadable} of {len(splits.train)} training videos cannot be read so far: "
+                f"{fraction:.2%}, above max_bad_fraction = {splits.max_bad_fraction:.2%}\n"
+                f"{describe_problems(unreadable)}\n"
+                f"all are listed in '{self.path}'; make a list without them with "
+                f"`{command_line('check')}`, or raise data.max_bad_fraction"
+            )
+
+    def _summary(self) -> str:
+        return f"{self.num_unreadable} unreadable and {self.num_damaged} damaged videos so far"
+
+    def state_dict(self) -> dict[str, object]:
+        return {"problems": [tuple(problem) for problem in self._known.values()]}
+
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        problems = state_dict["problems"]
+        assert isinstance(problems, list)
+        self._known = {p.path: p for p in (VideoProblem(*values) for values in problems)}
+
+
+def _line(problem: VideoProblem) -> str:
+    if problem.replaced_by is not None:
+        return f"unreadable video '{problem.path}': {problem.reason}; another is shown in its place"
+    return (
+        f"damaged video '{problem.path}': {problem.reason}; shown without "
+        f"{problem.damaged_packets} damaged packets"
+    )

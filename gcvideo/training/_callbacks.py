@@ -1,0 +1,95 @@
+from pathlib import Path
+from typing import Any
+
+import matplotlib.figure
+import matplotlib.ticker
+from lightning import Callback, LightningModule, Trainer
+
+from gcvideo._console import Console
+from gcvideo.training._best_checkpoint import is_validated
+
+
+def epoch_metrics(trainer: Trainer) -> dict[str, Any]:
+    """What is known of the epoch that ends, without the validation of an epoch before."""
+    values = trainer.callback_metrics
+    if is_validated(trainer):
+        return dict(values)
+    return {key: value for key, value in values.items() if not key.startswith("val/")}
+
+
+class EpochLine(Callback):
+    """Prints one line per epoch, so that a log file without a progress bar tells the story."""
+
+    def __init__(self) -> None:
+        self._console = Console()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        values = epoch_metrics(trainer)
+        shown = {
+            "loss": "train/loss_epoch",
+            "train top-1": "train/top1_epoch",
+            "val loss": "val/loss",
+            "val top-1": "val/top1",
+            "clips/s": "clips_per_second",
+            "data wait": "data_wait",
+        }
+        text = "  ".join(
+            f"{name} {_number(float(values[key]))}" for name, key in shown.items() if key in values
+        )
+        self._console.print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}", soft_wrap=True
+        )
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if value < 100 else f"{value:.0f}"
+
+
+class LearningCurve(Callback):
+    """Draws loss and accuracy over epochs to ``learning_curve.png`` after each epoch.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path = Path(folder) / "learning_curve.png"
+        self.history: dict[str, list[tuple[float, float]]] = {}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        values = epoch_metrics(trainer)
+        for key in ("train/loss_epoch", "val/loss", "train/top1_epoch", "val/top1"):
+            if key in values:
+                value = float(values[key])
+                self.history.setdefault(key, []).append((trainer.current_epoch + 1, value))
+        if trainer.is_global_zero:
+            self._draw()
+
+    def _draw(self) -> None:
+        figure = matplotlib.figure.Figure(figsize=(9, 3.5), layout="constrained")
+        loss, accuracy = figure.subplots(1, 2)
+        for axes, keys, label in (
+            (loss, ("train/loss_epoch", "val/loss"), "loss"),
+            (accuracy, ("train/top1_epoch", "val/top1"), "top-1 accuracy"),
+        ):
+            for key in keys:
+                if key in self.history:
+                    epochs, values = zip(*self.history[key], strict=True)
+                    axes.plot(epochs, values, marker=".", label=key.partition("/")[0])
+            axes.set(xlabel="epoch", ylabel=label)
+            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+            axes.grid(alpha=0.3)
+            if axes.lines:
+                axes.legend()
+        accuracy.set_ylim(0, 1)
+        figure.savefig(self.path, dpi=120)
+
+    def state_dict(self) -> dict[str, object]:
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        history = state_dict["history"]
+        assert isinstance(history, dict)
+        self.history = {key: [(e, v) for e, v in points] for key, points in history.items()}

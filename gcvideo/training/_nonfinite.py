@@ -1,0 +1,76 @@
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.distributed import all_gather_object
+
+from gcvideo.data import VideoBatch
+from gcvideo.training._agreement import RankAgreement
+
+_NORMS = nn.modules.batchnorm._NormBase
+
+
+class NonFiniteLossError(FloatingPointError):
+    """A loss that is infinite or no number, before it has reached any weight."""
+
+
+class FiniteLoss(Callback):
+    """Stops a run on a loss that is no number, before its step, with the names of the batch's videos.
+
+    Weights, optimizer and running statistics are left as they were before the batch, so that the
+    checkpoint which ``ProgressCheckpoint`` then writes shows the fault again when it is resumed.
+
+    Raises:
+        NonFiniteLossError: on all ranks alike.
+    """
+
+    def __init__(self) -> None:
+        self._agreement = RankAgreement()
+        self._batch: VideoBatch | None = None
+        self._buffers: list[Tensor] = []
+        self._before: list[Tensor] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        norms = [module for module in pl_module.modules() if isinstance(module, _NORMS)]
+        self._buffers = [buffer for norm in norms for buffer in norm.buffers()]
+        self._before = [buffer.clone() for buffer in self._buffers]
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: VideoBatch, batch_idx: int
+    ) -> None:
+        self._batch = batch
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            _copy(self._buffers, self._before)
+
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
+        finite = bool(torch.isfinite(loss.detach()).all())
+        if not self._agreement.any(not finite):
+            return
+        _copy(self._before, self._buffers)
+        videos = _gathered([] if finite else self._names(trainer))
+        raise NonFiniteLossError(
+            f"the loss is not finite at step {trainer.global_step} of epoch "
+            f"{trainer.current_epoch + 1}, on the videos {videos}; nothing was learnt from them. Lower "
+            "lr, set trainer.gradient_clip_val or use trainer.precision=32-true: a run that is resumed "
+            "with one of the last two goes on before this step"
+        )
+
+    def _names(self, trainer: Trainer) -> list[str]:
+        assert self._batch is not None
+        videos = torch.as_tensor(self._batch["video"]).tolist()
+        listed = trainer.datamodule.splits.train  # pyright: ignore[reportAttributeAccessIssue]
+        return [listed.path(video) for video in videos]
+
+
+def _copy(source: list[Tensor], target: list[Tensor]) -> None:
+    if source:
+        torch._foreach_copy_(target, source)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _gathered(names: list[str]) -> list[str]:
+    if not (torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
+        return names
+    shares: list[list[str]] = [[] for _ in range(torch.distributed.get_world_size())]
+    all_gather_object(shares, names)
+    return [name for share in shares for name in share]

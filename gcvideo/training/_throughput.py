@@ -1,0 +1,185 @@
+import time
+from collections import deque
+from dataclasses import astuple
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch.distributed import all_gather_object
+
+from gcvideo._console import Console
+from gcvideo.data import VideoBatch
+from gcvideo.training._data_wait import DataWait, describe_data_wait, usable_cores
+
+_FIRST_CHECK = 50
+_MAX_SHARE = 0.2
+
+
+class _HostClock:
+    """For devices that have done a step when the call that starts it returns."""
+
+    def mark(self) -> float:
+        return time.perf_counter()
+
+    def is_past(self, mark: float) -> bool:
+        del mark
+        return True
+
+    def wait(self, mark: float) -> None:
+        pass
+
+    def seconds(self, start: float, end: float) -> float:
+        return end - start
+
+
+class _CudaClock:
+    """Times at which the device gets to a mark: the host runs ahead and knows nothing of its waits."""
+
+    def mark(self) -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def is_past(self, mark: torch.cuda.Event) -> bool:
+        return mark.query()
+
+    def wait(self, mark: torch.cuda.Event) -> None:
+        mark.synchronize()
+
+    def seconds(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        return start.elapsed_time(end) / 1000
+
+
+class _Step(NamedTuple):
+    """Marks of one step: the one before is done, a batch is there, it is on the device, it is done."""
+
+    free: Any
+    fetched: Any
+    ready: Any
+    done: Any
+    views: int
+
+
+class Throughput(Callback):
+    """Logs views per second over all devices and the share of time spent waiting for data.
+
+    ``data_wait`` = time between the end of a step and the moment its next batch is on the device /
+    total time, over the epoch so far. On CUDA it is the time of the device, taken with events.
+
+    Above 0.2 on any device, one message says which stage is slow and what helps: after the first 50
+    steps, after an epoch, and again only if the share had fallen below in between.
+    """
+
+    def __init__(self) -> None:
+        self.waits = DataWait()
+        self._clock: _HostClock | _CudaClock = _HostClock()
+        self._pending: deque[_Step] = deque()
+        self._free = self._fetched = self._ready = self._clock.mark()
+        self._num_steps = 0
+        self._is_slow = False
+        self._console = Console()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._clock = _CudaClock() if pl_module.device.type == "cuda" else _HostClock()
+        strategy = trainer.strategy
+        transfer = partial(type(strategy).batch_to_device, strategy)
+
+        def timed(batch: Any, *args: Any, **kwargs: Any) -> Any:
+            if trainer.training:
+                self._fetched = self._clock.mark()
+                # Here, not later: reading it from the device would make the host wait.
+                self._add_worker_seconds(batch)
+            return transfer(batch, *args, **kwargs)
+
+        # Lightning has no callback hook between fetching a batch and moving it.
+        strategy.batch_to_device = timed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.waits = DataWait()
+        self._pending.clear()
+        self._free = self._clock.mark()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # In the middle of an epoch: no step waits for what validation takes.
+        self._free = self._clock.mark()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: VideoBatch, batch_idx: int
+    ) -> None:
+        self._ready = self._clock.mark()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: VideoBatch,
+        batch_idx: int,
+    ) -> None:
+        done = self._clock.mark()
+        views = batch["labels"].numel()
+        self._pending.append(_Step(self._free, self._fetched, self._ready, done, views))
+        self._free = done
+        # The first of an epoch is waited for, so that there is something to log.
+        self._settle(all_steps=self.waits.views == 0)
+        measured = {
+            "clips_per_second": self.waits.views * trainer.world_size / self.waits.seconds,
+            "data_wait": self.waits.share,
+        }
+        # A weight of one batch each would average the running figures; the last one is wanted.
+        pl_module.log_dict(
+            measured,
+            prog_bar=True,
+            on_step=True,
+            on_epoch=False,
+            batch_size=1,
+        )
+        self._num_steps += 1
+        if self._num_steps == _FIRST_CHECK:
+            self._check(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._check(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        vars(trainer.strategy).pop("batch_to_device", None)
+
+    def _add_worker_seconds(self, batch: VideoBatch) -> None:
+        decoding, transforming = batch["seconds"].double().sum(0).tolist()
+        self.waits.decoding += decoding
+        self.waits.transforming += transforming
+        self.waits.videos += len(batch["seconds"])
+
+    def _settle(self, *, all_steps: bool) -> None:
+        """Add up the steps that the device has done; the others follow later."""
+        clock = self._clock
+        if all_steps and self._pending:
+            clock.wait(self._pending[-1].done)
+        while self._pending and clock.is_past(self._pending[0].done):
+            step = self._pending.popleft()
+            self.waits.fetching += clock.seconds(step.free, step.fetched)
+            self.waits.transferring += clock.seconds(step.fetched, step.ready)
+            self.waits.stepping += clock.seconds(step.ready, step.done)
+            self.waits.views += step.views
+
+    def _check(self, trainer: Trainer) -> None:
+        self._settle(all_steps=True)
+        if not self.waits.views:
+            return
+        per_rank = [astuple(self.waits)]
+        if trainer.world_size > 1:
+            per_rank = [()] * trainer.world_size
+            all_gather_object(per_rank, astuple(self.waits))
+        slowest = max((DataWait(*values) for values in per_rank), key=lambda waits: waits.share)
+        was_slow, self._is_slow = self._is_slow, slowest.share > _MAX_SHARE
+        if self._is_slow and not was_slow and trainer.is_global_zero:
+            loader: Any = trainer.train_dataloader
+            text = describe_data_wait(
+                slowest,
+                num_workers=loader.num_workers,
+                pin_memory=loader.pin_memory,
+                num_devices=trainer.num_devices,
+                num_cores=usable_cores(),
+            )
+            self._console.print(text, soft_wrap=True)

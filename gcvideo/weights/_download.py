@@ -1,0 +1,227 @@
+import glob
+import hashlib
+import http.client
+import re
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import torch
+from filelock import FileLock
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from gcvideo._console import Console
+from gcvideo.weights._state_file import WeightsError, is_web_page
+
+_CHUNK_BYTES = 2**20
+_TIMEOUT_SECONDS = 30.0  # without a single byte
+
+
+def cached_file(url: str, *, sha256: str | None = None, num_bytes: int | None = None) -> Path:
+    """The file of an address, from PyTorch's cache (``torch.hub.get_dir()``) or downloaded into it.
+
+    What is in the cache, by an earlier call, by torch.hub or by hand, is checked on every call: 0.3 s
+    for 400 MB. Addresses that end in the same name are told apart only by ``sha256`` or ``num_bytes``.
+    An interrupted download goes on where it stopped. Of several processes one downloads, and the
+    others wait. A ``file:`` address is used where it lies.
+
+    Args:
+        url: http:, https: or file:.
+        sha256: the hash in hexadecimal digits, or how it begins; at least 8 digits.
+        num_bytes: the size of the file.
+
+    Raises:
+        WeightsError: if the address is no such address, the file cannot be had, or is another one.
+    """
+    if sha256 is not None and not re.fullmatch("[0-9a-f]{8,64}", sha256):
+        raise WeightsError(f"sha256 is '{sha256}'; give its 8 to 64 first digits, 0-9 and a-f")
+    path = _path(url)
+    if not path.is_file() and urllib.parse.urlsplit(url).scheme != "file":
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_name(f".{path.name}.lock")):
+                if not path.is_file():
+                    _download(url, path, sha256, num_bytes)
+                    return path
+        except OSError as error:
+            raise WeightsError(
+                f"'{path}' cannot be written ({error}); make room, or set TORCH_HOME to another folder"
+            ) from error
+    if not path.is_file():
+        raise WeightsError(f"no file at {url}; check the address")
+    if difference := _difference(path, sha256, num_bytes):
+        raise WeightsError(
+            f"'{path}' is not the file of {url}: it has {difference}; delete or move it, and it is "
+            "downloaded again"
+        )
+    return path
+
+
+def _path(url: str) -> Path:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme == "file":
+        return Path(urllib.request.url2pathname(parts.path))
+    name = PurePosixPath(urllib.parse.unquote(parts.path)).name
+    if parts.scheme not in ("http", "https") or name in ("", "..") or "\\" in name:
+        raise WeightsError(
+            f"'{url}' is no address of a file; it must look like https://host/folder/name.pth"
+        )
+    folder = Path(torch.hub.get_dir())
+    if folder.parts[0] == "~":
+        raise WeightsError(
+            f"there is no '{folder}' to download '{url}' to, for this user has no home folder; keep weights "
+            "elsewhere with TORCH_HOME=/a/folder in front of the command"
+        )
+    return folder / "checkpoints" / name
+
+
+def _download(url: str, path: Path, sha256: str | None, num_bytes: int | None) -> None:
+    part = None
+    try:
+        with _request(url) as response:
+            total = _length(response)
+            if response.headers.get_content_type() == "text/html":
+                raise WeightsError(_web_page(url, path))
+            if num_bytes is not None and total not in (None, num_bytes):
+                raise WeightsError(
+                    f"{url} is another file now: it has {total} bytes instead of {num_bytes}; put the "
+                    f"right one at '{path}'"
+                )
+            part = _part(url, path, response, is_checked=sha256 is not None)
+            _receive(url, response, part, total)
+    except (urllib.error.URLError, http.client.HTTPException, UnicodeError) as error:
+        raise WeightsError(_failure(url, path, part, error)) from error
+    with part.open("rb") as file:
+        head = file.read(1024)
+    difference = _difference(part, sha256, num_bytes)
+    if is_web_page(head) or difference:
+        part.unlink()
+    if is_web_page(head):
+        raise WeightsError(_web_page(url, path))
+    if difference:
+        raise WeightsError(
+            f"what came from {url} has {difference}, and was removed; try again, and if that does not "
+            f"help put the right file at '{path}'"
+        )
+    part.replace(path)
+    for other in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+        other.unlink()
+
+
+def _request(url: str, start: int = 0) -> http.client.HTTPResponse:
+    request = urllib.request.Request(url, headers={"User-Agent": "gcvideo"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    try:
+        return urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
+    except urllib.error.URLError:
+        raise
+    except OSError as error:  # while the answer was read
+        raise urllib.error.URLError(error) from error
+
+
+def _length(response: http.client.HTTPResponse) -> int | None:
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _part(url: str, path: Path, response: http.client.HTTPResponse, *, is_checked: bool) -> Path:
+    """Where this very version of the file is collected, so that parts of two never meet."""
+    version = [response.headers.get(name) for name in ("ETag", "Last-Modified", "Content-Length")]
+    digest = hashlib.sha256(repr([url, *version]).encode()).hexdigest()[:8]
+    part = path.with_name(f"{path.name}.{digest}.part")
+    if not any(version[:2]) and not is_checked:
+        part.unlink(missing_ok=True)
+    return part
+
+
+def _receive(url: str, response: http.client.HTTPResponse, part: Path, total: int | None) -> None:
+    num_kept = part.stat().st_size if part.exists() else 0
+    if num_kept and num_kept == total:
+        return
+    rest = _rest(url, num_kept) if num_kept else None
+    with rest or response as source, part.open("ab" if rest else "wb") as file:
+        _copy(source, file, total, url.rpartition("/")[2])
+    if total is not None and part.stat().st_size != total:
+        raise http.client.HTTPException(f"the connection ended before all {total} bytes had come")
+
+
+def _rest(url: str, start: int) -> http.client.HTTPResponse | None:
+    """The file from byte ``start`` on; None if the server can only give all of it."""
+    try:
+        response = _request(url, start)
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return None
+        raise
+    if response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        return response
+    response.close()
+    return None
+
+
+def _copy(source: http.client.HTTPResponse, file: BinaryIO, total: int | None, name: str) -> None:
+    # Not on standard output, which may be somebody's result.
+    console = Console(stderr=True)
+    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    start = time.monotonic()
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        *columns,
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(name, total=total, completed=file.tell())
+        while chunk := _read(source):
+            file.write(chunk)
+            progress.update(task, advance=len(chunk))
+    if not console.is_terminal:
+        seconds = time.monotonic() - start
+        console.print(f"{name}: {file.tell()} bytes in {seconds:.0f} s")
+
+
+def _read(source: http.client.HTTPResponse) -> bytes:
+    try:
+        return source.read(_CHUNK_BYTES)
+    except OSError as error:
+        raise urllib.error.URLError(error) from error
+
+
+def _difference(path: Path, sha256: str | None, num_bytes: int | None) -> str | None:
+    size = path.stat().st_size
+    if num_bytes is not None and size != num_bytes:
+        return f"{size} bytes instead of {num_bytes}"
+    if sha256 is None:
+        return None
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found.startswith(sha256):
+        return None
+    return f"the sha256 {found} instead of {sha256}{'...' if len(sha256) < len(found) else ''}"
+
+
+def _web_page(url: str, path: Path) -> str:
+    return (
+        f"{url} gives a web page instead of a file, such as a login page; download the file with a "
+        f"browser and put it at '{path}'"
+    )
+
+
+def _failure(url: str, path: Path, part: Path | None, error: Exception) -> str:
+    num_kept = part.stat().st_size if part is not None and part.exists() else 0
+    kept = f"; {num_kept} bytes are kept, and the next call goes on from there" if num_kept else ""
+    return (
+        f"{url} cannot be downloaded ({error}){kept}; check the address and the connection, or put the "
+        f"file at '{path}'"
+    )

@@ -1,0 +1,218 @@
+"""Names of parameters in the files of other code bases, and the common names that stand between.
+
+The common name of a parameter says where it sits, whatever the position of the stages in a net:
+
+    stem.{conv,norm}.*    head.proj.*
+    res{2-5}.{i}.{branch1_conv, branch1_norm, branch2.conv_{a,b,c}, branch2.norm_{a,b,c}, block}.*
+
+where ``block`` is the context block of residual block i. Kernels are 5-D, the matrices of context
+blocks 2-D. Sources: the code that builds or loads the files (PyTorchVideo, PySlowFast and its
+``c2_model_loading``, mmaction2, torchvision, mmdetection with GCNet's plugin).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import Tensor
+
+from gcvideo.weights._rename_table import (
+    CAFFE2,
+    CONTEXT_BLOCK,
+    MMACTION2,
+    PYSLOWFAST,
+    TORCHVISION,
+    Renames,
+)
+from gcvideo.weights._state_file import WeightsError
+
+StateDict = Mapping[str, Tensor]
+
+_NORM = r"(weight|bias|running_mean|running_var|num_batches_tracked)"
+_COMMON = re.compile(
+    rf"stem\.(conv\.weight|norm\.{_NORM})|head\.proj\.(weight|bias)|res[2-5]\.\d+\.("
+    rf"branch1_conv\.weight|branch1_norm\.{_NORM}|branch2\.conv_[abc]\.weight|branch2\.norm_[abc]\.{_NORM}"
+    r"|block\.[\w.]+)"
+)
+_SEAMS = (".branch_fusion.block.", ".activation.block.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Names of one code base.
+
+    Args:
+        name: of the code base.
+        signature: a key that its files have.
+        renames: gives, for the keys of a file, pieces of names and what they become; applied in order.
+        ignored: patterns (fnmatch) of keys that a net does not need.
+    """
+
+    name: str
+    signature: str
+    renames: Callable[[Iterable[str]], Renames]
+    ignored: tuple[str, ...] = ()
+
+
+def _pytorchvideo(keys: Iterable[str]) -> Renames:
+    """By the positions of the stages: C2D and I3D have a pool behind res2."""
+    positions = stage_positions(keys)
+    return (
+        *((f"blocks.{p}.res_blocks.", f"res{r}.") for r, p in enumerate(positions, 2)),
+        ("blocks.0.", "stem."),
+        *((f"blocks.{p + 1}.", "head.") for p in positions[-1:]),
+        *((seam, ".block.") for seam in _SEAMS),
+    )
+
+
+LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        Layout(name="pytorchvideo", signature="blocks.0.conv.weight", renames=_pytorchvideo),
+        Layout(
+            name="pyslowfast",
+            signature="s1.pathway0_stem.conv.weight",
+            renames=lambda keys: PYSLOWFAST,
+        ),
+        Layout(
+            name="caffe2",
+            signature="conv1_w",
+            renames=lambda keys: CAFFE2,
+            ignored=("*_momentum", "lr", "model_iter"),
+        ),
+        Layout(
+            name="mmaction2",
+            signature="backbone.conv1.conv.weight",
+            renames=lambda keys: MMACTION2,
+        ),
+        Layout(name="torchvision", signature="conv1.weight", renames=lambda keys: TORCHVISION),
+        Layout(
+            name="mmdetection",
+            signature="backbone.conv1.weight",
+            renames=lambda keys: TORCHVISION,
+            ignored=("neck.*", "rpn_head.*", "roi_head.*", "bbox_head.*", "mask_head.*"),
+        ),
+    )
+}
+
+
+def stage_positions(keys: Iterable[str]) -> list[int]:
+    """Positions of res2-res5 among the ``blocks`` of a net with pytorchvideo's names."""
+    return sorted({int(m[1]) for k in keys if (m := re.match(r"blocks\.(\d+)\.res_blocks\.", k))})
+
+
+def detect_layout(keys: Iterable[str]) -> Layout:
+    """The code base that these names come from.
+
+    Raises:
+        WeightsError: if it is none of those known.
+    """
+    keys = set(keys)
+    if any("pathway1_" in key for key in keys):
+        raise WeightsError(
+            "these are the weights of a SlowFast net with two pathways; this package has its slow "
+            "pathway alone: choose weights of a Slow, I3D or C2D net"
+        )
+    for layout in LAYOUTS.values():
+        if layout.signature in keys:
+            return layout
+    names = ", ".join(sorted(keys)[:3])
+    raise WeightsError(
+        f"the names of these {len(keys)} tensors ({names}, ...) are those of no known code base; known "
+        f"are {', '.join(LAYOUTS)}: rename the keys to one of them"
+    )
+
+
+def to_common(source: StateDict, layout: Layout) -> dict[str, Tensor]:
+    """The tensors of a file under their common names; ignored ones keep theirs.
+
+    Raises:
+        WeightsError: for a key that is no parameter of a bottleneck ResNet, and for two that become
+            one.
+    """
+    renames = layout.renames(source)
+    common: dict[str, Tensor] = {}
+    unknown = []
+    for key, value in source.items():
+        if is_ignored(key, layout):
+            common[key] = value
+            continue
+        name = rename(key, renames)
+        if _COMMON.fullmatch(name) is None:
+            unknown.append(key)
+        elif name in common:
+            raise WeightsError(f"two tensors of the weights become '{name}', one of them {key!r}")
+        else:
+            common[name] = _in_common_form(name, value)
+    if unknown:
+        raise WeightsError(
+            f"{unknown[0]!r} is no parameter of a bottleneck ResNet of {layout.name}"
+            f"{f', nor are {len(unknown) - 1} others' if unknown[1:] else ''}; this package has Slow, I3D "
+            "and C2D nets with 50 or 101 layers and their context blocks"
+        )
+    return common
+
+
+def is_ignored(key: str, layout: Layout) -> bool:
+    """Whether a net does not need this key of a file."""
+    return any(fnmatchcase(key, pattern) for pattern in layout.ignored)
+
+
+def rename(key: str, renames: Renames) -> str:
+    """Replace pieces of a name, in order."""
+    for old, new in renames:
+        key = key.replace(old, new)
+    return key
+
+
+def context_block_to_common(source: StateDict) -> dict[str, Tensor]:
+    """The tensors of a block of GCNet, mmcv or timm under the names of our context block.
+
+    Its 1x1 convolutions become linear layers, the same function.
+
+    Raises:
+        WeightsError: for a key that is none of such a block.
+    """
+    converted = {}
+    for key, value in source.items():
+        name = rename(key, CONTEXT_BLOCK)
+        if name == key:
+            raise WeightsError(
+                f"{key!r} is no parameter of a context block of GCNet, mmcv or timm; give the state dict of "
+                "the block alone, whose names start with conv_mask, channel_ or conv_attn, mlp_"
+            )
+        converted[name] = _in_common_form(f".block.{name}", value)
+    return converted
+
+
+def from_common(common: StateDict, target: StateDict) -> dict[str, Tensor]:
+    """Tensors under the names that a net of ours, whose state dict is ``target``, gives them.
+
+    What is no common name keeps its name.
+    """
+    positions = stage_positions(target)
+    places = {
+        **{f"res{r}": f"blocks.{p}.res_blocks" for r, p in enumerate(positions, 2)},
+        "stem": "blocks.0",
+        "head": f"blocks.{positions[-1] + 1}" if positions else "head",
+    }
+    named = {}
+    for key, value in common.items():
+        place, _, rest = key.partition(".")
+        name = f"{places[place]}.{rest}" if place in places and rest else key
+        head, block, tail = name.partition(".block.")
+        if block:
+            # Where the net has no block, any name is unexpected.
+            seam = next((s for s in _SEAMS if f"{head}{s}{tail}" in target), _SEAMS[0])
+            name = f"{head}{seam}{tail}"
+        named[name] = value
+    return named
+
+
+def _in_common_form(name: str, value: Tensor) -> Tensor:
+    if ".block." in name:
+        # 1x1 convolutions on pooled vectors or positions are linear layers; LayerNorm over (c, 1, 1)
+        # is one over c.
+        return value.flatten() if value.ndim == 3 else value.flatten(1) if value.ndim > 3 else value
+    return value.unsqueeze(2) if value.ndim == 4 else value

@@ -1,0 +1,266 @@
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from gcvideo.weights._blob_file import ForbiddenGlobalError, read_blobs
+
+_WRAPPERS = ("state_dict", "model_state", "model")
+_HALF = (torch.float16, torch.bfloat16)
+_HEAD_BYTES = 1024
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+_TORCH_MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # of torch.save before 1.6
+_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml|!--)", re.IGNORECASE)
+_GIT_LFS = b"version https://git-lfs.github.com/"
+# What mmengine and mmcv write beside the weights: best scores as numpy scalars, logged values.
+_BESIDE_WEIGHTS = (
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.ndarray",
+    "numpy.dtype",
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "builtins.getattr",
+)
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be read or do not fit the net."""
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """What a file of weights holds.
+
+    Args:
+        tensors: by parameter name, without wrappers and prefixes; float16 and bfloat16 became float32.
+        config: the configuration of the run that made the file, as text: PySlowFast's YAML,
+            MMAction2's Python; None if there is none.
+        notes: what was unwrapped, renamed, converted or left out.
+        classes: names of the rows of the head, which files of this package have; None: not known.
+    """
+
+    tensors: dict[str, Tensor]
+    config: str | None
+    notes: tuple[str, ...]
+    classes: tuple[str, ...] | None = None
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of :func:`read_state_file`, which says what it raises."""
+    return read_state_file(path).tensors
+
+
+def read_state_file(path: str | Path) -> StateFile:
+    """Read weights of gcvideo, PyTorchVideo, PySlowFast, MMAction2 or Caffe2; no file can run code.
+
+    The content decides on the format, not the suffix: safetensors, ``torch.save`` old and new, or
+    a pickle of Caffe2's blobs.
+
+    Raises:
+        WeightsError: if the file is absent, unreadable, wants to run code or holds no state dict.
+    """
+    path = Path(path)
+    notes: list[str] = []
+    content = _content(path)
+    config, classes = _config(content), _classes(path, content)
+    state = _unwrapped(path, content, notes)
+    state = _without_prefixes(path, state, notes)
+    return StateFile(_in_full_precision(state, notes), config, tuple(notes), classes)
+
+
+def _content(path: Path) -> Any:
+    head = _head(path)
+    try:
+        if head.startswith(_ZIP) or head[2:].startswith(_TORCH_MAGIC):
+            return _read_torch(path)
+        if _is_safetensors(head):
+            return safetensors.torch.load_file(path)
+        if head.startswith(_PICKLE) or path.suffix == ".pkl":
+            return {"blobs": read_blobs(path)}
+    except Exception as error:
+        raise WeightsError(_reason(path, error)) from error
+    raise WeightsError(
+        f"'{path}' cannot be read as weights: it starts with {head[:8]!r}, which is neither a "
+        "torch.save, safetensors nor Caffe2 file; check the path, and unpack archives"
+    )
+
+
+def _head(path: Path) -> bytes:
+    if path.is_dir():
+        raise WeightsError(f"'{path}' is a folder; give the file of weights in it")
+    if not path.is_file():
+        raise WeightsError(f"no weights at '{path}'; check the path")
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head:
+        reason = "it is empty; download or copy it again"
+    elif is_web_page(head):
+        reason = (
+            "it is a web page, such as a login page or a 'not found'; download it again from the "
+            "link of the file itself"
+        )
+    elif head.startswith(_GIT_LFS):
+        reason = "it is a Git LFS pointer instead of the file; run `git lfs pull` where it lies"
+    else:
+        return head
+    raise WeightsError(f"'{path}' cannot be read as weights: {reason}")
+
+
+def is_web_page(head: bytes) -> bool:
+    """Whether a file with these first bytes is HTML or XML, which servers send instead of weights."""
+    return _PAGE.match(head) is not None
+
+
+class _Inert:
+    """Stands for objects beside the weights: takes anything and does nothing."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __new__(cls, *_: object) -> "_Inert":
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+def _read_torch(path: Path) -> Any:
+    stand_ins: list[Any] = [(_Inert, name) for name in _BESIDE_WEIGHTS]
+    # Opened here, because torch.load would decide on the format by the suffix.
+    with torch.serialization.safe_globals(stand_ins), path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, ForbiddenGlobalError):
+        forbidden = error.name
+    else:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        forbidden = found.group(1) if found else None
+    if forbidden:
+        return (
+            f"'{path}' cannot be read as weights: it asks for '{forbidden}', which could run code, and "
+            "was not run; where you trust the file, save model.state_dict() alone from it and give that"
+        )
+    message = str(error).partition("\n")[0]
+    return (
+        f"'{path}' cannot be read as weights ({type(error).__name__}: {message}); it has "
+        f"{path.stat().st_size} bytes: if that is too few, download or copy it again; it must be a "
+        "file of tensors and plain values"
+    )
+
+
+def _config(content: Any) -> str | None:
+    if not isinstance(content, Mapping):
+        return None
+    meta = content.get("meta")
+    meta = meta if isinstance(meta, Mapping) else {}
+    candidates = (content.get("cfg"), meta.get("cfg"), meta.get("config"))
+    return next((text for text in candidates if isinstance(text, str)), None)
+
+
+def _classes(path: Path, content: Any) -> tuple[str, ...] | None:
+    """As checkpoints of training keep them, and those of conversion in the header of safetensors."""
+    product = content.get("gcvideo") if isinstance(content, Mapping) else None
+    if product is None and _is_safetensors(_head(path)):
+        with safe_open(path, "pt") as file:
+            product = json.loads((file.metadata() or {}).get("gcvideo", "null"))
+    if not isinstance(product, Mapping) or "classes" not in product:
+        return None
+    return tuple(product["classes"])
+
+
+def _is_safetensors(head: bytes) -> bool:
+    return head[8:9] == b"{"  # after the length of the header
+
+
+def _unwrapped(path: Path, content: Any, notes: list[str]) -> dict[str, Tensor]:
+    if isinstance(content, dict) and isinstance(content.get("blobs"), dict):
+        return _blob_tensors(path, content["blobs"], notes)
+    while wrappers := _wrappers(content):
+        if len(wrappers) > 1:
+            raise WeightsError(
+                f"'{path}' holds several state dicts ({', '.join(wrappers)}); save the one that you want "
+                "in a file of its own"
+            )
+        content = content[wrappers[0]]
+        notes.append(f"unwrapped from '{wrappers[0]}'")
+    if not isinstance(content, dict) or not content:
+        raise WeightsError(f"'{path}' holds no state dict; expected tensors by parameter name")
+    other = [key for key, value in content.items() if not isinstance(value, Tensor)]
+    if other:
+        raise WeightsError(
+            f"'{path}' holds no state dict; expected tensors by parameter name, and '{other[0]}' is "
+            f"{type(content[other[0]]).__name__}"
+        )
+    return content
+
+
+def _wrappers(content: Any) -> list[str]:
+    if not isinstance(content, dict):
+        return []
+    wrappers = [name for name in _WRAPPERS if isinstance(content.get(name), dict)]
+    # "model" may also be a description of the net.
+    filled = [n for n in wrappers if any(isinstance(v, Tensor) for v in content[n].values())]
+    return filled or wrappers
+
+
+def _blob_tensors(path: Path, blobs: Mapping[str, Any], notes: list[str]) -> dict[str, Tensor]:
+    arrays = {name: value for name, value in blobs.items() if isinstance(value, np.ndarray)}
+    if not arrays:
+        raise WeightsError(f"'{path}' holds no state dict; expected arrays by blob name")
+    notes += [f"blob '{name}' is no array and was left out" for name in blobs if name not in arrays]
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _without_prefixes(path: Path, state: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
+    while prefixes := _prefixes(state):
+        names = {key: _without_prefix(key, prefixes) for key in state}
+        if len(set(names.values())) < len(names):
+            twice = next(n for n in names.values() if list(names.values()).count(n) > 1)
+            keys = " and ".join(f"'{key}'" for key in names if names[key] == twice)
+            raise WeightsError(
+                f"'{path}' holds {keys}, which are one parameter without their prefixes; remove one "
+                "of them from the file"
+            )
+        notes += [
+            f"prefix '{prefix}' removed"
+            for prefix in prefixes
+            if any(key == prefix + name for key, name in names.items())
+        ]
+        state = {names[key]: tensor for key, tensor in state.items()}
+    return state
+
+
+def _prefixes(state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Prefixes that wrappers of a net (DistributedDataParallel, Lightning) have put before its names."""
+    if all(key.startswith("module.") for key in state):
+        return ("module.",)
+    # "model.net." is our own, and beside it may lie parameters of training.
+    if all(k.startswith("model.") for k in state) or any(k.startswith("model.net.") for k in state):
+        return ("model.net.", "model.")
+    return ()
+
+
+def _without_prefix(key: str, prefixes: tuple[str, ...]) -> str:
+    for prefix in prefixes:
+        if key.startswith(prefix):
+            return key.removeprefix(prefix)
+    return key
+
+
+def _in_full_precision(state: Mapping[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
+    for kind in _HALF:
+        if any(tensor.dtype == kind for tensor in state.values()):
+            notes.append(f"{str(kind).removeprefix('torch.')} weights were read as float32")
+    return {
+        key: tensor.float() if tensor.dtype in _HALF else tensor for key, tensor in state.items()
+    }

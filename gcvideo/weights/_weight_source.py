@@ -1,0 +1,90 @@
+from collections.abc import Sequence
+from functools import partial
+
+from torch import Tensor
+
+from gcvideo.weights._class_name import class_names
+from gcvideo.weights._conversion import IGNORED, convert, convert_state_dict
+from gcvideo.weights._download import cached_file
+from gcvideo.weights._inflation import Inflation
+from gcvideo.weights._layout import StateDict
+from gcvideo.weights._net_choice import NetChoice
+from gcvideo.weights._state_file import read_state_dict, read_state_file
+from gcvideo.weights._weights import BLOCKS, COUNTERS, HEAD, Weights
+from gcvideo.weights.zoo import published
+
+# Buffers of the classifier around a net in our checkpoints.
+_OURS = ("mean", "std")
+
+
+def checkpoint_weights(
+    path: str,
+    *,
+    fresh: Sequence[str] = BLOCKS + HEAD + COUNTERS,
+    inflation: Inflation | None = None,
+    choice: NetChoice | None = None,
+    classes: str | Sequence[str] | None = None,
+) -> Weights:
+    """Weights in a file: a gcvideo checkpoint, or those of a code base that we can convert.
+
+    Args:
+        path: of the file, which is read at once.
+        fresh: patterns of what may start fresh; by default inserted blocks and rows of the head
+            for other classes. Everything else must match; ``fresh=[]`` demands all.
+        inflation: "mean" or "centre" for image weights; None: kernels must have the same length.
+        choice: what the tensors of another code base do not show of their net. If it is given, or the
+            file holds a configuration, the net to be filled is compared with theirs in function too.
+        classes: names of the rows of its head in order, or of a list of them, "kinetics400"; None:
+            those in the file, which checkpoints of gcvideo have.
+
+    Raises:
+        WeightsError: if the file cannot be read, or its net cannot be found out.
+    """
+    file = read_state_file(path)
+    # A mere habit of a code base is no reason to refuse a net.
+    told = bool(file.config) or bool(choice and choice.known())
+    return Weights(
+        name=str(path),
+        read=lambda: file.tensors,
+        convert=partial(_convert, inflation=inflation),
+        fresh=tuple(fresh),
+        ignored=IGNORED + _OURS,
+        net=convert(file, choice).net if told and inflation is None else None,
+        classes=class_names(classes) if isinstance(classes, str) else classes or file.classes,
+    )
+
+
+def published_weights(
+    name: str,
+    *,
+    fresh: Sequence[str] = BLOCKS + HEAD + COUNTERS,
+    inflation: Inflation = "mean",
+) -> Weights:
+    """Published weights by their name in the zoo, downloaded once into the torch hub cache.
+
+    Args:
+        name: such as "slow_8x8_r50_pytorchvideo"; ``gcvideo.weights.ZOO`` has all.
+        fresh: as for :func:`checkpoint_weights`.
+        inflation: "mean" or "centre", of image weights.
+
+    Raises:
+        WeightsError: for an unknown name.
+    """
+    record = published(name)
+    return Weights(
+        name=name,
+        read=lambda: read_state_dict(cached_file(record.url, sha256=record.sha256)),
+        convert=partial(_convert, inflation=inflation if record.inflated else None),
+        fresh=tuple(fresh),
+        ignored=IGNORED,
+        net=None if record.inflated else record.net,
+        classes=None if record.classes is None else class_names(record.classes),
+    )
+
+
+def _convert(
+    source: StateDict, target: StateDict, *, inflation: Inflation | None
+) -> dict[str, Tensor]:
+    ours = {k: v for k, v in source.items() if k in _OURS}
+    tensors = {k: v for k, v in source.items() if k not in ours}
+    return ours | convert_state_dict(tensors, target, inflation=inflation)

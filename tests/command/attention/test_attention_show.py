@@ -1,0 +1,238 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_protocol import make_protocol
+from timed_video import TWO_RATES, shown_times, write_timed_video
+from torch import nn
+
+import gcvideo
+from gcvideo._construction import construct
+from gcvideo.attention._grad_cam import grad_cam
+from gcvideo.attention._map import DEFAULT_QUERIES, attention_maps
+from gcvideo.command.attention._show import _check_same_clips, _clip_times, attention_show
+from gcvideo.data import MMActionResizing, SlowFastSampling, VideoReadError, probe, read_views
+from gcvideo.inference import Checkpoint, write_checkpoint
+from gcvideo.models import ClipClassifier, inserted_blocks
+
+CLASSES = ("light", "dark", "7 samurai")
+PICTURES = {"sheet.png", "animation.mp4", "animation.gif", "attention.json", "grad_cam.npy"}
+PROTOCOL = {
+    "_target_": "gcvideo.data.EvaluationProtocol",
+    "name": "test",
+    "sampling": {"_target_": "gcvideo.data.SlowFastSampling"},
+    "num_frames": 4,
+    "sampling_rate": 2,
+    "num_clips": 1,
+    "num_crops": 1,
+    "short_side": 48,
+    "crop_size": 48,
+    "val_crop_size": 48,
+    "train_crop_size": 48,
+}
+
+
+def make_checkpoint(path, block, **changes):
+    placement = {"_target_": "gcvideo.models.Placement", "position": "after_relu"}
+    if block is not None:
+        placement["block"] = {"_target_": f"gcvideo.nn.{block}", "_partial_": True}
+        placement["res3"], placement["res4"] = [3], [1, 5]
+    net = {
+        "_target_": "gcvideo.models.slow_resnet",
+        "num_classes": 3,
+        "width": 4,
+        "placement": placement,
+    }
+    model = ClipClassifier(construct(net), mean=(0.45,) * 3, std=(0.225,) * 3)
+    for inserted in inserted_blocks(model.net):
+        for parameter in inserted.module.parameters():
+            nn.init.normal_(parameter, std=0.3)
+    write_checkpoint(
+        path,
+        Checkpoint(
+            path=str(path),
+            config={"model": {"net": net}},
+            classes=CLASSES,
+            protocol=PROTOCOL | changes,
+            state_dict=model.state_dict(),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(0)
+    for name, block in (("nl", "NonLocalBlock"), ("gc", "global_context"), ("bare", None)):
+        make_checkpoint(folder / f"{name}.safetensors", block)
+    make_checkpoint(folder / "long.safetensors", "global_context", num_frames=8)
+    return folder
+
+
+@pytest.fixture
+def show(checkpoints, tmp_path, video_folder, compose_config):
+    """Run the job on a video of 20 frames at 30 per second."""
+
+    def run(name, *words, video=video_folder / "dark" / "dark_1.mp4"):
+        given = [f"checkpoint={checkpoints}/{name}.safetensors", f"video='{video}'"]
+        composed = compose_config("attention_show", [*given, f"output={tmp_path}/out", *words])
+        return attention_show(composed)
+
+    return run
+
+
+def test_maps_of_both_checkpoints_and_grad_cam_are_drawn_and_kept(
+    show, checkpoints, tmp_path, video_folder, capsys
+):
+    folder = show("nl", f"beside={checkpoints}/gc.safetensors")
+    assert folder == tmp_path / "out"
+    arrays = {"res4.5.npy", "beside_res4.5.npy"}
+    assert {path.name for path in folder.iterdir()} == PICTURES | arrays
+    video = str(video_folder / "dark" / "dark_1.mp4")
+    first, second = (
+        gcvideo.load(checkpoints / f"{name}.safetensors", device="cpu") for name in ("nl", "gc")
+    )
+    view = read_views(video, first.protocol.single_view())[0]
+    expected = np.stack([m.weights for m in attention_maps(first.model, view)])
+    assert expected.shape == (6, 4, 3, 3)
+    np.testing.assert_allclose(np.load(folder / "res4.5.npy"), expected, rtol=1e-4, atol=1e-7)
+    (single,) = attention_maps(second.model, view)
+    found = np.load(folder / "beside_res4.5.npy")
+    np.testing.assert_allclose(found, single.weights[None], rtol=1e-4, atol=1e-7)
+    cam = grad_cam(first.model, view)
+    found = np.load(folder / "grad_cam.npy")
+    np.testing.assert_allclose(found, cam.weights[None], rtol=1e-3, atol=1e-7)
+
+    record = json.loads((folder / "attention.json").read_text())
+    assert record["frames"] == [6, 8, 10, 13]
+    assert record["frames_per_second"] == pytest.approx(30 * 3 / 7)
+    assert probe(folder / "animation.mp4").fps == pytest.approx(30 * 3 / 7, rel=1e-3)
+    scores = first.scores(video).tolist()
+    assert record["scores"] == pytest.approx(dict(zip(CLASSES, scores, strict=True)), abs=1e-5)
+    nl, gc = record["arrays"]
+    assert (nl["file"], nl["kind"], nl["grid"]) == ("res4.5.npy", "embedded_gaussian", [4, 3, 3])
+    assert nl["queries"] == [list(query) for query in DEFAULT_QUERIES]
+    assert nl["query_cells"][0] == [1, 0, 0]
+    assert [sum(shares) for shares in nl["temporal_shares"]] == pytest.approx([1] * 6)
+    assert (gc["file"], gc["kind"]) == ("beside_res4.5.npy", "att")
+    assert gc["checkpoint"].endswith("gc.safetensors")
+    assert "queries" not in gc
+    assert record["grad_cam"]["name"] == CLASSES[cam.label]
+    assert record["grad_cam"]["logit"] == pytest.approx(cam.logit, rel=1e-3)
+    printed = capsys.readouterr().out
+    assert "x uniform" in printed
+    assert "beside: res4.5 context block" in printed.replace(" │", "").replace("\n│ ", " ")
+
+
+def test_maps_scores_and_grad_cam_are_computed_in_the_precision_asked_for(show, capsys):
+    arrays, scores = [], []
+    for name in ("float32", "bfloat16"):
+        folder = show("nl", f"precision={name}")
+        record = json.loads((folder / "attention.json").read_text())
+        assert record["precision"] == name
+        assert f"precision  {name}\n" in capsys.readouterr().out
+        arrays.append([np.load(folder / file) for file in ("res4.5.npy", "grad_cam.npy")])
+        scores.append(record["scores"])
+    for exact, rounded in zip(*arrays, strict=True):
+        assert not np.allclose(exact, rounded, rtol=1e-5)
+        np.testing.assert_allclose(rounded, exact, atol=0.1 * exact.max())
+    assert scores[0] != pytest.approx(scores[1], abs=1e-6)
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)
+
+
+def test_queries_layers_class_and_target_layer_are_those_asked_for(show):
+    words = ["queries=[[0,0,0],[1,1,1]]", "layers=[res4.1,res3.3]", "label=dark"]
+    folder = show("nl", *words, "grad_cam_layer=res4")
+    assert {path.name for path in folder.glob("res*")} == {"res4.1.npy", "res3.3.npy"}
+    record = json.loads((folder / "attention.json").read_text())
+    assert [array["layer"] for array in record["arrays"]] == ["res4.1", "res3.3"]
+    assert [array["query_cells"] for array in record["arrays"]] == [
+        [[0, 0, 0], [3, 2, 2]],
+        [[0, 0, 0], [3, 5, 5]],
+    ]
+    cam = record["grad_cam"]
+    assert (cam["layer"], cam["label"], cam["name"], cam["grid"]) == ("res4", 1, "dark", [4, 3, 3])
+
+
+def test_a_net_with_context_blocks_is_shown_by_itself_and_a_class_by_its_number(show):
+    folder = show("gc", "layers=res3.3", "label=2")
+    assert np.load(folder / "res3.3.npy").shape == (1, 4, 6, 6)
+    record = json.loads((folder / "attention.json").read_text())
+    assert record["grad_cam"]["name"] == "7 samurai"
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("bare", [], "the net holds no context block"),
+        ("nl", ["layers=[res4.2]"], r"no block at 'res4\.2'; the net has some at res3\.3, res4\.1"),
+        ("nl", ["queries=[[0.5,0.5,2]]"], r"the query \[0\.5, 0\.5, 2\.0\] is no position"),
+        ("nl", ["queries=[0.5,0.5,0.5]"], r"queries is \[0\.5, 0\.5, 0\.5\]; give a list of"),
+        ("nl", ["queries=[]"], r"queries is \[\]; give a list of positions"),
+        ("nl", ["queries=[[a,b,c]]"], r"queries is \[\['a', 'b', 'c'\]\]; give a list"),
+        ("nl", ["label=3"], "there is no class 3; the net has 0 to 2"),
+        ("nl", ["label=-1"], "there is no class -1; the net has 0 to 2"),
+        ("nl", ["label=drak"], "no class is called 'drak'; the nearest are dark"),
+        ("nl", ["label=xyz"], "no class is called 'xyz'; the net has light, dark, 7 samurai"),
+        ("nl", ["grad_cam_layer=res9"], "no layer is called 'res9'; choose one of res2, res3"),
+    ],
+)
+def test_what_the_net_does_not_have_is_refused_before_anything_is_written(
+    show, tmp_path, name, words, message
+):
+    with pytest.raises(ValueError, match=message):
+        show(name, *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_checkpoints_that_see_other_clips_are_not_shown_beside_each_other(show, checkpoints):
+    with pytest.raises(
+        ValueError, match="num_frames is 4 for checkpoint and 8 for beside, so that"
+    ):
+        show("nl", f"beside={checkpoints}/long.safetensors")
+
+
+def test_one_readable_video_is_needed(show, tmp_path, video_folder):
+    with pytest.raises(FileNotFoundError, match="no video at"):
+        show("nl", video=tmp_path / "absent.mp4")
+    with pytest.raises(
+        ValueError, match=r"6 videos match '.*dark'; give one, such as .*dark_0\.mp4"
+    ):
+        show("nl", video=video_folder / "dark")
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(VideoReadError):
+        show("nl", video=tmp_path / "broken.mp4")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_no_folder_is_refused(show, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(
+        ValueError,
+        match=r"'.*out' cannot be written: a part of the path is a file, .* with output=",
+    ):
+        show("nl")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"resizing": MMActionResizing()}, {"sampling": SlowFastSampling(reader="pyav")}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_protocols_that_read_or_resize_otherwise_see_other_clips(changes):
+    protocol = make_protocol(sampling=SlowFastSampling())
+    _check_same_clips(protocol, protocol)
+    with pytest.raises(ValueError, match=f"{next(iter(changes))} is .* they see different clips"):
+        _check_same_clips(protocol, replace(protocol, **changes))
+
+
+def test_the_clip_of_a_varying_rate_has_its_frames_by_time_and_its_pace(tmp_path):
+    video = str(write_timed_video(tmp_path / "video.mp4", TWO_RATES))
+    protocol = make_protocol(num_frames=4, sampling_rate=20, by_time=True)
+    frames, pace = _clip_times(video, protocol)
+    shown = shown_times(video)[frames]
+    # 90 frames in 3.93 seconds: 20 steps of the grid last 0.88 s.
+    assert np.abs(np.diff(shown) - 0.884).max() < 0.05
+    assert pace == pytest.approx(3 / (shown[3] - shown[0]))

@@ -1,0 +1,226 @@
+import csv
+import json
+import os
+import shutil
+import signal
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gcvideo
+from gcvideo._console import Console
+from gcvideo.command._interruption import Interrupted
+from gcvideo.command.predict import _live as live_prediction
+from gcvideo.command.predict import _output as prediction_output
+from gcvideo.command.predict import predict
+from gcvideo.command.predict._output import format_seconds
+from gcvideo.data import probe, read_frames, write_video
+from gcvideo.inference._sliding_window import classify_windows
+
+
+@pytest.fixture(scope="module")
+def long_video(tmp_path_factory):
+    """Three seconds, dark at first and light then, in a folder with a broken file."""
+    folder = tmp_path_factory.mktemp("long")
+    levels = np.repeat([30, 220], 45).astype(np.uint8)
+    frames = np.broadcast_to(levels[:, None, None, None], (90, 48, 64, 3))
+    write_video(folder / "change.mp4", np.ascontiguousarray(frames))
+    (folder / "broken.mp4").write_bytes(b"no video")
+    return folder
+
+
+@pytest.fixture
+def run_predict(compose_config, checkpoint):
+    def run(video, *overrides):
+        words = [f"checkpoint={checkpoint}", f"video={video}", "num_workers=0", "device=cpu"]
+        return predict(compose_config("predict", [*words, *overrides]))
+
+    return run
+
+
+def test_windows_and_segments_are_written_as_json(run_predict, long_video, tmp_path, checkpoint):
+    output = tmp_path / "new" / "timeline.json"
+    predictions = run_predict(
+        long_video, "stride_seconds=0.5", "threshold=0", "top_k=2", f"output={output}"
+    )
+    video, broken = str(long_video / "change.mp4"), str(long_video / "broken.mp4")
+    assert list(predictions.failures) == [broken]
+    content = json.loads(output.read_text())
+    assert list(content["failures"]) == [broken]
+    windows = content["timelines"][video]["windows"]
+    classifier = gcvideo.load(checkpoint, device="cpu")
+    expected = classify_windows(classifier, video, stride_seconds=0.5)
+    assert [w["start_seconds"] for w in windows] == expected.starts.tolist()
+    assert [w["classes"][0]["score"] for w in windows] == pytest.approx(
+        expected.scores.amax(1).tolist(), abs=1e-6
+    )
+    assert len(windows[0]["classes"]) == 2
+    segments = content["timelines"][video]["segments"]
+    assert segments[0]["start_seconds"] == 0
+    assert segments[-1]["end_seconds"] == pytest.approx(3.0)
+
+
+def test_a_second_prediction_shows_its_own_videos_alone(
+    run_predict, video_folder, capsys, monkeypatch
+):
+    # A cell of the table folds what is longer.
+    monkeypatch.setattr(prediction_output, "_CONSOLE", Console(width=300))
+    dark, light = video_folder / "dark" / "dark_0.mp4", video_folder / "light" / "light_0.mp4"
+    run_predict(dark)
+    capsys.readouterr()
+    run_predict(light)
+    printed = capsys.readouterr().out
+    assert light.name in printed
+    assert dark.name not in printed
+
+
+def test_a_threshold_that_no_window_reaches_leaves_no_segment(run_predict, long_video, capsys):
+    video = long_video / "change.mp4"
+    predictions = run_predict(video, "stride_seconds=1", "threshold=1")
+    assert predictions.timelines[str(video)].segments == []
+    assert " none " in capsys.readouterr().out
+
+
+def test_windows_and_segments_are_written_as_csv(run_predict, long_video, tmp_path):
+    output = tmp_path / "timeline.csv"
+    predictions = run_predict(long_video, "stride_seconds=1", "threshold=0", f"output={output}")
+    timeline = predictions.timelines[str(long_video / "change.mp4")]
+    with output.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    kinds = [row["kind"] for row in rows]
+    assert kinds.count("window") == len(timeline.rankings)
+    assert kinds.count("segment") == len(timeline.segments)
+    assert rows[-1]["video"].endswith("broken.mp4")
+    assert "cannot read video" in rows[-1]["error"]
+    best = next(row for row in rows if row["kind"] == "window")
+    assert best["name"] == timeline.rankings[0][0].name
+
+
+def test_a_stride_beyond_the_window_is_warned_of_once(run_predict, long_video, tmp_path, capsys):
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(long_video / "change.mp4", tmp_path / name)
+    predictions = run_predict(tmp_path, "stride_seconds=1.5")
+    windows = predictions.timelines[str(tmp_path / "a.mp4")].windows
+    length = windows.ends[0] - windows.starts[0]
+    printed = capsys.readouterr().out
+    assert printed.count("warning:") == 1
+    assert f"warning: windows of {length:.3g} s start every 1.5 s; what lies between" in printed
+    assert f"give stride_seconds={length / 2:.2g}, or at most {length:.3g}" in printed
+    run_predict(tmp_path, f"stride_seconds={length}")
+    assert "warning:" not in capsys.readouterr().out
+
+
+def test_one_long_video_has_a_bar_over_its_time_on_a_terminal(
+    run_predict, long_video, tmp_path, monkeypatch, capsys
+):
+    video = long_video / "change.mp4"
+    run_predict(video, "stride_seconds=0.5", f"annotated={tmp_path / 'seen'}")
+    assert "of 0:03.0" not in capsys.readouterr().out
+    monkeypatch.setattr(Console, "is_terminal", property(lambda _: True))
+    run_predict(video, "stride_seconds=0.5", f"annotated={tmp_path / 'seen'}")
+    lines = capsys.readouterr().out.splitlines()
+    for work in ("Classifying", "Annotating"):
+        assert any(work in line and "of 0:03.0" in line for line in lines)
+
+
+def test_annotated_videos_keep_their_frames_and_gain_a_panel(run_predict, long_video, tmp_path):
+    run_predict(long_video, "stride_seconds=1", f"annotated={tmp_path / 'seen'}")
+    assert [file.name for file in (tmp_path / "seen").iterdir()] == ["change.mp4"]
+    video, seen = long_video / "change.mp4", tmp_path / "seen" / "change.mp4"
+    assert probe(seen).num_frames == probe(video).num_frames
+    before, after = (read_frames(path, [0, 89]).astype(int) for path in (video, seen))
+    assert np.abs(before[:, :10] - after[:, :10]).max() < 12  # encoded anew
+    assert np.abs(before[1, -10:] - after[1, -10:]).max() > 60
+
+
+def test_contact_sheets_show_the_views_of_each_video(run_predict, video_folder, tmp_path):
+    run_predict(
+        video_folder,
+        "num_clips=2",
+        "num_crops=3",
+        f"contact_sheets={tmp_path / 'sheets'}",
+    )
+    sheets = sorted((tmp_path / "sheets").rglob("*.png"))
+    assert [str(s.relative_to(tmp_path / "sheets")) for s in sheets][:1] == ["dark/dark_0.mp4.png"]
+    assert len(sheets) == 12
+    with Image.open(sheets[0]) as sheet:
+        assert sheet.height > 6 * 32  # six views of 32 pixels, each with a caption
+
+
+def test_windows_are_single_clips(run_predict, long_video):
+    with pytest.raises(ValueError, match="num_clips is 2, but with stride_seconds every window"):
+        run_predict(long_video, "stride_seconds=1", "num_clips=2")
+
+
+@pytest.fixture
+def live_source(long_video, tmp_path):
+    """A pipe that the long video is sent through, and the file that is sent."""
+    pipe, recorded = tmp_path / "pipe.ts", tmp_path / "recorded.ts"
+    os.mkfifo(pipe)
+    write_video(recorded, read_frames(long_video / "change.mp4", range(90)))
+    sender = threading.Thread(target=lambda: pipe.write_bytes(recorded.read_bytes()))
+    sender.start()
+    yield pipe, recorded
+    sender.join()
+
+
+def test_a_stream_is_classified_as_it_comes(run_predict, live_source, checkpoint, capsys):
+    pipe, recorded = live_source
+    predictions = run_predict(pipe, "stride_seconds=1", "threshold=0")
+    timeline = predictions.timelines[str(pipe)]
+    expected = classify_windows(
+        gcvideo.load(checkpoint, device="cpu"), recorded, stride_seconds=1.0
+    )
+    assert timeline.windows.starts == pytest.approx(expected.starts, abs=0.02)
+    assert (timeline.windows.scores - expected.scores).abs().max() < 1e-5
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("checkpoint ")
+    assert lines[1] == "precision  float32"
+    assert lines[2].startswith("0:00.0 - ")
+
+
+def test_a_stream_is_warned_of_a_stride_beyond_the_window_while_it_runs(
+    run_predict, live_source, capsys
+):
+    run_predict(live_source[0], "stride_seconds=1.2")
+    lines = capsys.readouterr().out.splitlines()
+    warned = [i for i, line in enumerate(lines) if line.startswith("warning: windows of ")]
+    assert len(warned) == 1
+    assert " s start every 1.2 s" in lines[warned[0]]
+    assert lines[warned[0] - 1].startswith("0:01.2 - "), lines
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_stream_with_what_was_seen(
+    run_predict, live_source, tmp_path, monkeypatch, number
+):
+    output = tmp_path / "seen.json"
+    # Called once, behind the second window.
+    monkeypatch.setattr(live_prediction, "warn_of_gaps", lambda *_: os.kill(os.getpid(), number))
+    words = ["stride_seconds=0.5", f"output={output}"]
+    if number == signal.SIGINT:
+        run_predict(live_source[0], *words)
+    else:
+        with pytest.raises(Interrupted, match="stopped by SIGTERM") as caught:
+            run_predict(live_source[0], *words)
+        assert caught.value.exit_status == 143
+    content = json.loads(output.read_text())
+    assert len(content["timelines"][str(live_source[0])]["windows"]) == 2
+    assert "not_classified" not in content
+
+
+@pytest.mark.parametrize("option", ["annotated", "contact_sheets"])
+def test_a_stream_cannot_be_read_again(run_predict, option):
+    with pytest.raises(
+        ValueError, match=f"{option} is 'x', but 'udp://host:1' is read as it comes"
+    ):
+        run_predict("udp://host:1", f"{option}=x")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00.0"), (59.97, "1:00.0"), (61.5, "1:01.5"), (3725, "1:02:05.0")]
+)
+def test_seconds_are_printed_as_on_a_clock(seconds, text):
+    assert format_seconds(seconds) == text

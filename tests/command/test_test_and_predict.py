@@ -1,0 +1,153 @@
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+from hydra.utils import instantiate
+
+import gcvideo
+from gcvideo import command as run
+from gcvideo.command._checkpoint_data import checkpoint_protocol
+from gcvideo.command.predict import predict
+from gcvideo.inference._checkpoint import read_checkpoint
+
+
+def run_test(compose_config, folder, checkpoint, *overrides):
+    given = [f"checkpoint={checkpoint}", f"output_dir={folder}", "trainer=cpu", "num_workers=0"]
+    cfg = compose_config("test", [*given, "trainer.enable_progress_bar=false", *overrides])
+    metrics = run.test(cfg)
+    return metrics, json.loads((folder / "results.json").read_text())
+
+
+def test_the_test_scores_every_listed_video_with_all_views(
+    compose_config, tmp_path, checkpoint, trained
+):
+    metrics, results = run_test(compose_config, tmp_path, checkpoint)
+    assert results["videos_listed"] == results["videos_scored"] == 2
+    assert results["views_per_video"] == 2
+    clf = gcvideo.load(checkpoint, device="cpu")
+    with (tmp_path / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        scores = clf.scores(row["video"], num_clips=2)
+        assert [float(row[name]) for name in clf.classes] == pytest.approx(
+            scores.tolist(), abs=2e-6
+        )
+    correct = [row["label"] == row["prediction"] for row in rows]
+    assert metrics["test/top1"] == pytest.approx(sum(correct) / len(correct))
+
+
+def test_the_test_takes_other_data_protocol_and_views(
+    compose_config, tmp_path, checkpoint, video_folder
+):
+    _, results = run_test(
+        compose_config,
+        tmp_path,
+        checkpoint,
+        "data=folder",
+        f"data.root={video_folder}",
+        f"data.test={video_folder}",
+        "protocol=mmaction",
+        "num_clips=3",
+    )
+    assert results["videos_scored"] == 12
+    assert results["views_per_video"] == 3
+    assert results["protocol"].startswith("mmaction: 3 clips x 1 crops")
+
+
+def test_data_with_other_classes_is_refused(compose_config, tmp_path, checkpoint, video_folder):
+    other = tmp_path / "classes.txt"
+    other.write_text("dark\nlight\ndusk\n")
+    with pytest.raises(
+        ValueError, match=r"the checkpoint knows 2 classes .dark, light., the data has 3"
+    ):
+        run_test(
+            compose_config,
+            tmp_path,
+            checkpoint,
+            "data=folder",
+            f"data.root={video_folder}",
+            f"data.classes={other}",
+        )
+
+
+def test_prediction_goes_on_past_a_broken_file_and_names_it(
+    compose_config, tmp_path, checkpoint, video_folder
+):
+    for name in ("dark_0", "light_0"):
+        source = video_folder / name.partition("_")[0] / f"{name}.mp4"
+        (tmp_path / f"{name}.mp4").symlink_to(source)
+    (tmp_path / "broken.mp4").write_bytes(b"")
+    given = [f"checkpoint={checkpoint}", f"video={tmp_path}", "device=cpu", "top_k=1"]
+    cfg = compose_config("predict", [*given, f"output={tmp_path / 'out.json'}"])
+    predictions = predict(cfg)
+    rankings, failures = predictions.rankings, predictions.failures
+    assert len(rankings) == 2
+    assert list(failures) == [str(tmp_path / "broken.mp4")]
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert set(written["predictions"]) == set(rankings)
+    assert "broken.mp4" in written["failures"][str(tmp_path / "broken.mp4")]
+    cfg.output = str(tmp_path / "out.csv")
+    predict(cfg)
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3
+    assert {row["rank"] for row in rows} == {"1", ""}
+
+
+def test_a_glob_and_a_single_file_are_found_and_nothing_is_an_error(
+    compose_config, checkpoint, video_folder
+):
+    for video, count in ((f"{video_folder}/*/*_1.mp4", 2), (f"{video_folder}/dark/dark_1.mp4", 1)):
+        cfg = compose_config(
+            "predict", [f"checkpoint={checkpoint}", f"video='{video}'", "device=cpu"]
+        )
+        assert len(predict(cfg).rankings) == count
+    cfg = compose_config("predict", [f"checkpoint={checkpoint}", "video=/no/such/*.mp4"])
+    with pytest.raises(FileNotFoundError, match="no video at '/no/such/"):
+        predict(cfg)
+
+
+def test_a_text_file_is_read_as_a_list_and_not_as_a_picture_of_its_letters(
+    compose_config, tmp_path, checkpoint, video_folder
+):
+    videos = [str(video_folder / name) for name in ("light/light_0.mp4", "dark/dark_1.mp4")]
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"{video}\n" for video in videos))
+    words = [f"checkpoint={checkpoint}", f"video={listed}", "num_workers=0", "device=cpu"]
+    predictions = predict(compose_config("predict", words))
+    assert list(predictions.rankings) == videos
+    assert not predictions.failures
+
+
+def test_an_output_of_another_kind_is_refused(compose_config, checkpoint):
+    cfg = compose_config("predict", [f"checkpoint={checkpoint}", "video=x.mp4", "output=table.txt"])
+    with pytest.raises(ValueError, match=r"output is 'table\.txt'; give a file ending in"):
+        predict(cfg)
+
+
+@pytest.mark.parametrize("trained_square", [False, True])
+@pytest.mark.parametrize("words", [[], ["protocol=mmaction"]])
+def test_a_test_follows_the_training_in_the_shape_of_pixels(
+    compose_config, checkpoint, video_folder, trained_square, words
+):
+    known = read_checkpoint(checkpoint)
+    # What was trained before there was a choice does not name it.
+    protocol = {k: v for k, v in known.protocol.items() if k != "square_pixels"}
+    if trained_square:
+        protocol["square_pixels"] = True
+    known = replace(known, protocol=protocol)
+    given = [f"checkpoint={checkpoint}", *words]
+    assert checkpoint_protocol(compose_config("test", given), known).square_pixels == trained_square
+    given += ["data=folder", f"data.root={video_folder}"]
+    assert checkpoint_protocol(compose_config("test", given), known).square_pixels == trained_square
+    given.append("data.square_pixels=true")
+    assert checkpoint_protocol(compose_config("test", given), known).square_pixels
+
+
+def test_a_training_writes_the_shape_of_pixels_into_its_protocol(compose_config, video_folder):
+    given = ["data=folder", f"data.root={video_folder}"]
+    for words, square in (([], False), (["data.square_pixels=true"], True)):
+        cfg = compose_config("train", [*given, *words])
+        assert instantiate(cfg.protocol, _convert_="all").square_pixels == square
+        assert instantiate(cfg.data, _convert_="all").square_pixels == square

@@ -1,0 +1,217 @@
+import dataclasses
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from gcvideo_runs import TINY
+from omegaconf import OmegaConf, open_dict
+from rich.console import Console
+
+from gcvideo.command._assembly import build, build_data, build_module, settle
+from gcvideo.command.train._estimation import Estimate, estimate, given_step_seconds
+from gcvideo.command.train._plan import TrainingPlan, devices_per_node, plan_training
+from gcvideo.command.train._step_time import StepTime
+from gcvideo.data import Annotations
+from gcvideo.models import Cost
+from gcvideo.models._memory import TrainingMemory
+
+
+def parts(compose_config, overrides, step_seconds, repeat, root, folder):
+    """What ``estimate`` is given: 10 videos, each listed ``repeat`` times, and 2 to validate."""
+    given = [*TINY, "model=slow", "data=folder", f"data.root={root}", f"output_dir={folder}"]
+    cfg = compose_config("train", [*given, *overrides])
+    with open_dict(cfg):
+        cfg.estimate = step_seconds
+    splits = build(cfg.data)
+    train = splits.train
+    paths, labels = list(train.paths) * repeat, np.tile(train.labels, repeat)
+    listed = Annotations(paths, labels, train.classes, train.source, train.root)
+    splits = dataclasses.replace(splits, train=listed)
+    settle(cfg, splits)
+    protocol = build(cfg.protocol)
+    data = build_data(cfg, splits, protocol)
+    return cfg, data, build_module(cfg, build(cfg.model.net), splits, protocol)
+
+
+@pytest.fixture
+def estimated(compose_config, video_folder, tmp_path, monkeypatch):
+    def run(*overrides, step_seconds=0.5, repeat=1):
+        folder = tmp_path / "run"
+        given = parts(compose_config, overrides, step_seconds, repeat, video_folder, folder)
+        return estimate(*given)
+
+    monkeypatch.setenv("COLUMNS", "300")
+    return run
+
+
+def test_steps_clips_and_rate_are_the_hand_counted_ones(estimated):
+    # 10 videos on 2 devices: 5 each, two batches of 2, accumulated to one step.
+    result = estimated(
+        "batch_size=2",
+        "clips_per_video=3",
+        "epochs=4",
+        "trainer.devices=2",
+        "trainer.accumulate_grad_batches=2",
+        "lr=0.1",
+        "base_batch_size=48",
+    )
+    plan = result.plan
+    assert (plan.num_devices, plan.steps_per_epoch, plan.num_steps) == (2, 1, 4)
+    assert plan.clips_per_step == 2 * 3 * 2 * 2
+    assert plan.num_clips == 4 * 2 * 2 * 3 * 2
+    assert result.learning_rate == pytest.approx(0.1 * 24 / 48)
+    assert result.training_flops == 6 * result.cost.macs * plan.num_clips
+
+
+def test_sixty_four_devices_are_planned_where_there_are_none(estimated, capsys):
+    on_gpus = ["trainer=ddp", "trainer.devices=8", "trainer.num_nodes=8", "trainer.accelerator=gpu"]
+    result = estimated(*on_gpus, "trainer.precision=bf16-mixed", "optimizer=adamw", repeat=60)
+    # 600 videos / 64 devices / batches of 4.
+    assert (result.plan.num_devices, result.plan.num_batches) == (64, 2)
+    assert result.plan.clips_per_step == 256
+    assert result.plan.val_videos == 1
+    assert result.device_hours == pytest.approx(64 * result.hours)
+    parameters, memory = result.cost.num_parameters, result.memory
+    assert memory.gradients == 2 * 4 * parameters
+    assert 8 * parameters < memory.optimizer_state < 8.1 * parameters
+    assert memory.views == 4 * 3 * 4 * 32 * 32
+    assert f"about {memory.total / 2**20:.1f} MiB per device" in capsys.readouterr().out
+
+
+def test_a_step_and_the_videos_are_timed_here_and_nothing_is_written(estimated, tmp_path, capsys):
+    result = estimated("batch_size=2", step_seconds=True)
+    assert "measured on the CPU" in result.step.source
+    assert 0 < result.step.seconds < 30
+    assert 0 < result.video_seconds < 10
+    assert 0 < result.hours < math.inf
+    assert not list(tmp_path.iterdir())
+    assert "GMACs per view" in capsys.readouterr().out
+
+
+# Fifteen batches of two videos, which a core loads in 0.6 s; two videos in each of three validations.
+BASE = Estimate(
+    plan=TrainingPlan(
+        num_devices=4,
+        num_epochs=3,
+        num_batches=5,
+        clips_per_batch=2,
+        accumulated=1,
+        num_validations=3,
+        val_videos=2,
+    ),
+    learning_rate=0.1,
+    cost=Cost(8, 224, 10, 10, ()),
+    memory=TrainingMemory(1, 1, 1, 1, 1),
+    step=StepTime(0.5, "as given"),
+    video_seconds=0.3,
+    batch_size=2,
+    num_workers=2,
+    val_area=1.0,
+    forward_seconds=0.5 / 2 / 3,
+)
+
+
+@pytest.mark.parametrize(
+    ("workers", "pace", "batch_seconds", "val_seconds", "said"),
+    [
+        (2, "device", 0.5, 0.15, "the device "),
+        (
+            1,
+            "data",
+            0.6,
+            0.3,
+            "the data; num_workers=2, each with a core of its own, would keep up",
+        ),
+        (0, "data", 0.5 + 0.6, 0.5 / 2 / 3 + 0.3, "the data; num_workers=2, each"),
+    ],
+)
+def test_hours_follow_from_the_slower_of_device_and_data(
+    workers, pace, batch_seconds, val_seconds, said
+):
+    result = dataclasses.replace(BASE, num_workers=workers)
+    assert result.pace == pace
+    assert result.training_hours == pytest.approx(3 * 5 * batch_seconds / 3600)
+    assert result.validation_hours == pytest.approx(3 * 2 * val_seconds / 3600)
+    assert result.device_hours == pytest.approx(4 * result.hours)
+    assert result.cores_needed == pytest.approx(1.2)
+    assert said in printed(result)
+
+
+def test_a_fast_loading_without_workers_is_still_waited_for():
+    result = dataclasses.replace(BASE, num_workers=0, video_seconds=0.1)
+    assert "the device, which waits for the data of each step" in printed(result)
+
+
+def printed(result):
+    console = Console(width=300)
+    with console.capture() as capture:
+        console.print(result.table())
+    return capture.get()
+
+
+def planned(num_train=10, num_val=7, **values):
+    trainer = {
+        "devices": 1,
+        "num_nodes": 1,
+        "accelerator": "cpu",
+        "max_epochs": 6,
+        "accumulate_grad_batches": 1,
+        "limit_train_batches": None,
+        "limit_val_batches": None,
+        "check_val_every_n_epoch": 1,
+    }
+    splits = SimpleNamespace(train=range(num_train), val=range(num_val))
+    data = SimpleNamespace(splits=splits, batch_size=2, clips_per_video=1)
+    return plan_training(OmegaConf.create(trainer | values), data)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_limits_of_the_trainer_count():
+    assert planned().num_steps == 6 * 5
+    assert planned(limit_train_batches=3).num_steps == 6 * 3
+    assert planned(limit_train_batches=0.5).num_steps == 6 * 2
+    assert planned(accumulate_grad_batches=2).num_steps == 6 * 3
+    assert planned(accumulate_grad_batches=2).clips_per_step == 2 * 2
+    assert planned(accumulate_grad_batches=8).num_steps == 6
+    assert planned(accumulate_grad_batches=8).clips_per_step == 5 * 2  # all of an epoch
+    assert (planned().num_validations, planned().val_videos) == (6, 7)
+    assert planned(check_val_every_n_epoch=4).num_validations == 1
+    assert planned(limit_val_batches=2).val_videos == 4
+    assert planned(devices=2).val_videos == 4
+
+
+@pytest.mark.parametrize("value", [0, -1.0, False, "soon", math.nan, math.inf, None])
+def test_a_time_that_is_none_is_refused(value):
+    with pytest.raises(ValueError, match=r"estimate is .*; give true .* such as estimate=0\.35"):
+        given_step_seconds(value)
+
+
+def test_true_and_numbers_are_told_apart():
+    assert given_step_seconds(True) is None
+    assert given_step_seconds(1) == 1.0
+    assert given_step_seconds(0.35) == 0.35
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_more_devices_than_videos_give_no_plan():
+    with pytest.raises(
+        ValueError, match=r"10 training videos give no full batch of 2 on each of 8"
+    ):
+        planned(devices=4, num_nodes=2)
+
+
+@pytest.mark.parametrize(
+    ("devices", "number"), [(3, 3), ("8", 8), ("0,1", 2), ("1,", 1), ([0, 2, 3], 3), ("auto", 1)]
+)
+def test_devices_are_counted_as_lightning_does(devices, number):
+    trainer = OmegaConf.create({"devices": devices, "accelerator": "cpu"})
+    assert devices_per_node(trainer) == number
+
+
+def test_all_devices_are_those_of_this_machine(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    for devices in ("auto", -1, "-1"):
+        trainer = OmegaConf.create({"devices": devices, "accelerator": "auto"})
+        assert devices_per_node(trainer) == 4

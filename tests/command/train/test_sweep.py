@@ -1,0 +1,83 @@
+import csv
+import json
+
+import pytest
+from gcvideo_runs import TINY
+
+from gcvideo import cli
+from gcvideo.command.train._sweep_summary import SweepJob, read_jobs
+
+OBJECTIVE = ("metrics", "best_val_top1")
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def words(video_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = ["data=folder", f"data.root={video_folder}", "trainer.limit_train_batches=1"]
+    return ["-m", *TINY, *data, "trainer.limit_val_batches=1"]
+
+
+def only_sweep(folder):
+    (sweep,) = (folder / "runs" / "sweep").iterdir()
+    return sweep
+
+
+def test_a_sweep_over_the_model_leaves_a_run_for_each_and_a_table(words, tmp_path, capsys):
+    cli.run("train", [*words, "model=c2d,slow_gc"])
+    sweep = only_sweep(tmp_path)
+    found = {}
+    for number, model in enumerate(("c2d", "slow_gc")):
+        results = json.loads((sweep / str(number) / "results.json").read_text())
+        assert results["model"] == model
+        assert (sweep / str(number) / "checkpoints" / "best.ckpt").is_file()
+        found[model] = f"{results['metrics']['best_val_top1']:.4f}"
+    rows = rows_of(sweep / "sweep.csv")
+    assert {row["model"]: row["best_val_top1"] for row in rows} == found
+    assert [row["job"] for row in rows] == ["0", "1"]
+    printed = capsys.readouterr().out
+    assert all(value in printed for value in found.values())
+
+
+def test_a_job_that_fails_is_named_and_the_others_are_done(words, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ending:
+        cli.run("train", [*words, "model=c2d_gc", "model.block.ratio=0.0001,0.25"])
+    assert ending.value.code == 1
+    rows = rows_of(only_sweep(tmp_path) / "sweep.csv")
+    assert [row["model.block.ratio"] for row in rows] == ["0.0001", "0.25"]
+    assert rows[0]["best_val_top1"] == "failed"
+    assert 0 <= float(rows[1]["best_val_top1"]) <= 1
+    assert "smallest ratio that leaves two is 2/" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_checkpoints_are_swept_over_too_and_their_paths_are_taken_as_typed(
+    checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    paths = [tmp_path / "a (1).ckpt", tmp_path / "b=2.ckpt"]
+    for path in paths:
+        path.symlink_to(checkpoint)
+    given = ["trainer=cpu", "num_workers=0", "trainer.enable_progress_bar=false"]
+    cli.run("test", ["-m", f"checkpoint={paths[0]},{paths[1]}", *given])
+    rows = rows_of(only_sweep(tmp_path) / "sweep.csv")
+    assert len(rows) == 2
+    assert rows[0]["test/top1"] == rows[1]["test/top1"]
+
+
+def test_jobs_are_read_in_the_order_of_their_numbers(tmp_path):
+    for number in (0, 2, 10):
+        run = tmp_path / str(number)
+        (run / ".hydra").mkdir(parents=True)
+        (run / ".hydra" / "overrides.yaml").write_text(f"- lr={number}\n")
+    (tmp_path / "2" / "results.json").write_text('{"metrics": {"best_val_top1": 0.5}}')
+    (tmp_path / "other").mkdir()
+    assert read_jobs(tmp_path, OBJECTIVE) == [
+        SweepJob(tmp_path / "0", ("lr=0",), None),
+        SweepJob(tmp_path / "2", ("lr=2",), 0.5),
+        SweepJob(tmp_path / "10", ("lr=10",), None),
+    ]

@@ -1,0 +1,211 @@
+import csv
+import json
+import re
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import gcvideo
+from gcvideo.command._user_error import user_error
+from gcvideo.command.train import _training as training
+from gcvideo.command.train import train
+from gcvideo.inference import read_checkpoint
+
+
+def test_a_run_folder_holds_what_reproduces_and_explains_the_run(trained):
+    names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
+    assert {
+        "config.yaml",
+        "environment.json",
+        "results.json",
+        "learning_curve.png",
+        "csv/metrics.csv",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+    } <= names
+    assert any(name.startswith("tensorboard/events") for name in names)
+    results = json.loads((trained / "results.json").read_text())
+    assert results["videos"] == {"train": 10, "val": 2}
+    assert results["classes"] == ["dark", "light"]
+    assert 0 <= results["metrics"]["best_val_top1"] <= 1
+    assert results["cost"]["parameters"] > 0
+    environment = json.loads((trained / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
+    config = OmegaConf.load(trained / "config.yaml")
+    assert config.num_classes == 2
+    columns = {}
+    for name in ("metrics", "timing"):
+        with (trained / "csv" / f"{name}.csv").open() as file:
+            columns[name] = set(csv.DictReader(file).fieldnames)
+    assert {"train/loss_step", "train/loss_epoch", "val/top1"} <= columns["metrics"]
+    assert any(name.startswith("lr-AdamW") for name in columns["metrics"])
+    assert columns["timing"] == {"clips_per_second", "data_wait", "epoch", "step"}
+
+
+def test_a_run_tells_what_was_inserted_and_where(trained):
+    printed = (trained / "printed.txt").read_text()
+    assert "5 blocks add" in printed
+    assert "after_conv3" in printed
+    assert "2 classes" in printed
+    assert "best checkpoint" in printed
+
+
+def test_a_checkpoint_alone_rebuilds_the_classifier(checkpoint, video_folder):
+    clf = gcvideo.load(checkpoint, device="cpu")
+    assert clf.classes == ("dark", "light")
+    assert clf.protocol.name == "slowfast_whole"
+    ranking = clf.classify(video_folder / "dark" / "dark_0.mp4", top_k=5)
+    assert len(ranking) == 2
+    assert ranking[0].score >= ranking[1].score
+    assert sum(p.score for p in ranking) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_checkpoint_holds_plain_data_only(checkpoint):
+    content = torch.load(checkpoint, weights_only=True)
+    assert content["gcvideo"]["classes"] == ["dark", "light"]
+    assert content["gcvideo"]["config"]["protocol"]["name"] == "slowfast_whole"
+    assert read_checkpoint(checkpoint).config["model"]["name"] == "i3d_gc"
+
+
+def test_training_is_reproducible(compose_config, tmp_path, tiny, video_folder):
+    def weights(folder):
+        cfg = compose_config(
+            "train",
+            [
+                *tiny,
+                "model=c2d",
+                "data=folder",
+                f"data.root={video_folder}",
+                "logger=none",
+                f"output_dir={tmp_path / folder}",
+                "callbacks=none",
+            ],
+        )
+        train(cfg)
+        return json.loads((tmp_path / folder / "results.json").read_text())["metrics"]
+
+    assert weights("a") == weights("b")
+
+
+def test_mixing_trains_and_leaves_training_accuracy_out(
+    compose_config, tmp_path, tiny, video_folder
+):
+    cfg = compose_config(
+        "train",
+        [
+            *tiny,
+            *("model=c2d", "data=folder", f"data.root={video_folder}", "mixing=mixup_cutmix"),
+            *(f"output_dir={tmp_path}", "callbacks=none", "logger=none"),
+        ],
+    )
+    metrics = train(cfg)
+    assert "last_train_top1_epoch" not in metrics
+    assert metrics["last_train_loss_epoch"] > 0
+
+
+def test_training_starts_from_a_checkpoint_with_other_classes(
+    compose_config, tmp_path, tiny, video_folder, checkpoint, capsys
+):
+    three = tmp_path / "classes.txt"
+    three.write_text("dark\nlight\ndusk\n")
+    cfg = compose_config(
+        "train",
+        [
+            *tiny,
+            "model=i3d_gc",
+            "data=folder",
+            f"data.root={video_folder}",
+            "logger=none",
+            f"data.classes={three}",
+            "weights=checkpoint",
+            f"weights.path={checkpoint}",
+            f"output_dir={tmp_path / 'run'}",
+            "train_only=blocks",
+            "callbacks=none",
+        ],
+    )
+    train(cfg)
+    assert (
+        "; the head has 2 of 3 classes by name, the others start fresh" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.block.ratio=0.0001"], r"smallest ratio that leaves two is 2/"),
+        (["data.root=???"], r"data\.root has no value; give it on the command line: data\.root="),
+        (["num_classes=5"], "num_classes is 5 but the data has 2 classes"),
+        (["data.root=/no/such"], r"data\.root is '/no/such', which is no folder"),
+        (["batch_size=64"], "batch_size is 64 but there are only 10 training videos"),
+        (["model.placement.res4=[9]"], "res4 has no block 9: it has 6 blocks"),
+        (["weights=checkpoint", "weights.path=/no/such.ckpt"], "no weights at '/no/such.ckpt'"),
+        (["model=c2d", "num_frames=1"], "the net cannot compute a view of 1 x 32 x 32"),
+        (
+            ["model.block.ratio=abc"],
+            r"(?s)gcvideo\.models.*full_key: model\.net\nlook at the values",
+        ),
+        (
+            ["epochs=2", "trainer.check_val_every_n_epoch=2", "trainer.max_epochs=1"],
+            "nothing would be validated",
+        ),
+        (["trainer.accelerator=mps"], "MPSAccelerator.* not available"),
+        (["trainer.precision=half"], "Precision 'half' is invalid"),
+        (["optimizer.betas=3"], "the optimizer does not take its arguments"),
+    ],
+)
+def test_mistakes_of_the_user_end_in_one_message(
+    compose_config, tmp_path, tiny, video_folder, overrides, message
+):
+    cfg = compose_config(
+        "train",
+        [
+            *tiny,
+            "model=i3d_gc",
+            "data=folder",
+            f"data.root={video_folder}",
+            f"output_dir={tmp_path}",
+            *overrides,
+        ],
+    )
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Hydra wraps what it builds
+        train(cfg)
+    explanation = user_error(caught.value)
+    assert explanation is not None
+    assert re.search(message, explanation)
+
+
+def test_a_clip_longer_than_the_video_still_trains(compose_config, tmp_path, tiny, video_folder):
+    cfg = compose_config(
+        "train",
+        [
+            *tiny,
+            "model=c2d",
+            "data=folder",
+            f"data.root={video_folder}",
+            "logger=none",
+            f"output_dir={tmp_path}",
+            "num_frames=32",
+            "sampling_rate=8",
+            "callbacks=none",
+        ],
+    )
+    assert 0 <= train(cfg)["last_val_top1"] <= 1
+
+
+def test_operators_use_as_many_threads_as_they_are_told(
+    compose_config, tiny, monkeypatch, tmp_path
+):
+    told = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+
+    def stop(node):
+        raise InterruptedError
+
+    # Threads are set before anything is built.
+    monkeypatch.setattr(training, "build", stop)
+    for words in ([], ["num_threads=3"]):
+        with pytest.raises(InterruptedError):
+            train(compose_config("train", [*tiny, *words, f"output_dir={tmp_path}"]))
+    assert told == [3]

@@ -1,0 +1,150 @@
+import re
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+from synthetic_comparison import CLASSES, FACTS, VARIANTS, make_comparison
+
+from gcvideo.comparison import _folder as folder_module
+from gcvideo.comparison import write_report
+from gcvideo.comparison._page import report_page
+from gcvideo.comparison._table import csv_table, markdown_table
+
+VOID = {"meta", "link", "br"}
+
+
+@pytest.fixture(scope="module")
+def page():
+    return report_page(make_comparison())
+
+
+class Outline(HTMLParser):
+    """Tags that must be closed are; headings and addresses are kept."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.headings, self.addresses, self.tags = [], [], [], set()
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("h1", "h2"):
+            self.headings.append(data)
+
+
+def test_the_page_has_all_sections_and_loads_nothing(page):
+    outline = Outline(page)
+    assert outline.headings == [
+        "Quick <comparison>",
+        *("What was compared", "Table", "Plots", "Classes", "Probes", "Seeds", "How it was made"),
+    ]
+    assert all(address.startswith(("#", "data:,")) for address in outline.addresses)
+    assert not outline.tags & {"script", "img", "iframe", "b"}
+    assert "@import" not in page
+    assert page.count("<figure>") == 4
+    assert 'content="width=device-width, initial-scale=1"' in page
+
+
+def test_whatever_names_hold_is_shown_as_text(page):
+    text = unescape(re.sub("<[^>]*>", "", page))
+    for name in (*VARIANTS, *CLASSES, *FACTS, *FACTS.values()):
+        assert name in text, name
+
+
+def test_dollars_and_braces_in_names_stay_as_they_are():
+    comparison = replace(
+        make_comparison(seeds=()), title="$table {baseline} $$", facts={"{}": "$1"}
+    )
+    page = report_page(comparison)
+    assert "<h1>$table {baseline} $$</h1>" in page
+    assert "<dt>{}</dt><dd>$1</dd>" in page
+
+
+def test_missing_cells_have_a_box_of_their_own(page):
+    unfinished = report_page(
+        make_comparison(missing=("nl, seed 2: <out> of memory",), dropped={("nl", 2)})
+    )
+    assert "Missing cells" in Outline(unfinished).headings
+    assert "<li>nl, seed 2: &lt;out&gt; of memory</li>" in unfinished
+    assert "No cell is missing." not in unfinished
+    assert "<p>No cell is missing.</p>" in page
+
+
+def test_a_comparison_without_any_cell_has_a_page():
+    page = report_page(make_comparison(seeds=(), missing=("all: not started",)))
+    assert "The baseline none has no finished cell yet" in page
+    assert "Not measured: Accuracy against MACs, Accuracy against time, Training loss" in page
+    assert "No variant shares a seed with the baseline yet." in page
+    Outline(page)
+
+
+def test_the_outcome_the_probes_and_the_number_of_comparisons_are_told(page):
+    assert "<li>gc ratio=1/16 is 41.7 points above none (p &lt; 0.001); the spread over 3" in page
+    assert "adjusted by Holm for 5 comparisons with the baseline none" in page
+    assert "adjusts p for the number of comparisons with none, here 5." in page
+    assert "shuffled (%)" in page
+
+
+def test_without_probes_the_page_says_so():
+    comparison = make_comparison(seeds=(0,), variants={"none": VARIANTS["none"]})
+    (cell,) = comparison.variants[0].cells
+    variant = replace(comparison.variants[0], cells=(replace(cell, probes={}),))
+    assert "<p>None was made.</p>" in report_page(replace(comparison, variants=(variant,)))
+
+
+def test_bars_of_classes_point_to_gain_and_loss_in_the_colour_of_the_variant(page):
+    comparison = make_comparison()
+    gains = comparison.class_gains("gc ratio=1/16").tolist()
+    largest = max(max(map(abs, comparison.class_gains(name).tolist())) for name in VARIANTS)
+    for title, gain in zip(CLASSES, gains, strict=True):
+        start = page.index(f">{title.split(' <')[0]}", page.index("<h2>Classes"))
+        bar = re.search(
+            r"<td>([^<]*)<div class=\"bar\"><i class=\"(\w+)\" style=\"([^\"]*)", page[start:]
+        )
+        assert bar is not None
+        assert bar[1] == f"{100 * gain:+.1f}"
+        assert bar[2] == ("gain" if gain > 0 else "loss")
+        assert bar[3] == f"width:{50 * abs(gain) / largest:.2f}%;background:#0072B2"
+
+
+def test_of_many_classes_those_that_change_most_come_first():
+    classes = tuple(f"class {number}" for number in range(50))
+    page = report_page(make_comparison(classes=classes, seeds=(0,)))
+    assert "The 20 classes that change most, of 50." in page
+    first, everything = page.split("All 50 classes")
+    assert len(re.findall(r'row">class \d+ ', first)) == 20
+    assert re.findall(r'row">(class \d+) ', everything) == list(classes)
+
+
+def test_the_report_is_written_whole_and_again_bit_for_bit(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    write_report(make_comparison(), folder)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(files) == {"table.csv", "table.md", "report.html"}
+    assert files["table.csv"].decode() == csv_table(make_comparison())
+    assert files["table.md"].decode() == markdown_table(make_comparison())
+    write_report(make_comparison(), folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+
+
+def test_an_interrupted_report_leaves_the_older_one(tmp_path, monkeypatch):
+    write_report(make_comparison(), tmp_path)
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def interrupted(comparison):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folder_module, "report_page", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(make_comparison(seeds=(0,)), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files

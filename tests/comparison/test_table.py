@@ -1,0 +1,170 @@
+import csv
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from synthetic_comparison import CLASSES, LONG_NAME, make_comparison
+
+from gcvideo.comparison._table import Table, comparison_table, csv_table, markdown_table, seed_table
+
+
+class Cells(HTMLParser):
+    """The texts of a table, row by row."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.rows = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data.rstrip("\n")
+
+
+def column(table, name):
+    return [row[table.header.index(name)] for row in table.rows]
+
+
+def test_the_csv_holds_what_the_comparison_says_to_the_last_digit():
+    comparison = make_comparison()
+    rows = [*csv.DictReader(io.StringIO(csv_table(comparison)))]
+    assert [row["variant"] for row in rows] == [variant.name for variant in comparison.variants]
+    for row, variant in zip(rows, comparison.variants, strict=True):
+        assert int(row["parameters"]) == variant.num_parameters
+        assert int(row["MACs per view"]) == variant.macs
+        assert int(row["peak memory (bytes)"]) == variant.peak_bytes
+        assert int(row["number of inserted blocks"]) == len(variant.blocks)
+        assert float(row["training (ms per clip)"]) == variant.train_ms_per_clip
+        assert float(row["top-1, mean (fraction)"]) == variant.top_k(1).mean
+        assert float(row["top-5, spread (fraction)"]) == variant.top_k(5).spread
+        assert float(row["top-1, shuffled, mean (fraction)"]) == variant.probe("shuffled").mean
+        assert float(row["top-1, seed 2 (fraction)"]) == variant.cells[2].top_k(1)
+        difference = comparison.differences.get(variant.name)
+        if difference is None:
+            assert row["difference, mean (fraction)"] == row["Holm p"] == ""
+            continue
+        assert float(row["difference, mean (fraction)"]) == difference.top1.mean
+        assert float(row["difference, spread (fraction)"]) == difference.top1.spread
+        assert float(row["McNemar p"]) == difference.pooled_mcnemar
+        assert float(row["McNemar p, seed 1"]) == difference.mcnemar[1]
+        assert float(row["clustered p"]) == difference.clustered
+        assert float(row["Holm p"]) == comparison.adjusted_p_values[variant.name]
+    assert rows[3]["inference (ms per clip)"] == ""
+
+
+def test_the_table_for_people_is_rounded_and_has_dashes():
+    table = comparison_table(make_comparison())
+    assert column(table, "variant")[:2] == ["none", "gc ratio=1/16"]
+    assert column(table, "inserted blocks")[:3] == [
+        "none",
+        "13 ContextBlock: res3.0-3 res4.0-5 res5.0-2",
+        "5 NonLocalBlock: res3.1,3 res4.1,3,5",
+    ]
+    assert column(table, "parameters (M)")[:2] == ["2.100", "2.260"]
+    assert column(table, "MACs per view (G)")[:3] == ["0.3300", "0.3308", "0.4200"]
+    assert column(table, "ms per clip")[2:4] == ["12.7", "-"]
+    assert column(table, "peak memory (MiB)")[0] == "180"
+    assert re.fullmatch(r"\d\d\.\d ± \d\.\d", column(table, "top-1 (%)")[0])
+    assert column(table, "difference (points)")[0] == "-"
+    assert re.fullmatch(r"\+\d\d\.\d ± \d\.\d", column(table, "difference (points)")[1])
+    assert column(table, "Holm p")[:2] == ["-", "< 0.001"]
+    assert column(table, "seeds")[0] == "0 1 2"
+    assert column(table, "top-1, frozen (%)")[0] == "31.0 ± 1.0"
+    assert "published parameters (M)" not in table.header
+
+
+def test_published_parameters_have_a_column_where_there_are_some():
+    comparison = make_comparison(seeds=(0,))
+    first = replace(comparison.variants[0], published_parameters=32.45e6)
+    comparison = replace(comparison, variants=(first, *comparison.variants[1:]))
+    published = column(comparison_table(comparison), "published parameters (M)")
+    assert published == ["32.45", *["-"] * 5]
+
+
+def test_top_five_needs_more_than_five_classes():
+    assert "top-5 (%)" in comparison_table(make_comparison(seeds=(0,))).header
+    few = make_comparison(seeds=(0,), classes=CLASSES[:5])
+    assert "top-5 (%)" not in comparison_table(few).header
+    assert "top-5" not in csv_table(few)
+
+
+def test_one_seed_has_no_spread_and_an_unfinished_variant_no_accuracy():
+    table = comparison_table(make_comparison(seeds=(4,), dropped={("nl", 4)}))
+    assert column(table, "top-1 (%)")[0].endswith(" ± -")
+    assert column(table, "top-1 (%)")[2] == column(table, "seeds")[2] == "-"
+    assert column(table, "difference (points)")[2] == column(table, "clustered p")[2] == "-"
+
+
+def test_a_comparison_without_any_cell_still_has_its_costs():
+    comparison = make_comparison(seeds=())
+    table = comparison_table(comparison)
+    assert set(column(table, "top-1 (%)")) == {"-"}
+    assert column(table, "parameters (M)")[0] == "2.100"
+    assert csv_table(comparison).count("\n") == 7
+    assert seed_table(comparison).rows == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "markdown"),
+    [
+        ("a|b", r"a\|b"),
+        ("<b>x</b> & y", "&lt;b>x&lt;/b> & y"),
+        ("&lt;", "&amp;lt;"),
+        ("*bold* `code` [link]", r"\*bold\* \`code\` \[link\]"),
+        ("after_conv3 _x_", r"after_conv3 \_x\_"),
+        ("two\nlines", "two lines"),
+        ("< 0.001", "< 0.001"),
+    ],
+)
+def test_names_are_no_markup_in_markdown(text, markdown):
+    table = Table(("name", "value"), ((text, "1"),))
+    assert table.markdown() == f"| name | value |\n|---|---|\n| {markdown} | 1 |\n"
+
+
+def test_names_are_no_markup_in_html():
+    table = Table(("<i>", 'a"b'), (("</td><script>", "&amp;"), ("\u6301", "x" * 40)))
+    html = table.html()
+    assert "<script" not in html
+    assert Cells(html).rows == [["<i>", 'a"b'], ["</td><script>", "&amp;"], ["\u6301", "x" * 40]]
+
+
+def test_markdown_and_html_show_the_same_table():
+    table = comparison_table(make_comparison())
+    assert Cells(table.html()).rows == [list(table.header), *map(list, table.rows)]
+    lines = markdown_table(make_comparison()).splitlines()
+    assert lines[0] == f"| {' | '.join(table.header)} |"
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines[:8]}) == 1
+    assert lines[8] == ""
+    assert "-: not measured" in lines[9]
+
+
+def test_what_is_missing_stands_below_the_table():
+    named = ("nl, seed 2: out of memory",)
+    complete = markdown_table(make_comparison(missing=named, dropped={("nl", 2)}))
+    assert "Missing: nl, seed 2: out of memory\n" in complete
+    assert "no result" not in complete
+    silent = markdown_table(make_comparison(dropped={("nl", 2), ("nl", 1), ("se", 0)}))
+    assert "Missing: nl: no result with seed 1 2\n" in silent
+    assert "Missing: se: no result with seed 0\n" in silent
+    assert "Missing" not in markdown_table(make_comparison())
+
+
+def test_each_seed_has_a_row_with_its_own_test():
+    comparison = make_comparison(dropped={("none", 1)})
+    rows = {(name, seed): cells for name, seed, *cells in seed_table(comparison).rows}
+    assert len(rows) == 6 * 3 - 1
+    difference = comparison.differences[LONG_NAME]
+    assert rows[LONG_NAME, "2"][1:3] == [
+        str(difference.num_better[2]),
+        str(difference.num_worse[2]),
+    ]
+    assert rows[LONG_NAME, "2"][3] == f"{difference.mcnemar[2]:.3g}"
+    assert rows[LONG_NAME, "1"][1:] == rows["none", "0"][1:] == ["-", "-", "-"]

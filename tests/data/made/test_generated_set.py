@@ -1,0 +1,120 @@
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from gcvideo.data import read_frames
+from gcvideo.data.made._generated_set import GeneratedSet
+
+TWO_MAKERS = """
+import sys, time
+from pathlib import Path
+from gcvideo.data.made._cue import cue_videos
+
+root, me, other = sys.argv[1:]
+Path(root, me).touch()
+while not Path(root, other).exists():
+    time.sleep(0.01)
+splits = cue_videos(root=root, train_per_class=10, val_per_class=1, test_per_class=1, rounds=1)
+print(len(splits.train), len(splits.val), len(splits.test))
+"""
+
+
+@dataclass(frozen=True)
+class GreySpec:
+    first_level: int = 50
+    seed: int = 0
+
+
+def grey_set(per_class=2, *, fail_at=None, **changes):
+    """Videos of one grey: dark or bright, and a random shade of it."""
+    spec = GreySpec(**changes)
+    drawn = []
+
+    def render(name, rng):
+        drawn.append(name)
+        if len(drawn) == fail_at:
+            raise KeyboardInterrupt
+        level = spec.first_level + {"dark": 0, "bright": 100}[name] + rng.integers(40)
+        return np.full((3, 16, 16, 3), level, np.uint8)
+
+    return GeneratedSet(
+        name="grey",
+        spec=spec,
+        classes=("bright", "dark"),
+        videos_per_class={"train": per_class, "val": 1},
+        seed=spec.seed,
+        render=render,
+    )
+
+
+def content(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.mp4"))}
+
+
+def test_a_set_has_its_classes_in_the_given_order_and_what_was_drawn_for_each(tmp_path):
+    splits = grey_set().splits(str(tmp_path))
+    assert {name: len(split) for name, split in splits.items()} == {"train": 4, "val": 2}
+    for split in splits.values():
+        assert split.classes == ("bright", "dark")
+        for video, label in enumerate(split.labels):
+            level = read_frames(split.path(video), [0]).mean()
+            assert (level > 145) == (split.classes[label] == "bright")
+
+
+def test_the_same_description_gives_the_same_bytes_and_another_one_another_folder(tmp_path):
+    folders = []
+    for root, changes in (("a", {}), ("b", {}), ("c", {"seed": 1}), ("d", {"first_level": 60})):
+        grey_set(**changes).splits(str(tmp_path / root))
+        folders += list((tmp_path / root).iterdir())
+    same, again, other_seed, other_level = folders
+    assert same.name == again.name
+    assert len({folder.name for folder in folders}) == 3
+    assert content(same) == content(again)
+    assert content(same) != content(other_seed)
+    assert content(same) != content(other_level)
+
+
+def test_an_interrupted_set_leaves_nothing_and_is_made_anew(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        grey_set(fail_at=3).splits(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    assert len(grey_set().splits(str(tmp_path))["train"]) == 4
+
+
+def test_a_set_with_missing_videos_is_named_with_its_remedy(tmp_path):
+    train = grey_set().splits(str(tmp_path))["train"]
+    (tmp_path / train.path(0)).unlink()
+    message = "the grey set in '.*' has 3 train videos instead of 4; delete the folder"
+    with pytest.raises(ValueError, match=message):
+        grey_set().splits(str(tmp_path))
+
+
+def test_a_set_that_another_process_finished_first_is_taken(tmp_path):
+    grey_set().splits(str(tmp_path / "other"))
+    (finished,) = (tmp_path / "other").iterdir()
+    mine = grey_set()
+    render = mine.render
+
+    def render_while_the_other_finishes(name, rng):
+        shutil.copytree(finished, tmp_path / "mine" / finished.name, dirs_exist_ok=True)
+        return render(name, rng)
+
+    late = replace(mine, render=render_while_the_other_finishes)
+    assert len(late.splits(str(tmp_path / "mine"))["train"]) == 4
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == [finished.name]
+
+
+@pytest.mark.slow
+def test_two_processes_that_make_a_set_at_once_leave_one(tmp_path):
+    command = [sys.executable, "-c", TWO_MAKERS, str(tmp_path)]
+    pairs = (("first", "second"), ("second", "first"))
+    makers = [
+        subprocess.Popen([*command, *pair], stdout=subprocess.PIPE, text=True) for pair in pairs
+    ]
+    answers = [maker.communicate(timeout=600)[0].splitlines()[-1] for maker in makers]
+    assert answers == ["40 4 4"] * 2
+    assert [path.name[:4] for path in tmp_path.iterdir() if path.is_dir()] == ["cue-"]

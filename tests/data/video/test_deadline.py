@@ -1,0 +1,98 @@
+import os
+import threading
+import time
+import traceback
+
+import pytest
+from small_protocol import make_protocol
+
+from gcvideo.data import (
+    EvaluationVideos,
+    TrainingVideos,
+    TrainTransform,
+    VideoReadError,
+    read_annotations,
+)
+from gcvideo.data.video._deadline import run_within
+
+
+@pytest.fixture
+def fifo(tmp_path):
+    """Opening it for reading blocks for ever in the kernel; a writer sets it free."""
+    path = str(tmp_path / "pipe.mp4")
+    os.mkfifo(path)
+    yield path
+    os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+
+def test_a_blocked_read_is_named_within_twice_its_budget(fifo):
+    start = time.monotonic()
+    with pytest.raises(
+        VideoReadError,
+        match=r"pipe\.mp4': it was not read within its budget of 0\.2 seconds; check the disk or "
+        r"mount it lies on, or raise data\.time_budget_seconds",
+    ):
+        run_within(0.2, fifo, lambda: os.open(fifo, os.O_RDONLY))
+    assert time.monotonic() - start < 0.4
+
+
+def test_a_blocked_read_does_not_keep_python_from_exiting(fifo):
+    with pytest.raises(VideoReadError):
+        run_within(0.1, fifo, lambda: os.open(fifo, os.O_RDONLY))
+    (stuck,) = (thread for thread in threading.enumerate() if thread.name == f"read {fifo}")
+    assert stuck.daemon
+
+
+@pytest.mark.parametrize("seconds", [None, 5.0])
+def test_results_and_exceptions_come_through_with_their_origin(seconds):
+    def fail():
+        raise TimeoutError("of the network")
+
+    assert run_within(seconds, "a.mp4", lambda: 7) == 7
+    with pytest.raises(TimeoutError, match="of the network") as caught:
+        run_within(seconds, "a.mp4", fail)
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "fail"
+
+
+@pytest.fixture
+def blocking_reader(monkeypatch, fifo):
+    """Readers of the first video block."""
+
+    class Reader:
+        def __init__(self, path, **_):
+            if path.endswith("dark_0.mp4"):
+                os.close(os.open(fifo, os.O_RDONLY))
+            raise VideoReadError(path, "it is not the first")
+
+    monkeypatch.setattr("gcvideo.data.loading._dataset.VideoReader", Reader)
+
+
+@pytest.mark.usefixtures("blocking_reader")
+def test_an_evaluation_names_the_file_that_blocks(video_folder):
+    videos = EvaluationVideos(
+        read_annotations(video_folder, root=video_folder),
+        protocol=make_protocol(),
+        time_budget_seconds=0.2,
+    )
+    start = time.monotonic()
+    with pytest.raises(VideoReadError, match=r"dark_0\.mp4': it was not read within its budget"):
+        videos[0]
+    assert time.monotonic() - start < 0.4
+
+
+@pytest.mark.usefixtures("blocking_reader")
+def test_training_reports_the_file_that_blocks(video_folder):
+    videos = TrainingVideos(
+        read_annotations(video_folder, root=video_folder),
+        protocol=make_protocol(),
+        transform=TrainTransform([]),
+        time_budget_seconds=0.2,
+    )
+    start = time.monotonic()
+    with pytest.raises(
+        VideoReadError,
+        match=r"dark_0\.mp4': it was not read within its budget of 0\.2 seconds; nor can any of the "
+        r"10 videos tried in its place, such as '.*' \(it is not the first\); check data\.root",
+    ):
+        videos[0, 0]
+    assert time.monotonic() - start < 0.4

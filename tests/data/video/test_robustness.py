@@ -1,0 +1,172 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from plain_decoding import decoded_frames
+
+from gcvideo.data.video._decoding import VideoReader, VideoReadError
+
+MakeVideo = Callable[[str], Path]
+SECONDS_PER_FILE = 0.5
+
+
+def read_mutations(folder: Path, count: int) -> int:
+    """Number of mutated files that gave frames; fails on a crash, a hang or a wrong shape."""
+    script = Path(__file__).with_name("mutation.py")
+    arguments = [sys.executable, str(script), str(folder), "0", str(count), "0"]
+    try:
+        done = subprocess.run(
+            arguments, capture_output=True, text=True, timeout=60 + count * SECONDS_PER_FILE
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"mutation {(folder / 'current').read_text()} of {count} hangs")
+    number = (folder / "current").read_text()
+    assert done.returncode == 0, f"mutation {number}: {done.returncode} {done.stderr[-2000:]}"
+    assert not done.stderr
+    return int(done.stdout)
+
+
+@pytest.fixture
+def sources(make_video: MakeVideo, tmp_path: Path) -> Path:
+    (tmp_path / "sources").mkdir()
+    for name in ("h264.mp4", "vp8.webm", "vp9.webm", "mpeg4_bframes.avi", "hevc.mp4"):
+        file = make_video(name)
+        (tmp_path / "sources" / name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def mirrored(content: bytes) -> bytes:
+    """An mp4 whose display matrix turns pictures about their vertical axis."""
+    start = content.index(b"tkhd") + 4 + 40
+    matrix = np.frombuffer(content[start : start + 36], ">i4").reshape(3, 3).copy()
+    matrix[0, 0] *= -1
+    return content[:start] + matrix.tobytes() + content[start + 36 :]
+
+
+@pytest.fixture
+def odd_sources(make_video: MakeVideo, tmp_path: Path) -> Path:
+    """Intra refresh, a rare colour matrix, a variable rate and a mirror."""
+    (tmp_path / "sources").mkdir()
+    for name in ("h264_refresh.mp4", "h264_tagged.mp4", "h264_variable.mkv"):
+        (tmp_path / "sources" / name).write_bytes(make_video(name).read_bytes())
+    whole = make_video("h264.mp4").read_bytes()
+    (tmp_path / "sources" / "mirrored.mp4").write_bytes(mirrored(whole))
+    return tmp_path
+
+
+def test_mutated_files_give_frames_or_an_error(sources: Path) -> None:
+    num_read = read_mutations(sources, 150)
+    assert 0 < num_read < 150
+
+
+@pytest.mark.slow
+def test_thousands_of_mutated_files_give_frames_or_an_error(sources: Path) -> None:
+    num_read = read_mutations(sources, 2000)
+    assert 200 < num_read < 2000
+
+
+def test_mutated_files_of_odd_kinds_give_frames_or_an_error(odd_sources: Path) -> None:
+    num_read = read_mutations(odd_sources, 150)
+    assert 0 < num_read < 150
+
+
+@pytest.mark.slow
+def test_thousands_of_mutated_files_of_odd_kinds_give_frames_or_an_error(
+    odd_sources: Path,
+) -> None:
+    num_read = read_mutations(odd_sources, 5000)
+    assert 500 < num_read < 5000
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def num_open_files() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+def read_often(files: list[Path], count: int) -> tuple[int, int]:
+    """Growth of resident memory in bytes and of open files over many reads, broken files included."""
+    rng = np.random.default_rng(0)
+    start_bytes = start_files = 0
+    for number in range(count):
+        if number == count // 5:
+            start_bytes, start_files = resident_bytes(), num_open_files()
+        try:
+            with VideoReader(files[number % len(files)]) as reader:
+                reader.read(rng.integers(reader.info.num_frames, size=8))
+        except VideoReadError:
+            continue
+    return resident_bytes() - start_bytes, num_open_files() - start_files
+
+
+@pytest.fixture
+def files(make_video: MakeVideo, tmp_path: Path) -> list[Path]:
+    names = ("h264.mp4", "vp8.webm", "vp9.webm", "mpeg4_bframes.avi", "hevc.mp4")
+    broken = tmp_path / "broken.mp4"
+    whole = make_video("h264.mp4").read_bytes()
+    broken.write_bytes(whole[: len(whole) // 2])
+    return [*(make_video(name) for name in names), broken]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_reading_often_keeps_no_file_open(files: list[Path]) -> None:
+    growth, num_open = read_often(files, 300)
+    assert num_open == 0
+    assert growth < 30e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_memory_is_flat_over_thousands_of_reads(files: list[Path]) -> None:
+    growth, num_open = read_often(files, 2000)
+    assert num_open == 0
+    assert growth < 50e6
+
+
+def frame_sums(path: Path) -> list[int] | None:
+    """A checksum of every frame of a plain decode; None if that fails."""
+    try:
+        return [checksum(frame) for frame in decoded_frames(path)]
+    except (av.error.FFmpegError, AttributeError):
+        return None
+
+
+def checksum(frame: np.ndarray) -> int:
+    return hash(np.ascontiguousarray(frame).tobytes())
+
+
+@pytest.mark.slow
+def test_every_frame_of_the_zoo_is_the_one_of_a_full_decode(data_folder: Path) -> None:
+    """Indices alone, then random sets with a timeline kept from before; fewer of large pictures."""
+    rng = np.random.default_rng(0)
+    num_files = 0
+    for path in sorted((data_folder / "zoo").glob("*/*")):
+        expected = frame_sums(path)
+        if not expected:
+            with pytest.raises(VideoReadError), VideoReader(path) as reader:
+                reader.read(range(reader.info.num_frames))
+            continue
+        num_files += 1
+        with VideoReader(path) as reader:
+            assert reader.info.num_frames == len(expected), path
+            count = 40 if reader.info.width * reader.info.height < 500_000 else 4
+            singles = rng.permutation(len(expected))[:count].tolist()
+            assert [checksum(reader.read([i])[0]) for i in singles] == [
+                expected[i] for i in singles
+            ], path
+            timeline = reader.timeline
+        for _ in range(max(count // 4, 2)):
+            indices = rng.integers(len(expected), size=rng.integers(1, 12))
+            with VideoReader(path, timeline=timeline) as reader:
+                frames = reader.read(indices)
+                assert [checksum(f) for f in frames] == [expected[i] for i in indices], path
+                assert reader.timeline is timeline, path
+    assert num_files > 90

@@ -1,0 +1,291 @@
+import importlib
+import json
+import resource
+import shutil
+import warnings
+from collections import namedtuple
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+import gcvideo
+from gcvideo.doctor import _decoder as decoder
+from gcvideo.doctor import _distributed as distributed
+from gcvideo.doctor import _gpu as gpu
+from gcvideo.doctor import _limit as limit
+from gcvideo.doctor import _precision as precision
+from gcvideo.doctor import _processor as processor
+from gcvideo.doctor import _shared_memory as shared_memory
+from gcvideo.doctor import _torch_build as torch_build
+from gcvideo.doctor import _version as version
+from gcvideo.doctor.__main__ import main, run_check
+from gcvideo.doctor._finding import Finding
+
+GIB = 2**30
+Usage = namedtuple("Usage", "total used free")
+doctor = importlib.import_module("gcvideo.doctor.__main__")
+
+
+def assert_is(finding, status, *texts):
+    assert finding.status == status, finding
+    for text in texts:
+        assert text in f"{finding.finding}; {finding.remedy}"
+    assert bool(finding.remedy) == (status != "ok")
+
+
+def test_this_machine_passes_every_check_and_the_file_says_what_the_screen_says(tmp_path, capsys):
+    path = tmp_path / "findings.json"
+    assert main(["--quick", "--json", str(path)]) == 0
+    rows, lines = json.loads(path.read_text()), capsys.readouterr().out.splitlines()
+    assert list(tmp_path.iterdir()) == [path]
+    assert len(rows) == len(lines) > 15
+    for row, line in zip(rows, lines, strict=True):
+        assert list(row) == ["check", "status", "finding", "remedy"]
+        end = f"; {row['remedy']}" if row["remedy"] else ""
+        assert line == f"{row['status']:4}  {row['check']}: {row['finding']}{end}"
+    assert "ok    gloo: built in; not tried (--quick)" in lines
+
+
+def test_a_check_that_crashes_fails_in_one_line_and_the_others_go_on(monkeypatch, capsys):
+    def crash():
+        raise OSError("[broken]\nin two lines")
+
+    monkeypatch.setattr(version, "check_python", crash)
+    checks = (("python", "version", "check_python"), ("none", "no_module", "check"))
+    monkeypatch.setattr(doctor, "_CHECKS", (*checks, ("gcvideo", "version", "check_gcvideo")))
+    assert main([]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("fail  python: OSError: [broken] in two lines; repair what")
+    assert lines[1].startswith("fail  none: ModuleNotFoundError: No module named")
+    assert lines[2].startswith("ok    gcvideo: ")
+
+
+def test_a_warning_alone_does_not_fail(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "_CHECKS", (("bf16", "precision", "check_bf16"),))
+    monkeypatch.setattr(precision, "check_bf16", lambda: Finding("warn", "slow", "wait"))
+    assert main([]) == 0
+    assert capsys.readouterr().out == "warn  bf16: slow; wait\n"
+
+
+def test_a_findings_file_that_cannot_be_written_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(doctor, "_CHECKS", ())
+    assert main(["--json", str(tmp_path / "none" / "findings.json")]) == 1
+    out = capsys.readouterr().out
+    assert "cannot be written (No such file or directory); give --json another file" in out
+
+
+def test_an_old_interpreter_fails(monkeypatch):
+    monkeypatch.setattr(version.platform, "python_version", lambda: "3.8.1")
+    assert_is(
+        version.check_python(), "fail", "3.8.1, but gcvideo needs >=3.11; make an environment"
+    )
+
+
+def test_code_that_is_not_installed_or_newer_than_its_installation_is_told(monkeypatch):
+    monkeypatch.setattr(gcvideo, "__version__", "99")
+    assert_is(version.check_gcvideo(), "warn", "99 in", "run `pip install -e .` again")
+
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(version, "version", missing)
+    assert_is(version.check_gcvideo(), "fail", "is not installed; run `pip install -e .`")
+
+
+def test_old_and_missing_packages_fail_with_the_command_that_brings_them(monkeypatch):
+    needed = ["numpy>=99", "no-such-package>=2", "torch>=2.6", "onnx>=99; extra == 'export'"]
+    monkeypatch.setattr(version, "requires", lambda name: needed)
+    finding = version.check_packages()
+    assert_is(finding, "fail", f"numpy is {np.__version__}, needed >=99; no-such-package is")
+    assert finding.remedy == "run `pip install 'numpy>=99' 'no-such-package>=2'`"
+
+
+def test_a_part_that_does_not_load_fails_with_its_exception(monkeypatch):
+    monkeypatch.setitem(importlib.sys.modules, "gcvideo.command", None)
+    texts = ("ModuleNotFoundError", "gcvideo.command", "--force-reinstall")
+    assert_is(run_check("version", "check_import"), "fail", *texts)
+
+
+def test_torchvision_for_another_torch_fails(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "1.0")
+    assert_is(torch_build.check_torch_build(), "fail", "different CUDA versions", "from one index")
+
+    def not_implemented(*_):
+        raise NotImplementedError("no kernel")
+
+    monkeypatch.setattr(torchvision.ops, "nms", not_implemented)
+    assert_is(torch_build.check_torch_build(), "fail", "do not run (no kernel)", "from one index")
+    monkeypatch.setattr(torchvision.ops, "nms", lambda *_: torch.tensor([1]))
+    assert_is(torch_build.check_torch_build(), "fail", "compute wrongly", "from one index")
+    monkeypatch.setitem(importlib.sys.modules, "torchvision", None)
+    assert_is(torch_build.check_torch_build(), "fail", "does not load beside it", "from one index")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda read: read[::-1], "asked for frame"),
+        (lambda read: 255 - read, "asked for frame"),
+        (lambda read: read + np.uint8([[-6 % 256], [6]] * 32), "frames differ by 6.0 of 255"),
+    ],
+)
+def test_a_decoder_that_gives_other_frames_or_pixels_fails(monkeypatch, change, text):
+    class WrongReader(decoder.VideoReader):
+        def read(self, indices, **options):
+            return change(super().read(indices, **options))
+
+    monkeypatch.setattr(decoder, "VideoReader", WrongReader)
+    assert_is(decoder.check_decoder("h264"), "fail", text, "pip install --force-reinstall av")
+
+
+def test_a_decoder_that_loses_frames_fails(monkeypatch):
+    frames = decoder._clip()[:-2]
+    written = decoder.write_video
+    monkeypatch.setattr(decoder, "write_video", lambda path, _, **kw: written(path, frames, **kw))
+    assert_is(
+        decoder.check_decoder("h264"), "fail", "22 frames of 24 that were", "--force-reinstall"
+    )
+
+
+def test_a_codec_without_encoder_is_not_proven(monkeypatch):
+    monkeypatch.setitem(decoder._CODECS, "av1", (("no_encoder", "nor_this"), ".mp4", {}))
+    texts = ("no encoder (no_encoder or nor_this)", "decode your own videos with `gcvideo check`")
+    assert_is(decoder.check_decoder("av1"), "warn", *texts)
+
+
+def test_the_next_encoder_is_tried_where_the_first_is_missing(monkeypatch):
+    monkeypatch.setitem(decoder._CODECS, "av1", (("no_encoder", "mpeg4"), ".avi", {"b": "4M"}))
+    assert_is(decoder.check_decoder("av1"), "ok", "24 frames by mpeg4")
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"cpu.max": "150000 100000"}, "1.5"),
+        ({"cpu.max": "max 100000", "job/cpu.max": "100000 50000"}, "2"),
+        ({"cpu/cpu.cfs_quota_us": "250000", "cpu/cpu.cfs_period_us": "100000"}, "2.5"),
+    ],
+)
+def test_a_quota_below_the_cores_is_told_with_the_workers_it_allows(
+    monkeypatch, tmp_path, files, quota
+):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    (tmp_path / "own").write_text("1:name=systemd:/other\n0::/job/step\n")
+    monkeypatch.setattr(processor, "_CGROUP", tmp_path)
+    monkeypatch.setattr(processor, "_OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(processor.os, "sched_getaffinity", lambda _: set(range(64)))
+    workers = int(float(quota)) if float(quota) >= 2 else 0
+    texts = (f"quota allows the time of {quota};", f"num_workers={workers} (otherwise 8")
+    assert_is(processor.check_processor(), "warn", *texts)
+    monkeypatch.setattr(processor.os, "sched_getaffinity", lambda _: {0})
+    assert_is(processor.check_processor(), "ok", "1 of ")
+
+
+def test_a_driver_without_a_usable_gpu_fails_with_what_it_says(monkeypatch, tmp_path):
+    def unavailable():
+        warnings.warn("the driver is too old", UserWarning, stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", unavailable)
+    monkeypatch.setattr(gpu, "_DRIVER_FILES", (tmp_path / "none",))
+    assert_is(gpu.check_gpu(), "ok", "training runs on the processor")
+    monkeypatch.setattr(gpu, "_DRIVER_FILES", (tmp_path / "none", tmp_path))
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert_is(gpu.check_gpu(), "fail", "no GPU: the driver is too old; compare `nvidia-smi`")
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert_is(gpu.check_gpu(), "fail", "built without CUDA; install torch and torchvision for CUDA")
+
+
+def test_a_gpu_is_listed_with_its_memory_or_fails_where_it_does_not_compute(monkeypatch):
+    real_ones = torch.ones
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU{index}")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (30 * GIB, 40 * GIB))
+    monkeypatch.setattr(torch, "ones", lambda size, device: real_ones(size))
+    assert_is(gpu.check_gpu(), "ok", "cuda:0 GPU0, 30 of 40 GiB free; cuda:1 GPU1, 30 of 40 GiB")
+    monkeypatch.setattr(torch, "ones", lambda size, device: real_ones(size - 1))
+    assert_is(gpu.check_gpu(), "fail", "adds 1000 ones to 999; it is defective: leave it out")
+
+    def full(size, device):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.\nlong advice")
+
+    monkeypatch.setattr(torch, "ones", full)
+    assert_is(gpu.check_gpu(), "fail", "GPU0 does not compute: CUDA out of memory.; see in `nvidia")
+
+
+@pytest.mark.gpu
+def test_the_gpu_of_this_machine_computes():
+    assert_is(gpu.check_gpu(), "ok", "cuda:0", "GiB free")
+
+
+def test_missing_back_ends_fail_where_they_are_needed(monkeypatch):
+    monkeypatch.setattr(distributed.dist, "is_nccl_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert_is(distributed.check_nccl(), "ok", "not built in, 1 GPUs")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert_is(distributed.check_nccl(), "fail", "4 GPUs", "train on one with trainer.devices=1")
+    monkeypatch.setattr(distributed.dist, "is_gloo_available", lambda: False)
+    assert_is(distributed.check_gloo(True), "fail", "without gloo", "install torch's wheel")
+
+
+def test_two_processes_add_their_numbers():
+    assert_is(distributed.check_gloo(True), "ok", "two processes have added")
+
+
+def test_processes_that_cannot_add_fail_with_the_reason(monkeypatch):
+    monkeypatch.setattr(distributed, "_add", divmod)
+    texts = ("could not add their numbers: TypeError: unsupported", "GLOO_SOCKET_IFNAME=lo")
+    assert_is(distributed.check_gloo(True), "fail", *texts)
+
+
+def test_processes_that_hang_are_ended_in_time(monkeypatch):
+    monkeypatch.setattr(distributed, "_TIME_LIMIT_SECONDS", 0.3)
+    assert_is(distributed.check_gloo(True), "fail", "no answer within 0.3 s", "/etc/hosts")
+
+
+@pytest.mark.parametrize(("free", "cores"), [(0.06, 1), (3, 64)])
+def test_little_shared_memory_is_told(monkeypatch, free, cores):
+    monkeypatch.setattr(shared_memory, "_SHARED_MEMORY", Path("/"))
+    monkeypatch.setattr(shared_memory, "_LARGE_BATCH", (64, 32, 224))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(4 * GIB, 0, int(free * GIB)))
+    texts = (f"{free:.2f} of 4.00 GiB free", "--shm-size=8g or --ipc=host", "need about")
+    assert_is(shared_memory.check_shared_memory(), "warn", *texts)
+
+
+def test_a_system_without_shared_memory_folder_has_no_limit(monkeypatch, tmp_path):
+    monkeypatch.setattr(shared_memory, "_SHARED_MEMORY", tmp_path / "none")
+    assert_is(shared_memory.check_shared_memory(), "ok", "no ")
+
+
+def test_a_low_limit_on_open_files_is_told(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
+    assert_is(limit.check_open_files(), "warn", "at most 256", "'too many open", "`ulimit -n 4096`")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert_is(limit.check_open_files(), "ok", "at most any")
+    monkeypatch.setattr(limit, "find_spec", lambda _: None)
+    assert_is(limit.check_open_files(), "ok", "sets no limit")
+
+
+def test_folders_that_cannot_be_written_or_are_nearly_full_are_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("GCVIDEO_CACHE", str(tmp_path / "new" / "cache"))
+    assert_is(limit.check_cache_folder(), "ok", "cache is writable")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(limit.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert_is(limit.check_temporary_folder(), "ok", f"{tmp_path} is writable")
+    with monkeypatch.context() as changed:
+        changed.setattr(shutil, "disk_usage", lambda _: Usage(GIB, GIB // 2, GIB // 2))
+        assert_is(limit.check_cache_folder(), "warn", "0.5 GiB free; make room", "GCVIDEO_CACHE")
+        assert_is(limit.check_temporary_folder(), "warn", "0.5 GiB free; make room", "set TMPDIR")
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    monkeypatch.setenv("GCVIDEO_CACHE", str(file))
+    texts = ("file cannot be written to (Not a directory)", "set GCVIDEO_CACHE to another")
+    assert_is(limit.check_cache_folder(), "fail", *texts)

@@ -1,0 +1,217 @@
+import pytest
+import torch
+from peer_layout import (
+    C2D,
+    CAFFE2,
+    FIVE,
+    MMACTION2,
+    MMDETECTION,
+    PYSLOWFAST,
+    PYTORCHVIDEO,
+    SLOW,
+    TORCHVISION,
+    Peer,
+    random_state,
+)
+
+from gcvideo.models import slow_resnet, stages_of
+from gcvideo.weights import WeightsError, convert_context_block
+from gcvideo.weights._layout import LAYOUTS, detect_layout, from_common, stage_positions, to_common
+
+PEERS = {
+    "pytorchvideo": Peer(names=PYTORCHVIDEO, kernels=SLOW),
+    "pyslowfast": Peer(names=PYSLOWFAST, kernels=SLOW, inserted=FIVE),
+    "caffe2": Peer(names=CAFFE2, kernels=SLOW, inserted=FIVE),
+    "mmaction2": Peer(names=MMACTION2, kernels=SLOW, inserted=FIVE),
+    "torchvision": Peer(names=TORCHVISION, kernels=C2D, flat=True),
+    "mmdetection": Peer(names=MMDETECTION, kernels=C2D, flat=True, inserted=FIVE),
+}
+
+
+@pytest.fixture(params=PEERS)
+def name(request):
+    return request.param
+
+
+def test_each_known_code_base_is_recognised_by_its_names(name):
+    assert PEERS.keys() == LAYOUTS.keys()
+    assert detect_layout(random_state(PEERS[name])).name == name
+
+
+def test_every_key_gets_a_common_name_of_its_own(name):
+    state = random_state(PEERS[name])
+    common = to_common(state, LAYOUTS[name])
+    assert len(common) == len(state)
+    assert {key.partition(".")[0] for key in common} <= {
+        "stem",
+        "res2",
+        "res3",
+        "res4",
+        "res5",
+        "head",
+    }
+    for theirs, ours in zip(state.values(), common.values(), strict=True):
+        assert torch.equal(theirs.flatten(), ours.flatten())
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "common"),
+    [
+        ("pytorchvideo", "blocks.0.norm.bias", "stem.norm.bias"),
+        (
+            "pytorchvideo",
+            "blocks.3.res_blocks.5.branch2.norm_b.running_var",
+            "res4.5.branch2.norm_b.running_var",
+        ),
+        ("pyslowfast", "s4.pathway0_nonlocal3.conv_phi.bias", "res4.3.block.phi.bias"),
+        ("pyslowfast", "s5.pathway0_res0.branch1_bn.weight", "res5.0.branch1_norm.weight"),
+        ("caffe2", "res_conv1_bn_riv", "stem.norm.running_var"),
+        ("caffe2", "nonlocal_conv3_1_bn_s", "res3.1.block.norm.weight"),
+        ("mmaction2", "backbone.layer2.3.non_local_block.g.0.conv.weight", "res3.3.block.g.weight"),
+        ("mmaction2", "backbone.layer1.0.downsample.conv.weight", "res2.0.branch1_conv.weight"),
+        (
+            "torchvision",
+            "layer4.2.bn3.num_batches_tracked",
+            "res5.2.branch2.norm_c.num_batches_tracked",
+        ),
+        (
+            "mmdetection",
+            "backbone.layer3.5.context_block.channel_add_conv.3.weight",
+            "res4.5.block.add_transform.expand.weight",
+        ),
+    ],
+)
+def test_names_mean_the_same_place(name, theirs, common):
+    state = random_state(PEERS[name])
+    assert list(to_common(state, LAYOUTS[name]))[list(state).index(theirs)] == common
+
+
+def test_image_kernels_get_a_time_axis_and_matrices_of_blocks_lose_theirs():
+    common = to_common(random_state(PEERS["mmdetection"]), LAYOUTS["mmdetection"])
+    assert common["stem.conv.weight"].shape == (4, 3, 1, 7, 7)
+    assert common["res3.1.block.mask.weight"].shape == (1, 32)
+    assert common["res3.1.block.add_transform.norm.weight"].shape == (8,)
+
+
+def test_names_return_to_those_of_the_net_whatever_the_place_of_its_stages():
+    net = slow_resnet(num_classes=7, width=4)
+    state = net.state_dict()
+    common = to_common(state, LAYOUTS["pytorchvideo"])
+    assert from_common(common, state).keys() == state.keys()
+    moved = {f"blocks.{p + (p > 1)}.{rest}": v for k, v in state.items() for p, rest in [split(k)]}
+    assert stage_positions(moved) == [1, 3, 4, 5]
+    assert len(stages_of(net)) == 4
+    assert from_common(common, moved).keys() == moved.keys()
+
+
+def split(key):
+    _, place, rest = key.split(".", 2)
+    return int(place), rest
+
+
+def test_two_pathways_are_refused():
+    state = {
+        "s1.pathway0_stem.conv.weight": torch.ones(1),
+        "s1.pathway1_stem.conv.weight": torch.ones(1),
+    }
+    with pytest.raises(
+        WeightsError, match=r"SlowFast net with two pathways; .*choose weights of a Slow"
+    ):
+        detect_layout(state)
+
+
+def test_unknown_names_are_told_with_those_known():
+    with pytest.raises(
+        WeightsError,
+        match=r"these 2 tensors \(a\.bias, a\.weight, \.\.\.\) are those of no known code base; known are "
+        r"pytorchvideo, pyslowfast, caffe2, mmaction2, torchvision, mmdetection: rename",
+    ):
+        detect_layout(["a.weight", "a.bias"])
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (
+            ["gru.weight"],
+            r"'gru\.weight' is no parameter of a bottleneck ResNet of pyslowfast; this",
+        ),
+        (
+            ["a.b", "c.d", "e.f"],
+            r"'a\.b' is no parameter .* nor are 2 others; this package has Slow",
+        ),
+    ],
+)
+def test_a_key_that_no_net_has_is_named(extra, message):
+    state = random_state(PEERS["pyslowfast"]) | dict.fromkeys(extra, torch.ones(1))
+    with pytest.raises(WeightsError, match=message):
+        to_common(state, LAYOUTS["pyslowfast"])
+
+
+def test_two_keys_of_one_parameter_are_named():
+    state = random_state(PEERS["mmaction2"])
+    twin = {"backbone.layer2.1.non_local_block.g.conv.weight": torch.ones(16, 32, 1, 1, 1)}
+    with pytest.raises(
+        WeightsError,
+        match=r"two tensors .* become 'res3\.1\.block\.g\.weight', one of them 'backbone",
+    ):
+        to_common(state | twin, LAYOUTS["mmaction2"])
+
+
+def test_what_optimizers_left_keeps_its_name():
+    extra = {"pred_w_momentum": torch.ones(1), "lr": torch.ones(1), "model_iter": torch.ones(1)}
+    common = to_common(random_state(PEERS["caffe2"]) | extra, LAYOUTS["caffe2"])
+    assert extra.keys() <= common.keys()
+
+
+def reference_context_block(x, state, words, norm_dims, eps):
+    """The context block of mmcv and timm with their 1x1 convolutions on images."""
+    mask, first, norm, last = words
+
+    def conv(name, value):
+        return torch.nn.functional.conv2d(value, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    weights = conv(mask, x).flatten(2).softmax(dim=2)
+    context = torch.einsum("bcp,bop->bc", x.flatten(2), weights)[:, :, None, None]
+    hidden = conv(first, context)
+    mean = hidden.mean(dim=1, keepdim=True)
+    variance = (hidden - mean).square().mean(dim=1, keepdim=True)
+    gamma, beta = (state[f"{norm}.{leaf}"].reshape(1, -1, 1, 1) for leaf in ("weight", "bias"))
+    hidden = (hidden - mean) / (variance + eps).sqrt() * gamma + beta
+    assert state[f"{norm}.weight"].ndim == norm_dims
+    return conv(last, hidden.relu())
+
+
+@pytest.mark.parametrize(
+    ("words", "norm_shape", "eps"),
+    [
+        (
+            ("conv_mask", "channel_{}_conv.0", "channel_{}_conv.1", "channel_{}_conv.3"),
+            (4, 1, 1),
+            1e-5,
+        ),
+        (("conv_attn", "mlp_{}.fc1", "mlp_{}.norm", "mlp_{}.fc2"), (4,), 1e-6),
+    ],
+    ids=["mmcv", "timm"],
+)
+@pytest.mark.parametrize("fusion", ["add", "mul"])
+def test_a_single_context_block_of_mmcv_or_timm_keeps_its_function(words, norm_shape, eps, fusion):
+    theirs = "scale" if fusion == "mul" and "attn" in words[0] else fusion
+    words = [word.format(theirs) for word in words]
+    shapes = ((1, 16, 1, 1), (4, 16, 1, 1), norm_shape, (16, 4, 1, 1))
+    state = {}
+    for word, shape in zip(words, shapes, strict=True):
+        state[f"{word}.weight"] = torch.randn(shape)
+        state[f"{word}.bias"] = torch.randn(norm_shape if shape is norm_shape else shape[:1])
+    for leaf in ("weight", "bias"):
+        state[f"{words[1]}.{leaf}"] *= 1e-3  # so small a variance that eps decides
+    block = convert_context_block(state)
+    x = torch.randn(2, 16, 5, 6)
+    update = reference_context_block(x, state, words, len(norm_shape), eps)
+    expected = x * update.sigmoid() if fusion == "mul" else x + update
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_a_key_of_something_else_is_no_context_block():
+    with pytest.raises(WeightsError, match=r"'conv1\.weight' is no parameter of a context block"):
+        convert_context_block({"conv1.weight": torch.ones(1)})
