@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install format lint types imports test test-slow matrix check
+.PHONY: help install format lint types imports docs size test test-slow matrix check
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,12 @@ types: ## static types
 
 imports: ## which room may import which
 	lint-imports
+
+docs: ## the Python API as HTML in site/; fails on a broken link
+	python .ci/api_docs.py site
+
+size: ## lines by room, repetition, and private functions with one caller
+	python .ci/size.py
 
 test: ## the default suite, minutes
 	pytest

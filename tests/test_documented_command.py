@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -158,6 +160,43 @@ def test_a_benchmark_has_the_documented_options_and_a_test(command, benchmark, m
         benchmark(stem).main(options)
     tests = "".join(path.read_text() for path in (PROJECT / "tests").rglob("test_*.py"))
     assert f'("{stem}")' in tests or f'"{stem}.py"' in tests
+
+
+def _places(document):
+    """The anchors that a page of Markdown gives its headings."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "document", [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")], ids=lambda path: path.name
+)
+def test_links_of_a_document_lead_somewhere(document):
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if "://" not in link:
+            address, _, place = link.partition("#")
+            target = document.parent / address if address else document
+            assert target.exists(), link
+            assert not place or place in _places(target), link
+
+
+@pytest.mark.slow
+def test_the_pages_of_the_api_have_no_broken_link(tmp_path):
+    pytest.importorskip("pdoc")
+    script = [sys.executable, str(PROJECT / ".ci" / "api_docs.py"), str(tmp_path)]
+    done = subprocess.run(script, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "TrainedClassifier" in (tmp_path / "gcvideo" / "inference.html").read_text()
+
+
+def test_the_size_of_the_package_is_counted():
+    script = [sys.executable, str(PROJECT / ".ci" / "size.py"), str(PROJECT)]
+    lines = subprocess.run(script, capture_output=True, text=True, check=True).stdout.splitlines()
+    (whole,) = (line.split() for line in lines if line.startswith("all "))
+    paths = list((PROJECT / "gcvideo").rglob("*.py"))
+    num_lines = sum(len(path.read_text().splitlines()) for path in paths)
+    assert [int(word) for word in whole[1:3]] == [len(paths), num_lines]
+    assert int(whole[2]) == sum(map(int, whole[3:]))
 
 
 def test_what_ci_installs_and_runs_is_there():

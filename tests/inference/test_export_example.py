@@ -18,13 +18,13 @@ from gcvideo.models import slow_resnet
 # The checker of shapes would run inside the traces and slow them down.
 pytestmark = pytest.mark.usefixtures("unchecked")
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "export.md"
 
 
 @pytest.mark.slow
 def test_the_documented_example_gives_the_scores_of_the_package(tmp_path):
     pytest.importorskip("onnxruntime")
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     (example,) = (block for block in blocks if "onnxruntime" in block)
     assert not re.search(r"gcvideo\.|import (torch|gcvideo)", example)
     (tmp_path / "example.py").write_text(example, encoding="utf-8")
