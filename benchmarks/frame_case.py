@@ -22,65 +22,70 @@ def frame_cases() -> list[Case]:
         Case(
             "open GOP, H.264",
             plain(Coding(options=open_gop)),
-            "Pictures shown before a keyframe are coded after it and refer to the group before, so a seek to "
-            "the keyframe does not give them; the frame in the middle is one of them.",
+            "Some pictures that are shown before a keyframe are coded after it and refer to the "
+            "previous group, so a seek to the keyframe does not return them. The middle frame is "
+            "one of them.",
         ),
         Case(
             "open GOP, HEVC",
             plain(_hevc()),
-            "The same; a decoder that starts at a CRA picture drops its leading (RASL) pictures.",
+            "The same in HEVC: a decoder that starts at a CRA picture drops its leading (RASL) "
+            "pictures.",
         ),
         Case(
             "temporal layers, HEVC",
             plain(_hevc("temporal-layers=3")),
-            "Layers are marked in the headers of pictures; all of them belong to the video.",
+            "The headers of pictures mark layers, and all layers belong to the video.",
         ),
         Case(
             "fragmented mp4",
             plain(replace(CLOSED_GOP, container=fragments)),
-            "The header has no samples; each fragment brings its own.",
+            "The header lists no samples; each fragment lists its own.",
         ),
         Case(
             "edit list cuts the start",
             _edited,
-            "The list says that the film begins 7 frames later; the frames before serve decoding alone.",
+            "The list says that the film begins 7 frames later. The frames before are needed only "
+            "for decoding.",
             COUNT[7:],
         ),
         Case(
             "cut by stream copy, mp4",
             _cut_behind_keyframe,
-            "Packets from the keyframe on; those before the cut have negative times, and the edit list hides "
-            "them.",
+            "The file has packets from the keyframe on. Those before the cut have negative times, "
+            "and the edit list hides them.",
             COUNT[25:],
         ),
         Case(
             "cut by stream copy, mkv",
             _cut_between_keyframes,
-            "The packets before the first keyframe cannot be decoded: the video begins with that keyframe.",
+            "The packets before the first keyframe cannot be decoded, so the video begins with "
+            "that keyframe.",
             COUNT[40:],
         ),
         Case(
             "cut at an open GOP, HEVC",
             _cut_at_open_gop,
-            "The leading pictures of the first keyframe refer to what was cut off, so they are not shown.",
+            "The leading pictures of the first keyframe refer to pictures that were cut off, so "
+            "they are not shown.",
             COUNT[31:],
         ),
         Case(
             "MPEG-TS with B-frames",
             plain(CLOSED_GOP, name="a.ts"),
-            "There is no index and no count of frames, and seeking is a search by bytes that lands behind "
-            "keyframes.",
+            "The file has no index and no count of frames. Seeking is a search by bytes, which "
+            "lands after keyframes.",
         ),
         Case(
             "MPEG-TS, wrap of 33 bits",
             plain(replace(CLOSED_GOP, container={"output_ts_offset": "95442.5"}), name="a.ts"),
-            "The time stamps begin anew in the middle of the file.",
+            "The time stamps restart in the middle of the file.",
         ),
         Case(
             "intra refresh, H.264",
             _refreshed,
-            "Keyframes are recovery points: a picture is whole only when the refresh has passed over all of "
-            "it, which the last frame of this file shows.",
+            "Keyframes are recovery points: a picture is complete only when the refresh has "
+            "passed over all of it. The last frame of this file shows this.",
             range(100),
             size=_REFRESHED_SIZE,
         ),

@@ -21,24 +21,27 @@ def picture_cases() -> list[Case]:
         Case(
             "rotated by 90 degrees",
             _rotated,
-            "Telephones write the turn into the display matrix.",
+            "Telephones write the rotation into the display matrix.",
         ),
         Case(
             "mirrored",
             _mirrored,
-            "So do front cameras with the mirroring; read as an angle alone, it becomes half a turn.",
+            "Front cameras write the mirroring into the same matrix. A reader that takes only an "
+            "angle from it turns the picture upside down.",
         ),
         Case(
             "pixel aspect 2:1",
             plain(Coding(pixel_aspect=Fraction(2))),
             "A player shows 384 x 128.",
             size=(2 * SIZE[0], SIZE[1]),
-            ours="as all others by default; `data.square_pixels=true` gives what players show.",
+            ours="by default it returns stored pixels, as all others do; `data.square_pixels=true` "
+            "returns what players show.",
         ),
         Case(
             "BT.709, tagged",
             plain(colour=bt709),
-            "The matrix of high definition, at a size where untagged files have the other one.",
+            "The matrix of high definition, at a size where untagged files have that of standard "
+            "definition.",
         ),
         Case(
             "BT.601, tagged",
@@ -48,37 +51,43 @@ def picture_cases() -> list[Case]:
         Case(
             "matrix tag 10",
             plain(colour=Colour(matrix="2020", tag=10)),
-            "BT.2020 with constant luminance; some ways through FFmpeg's scaler refuse the tag, others take "
-            "the matrix without.",
+            "BT.2020 with constant luminance. Some calls of FFmpeg's scaler refuse the tag; "
+            "others use the matrix without constant luminance.",
         ),
         Case(
             "full range",
             plain(colour=Colour("yuvj420p", is_full_range=True, tag=6)),
-            "Levels 0 to 255 instead of 16 to 235.",
+            "Levels lie between 0 and 255 instead of 16 and 235.",
         ),
-        Case("10 bits", plain(colour=replace(bt709, format="yuv420p10le")), "H.264 High 10."),
+        Case(
+            "10 bits",
+            plain(colour=replace(bt709, format="yuv420p10le")),
+            "The profile is H.264 High 10.",
+        ),
         Case(
             "interlaced, mp4",
             plain(Coding(options=interlaced)),
-            "Both fields in one frame, as camcorders record; FFmpeg's scaler may refuse them.",
+            "Each frame holds both fields, as camcorders record them. FFmpeg's scaler may refuse "
+            "such frames.",
         ),
         Case(
             "odd size",
             plain(vp9, name="a.webm", size=odd_size),
-            "The last column and row have half a sample of chroma.",
+            "The last column and row have only half a chroma sample.",
             size=odd_size,
         ),
         Case(
             "film grain, AV1",
             plain(av1),
-            "The file says how the grain looks; the decoder adds it.",
+            "The file describes the grain, and the decoder adds it.",
             least_noise=3.0,
         ),
         Case(
             "HLS with two variants",
             _hls,
-            "A list of lists; players end at the best variant, which is not the first.",
-            ours="a playlist is refused by name, for it is no video but names some.",
+            "The file is a list of lists. Players settle on the best variant, which is not the "
+            "first.",
+            ours="it refuses a playlist, because a playlist names videos but is not one.",
         ),
     ]
 

@@ -14,38 +14,45 @@ COLOUR_TOLERANCE = 8  # levels; coding alone stays below it
 INTRODUCTION = """\
 # What readers do
 
-The same files through gcvideo and other readers of video in Python. Each frame carries its number as a bar
-code, and patches whose colours and places are known, so what a reader gives is read off its pictures. Right is
-what a player shows: which frames, in which order, at which rate, which side up, in which colours. The files are
-made with PyAV when the script runs (`benchmarks/*_case.py`); no clip from outside is among them.
+This page compares gcvideo with other readers of video in Python, on the same files. Each frame shows its
+number as a bar code, and patches with known colours and places, so the pictures themselves tell what a reader
+returns. A result is right if it is what a player shows: which frames, in which order, at which rate, which
+side up, in which colours. The script makes the files with PyAV when it runs (`benchmarks/*_case.py`); it uses
+no clips from elsewhere.
 
     pip install -e ".[bench]"
     python benchmarks/readers.py --decord2 decord2 --output docs/readers.md
 
-decord2 has a module of decord's name, so it lies in a folder of its own: pip's `--no-deps --target decord2`.
+decord2 contains a module with decord's name, so it needs a folder of its own: use pip's
+`--no-deps --target decord2`.
 
-A cell is "ok", or all that differs:
+A cell is "ok", or lists everything that differs:
 
-| words | meaning |
+| words in a cell | meaning |
 |---|---|
-| reports 40 | the number of frames that the library announces; none announced (PyAV, imageio) is no fault |
-| gives 40, 7 of 60 differ | frames that come one after the other: their number, or how many are wrong |
-| 30 is 40 | bar codes, of the first frame, that in the middle or the last: right, and found [1] |
-| rate 1000 | reported, more than 3 % from (frames - 1) / (last time - first time) |
-| 192 x 128, turned left, mirrored | width and height; how the picture lies |
-| colour 22 | the largest error of a patch, from 8 levels of 255 on |
-| raises, no frame, hangs, ends | the error, none or no answer: "row" while reading one frame after the other |
+| reports 40 | the number of frames that the library announces; announcing none (PyAV, imageio) is no fault |
+| gives 40, 7 of 60 differ | the frames in sequence: how many there are, or how many are wrong |
+| 30 is 40 | bar codes of the first, middle or last frame: the right one and the one found [1] |
+| rate 1000 | the reported rate, if it is more than 3 % from (frames - 1) / (last time - first time) |
+| 192 x 128, turned left, mirrored | width and height; orientation of the picture |
+| colour 22 | the largest error of a patch, if it is 8 levels of 255 or more |
+| raises, no frame, hangs, ends | the error, or no answer; "row" stands for reading the frames in sequence |
 
-[1] The first of the frames that come one after the other; the others asked for by index, of files just opened.
+[1] The first frame is that of the sequence. The others are requested by index, each from a newly opened file.
 """
 
 NOTES = """\
-torchcodec runs on the FFmpeg of PyAV's wheel: the script links its libraries by the names that torchcodec looks
-for. The wheel of video-reader-rs does not find its own libraries when it is imported; the script puts their
-folder into `LD_LIBRARY_PATH`. moviepy and pytorchvideo speak of times: frame i is what moviepy shows at time
-i / rate, and the i-th of all frames that pytorchvideo gives. imageio's ffmpeg plugin refuses files by the ends
-of their names (.ts, .gif, .avif, .m3u8). OpenCV says that it has read a picture where converting it failed, and
-hands out a buffer that was never written to.
+Some readers need an explanation:
+
+- torchcodec runs on the FFmpeg of PyAV's wheel. The script links the libraries to the names that torchcodec
+  expects.
+- The wheel of video-reader-rs does not find its own libraries when it is imported. The script adds their
+  folder to `LD_LIBRARY_PATH`.
+- moviepy and pytorchvideo are asked by time. Frame i is what moviepy shows at time i / rate, and the i-th of
+  all frames that pytorchvideo returns.
+- imageio's ffmpeg plugin refuses files because of their suffix (.ts, .gif, .avif, .m3u8).
+- OpenCV reports that it has read a picture even if the conversion failed, and returns a buffer that was never
+  written.
 """
 
 

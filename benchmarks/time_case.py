@@ -32,44 +32,46 @@ def time_cases() -> list[Case]:
         Case(
             "variable rate, mp4",
             plain(Coding(times=_SLOWING, time_base=_SLOWING_TICK)),
-            "30, then 15 frames per second.",
+            "The file has 30, then 15 frames per second.",
             rate=_rate(_SLOWING, _SLOWING_TICK),
         ),
         Case(
             "recorder's webm",
             _recorded,
-            "Browsers write no DefaultDuration and no duration of the whole; 1000 is the rate of the clock.",
+            "Browsers write neither a DefaultDuration nor a total duration; 1000 is the rate of "
+            "the clock.",
             rate=_rate(_JITTER, _MILLISECOND),
         ),
         Case(
             "fields (PAFF), MPEG-TS",
             lambda folder: write_fields(folder / "a.ts", COUNT, RATE),
-            "A packet holds a field, so there are twice as many packets as frames; the pictures are marked as "
-            "interlaced.",
+            "Each packet holds one field, so there are twice as many packets as frames. The "
+            "pictures are marked as interlaced.",
         ),
         Case(
             "null frames, AVI",
             plain(every_second, name="a.avi"),
-            "Every second packet is empty, which means to show the last frame again; header and index count "
-            "them.",
+            "Every second packet is empty, which tells the player to show the last frame again. "
+            "Header and index count these packets.",
             rate=Fraction(15),
         ),
         Case(
             "raw H.264, 29.97",
             plain(Coding(rate=ntsc), name="a.h264"),
-            "Without a container the rate stands in the parameter sets alone; FFmpeg takes 25.",
+            "Without a container, only the parameter sets state the rate. FFmpeg assumes 25.",
             rate=ntsc,
         ),
         Case(
             "animated AVIF",
             plain(replace(av1, times=_DELAYED, time_base=_MILLISECOND), name="a.avif"),
-            "The first stream is a still picture, the second the film, with a duration for each frame.",
+            "The first stream is a still picture. The second is the film, with a duration for "
+            "each frame.",
             rate=_rate(_DELAYED, _MILLISECOND),
         ),
         Case(
             "animated GIF",
             _gif,
-            "Each frame has a delay of its own.",
+            "Each frame has its own delay.",
             rate=_rate(_DELAYED, _MILLISECOND),
         ),
     ]
