@@ -12,6 +12,7 @@ from gcvideo.models._cost import Cost as Cost
 from gcvideo.models._cost import count_cost as count_cost
 from gcvideo.models._cost import count_macs as count_macs
 from gcvideo.models._head import Head as Head
+from gcvideo.models._head import reset_head as reset_head
 from gcvideo.models._host_memory import keep_freed_memory as keep_freed_memory
 from gcvideo.models._host_memory import return_freed_memory as return_freed_memory
 from gcvideo.models._insertion import InsertedBlock as InsertedBlock

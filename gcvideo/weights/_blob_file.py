@@ -1,3 +1,5 @@
+"""Pickles of Caffe2, read without running code."""
+
 import math
 import pickle
 from pathlib import Path

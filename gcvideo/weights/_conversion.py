@@ -1,26 +1,29 @@
+"""Weights of other code bases: which net they need, and single context blocks."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from gcvideo._construction import construct
+from gcvideo.nn import ContextBlock
 from gcvideo.weights._architecture import Architecture, architecture_of
-from gcvideo.weights._inflation import Inflation, inflate
-from gcvideo.weights._layout import (
-    LAYOUTS,
-    StateDict,
-    detect_layout,
-    from_common,
+from gcvideo.weights._inflation import Inflation
+from gcvideo.weights._naming import (
+    IMAGE_NAMINGS,
+    context_block_to_common,
+    detect_naming,
     is_ignored,
     to_common,
 )
 from gcvideo.weights._net_choice import NetChoice, configured_choice, conventions
-from gcvideo.weights._net_description import describe_net
-from gcvideo.weights._state_file import StateFile, read_state_file
+from gcvideo.weights._net_description import describe_context_block, describe_net
+from gcvideo.weights._state_file import StateDict, StateFile, read_state_file
 from gcvideo.weights._weights import COUNTERS, HEAD, LoadReport, Weights, load_weights
+
+_TIMM_EPS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,24 +55,14 @@ class Conversion:
     def build(self) -> tuple[nn.Module, LoadReport]:
         """The net, filled; only image weights leave its head fresh."""
         net = cast(nn.Module, construct(self.net))
-        return net, load_weights(net, self._weights())
-
-    def _weights(self) -> Weights:
-        is_image = self.layout in IMAGE_LAYOUTS
-        return Weights(
+        is_image = self.layout in IMAGE_NAMINGS
+        weights = Weights(
             name=self.name,
             read=lambda: self.source,
-            convert=lambda source, target: convert_state_dict(
-                source, target, inflation=self.inflation if is_image else None
-            ),
+            inflation=self.inflation if is_image else None,
             fresh=HEAD + COUNTERS if is_image else COUNTERS,
-            ignored=IGNORED,
         )
-
-
-IMAGE_LAYOUTS = ("torchvision", "mmdetection")
-_IMAGE_HEADS = ("fc.*", "head.projection.*")
-IGNORED = _IMAGE_HEADS + tuple(pattern for layout in LAYOUTS.values() for pattern in layout.ignored)
+        return net, load_weights(net, weights)
 
 
 def convert(
@@ -106,16 +99,16 @@ def convert(
         name, file = "weights", StateFile(dict(source), None, ())
     else:
         name, file = Path(source).name, read_state_file(source)
-    layout = detect_layout(file.tensors)
-    common = to_common(file.tensors, layout)
-    tensors = {k: v for k, v in common.items() if not is_ignored(k, layout)}
+    naming = detect_naming(file.tensors)
+    common = to_common(file.tensors, naming)
+    tensors = {k: v for k, v in common.items() if not is_ignored(k, naming)}
     architecture = architecture_of(tensors)
-    told = given.over(configured_choice(file.config or "", layout.name))
-    habit = conventions(layout.name, architecture, file.tensors, told)
+    told = given.over(configured_choice(file.config or "", naming.name))
+    habit = conventions(naming.name, architecture, file.tensors, told)
     full = told.over(habit)
     return Conversion(
         name=name,
-        layout=layout.name,
+        layout=naming.name,
         architecture=architecture,
         choice=full,
         assumed=tuple(
@@ -130,24 +123,24 @@ def convert(
     )
 
 
-def convert_state_dict(
-    source: StateDict, target: StateDict, *, inflation: Inflation | None = None
-) -> dict[str, Tensor]:
-    """Tensors of another code base under our names and in our shapes.
+def convert_context_block(source: StateDict) -> ContextBlock:
+    """The block of GCNet, mmcv or timm that some weights belong to, filled.
+
+    Settings follow from names and shapes, also the eps of the LayerNorm, which the tensors do not
+    hold: timm's ``LayerNorm2d`` has 1e-6, the ``nn.LayerNorm`` of GCNet and mmcv 1e-5. timm's block
+    has the layout of the paper's but sits elsewhere in its nets, on the channels inside a bottleneck.
 
     Args:
-        source: in the naming of any known code base.
-        target: state dict of the net to be filled; its names tell where stages and blocks sit.
-        inflation: of the kernels of an image net, which get the length that they have in ``target``;
-            its classifier keeps its name, for it knows no actions. None: ``source`` is of a net for
-            videos.
+        source: state dict of the block alone, such as ``conv_mask.weight``.
 
     Raises:
-        WeightsError: for a key that is no parameter of a bottleneck ResNet.
+        WeightsError: for a key that is none of such a block, and for a block without its transform.
     """
-    layout = detect_layout(source)
-    if inflation is None:
-        return from_common(to_common(source, layout), target)
-    head = {k: v for k, v in source.items() if any(fnmatchcase(k, p) for p in _IMAGE_HEADS)}
-    trunk = {k: v for k, v in source.items() if k not in head}
-    return head | inflate(from_common(to_common(trunk, layout), target), target, inflation)
+    tensors = context_block_to_common(source)
+    description = describe_context_block(tensors, "")
+    if any(key.startswith("mlp_") for key in source):
+        description["eps"] = _TIMM_EPS
+    (channels,) = {v.shape[0] for k, v in tensors.items() if k.endswith("expand.weight")}
+    block = cast(ContextBlock, construct(description)(channels))
+    block.load_state_dict(tensors)
+    return block

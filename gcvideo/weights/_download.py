@@ -1,3 +1,5 @@
+"""Files of an address, kept in PyTorch's cache."""
+
 import glob
 import hashlib
 import http.client

@@ -1,10 +1,12 @@
+"""Kernels of image nets over time."""
+
 from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gcvideo.weights._layout import StateDict
+from gcvideo.weights._state_file import StateDict
 
 Inflation = Literal["mean", "centre"]
 

@@ -9,8 +9,7 @@ import yaml
 
 from gcvideo._family import HeadMode
 from gcvideo.weights._architecture import Architecture
-from gcvideo.weights._layout import StateDict
-from gcvideo.weights._state_file import WeightsError
+from gcvideo.weights._state_file import StateDict, WeightsError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,8 @@
 from typing import Any
 
 from gcvideo.weights._architecture import Architecture
-from gcvideo.weights._layout import StateDict
 from gcvideo.weights._net_choice import NetChoice
-from gcvideo.weights._state_file import WeightsError
+from gcvideo.weights._state_file import StateDict, WeightsError
 
 
 def describe_net(

@@ -1,3 +1,5 @@
+"""Tensors, configuration and class names in files of weights."""
+
 import json
 import re
 from collections.abc import Mapping
@@ -12,6 +14,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from gcvideo.weights._blob_file import ForbiddenGlobalError, read_blobs
+
+StateDict = Mapping[str, Tensor]
 
 _WRAPPERS = ("state_dict", "model_state", "model")
 _HALF = (torch.float16, torch.bfloat16)
@@ -53,11 +57,6 @@ class StateFile:
     config: str | None
     notes: tuple[str, ...]
     classes: tuple[str, ...] | None = None
-
-
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of :func:`read_state_file`, which says what it raises."""
-    return read_state_file(path).tensors
 
 
 def read_state_file(path: str | Path) -> StateFile:

@@ -1,6 +1,6 @@
 import pytest
 
-from gcvideo.weights._class_name import class_names
+from gcvideo.weights._zoo import class_names
 
 
 def test_kinetics400_has_400_different_names_in_alphabetical_order():

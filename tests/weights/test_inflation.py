@@ -1,5 +1,3 @@
-from functools import partial
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,7 +13,6 @@ from gcvideo.weights import (
     published_weights,
 )
 from gcvideo.weights import _weight_source as weight_source
-from gcvideo.weights._conversion import IGNORED
 from gcvideo.weights._inflation import inflate_kernel
 from gcvideo.weights._weights import HEAD
 
@@ -34,9 +31,8 @@ def image_net():
 
 
 def weights_of(net, **arguments):
-    arguments = {"fresh": HEAD, "ignored": IGNORED} | arguments
-    convert = partial(convert_state_dict, inflation="mean")
-    return Weights(name="image", read=net.state_dict, convert=convert, **arguments)
+    arguments = {"fresh": HEAD} | arguments
+    return Weights(name="image", read=net.state_dict, inflation="mean", **arguments)
 
 
 @pytest.mark.parametrize("make", NETS)

@@ -16,7 +16,7 @@ from peer_net import scores
 
 from gcvideo.weights import NetChoice, WeightsError, convert
 from gcvideo.weights._architecture import architecture_of
-from gcvideo.weights._layout import LAYOUTS, to_common
+from gcvideo.weights._naming import NAMINGS, to_common
 from gcvideo.weights._net_choice import configured_choice, conventions
 
 
@@ -34,7 +34,7 @@ def test_false_is_known_and_none_is_not():
 
 def habit(layout, *, names=MMACTION2, told=NetChoice(), **arguments):  # noqa: B008 - frozen
     state = random_state(Peer(names=names, **arguments))
-    return conventions(layout, architecture_of(to_common(state, LAYOUTS[layout])), state, told)
+    return conventions(layout, architecture_of(to_common(state, NAMINGS[layout])), state, told)
 
 
 SHORT_I3D = ((5,), (3,), (3, 1), (3, 1, 1, 1, 1, 1), (1,))

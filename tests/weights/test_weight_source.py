@@ -15,11 +15,11 @@ from gcvideo.weights import (
     checkpoint_weights,
     convert,
     load_weights,
-    published,
     published_weights,
 )
 from gcvideo.weights import _weight_source as weight_source
-from gcvideo.weights._state_file import read_state_dict
+from gcvideo.weights._state_file import read_state_file
+from gcvideo.weights._zoo import published_record
 
 PLACEMENT = Placement(block=partial(global_context, ratio=1 / 4), res4=[1])
 
@@ -55,7 +55,7 @@ def test_safetensors_round_trip(tmp_path, prefix):
     source, net = (slow_resnet(num_classes=7, width=4, placement=PLACEMENT) for _ in range(2))
     path = tmp_path / "net.safetensors"
     save_file(prefixed(source.state_dict(), prefix), path)
-    assert read_state_dict(path).keys() == source.state_dict().keys()
+    assert read_state_file(path).tensors.keys() == source.state_dict().keys()
     load_weights(net, checkpoint_weights(str(path), fresh=[]))
     torch.testing.assert_close(net.state_dict(), source.state_dict(), rtol=0, atol=0)
 
@@ -108,8 +108,8 @@ def test_non_local_weights_fill_blocks_at_their_places(tmp_path):
 
 def recorded_as(monkeypatch, path, **arguments):
     """The zoo and its cache hold one file under the name "ours"."""
-    record = replace(published("slow_8x8_r50_pytorchvideo"), name="ours", **arguments)
-    monkeypatch.setattr(weight_source, "published", {"ours": record}.__getitem__)
+    record = replace(published_record("slow_8x8_r50_pytorchvideo"), name="ours", **arguments)
+    monkeypatch.setattr(weight_source, "published_record", {"ours": record}.__getitem__)
     asked = []
 
     def cached(url, *, sha256=None):

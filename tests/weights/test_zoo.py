@@ -10,8 +10,8 @@ import torchvision
 from gcvideo._construction import construct
 from gcvideo.models import inserted_blocks
 from gcvideo.nn import NonLocalBlock
-from gcvideo.weights._state_file import WeightsError
-from gcvideo.weights.zoo import ZOO, PublishedWeights, published
+from gcvideo.weights import ZOO, PublishedWeights, WeightsError
+from gcvideo.weights._zoo import published_record
 
 # Exact counts of mmaction2's metafile.yml (0.x); the I3D ones are of the same nets as in 1.x.
 PARAMETERS = {
@@ -150,7 +150,7 @@ def test_image_nets_are_to_be_inflated_and_are_the_2d_resnet(name):
 @pytest.mark.parametrize("depth", [50, 101])
 @pytest.mark.parametrize("version", [1, 2])
 def test_torchvision_says_the_same_of_its_weights(depth, version):
-    record = published(f"resnet{depth}_torchvision_v{version}")
+    record = published_record(f"resnet{depth}_torchvision_v{version}")
     weights = torchvision.models.get_weight(f"ResNet{depth}_Weights.IMAGENET1K_V{version}")
     assert record.url == weights.url
     assert record.file == f"resnet{depth}-{record.sha256}.pth"
@@ -206,7 +206,7 @@ def test_accuracies_are_percentages_and_two_documents_that_disagree_are_both_nam
         assert record.top1 is not None
         assert record.top5 is not None
         assert 60 < record.top1 < record.top5 < 100
-    record = published("slow_nl_8x8_r50_mmaction2_imagenet")
+    record = published_record("slow_nl_8x8_r50_mmaction2_imagenet")
     assert (record.top1, record.top5) == (76.65, 92.47)
     assert record.accuracy_source.endswith("metafile.yml says 76.35 and 92.18")
 
@@ -224,20 +224,20 @@ def test_descriptions_are_plain_data():
 
 
 def test_weights_are_found_by_name():
-    record = published("slow_8x8_r50_pytorchvideo")
+    record = published_record("slow_8x8_r50_pytorchvideo")
     assert isinstance(record, PublishedWeights)
     assert record.file == "SLOW_8x8_R50.pyth"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_ones():
     with pytest.raises(WeightsError) as error:
-        published("slow_8x8_r50_pytorchvid")
+        published_record("slow_8x8_r50_pytorchvid")
     message = str(error.value)
     assert "no published weights are called 'slow_8x8_r50_pytorchvid'" in message
     assert "nearest names are slow_8x8_r50_pytorchvideo, " in message
-    assert "list(gcvideo.weights.zoo.ZOO)" in message
+    assert "list(gcvideo.weights.ZOO)" in message
 
 
 def test_a_name_like_no_other_is_refused_as_well():
     with pytest.raises(WeightsError, match="nearest names are"):
-        published("?")
+        published_record("?")

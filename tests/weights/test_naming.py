@@ -16,7 +16,7 @@ from peer_layout import (
 
 from gcvideo.models import slow_resnet, stages_of
 from gcvideo.weights import WeightsError, convert_context_block
-from gcvideo.weights._layout import LAYOUTS, detect_layout, from_common, stage_positions, to_common
+from gcvideo.weights._naming import NAMINGS, detect_naming, from_common, stage_positions, to_common
 
 PEERS = {
     "pytorchvideo": Peer(names=PYTORCHVIDEO, kernels=SLOW),
@@ -34,13 +34,13 @@ def name(request):
 
 
 def test_each_known_code_base_is_recognised_by_its_names(name):
-    assert PEERS.keys() == LAYOUTS.keys()
-    assert detect_layout(random_state(PEERS[name])).name == name
+    assert PEERS.keys() == NAMINGS.keys()
+    assert detect_naming(random_state(PEERS[name])).name == name
 
 
 def test_every_key_gets_a_common_name_of_its_own(name):
     state = random_state(PEERS[name])
-    common = to_common(state, LAYOUTS[name])
+    common = to_common(state, NAMINGS[name])
     assert len(common) == len(state)
     assert {key.partition(".")[0] for key in common} <= {
         "stem",
@@ -83,11 +83,11 @@ def test_every_key_gets_a_common_name_of_its_own(name):
 )
 def test_names_mean_the_same_place(name, theirs, common):
     state = random_state(PEERS[name])
-    assert list(to_common(state, LAYOUTS[name]))[list(state).index(theirs)] == common
+    assert list(to_common(state, NAMINGS[name]))[list(state).index(theirs)] == common
 
 
 def test_image_kernels_get_a_time_axis_and_matrices_of_blocks_lose_theirs():
-    common = to_common(random_state(PEERS["mmdetection"]), LAYOUTS["mmdetection"])
+    common = to_common(random_state(PEERS["mmdetection"]), NAMINGS["mmdetection"])
     assert common["stem.conv.weight"].shape == (4, 3, 1, 7, 7)
     assert common["res3.1.block.mask.weight"].shape == (1, 32)
     assert common["res3.1.block.add_transform.norm.weight"].shape == (8,)
@@ -96,7 +96,7 @@ def test_image_kernels_get_a_time_axis_and_matrices_of_blocks_lose_theirs():
 def test_names_return_to_those_of_the_net_whatever_the_place_of_its_stages():
     net = slow_resnet(num_classes=7, width=4)
     state = net.state_dict()
-    common = to_common(state, LAYOUTS["pytorchvideo"])
+    common = to_common(state, NAMINGS["pytorchvideo"])
     assert from_common(common, state).keys() == state.keys()
     moved = {f"blocks.{p + (p > 1)}.{rest}": v for k, v in state.items() for p, rest in [split(k)]}
     assert stage_positions(moved) == [1, 3, 4, 5]
@@ -117,7 +117,7 @@ def test_two_pathways_are_refused():
     with pytest.raises(
         WeightsError, match=r"SlowFast net with two pathways; .*choose weights of a Slow"
     ):
-        detect_layout(state)
+        detect_naming(state)
 
 
 def test_unknown_names_are_told_with_those_known():
@@ -126,7 +126,7 @@ def test_unknown_names_are_told_with_those_known():
         match=r"these 2 tensors \(a\.bias, a\.weight, \.\.\.\) are those of no known code base; known are "
         r"pytorchvideo, pyslowfast, caffe2, mmaction2, torchvision, mmdetection: rename",
     ):
-        detect_layout(["a.weight", "a.bias"])
+        detect_naming(["a.weight", "a.bias"])
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_unknown_names_are_told_with_those_known():
 def test_a_key_that_no_net_has_is_named(extra, message):
     state = random_state(PEERS["pyslowfast"]) | dict.fromkeys(extra, torch.ones(1))
     with pytest.raises(WeightsError, match=message):
-        to_common(state, LAYOUTS["pyslowfast"])
+        to_common(state, NAMINGS["pyslowfast"])
 
 
 def test_two_keys_of_one_parameter_are_named():
@@ -155,12 +155,12 @@ def test_two_keys_of_one_parameter_are_named():
         WeightsError,
         match=r"two tensors .* become 'res3\.1\.block\.g\.weight', one of them 'backbone",
     ):
-        to_common(state | twin, LAYOUTS["mmaction2"])
+        to_common(state | twin, NAMINGS["mmaction2"])
 
 
 def test_what_optimizers_left_keeps_its_name():
     extra = {"pred_w_momentum": torch.ones(1), "lr": torch.ones(1), "model_iter": torch.ones(1)}
-    common = to_common(random_state(PEERS["caffe2"]) | extra, LAYOUTS["caffe2"])
+    common = to_common(random_state(PEERS["caffe2"]) | extra, NAMINGS["caffe2"])
     assert extra.keys() <= common.keys()
 
 
