@@ -83,6 +83,18 @@ def test_a_context_block_in_a_published_net_changes_no_bit_of_its_logits(from_ca
     assert insertion_effect(net, clips) == 0
 
 
+def test_a_net_with_published_weights_has_the_logits_of_the_loaded_classifier(from_cache):
+    clips = torch.randn(1, 3, 4, 64, 64)
+    net = slow_resnet(weights=NAME).eval()
+    other = slow_resnet(num_classes=10, weights=NAME).eval()
+    loaded = gcvideo.load(NAME, device="cpu").model.net
+    loaded.blocks[-1].configure("adaptive", 7)
+    with torch.no_grad():
+        torch.testing.assert_close(net(clips), loaded(clips))
+        other.blocks[-1].proj = loaded.blocks[-1].proj
+        torch.testing.assert_close(other(clips), loaded(clips))
+
+
 def test_weights_of_images_are_no_classifier_of_videos():
     with pytest.raises(
         CheckpointError, match=r"image net: they know no actions.*weights=resnet50_"

@@ -9,6 +9,7 @@ from torch import nn
 from gcvideo.models import Placement, c2d_resnet, i3d_resnet, slow_resnet, stages_of, video_resnet
 from gcvideo.models._resnet import SLOW_KERNELS
 from gcvideo.nn import NonLocalBlock, global_context, simplified_non_local
+from gcvideo.weights import WeightsError
 
 NETS = [slow_resnet, i3d_resnet, c2d_resnet]
 FIVE = {"res3": [1, 3], "res4": [1, 3, 5]}
@@ -268,3 +269,70 @@ def test_dropout_and_head_mode_reach_the_head():
 def test_wrong_arguments_are_refused(unchecked, make, arguments, message):
     with pytest.raises(ValueError, match=message):
         make(**({"num_classes": 10, "width": 4} | arguments))
+
+
+@pytest.fixture(scope="module", params=NETS)
+def trained(request, tmp_path_factory):
+    """A builder, a net of it, and a file with the weights of the net."""
+    path = tmp_path_factory.mktemp("weights") / "net.pth"
+    net = request.param(num_classes=7, width=4).eval()
+    torch.save(net.state_dict(), path)
+    return request.param, net, path
+
+
+def test_a_net_starts_from_weights_with_their_classes(trained):
+    make, net, path = trained
+    clips = torch.randn(2, 3, 4, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(make(weights=path, width=4).eval()(clips), net(clips))
+        with_blocks = make(weights=str(path), width=4, placement=Placement(block=GC, **FIVE)).eval()
+        assert torch.equal(with_blocks(clips), net(clips))
+
+
+def test_a_head_for_other_classes_starts_fresh_and_all_else_is_kept(trained):
+    make, net, path = trained
+    other = make(num_classes=5, weights=path, width=4)
+    assert other.blocks[-1].proj.out_features == 5
+    assert other.blocks[-1].proj.weight.std() < 0.02
+    trunk, expected = other.blocks[:-1].state_dict(), net.blocks[:-1].state_dict()
+    torch.testing.assert_close(trunk, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"num_classes": 5}])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"depth": 101}, r"for (Slow|I3D|C2D) R50 .*, and the net is \1 R101 .*resnet\(depth=50"),
+        ({"width": 8}, r"for (Slow|I3D|C2D) R50 of width 4, and the net is \1 R50 of width 8"),
+    ],
+)
+def test_weights_of_another_depth_or_width_are_refused(trained, arguments, change, message):
+    make, _, path = trained
+    with pytest.raises(WeightsError, match=message):
+        make(weights=path, **({"width": 4} | arguments | change))
+
+
+def test_weights_of_another_family_are_refused(trained):
+    make, _, path = trained
+    for other in set(NETS) - {make}:
+        with pytest.raises(
+            WeightsError,
+            match=rf"weights '{path}' do not fit .* in Python with {make.__name__}\(depth=50",
+        ):
+            other(num_classes=5, weights=path, width=4)
+
+
+def test_a_net_needs_classes_or_weights_that_have_some(tmp_path):
+    with pytest.raises(ValueError, match="num_classes is missing; give it, or weights"):
+        slow_resnet(width=4)
+    state = slow_resnet(num_classes=7, width=4).state_dict()
+    path = tmp_path / "trunk.pth"
+    torch.save({k: v for k, v in state.items() if ".proj." not in k}, path)
+    with pytest.raises(ValueError, match=r"trunk\.pth' know no classes; give num_classes"):
+        slow_resnet(weights=path, width=4)
+    assert slow_resnet(weights=path, num_classes=3, width=4).blocks[-1].proj.out_features == 3
+
+
+def test_an_unknown_name_of_weights_is_refused():
+    with pytest.raises(WeightsError, match=r"called 'slow_8x8'; the nearest names are slow_"):
+        slow_resnet(weights="slow_8x8")
