@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gcvideo._family import HeadMode
+from gcvideo.nn._choice import check_choice
 
 
 class Head(nn.Module):
@@ -61,10 +62,7 @@ class Head(nn.Module):
 
     def configure(self, mode: HeadMode, pool_size: int) -> None:
         """Choose the pooling function; the parameters stay."""
-        if mode not in get_args(HeadMode):
-            raise ValueError(
-                f"head mode is {mode!r}; choose one of {', '.join(get_args(HeadMode))}"
-            )
+        check_choice("head mode", mode, get_args(HeadMode))
         if pool_size < 1:
             raise ValueError(f"pool_size is {pool_size}; it must be at least 1 cell (crop / 32)")
         self.mode: HeadMode = mode

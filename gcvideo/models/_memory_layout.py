@@ -3,6 +3,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
+from gcvideo.nn._choice import check_choice
 from gcvideo.nn._convolution import use_video_convolutions
 
 Layout = Literal["auto", "contiguous", "channels_last", "folded"]
@@ -25,8 +26,7 @@ def apply_layout(net: nn.Module, layout: Layout) -> torch.memory_format:
     Raises:
         ValueError: for an unknown word.
     """
-    if layout not in get_args(Layout):
-        raise ValueError(f"layout is {layout!r}; choose one of {', '.join(get_args(Layout))}")
+    check_choice("layout", layout, get_args(Layout))
     if layout == "contiguous":
         return torch.contiguous_format
     use_video_convolutions(net, folded=layout == "folded")

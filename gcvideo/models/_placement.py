@@ -6,6 +6,7 @@ from torch import nn
 
 from gcvideo._family import STAGES, Stage
 from gcvideo.nn import Position
+from gcvideo.nn._choice import check_choice
 
 Blocks = Literal["all"] | Sequence[int]
 
@@ -36,10 +37,7 @@ class Placement:
     position: Position = "after_conv3"
 
     def __post_init__(self) -> None:
-        if self.position not in get_args(Position):
-            raise ValueError(
-                f"position is {self.position!r}; choose one of {', '.join(get_args(Position))}"
-            )
+        check_choice("position", self.position, get_args(Position))
         for stage in STAGES:
             wanted = getattr(self, stage)
             if isinstance(wanted, str) and wanted != "all":

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from gcvideo.nn._choice import check_choice
+
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -19,8 +21,7 @@ def precision_type(name: str, key: str = "precision") -> torch.dtype:
     Raises:
         ValueError: for another name.
     """
-    if name not in _TYPES:
-        raise ValueError(f"{key} is {name!r}; choose one of {', '.join(_TYPES)}")
+    check_choice(key, name, _TYPES)
     return _TYPES[name]
 
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gcvideo.nn._choice import check_choice
 from gcvideo.weights._state_file import StateDict
 
 Inflation = Literal["mean", "centre"]
@@ -26,10 +27,7 @@ def inflate_kernel(
     Raises:
         ValueError: for an unknown kind of inflation.
     """
-    if inflation not in get_args(Inflation):
-        raise ValueError(
-            f"inflation is {inflation!r}; choose one of {', '.join(get_args(Inflation))}"
-        )
+    check_choice("inflation", inflation, get_args(Inflation))
     if inflation == "mean":
         return kernel.unsqueeze(2).repeat(1, 1, num_frames, 1, 1) / num_frames
     inflated = torch.zeros(*kernel.shape[:2], num_frames, *kernel.shape[2:], dtype=kernel.dtype)

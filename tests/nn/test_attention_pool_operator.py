@@ -4,8 +4,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from gcvideo.comparison._peak_memory import peak_bytes
-from gcvideo.nn._attention_pool import attention_pool, attention_pool_and_input
-from gcvideo.nn._attention_pool_operator import pool, pool_backward
+from gcvideo.nn._attention_pool import attention_pool, attention_pool_and_input, pool, pool_backward
 
 LAYOUTS = {
     "contiguous": torch.Tensor.contiguous,
@@ -87,7 +86,7 @@ def test_the_weights_are_constants_to_autograd():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_sums_over_low_precision_maps_are_in_float32(layout, dtype, monkeypatch):
     # Several parts: two clips at a time.
-    monkeypatch.setattr("gcvideo.nn._attention_pool_operator._PART", 2 * 16 * 500)
+    monkeypatch.setattr("gcvideo.nn._attention_pool._PART", 2 * 16 * 500)
     x, weight, bias = make(torch.float32, n=5, c=16, p=500, layout=layout)
     x = x.detach().to(dtype)
     exact = [t.detach().double().requires_grad_() for t in (x, weight, bias)]

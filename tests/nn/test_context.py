@@ -146,14 +146,14 @@ def test_mask_starts_with_kaiming_fan_in():
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("pooling", "max", "'att', 'avg'"),
-        ("axes", "th", "'thw', 'hw', 't'"),
-        ("mul_start", "one", "'half', 'identity'"),
+        ("pooling", "max", "att, avg"),
+        ("axes", "th", "thw, hw, t"),
+        ("mul_start", "one", "half, identity"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
 def test_unknown_words_are_refused(name, value, allowed):
-    with pytest.raises(ValueError, match=f"{name} must be one of {allowed}, got '{value}'"):
+    with pytest.raises(ValueError, match=f"{name} is '{value}'; choose one of {allowed}"):
         ContextBlock(8, **{name: value})
 
 

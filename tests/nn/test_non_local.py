@@ -213,14 +213,14 @@ def test_weights_start_small_and_biases_at_zero():
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("kind", "gauss", "'gaussian', 'embedded_gaussian', 'dot_product', 'concatenation'"),
-        ("axes", "th", "'thw', 'hw', 't'"),
-        ("sub_sample", "yes", "'none', 'before', 'after'"),
+        ("kind", "gauss", "gaussian, embedded_gaussian, dot_product, concatenation"),
+        ("axes", "th", "thw, hw, t"),
+        ("sub_sample", "yes", "none, before, after"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
 def test_unknown_words_are_refused(name, value, allowed):
-    with pytest.raises(ValueError, match=f"{name} must be one of {allowed}, got '{value}'"):
+    with pytest.raises(ValueError, match=f"{name} is '{value}'; choose one of {allowed}"):
         NonLocalBlock(8, **{name: value})
 
 
