@@ -23,9 +23,6 @@ def inflate_kernel(
     from the ends of time; with the second it gives that of each frame, in any video.
     Source: "mean" Carreira and Zisserman, I3D (arXiv:1705.07750); "centre" Feichtenhofer et al.,
     Spatiotemporal Residual Networks (arXiv:1611.02155).
-
-    Raises:
-        ValueError: for an unknown kind of inflation.
     """
     check_choice("inflation", inflation, get_args(Inflation))
     if inflation == "mean":

@@ -39,19 +39,15 @@ _SEAMS = (".branch_fusion.block.", ".activation.block.")
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """Names of one code base.
-
-    Args:
-        name: of the code base.
-        signature: a key that its files have.
-        renames: gives, for the keys of a file, pieces of names and what they become; applied in order.
-        ignored: patterns (fnmatch) of keys that a net does not need.
-    """
+    """Names of one code base."""
 
     name: str
     signature: str
+    """A key that all its files have."""
     renames: Callable[[Iterable[str]], Renames]
+    """Gives, for the keys of a file, pieces of names and what they become; applied in order."""
     ignored: tuple[str, ...] = ()
+    """Patterns (fnmatch) of keys that a net does not need."""
 
 
 def _pytorchvideo(keys: Iterable[str]) -> Renames:
@@ -108,11 +104,7 @@ def stage_positions(keys: Iterable[str]) -> list[int]:
 
 
 def detect_naming(keys: Iterable[str]) -> Naming:
-    """The code base that these names come from.
-
-    Raises:
-        WeightsError: if it is none of those known.
-    """
+    """The code base that these names come from."""
     keys = set(keys)
     if any("pathway1_" in key for key in keys):
         raise WeightsError(
@@ -130,12 +122,7 @@ def detect_naming(keys: Iterable[str]) -> Naming:
 
 
 def to_common(source: StateDict, naming: Naming) -> dict[str, Tensor]:
-    """The tensors of a file under their common names; ignored ones keep theirs.
-
-    Raises:
-        WeightsError: for a key that is no parameter of a bottleneck ResNet, and for two that become
-            one.
-    """
+    """The tensors of a file under their common names; ignored ones keep theirs."""
     renames = naming.renames(source)
     common: dict[str, Tensor] = {}
     unknown = []
@@ -175,9 +162,6 @@ def context_block_to_common(source: StateDict) -> dict[str, Tensor]:
     """The tensors of a block of GCNet, mmcv or timm under the names of our context block.
 
     Its 1x1 convolutions become linear layers, the same function.
-
-    Raises:
-        WeightsError: for a key that is none of such a block.
     """
     converted = {}
     for key, value in source.items():

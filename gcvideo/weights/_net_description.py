@@ -10,17 +10,7 @@ from gcvideo.weights._state_file import StateDict, WeightsError
 def describe_net(
     common: StateDict, architecture: Architecture, choice: NetChoice
 ) -> dict[str, Any]:
-    """Description of the net of some tensors, for :func:`gcvideo._construction.construct`.
-
-    Args:
-        common: the tensors under their common names.
-        architecture: of these tensors.
-        choice: what they do not tell.
-
-    Raises:
-        WeightsError: if it must be told which pairwise function non-local blocks have, or blocks are
-            none that this package can build.
-    """
+    """Description, for ``construct``, of the net of tensors that are under their common names."""
     family = choice.family or architecture.family
     if family == "slow" and (choice.temporal_stride == 2 or choice.temporal_pool):
         family = None  # slow_resnet never thins out time
@@ -96,11 +86,7 @@ def _non_local(common: StateDict, prefix: str, choice: NetChoice) -> dict[str, A
 
 
 def describe_context_block(common: StateDict, prefix: str) -> dict[str, Any]:
-    """Description of a context block of GCNet's code from its tensors.
-
-    Raises:
-        WeightsError: for a block without its transform.
-    """
+    """Description of a context block of GCNet's code from its tensors."""
     fusion = [
         kind for kind in ("mul", "add") if f"{prefix}{kind}_transform.expand.weight" in common
     ]

@@ -43,20 +43,16 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class StateFile:
-    """What a file of weights holds.
-
-    Args:
-        tensors: by parameter name, without wrappers and prefixes; float16 and bfloat16 became float32.
-        config: the configuration of the run that made the file, as text: PySlowFast's YAML,
-            MMAction2's Python; None if there is none.
-        notes: what was unwrapped, renamed, converted or left out.
-        classes: names of the rows of the head, which files of this package have; None: not known.
-    """
+    """What a file of weights holds."""
 
     tensors: dict[str, Tensor]
+    """By parameter name, without wrappers and prefixes; float16 and bfloat16 became float32."""
     config: str | None
+    """Of the run that made the file, as text: PySlowFast's YAML, MMAction2's Python."""
     notes: tuple[str, ...]
+    """What was unwrapped, renamed, converted or left out."""
     classes: tuple[str, ...] | None = None
+    """Names of the rows of the head, which files of this package have."""
 
 
 def read_state_file(path: str | Path) -> StateFile:
@@ -64,9 +60,6 @@ def read_state_file(path: str | Path) -> StateFile:
 
     The content decides on the format, not the suffix: safetensors, ``torch.save`` old and new, or
     a pickle of Caffe2's blobs.
-
-    Raises:
-        WeightsError: if the file is absent, unreadable, wants to run code or holds no state dict.
     """
     path = Path(path)
     notes: list[str] = []
