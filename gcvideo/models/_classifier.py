@@ -1,3 +1,5 @@
+"""A net with its input normalisation."""
+
 from collections.abc import Sequence
 
 import torch

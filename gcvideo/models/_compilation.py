@@ -1,3 +1,5 @@
+"""Nets translated by ``torch.compile``."""
+
 from typing import Any
 
 import torch

@@ -1,3 +1,5 @@
+"""How feature maps lie in memory."""
+
 from typing import Literal, get_args
 
 import torch

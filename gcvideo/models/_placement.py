@@ -1,3 +1,5 @@
+"""Where context blocks sit in a net."""
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
