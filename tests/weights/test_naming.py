@@ -54,45 +54,6 @@ def test_every_key_gets_a_common_name_of_its_own(name):
         assert torch.equal(theirs.flatten(), ours.flatten())
 
 
-@pytest.mark.parametrize(
-    ("name", "theirs", "common"),
-    [
-        ("pytorchvideo", "blocks.0.norm.bias", "stem.norm.bias"),
-        (
-            "pytorchvideo",
-            "blocks.3.res_blocks.5.branch2.norm_b.running_var",
-            "res4.5.branch2.norm_b.running_var",
-        ),
-        ("pyslowfast", "s4.pathway0_nonlocal3.conv_phi.bias", "res4.3.block.phi.bias"),
-        ("pyslowfast", "s5.pathway0_res0.branch1_bn.weight", "res5.0.branch1_norm.weight"),
-        ("caffe2", "res_conv1_bn_riv", "stem.norm.running_var"),
-        ("caffe2", "nonlocal_conv3_1_bn_s", "res3.1.block.norm.weight"),
-        ("mmaction2", "backbone.layer2.3.non_local_block.g.0.conv.weight", "res3.3.block.g.weight"),
-        ("mmaction2", "backbone.layer1.0.downsample.conv.weight", "res2.0.branch1_conv.weight"),
-        (
-            "torchvision",
-            "layer4.2.bn3.num_batches_tracked",
-            "res5.2.branch2.norm_c.num_batches_tracked",
-        ),
-        (
-            "mmdetection",
-            "backbone.layer3.5.context_block.channel_add_conv.3.weight",
-            "res4.5.block.add_transform.expand.weight",
-        ),
-    ],
-)
-def test_names_mean_the_same_place(name, theirs, common):
-    state = random_state(PEERS[name])
-    assert list(to_common(state, NAMINGS[name]))[list(state).index(theirs)] == common
-
-
-def test_image_kernels_get_a_time_axis_and_matrices_of_blocks_lose_theirs():
-    common = to_common(random_state(PEERS["mmdetection"]), NAMINGS["mmdetection"])
-    assert common["stem.conv.weight"].shape == (4, 3, 1, 7, 7)
-    assert common["res3.1.block.mask.weight"].shape == (1, 32)
-    assert common["res3.1.block.add_transform.norm.weight"].shape == (8,)
-
-
 def test_names_return_to_those_of_the_net_whatever_the_place_of_its_stages():
     net = slow_resnet(num_classes=7, width=4)
     state = net.state_dict()
