@@ -28,7 +28,7 @@ BEST = "best.ckpt"
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint of this package, or one that cannot be rebuilt."""
+    """A file that is not a checkpoint of this package, or that cannot be rebuilt."""
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ class ClipClassifier(nn.Module):
     uint8 RGB and become floats on the device of the net.
 
     Args:
-        net: maps (n, 3, t, h, w) normalised RGB to logits (n, k).
+        net: module that maps (n, 3, t, h, w) normalised RGB to logits (n, k).
         mean: per RGB channel, on the scale [0, 1].
-        std: likewise; positive.
-        layout: of feature maps in memory, and with it the form of convolutions; changes no numbers but
-            by rounding.
+        std: positive deviations, likewise.
+        layout: how feature maps lie in memory, and with it the form of convolutions; numbers change by
+            rounding alone.
 
     Raises:
         ValueError: if mean or std does not have three entries, a std is not positive, or the layout is

@@ -28,9 +28,9 @@ def settle_layout(
     takes less than a second and is made once per device.
 
     Args:
-        model: before it is compiled.
-        device: on which it is to run.
-        dtype: in which it is to compute its convolutions.
+        model: classifier that has not been compiled.
+        device: place where it is to run.
+        dtype: type in which it is to compute its convolutions.
 
     Returns:
         Time of a 3-D convolution in ``dtype`` / time in float32, or None where nothing was checked: on a

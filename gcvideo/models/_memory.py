@@ -19,9 +19,9 @@ class TrainingMemory:
 
     Args:
         weights: parameters and buffers.
-        gradients: of the parameters that learn; twice with the buckets of DDP.
-        optimizer_state: such as momenta.
-        activations: kept for the backward pass.
+        gradients: those of the parameters that learn; twice with the buckets of DDP.
+        optimizer_state: momenta and the like.
+        activations: feature maps kept for the backward pass.
         views: the uint8 input.
     """
 
@@ -49,9 +49,9 @@ def count_memory(
     """Memory of a training step, counted without running it.
 
     Args:
-        model: maps uint8 views (b, v, 3, t, s, s) to logits, in the mode (training, frozen norms) in
-            which it is to be trained.
-        make_optimizer: for the parameters of the model it is given.
+        model: module that maps uint8 views (b, v, 3, t, s, s) to logits, in the mode (training,
+            frozen norms) in which it is to be trained.
+        make_optimizer: function that makes an optimizer for the parameters of a model.
         num_clips: views per step on the device.
         num_frames: T.
         crop_size: pixels.

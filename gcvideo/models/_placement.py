@@ -21,7 +21,8 @@ class Placement:
     means every block of res3-res5. ``Placement()`` is the bare net.
 
     Args:
-        block: makes a block from its number of channels, such as ``partial(global_context, ratio=1/4)``.
+        block: function that makes a block from its number of channels, such as
+            ``partial(global_context, ratio=1/4)``.
         res2: 0-based indices of residual blocks of the stage, or "all"; likewise ``res3`` to ``res5``.
         position: "after_conv3" (on the residual branch, GCNet), "after_add" (on the sum) or
             "after_relu" (behind the residual block, where non-local blocks sit).

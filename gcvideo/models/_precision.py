@@ -16,7 +16,7 @@ def precision_type(name: str, key: str = "precision") -> torch.dtype:
 
     Args:
         name: "float32", "bfloat16" or "float16".
-        key: of the configuration, for the message.
+        key: name in the configuration, for the message.
 
     Raises:
         ValueError: for another name.
@@ -34,8 +34,8 @@ def computing_in(dtype: torch.dtype, device: torch.device | str) -> Iterator[Non
     switches are those of the process: other threads compute without it meanwhile.
 
     Args:
-        dtype: of the computation.
-        device: that computes.
+        dtype: type of the computation.
+        device: device that computes.
     """
     kind, enabled = torch.device(device).type, dtype != torch.float32
     # Weights that autocast outside has cast and kept are of its type.

@@ -52,7 +52,7 @@ def slow_resnet(
         dropout: probability before the linear layer.
         head: pooling mode of :class:`~gcvideo.models.Head`.
         placement: context blocks to insert; none by default.
-        stem_pool_padding: of the 3x3 max-pool behind the first convolution; 0 in video-nonlocal-net.
+        stem_pool_padding: padding of the 3x3 max-pool behind the first convolution; 0 in video-nonlocal-net.
 
     Raises:
         ValueError: for another depth, fewer than two classes or a placement that does not fit.

@@ -31,15 +31,15 @@ class Conversion:
     """Weights of another code base with the description of the net that gives them their function.
 
     Args:
-        name: of the weights, for reports.
+        name: what reports call the weights.
         layout: code base whose names they have.
-        architecture: that the tensors show.
+        architecture: what the tensors show of their net.
         choice: what they do not show.
         assumed: those names of ``choice`` that follow from the habit of the code base alone.
         net: description for :func:`gcvideo._construction.construct`.
         source: the tensors under their own names.
-        notes: of the reading of a file.
-        inflation: of image kernels.
+        notes: what was unwrapped, renamed, converted or left out while a file was read.
+        inflation: what becomes of image kernels.
     """
 
     name: str
@@ -134,7 +134,7 @@ def convert_context_block(source: StateDict) -> ContextBlock:
         source: state dict of the block alone, such as ``conv_mask.weight``.
 
     Raises:
-        WeightsError: for a key that is none of such a block, and for a block without its transform.
+        WeightsError: for a key that such a block does not have, and for a block without its transform.
     """
     tensors = context_block_to_common(source)
     description = describe_context_block(tensors, "")

@@ -68,7 +68,7 @@ def _path(url: str) -> Path:
     name = PurePosixPath(urllib.parse.unquote(parts.path)).name
     if parts.scheme not in ("http", "https") or name in ("", "..") or "\\" in name:
         raise WeightsError(
-            f"'{url}' is no address of a file; it must look like https://host/folder/name.pth"
+            f"'{url}' is not the address of a file; it must look like https://host/folder/name.pth"
         )
     folder = Path(torch.hub.get_dir())
     if folder.parts[0] == "~":

@@ -139,7 +139,7 @@ def to_common(source: StateDict, naming: Naming) -> dict[str, Tensor]:
             common[name] = _in_common_form(name, value)
     if unknown:
         raise WeightsError(
-            f"{unknown[0]!r} is no parameter of a bottleneck ResNet of {naming.name}"
+            f"{unknown[0]!r} is not a parameter of a bottleneck ResNet of {naming.name}"
             f"{f', nor are {len(unknown) - 1} others' if unknown[1:] else ''}; this package has Slow, I3D "
             "and C2D nets with 50 or 101 layers and their context blocks"
         )
@@ -168,7 +168,7 @@ def context_block_to_common(source: StateDict) -> dict[str, Tensor]:
         name = rename(key, CONTEXT_BLOCK)
         if name == key:
             raise WeightsError(
-                f"{key!r} is no parameter of a context block of GCNet, mmcv or timm; give the state dict of "
+                f"{key!r} is not a parameter of a context block of GCNet, mmcv or timm; give the state dict of "
                 "the block alone, whose names start with conv_mask, channel_ or conv_attn, mlp_"
             )
         converted[name] = _in_common_form(f".block.{name}", value)
@@ -225,7 +225,7 @@ def convert_state_dict(
             a net for videos.
 
     Raises:
-        WeightsError: for a key that is no parameter of a bottleneck ResNet.
+        WeightsError: for a key that is not a parameter of a bottleneck ResNet.
     """
     naming = detect_naming(source)
     if inflation is None:

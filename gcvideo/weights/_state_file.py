@@ -209,7 +209,9 @@ def _blob_tensors(path: Path, blobs: Mapping[str, Any], notes: list[str]) -> dic
     arrays = {name: value for name, value in blobs.items() if isinstance(value, np.ndarray)}
     if not arrays:
         raise WeightsError(f"'{path}' holds no state dict; expected arrays by blob name")
-    notes += [f"blob '{name}' is no array and was left out" for name in blobs if name not in arrays]
+    notes += [
+        f"blob '{name}' is not an array and was left out" for name in blobs if name not in arrays
+    ]
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 

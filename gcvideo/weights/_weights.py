@@ -63,7 +63,7 @@ class LoadReport:
     """What loading did with every parameter and buffer of the net and of the source.
 
     Args:
-        name: of the weights.
+        name: what the weights are called.
         loaded: keys of the net that were filled.
         fresh: keys of the net that keep their initial values.
         ignored: keys of the source that the net does not need.
@@ -95,8 +95,8 @@ def load_weights(
     """Fill a net in place; strict but for the patterns of ``weights``.
 
     Args:
-        net: to be filled.
-        weights: to fill it with.
+        net: module to fill.
+        weights: what to fill it with.
         classes: names of the rows of its head, in order. A row of the source then goes where its name
             is, rows of other names start fresh, and so does a head whose names nobody knows. None: the
             head is taken as it is.

@@ -22,7 +22,7 @@ class PublishedWeights:
 
     Args:
         name: ``{family}_{T}x{tau}_r{depth}_{source}``, and how it was made where a source has several.
-        url: where its authors keep it.
+        url: address where its authors keep it.
         layout: naming and wrapping of the tensors in the file; "caffe2" is a pickle of blobs.
         net: description, for ``gcvideo._construction.construct``, of the net that computes what the
             released one does.

@@ -26,7 +26,7 @@ def test_caffe2_blobs_of_python_2_are_read(tmp_path):
     file = read_state_file(path)
     assert file.tensors.keys() == {"conv1_w"}
     assert torch.equal(file.tensors["conv1_w"], torch.from_numpy(expected["conv1_w"]))
-    assert file.notes == ("blob 'model_iter' is no array and was left out",)
+    assert file.notes == ("blob 'model_iter' is not an array and was left out",)
 
 
 ARRAYS = {

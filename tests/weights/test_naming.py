@@ -95,11 +95,11 @@ def test_unknown_names_are_told_with_those_known():
     [
         (
             ["gru.weight"],
-            r"'gru\.weight' is no parameter of a bottleneck ResNet of pyslowfast; this",
+            r"'gru\.weight' is not a parameter of a bottleneck ResNet of pyslowfast; this",
         ),
         (
             ["a.b", "c.d", "e.f"],
-            r"'a\.b' is no parameter .* nor are 2 others; this package has Slow",
+            r"'a\.b' is not a parameter .* nor are 2 others; this package has Slow",
         ),
     ],
 )
@@ -174,5 +174,5 @@ def test_a_single_context_block_of_mmcv_or_timm_keeps_its_function(words, norm_s
 
 
 def test_a_key_of_something_else_is_no_context_block():
-    with pytest.raises(WeightsError, match=r"'conv1\.weight' is no parameter of a context block"):
+    with pytest.raises(WeightsError, match=r"'conv1\.weight' is not a parameter of a context block"):
         convert_context_block({"conv1.weight": torch.ones(1)})
