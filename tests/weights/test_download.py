@@ -258,7 +258,9 @@ def test_a_cache_that_cannot_be_written_is_named(site):
     ],
 )
 def test_an_address_that_names_no_file_is_refused(url):
-    with pytest.raises(WeightsError, match="is not the address of a file; it must look like https://"):
+    with pytest.raises(
+        WeightsError, match="is not the address of a file; it must look like https://"
+    ):
         cached_file(url)
 
 

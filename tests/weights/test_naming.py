@@ -174,5 +174,7 @@ def test_a_single_context_block_of_mmcv_or_timm_keeps_its_function(words, norm_s
 
 
 def test_a_key_of_something_else_is_no_context_block():
-    with pytest.raises(WeightsError, match=r"'conv1\.weight' is not a parameter of a context block"):
+    with pytest.raises(
+        WeightsError, match=r"'conv1\.weight' is not a parameter of a context block"
+    ):
         convert_context_block({"conv1.weight": torch.ones(1)})

@@ -11,7 +11,7 @@ from gcvideo._construction import construct
 from gcvideo.models import inserted_blocks
 from gcvideo.nn import NonLocalBlock
 from gcvideo.weights import ZOO, WeightsError
-from gcvideo.weights._zoo import published_record
+from gcvideo.weights._zoo import class_names, published_record
 
 # Exact counts of mmaction2's metafile.yml (0.x); the I3D ones are of the same nets as in 1.x.
 PARAMETERS = {
@@ -230,3 +230,38 @@ def test_image_nets_are_to_be_inflated_and_are_the_2d_resnet(name):
     assert record.protocol is None
     weights = torchvision.models.get_weight(f"ResNet{record.net['depth']}_Weights.IMAGENET1K_V1")
     assert num_parameters(name) == weights.meta["num_params"]
+
+
+def test_kinetics400_has_400_different_names_in_alphabetical_order():
+    names = class_names("kinetics400")
+    assert len(set(names)) == len(names) == 400
+    assert names == tuple(sorted(names))
+    assert (names[0], names[-1]) == ("abseiling", "zumba")
+    # The labels of three classes in process_data/kinetics/classids.json of video-nonlocal-net.
+    labels = {"sharpening knives": 290, "eating ice cream": 115, "cutting nails": 81}
+    assert {name: names.index(name) for name in labels} == labels
+
+
+def test_names_have_no_quotes_and_no_blanks_around_them():
+    assert all(name and name == name.strip(' "\t') for name in class_names("kinetics400"))
+
+
+def test_an_unknown_list_is_refused_by_name():
+    with pytest.raises(ValueError, match="called 'kinetics999'; choose one of kinetics400"):
+        class_names("kinetics999")
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_document_lists_every_published_file_as_its_record_says(project, name):
+    record = ZOO[name]
+    rows = (project / "docs" / "weights.md").read_text(encoding="utf-8").splitlines()
+    protocol = record.protocol
+    cells = (
+        f"`{name}`",
+        f"{record.top1:.2f} / {record.top5:.2f}",
+        "ImageNet, inflated" if protocol is None else f"{protocol['name']}, {protocol['head']}",
+        record.layout,
+        record.licence,
+        "yes" if record.sha256 else "no",
+    )
+    assert f"| {' | '.join(cells)} |" in rows
