@@ -22,7 +22,7 @@ def construct(description: Any, *, packages: Sequence[str] = ("gcvideo",)) -> An
     run arbitrary code.
 
     Args:
-        description: plain data, as stored in a checkpoint.
+        description: plain data, as checkpoints hold it.
         packages: top-level packages that a ``_target_`` may come from; name your own package here
             to load a net with a block of your own.
 
@@ -35,23 +35,20 @@ def construct(description: Any, *, packages: Sequence[str] = ("gcvideo",)) -> An
         values = {k: build(v) for k, v in description.items() if k not in (TARGET, PARTIAL)}
         if TARGET not in description:
             return values
-        return _call(description[TARGET], values, bool(description.get(PARTIAL)), packages)
+        target = description[TARGET]
+        factory = _import(target, packages)
+        if description.get(PARTIAL):
+            return functools.partial(factory, **values)
+        try:
+            return factory(**values)
+        except TypeError as error:
+            raise ConstructionError(
+                f"{target} does not take the arguments {sorted(values)}: {error}; the checkpoint may "
+                "come from another version of gcvideo"
+            ) from error
     if isinstance(description, Sequence) and not isinstance(description, str):
         return [build(value) for value in description]
     return description
-
-
-def _call(target: str, arguments: dict[str, Any], partial: bool, packages: Sequence[str]) -> Any:
-    factory = _import(target, packages)
-    if partial:
-        return functools.partial(factory, **arguments)
-    try:
-        return factory(**arguments)
-    except TypeError as error:
-        raise ConstructionError(
-            f"{target} does not take the arguments {sorted(arguments)}: {error}; the checkpoint may "
-            "come from another version of gcvideo"
-        ) from error
 
 
 def _import(target: str, packages: Sequence[str]) -> Any:

@@ -83,19 +83,10 @@ def test_a_package_named_by_the_user_is_allowed():
     assert construct(description, packages=["gcvideo", "torch"]).out_features == 3
 
 
-RUN = {"target": "os.system", "packages": ["os"]}
-
-
 @pytest.mark.parametrize(
     "description",
     [
-        {
-            "_target_": "gcvideo._construction._call",
-            "arguments": {"command": ""},
-            "partial": False,
-            **RUN,
-        },
-        {"_target_": "gcvideo._construction._import", **RUN},
+        {"_target_": "gcvideo._construction._import", "target": "os.system", "packages": ["os"]},
         {"_target_": "gcvideo._construction.construct", "description": 1, "packages": ["os"]},
         {"_target_": "gcvideo.data.loading._source.Path"},
         {"_target_": "gcvideo.evaluation._scores.Path"},

@@ -122,7 +122,7 @@ def test_import_contracts_catch_a_planted_violation(tmp_path):
     assert clean.returncode == 0, clean.stdout
     for module, line in (
         ("nn/_context.py", "import torchvision"),
-        ("weights/_layout.py", "import gcvideo.models"),
+        ("weights/_naming.py", "import gcvideo.models"),
         ("data/loading/_protocol.py", "import hydra"),
         ("inference/_classifier.py", "import av"),
         ("training/_optim.py", "import pytorchvideo.models"),

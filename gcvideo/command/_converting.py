@@ -9,17 +9,15 @@ from gcvideo.command._output_check import check_file
 from gcvideo.inference import (
     Checkpoint,
     CheckpointError,
-    make_checkpoint,
     read_checkpoint,
     write_checkpoint,
 )
 from gcvideo.inference._checkpoint import checkpoint_file, write_tensors
-from gcvideo.inference._published import load_published
 from gcvideo.weights import ZOO, Conversion, LoadReport
 from gcvideo.weights import convert as convert_weights
-from gcvideo.weights._class_name import class_names
-from gcvideo.weights._conversion import IMAGE_LAYOUTS
 from gcvideo.weights._download import cached_file
+from gcvideo.weights._naming import IMAGE_NAMINGS
+from gcvideo.weights._zoo import class_names
 
 _CONSOLE = Console()
 _PROTOCOLS = {
@@ -48,10 +46,10 @@ def convert(cfg: DictConfig) -> LoadReport | None:
     check_file(output, "output")
     record = ZOO.get(str(cfg.source))
     if record is not None and record.classes is not None:
-        checkpoint, report = load_published(record.name)
+        checkpoint = read_checkpoint(record.name)
         write_checkpoint(output, checkpoint)
-        _print([str(report), f"written to {output}"])
-        return report
+        _print([str(checkpoint.report), f"written to {output}"])
+        return checkpoint.report
     source = (
         str(cfg.source) if record is None else str(cached_file(record.url, sha256=record.sha256))
     )
@@ -61,13 +59,13 @@ def convert(cfg: DictConfig) -> LoadReport | None:
         _print([f"{checkpoint.path} is a gcvideo checkpoint: written to {output}"])
         return None
     conversion = convert_weights(source, instantiate(cfg.choice), inflation=cfg.inflation)
-    if conversion.layout in IMAGE_LAYOUTS:
+    if conversion.layout in IMAGE_NAMINGS:
         net, report = conversion.build()
         write_tensors(output, {key: net.state_dict()[key] for key in report.loaded})
     else:
         protocol, classes = _protocol(cfg, conversion), _classes(cfg, conversion)
         net, report = conversion.build()
-        checkpoint = make_checkpoint(
+        checkpoint = Checkpoint.of_net(
             net,
             name=Path(source).stem,
             description=conversion.net,

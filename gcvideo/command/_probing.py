@@ -21,7 +21,7 @@ from gcvideo.comparison._probe import score_under_probes
 from gcvideo.comparison._time_need import TimeNeed, class_time_needs, time_need
 from gcvideo.data import VideoDataModule
 from gcvideo.data.listing._list_file import write_table
-from gcvideo.inference import load_checkpoint
+from gcvideo.inference import read_checkpoint
 from gcvideo.models import precision_type
 
 _CONSOLE = Console()
@@ -42,7 +42,7 @@ def probe(cfg: DictConfig) -> TimeNeed:
         ValueError: if the clips have a single frame, or for an unknown ``precision``.
     """
     precision = precision_type(cfg.precision)
-    checkpoint = load_checkpoint(cfg.checkpoint)
+    checkpoint = read_checkpoint(cfg.checkpoint)
     protocol = checkpoint_protocol(cfg, checkpoint)
     splits = checkpoint_splits(cfg, checkpoint)
     folder = Path(cfg.output_dir)

@@ -18,7 +18,7 @@ from gcvideo.command._output_check import make_folder
 from gcvideo.command._rank_config import announce_to_children
 from gcvideo.command._record import write_config, write_environment, write_json
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
-from gcvideo.inference import Checkpoint, load_checkpoint
+from gcvideo.inference import Checkpoint, read_checkpoint
 from gcvideo.models import precision_type
 from gcvideo.training import VideoClassifier
 
@@ -36,7 +36,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
         RuntimeError: if a listed video was not scored.
         ValueError: for an unknown ``precision``, or another one in ``trainer``.
     """
-    checkpoint = load_checkpoint(cfg.checkpoint)
+    checkpoint = read_checkpoint(cfg.checkpoint)
     protocol = checkpoint_protocol(cfg, checkpoint)
     splits = checkpoint_splits(cfg, checkpoint)
     precision = precision_type(cfg.precision)

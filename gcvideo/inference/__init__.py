@@ -16,9 +16,6 @@ from gcvideo.inference._live import LiveScores as LiveScores
 from gcvideo.inference._live import classify_live as classify_live
 from gcvideo.inference._overlay import annotate_video as annotate_video
 from gcvideo.inference._overlay import draw_scores as draw_scores
-from gcvideo.inference._published import load_checkpoint as load_checkpoint
-from gcvideo.inference._published import make_checkpoint as make_checkpoint
-from gcvideo.inference._published import published_checkpoint as published_checkpoint
 from gcvideo.inference._segment import Segment as Segment
 from gcvideo.inference._segment import merge_segments as merge_segments
 from gcvideo.inference._sliding_window import WindowScores as WindowScores

@@ -1,3 +1,5 @@
+"""Checkpoints: a net with its weights, its classes and the protocol it was trained for."""
+
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,14 +9,18 @@ from typing import Any, cast
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 import gcvideo
 from gcvideo._construction import construct
+from gcvideo._draft import draft_of
 from gcvideo._hint import command, override
 from gcvideo._invocation import command_line
 from gcvideo.data import EvaluationProtocol
 from gcvideo.models import ClipClassifier, Head
+from gcvideo.weights import LoadReport, load_weights, published_weights
+from gcvideo.weights._weights import COUNTERS
+from gcvideo.weights._zoo import class_names, names_published, published_record
 
 _KEY = "gcvideo"
 _PREFIX = "model."
@@ -22,7 +28,7 @@ BEST = "best.ckpt"
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint of this package, or one that cannot be rebuilt."""
+    """A file that is not a checkpoint of this package, or that cannot be rebuilt."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,12 @@ class Checkpoint:
     """What a checkpoint holds: weights and the plain data that rebuild the model around them.
 
     Args:
-        path: of the file.
+        path: file that it was read from, or the name of published weights.
         config: resolved configuration of the run.
         classes: names in label order.
         protocol: description of the evaluation protocol.
-        state_dict: of the :class:`~gcvideo.models.ClipClassifier`.
+        state_dict: tensors of the :class:`~gcvideo.models.ClipClassifier`.
+        report: what became of the tensors of published weights; None for other checkpoints.
     """
 
     path: str
@@ -42,6 +49,47 @@ class Checkpoint:
     classes: tuple[str, ...]
     protocol: Mapping[str, Any]
     state_dict: Mapping[str, Tensor]
+    report: LoadReport | None = None
+
+    @classmethod
+    def of_net(
+        cls,
+        net: nn.Module,
+        *,
+        name: str,
+        description: Mapping[str, Any],
+        classes: Sequence[str],
+        protocol: Mapping[str, Any],
+        report: LoadReport | None = None,
+    ) -> "Checkpoint":
+        """A checkpoint of a net that was not trained here.
+
+        Args:
+            net: module with its weights.
+            name: what the model is called.
+            description: plain data that rebuilds the net.
+            classes: names in label order.
+            protocol: description of the evaluation protocol.
+            report: what became of the tensors that filled the net.
+
+        Raises:
+            CheckpointError: if there are not as many names as the net has classes.
+        """
+        if len(classes) != description["num_classes"]:
+            raise CheckpointError(
+                f"{len(classes)} class names were given and the net of {name} knows "
+                f"{description['num_classes']} classes; give one name for each, in label order"
+            )
+        built = cast(EvaluationProtocol, construct(protocol))
+        geometry = ("num_clips", "num_crops", "num_frames", "sampling_rate", "short_side")
+        config = {
+            "model": {"name": name, "net": dict(description)},
+            "protocol": dict(protocol),
+            "crop_size": built.train_crop_size,
+            **{key: getattr(built, key) for key in geometry},
+        }
+        state = ClipClassifier(net, mean=built.mean, std=built.std).state_dict()
+        return cls(name, config, tuple(classes), dict(protocol), state, report)
 
     def build_protocol(self, packages: Sequence[str] = ("gcvideo",)) -> EvaluationProtocol:
         return cast(EvaluationProtocol, construct(self.protocol, packages=packages))
@@ -57,12 +105,65 @@ class Checkpoint:
         return model.eval()
 
 
-def checkpoint_file(path: str | Path) -> Path:
-    """The file itself; of the folder of a run, or of its checkpoints, the one of the best epoch.
+def read_checkpoint(source: str | Path) -> Checkpoint:
+    """Read a checkpoint from its file, or published weights by their name; no file can run code.
+
+    Args:
+        source: file written by training or by conversion; the folder of a run, or of its checkpoints,
+            for its best.ckpt; or a name such as "slow_8x8_r50_pytorchvideo", whose weights are
+            downloaded on first use.
 
     Raises:
-        CheckpointError: for a folder without a best.ckpt, naming what is there.
+        CheckpointError: if the file is absent, unreadable or not one of ours, and for published weights
+            of images, which know no actions.
+        WeightsError: if no published weights have that name, or they cannot be had.
     """
+    if names_published(source):
+        return _published_checkpoint(str(source))
+    file = checkpoint_file(source)
+    if not file.is_file():
+        raise CheckpointError(
+            f"no checkpoint at '{source}'; training writes RUN_FOLDER/checkpoints/best.ckpt"
+        )
+    try:
+        product, tensors = _read(file)
+    except Exception as error:
+        raise CheckpointError(
+            f"'{source}' cannot be read as a checkpoint ({type(error).__name__}); it is damaged or was "
+            "made by another program"
+        ) from error
+    if not isinstance(product, dict) or "classes" not in product:
+        converted = f"{command_line('convert')} {command(override('source', file))}"
+        weights = command("weights=checkpoint", override("weights.path", file))
+        raise CheckpointError(
+            f"'{source}' is not a gcvideo checkpoint: it has weights but neither configuration nor class "
+            f"names; make it one with `{converted} output=NEW.safetensors`, or train from it with "
+            f"`{weights}`"
+        )
+    config = product["config"]
+    return Checkpoint(str(file), config, tuple(product["classes"]), config["protocol"], tensors)
+
+
+def _published_checkpoint(name: str) -> Checkpoint:
+    record = published_record(name)
+    if record.classes is None or record.protocol is None:
+        raise CheckpointError(
+            f"{name!r} are weights of an image net: they know no actions; start a training from them "
+            f"with weights={name}"
+        )
+    net = cast(nn.Module, construct(record.net))
+    return Checkpoint.of_net(
+        net,
+        name=name,
+        description=record.net,
+        classes=class_names(record.classes),
+        protocol=record.protocol,
+        report=load_weights(net, published_weights(name, fresh=COUNTERS)),
+    )
+
+
+def checkpoint_file(path: str | Path) -> Path:
+    """The file itself; of the folder of a run, or of its checkpoints, the one of the best epoch."""
     given = Path(path)
     if not given.is_dir():
         return given
@@ -79,44 +180,6 @@ def checkpoint_file(path: str | Path) -> Path:
     raise CheckpointError(
         f"the folder '{path}' has no {BEST}, only {', '.join(file.name for file in others)}; name one of "
         f"them, such as {command(override('checkpoint', others[0]))}"
-    )
-
-
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint written by training or by conversion; the file cannot run code.
-
-    Args:
-        path: of the file, or of a folder as for :func:`checkpoint_file`.
-
-    Raises:
-        CheckpointError: if the file is absent, unreadable or not one of ours.
-    """
-    file = checkpoint_file(path)
-    if not file.is_file():
-        raise CheckpointError(
-            f"no checkpoint at '{path}'; training writes RUN_FOLDER/checkpoints/best.ckpt"
-        )
-    try:
-        product, tensors = _read(file)
-    except Exception as error:
-        raise CheckpointError(
-            f"'{path}' cannot be read as a checkpoint ({type(error).__name__}); it is damaged or was "
-            "made by another program"
-        ) from error
-    if not isinstance(product, dict) or "classes" not in product:
-        converted = f"{command_line('convert')} {command(override('source', file))}"
-        weights = command("weights=checkpoint", override("weights.path", file))
-        raise CheckpointError(
-            f"'{path}' is not a gcvideo checkpoint: it has weights but neither configuration nor class "
-            f"names; make it one with `{converted} output=NEW.safetensors`, or train from it with "
-            f"`{weights}`"
-        )
-    return Checkpoint(
-        path=str(file),
-        config=product["config"],
-        classes=tuple(product["classes"]),
-        protocol=product["config"]["protocol"],
-        state_dict=tensors,
     )
 
 
@@ -150,10 +213,9 @@ def write_tensors(
     """Write a safetensors file, which appears under its name once it is complete."""
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f"{file.name}.draft")
-    # Not save_file, whose files are readable by their owner alone.
-    draft.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}, metadata))
-    draft.replace(file)
+    with draft_of(file) as draft:
+        # Not save_file, whose files are readable by their owner alone.
+        draft.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}, metadata))
 
 
 def configure_head(model: ClipClassifier, protocol: EvaluationProtocol) -> None:

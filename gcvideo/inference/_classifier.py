@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gcvideo.data import EvaluationProtocol, evaluation_views, read_views
 from gcvideo.evaluation import average_views
+from gcvideo.inference._checkpoint import read_checkpoint
 from gcvideo.inference._folding import for_inference
-from gcvideo.inference._published import load_checkpoint
 from gcvideo.models import ClipClassifier, compile_net, computing_in, settle_layout
 
 # Pixels of all views in a forward pass.
@@ -205,7 +205,7 @@ def load(
         ConstructionError: if it names a function outside ``packages``.
         WeightsError: if published weights cannot be had.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = read_checkpoint(path)
     protocol = checkpoint.build_protocol(packages)
     model = checkpoint.build_model(protocol, packages)
     if device is None:

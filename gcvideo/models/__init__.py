@@ -5,6 +5,8 @@ from gcvideo._family import HeadMode as HeadMode
 from gcvideo._family import Stage as Stage
 from gcvideo.models._activation_checkpoint import checkpoint_activations as checkpoint_activations
 from gcvideo.models._classifier import ClipClassifier as ClipClassifier
+from gcvideo.models._classifier import Layout as Layout
+from gcvideo.models._classifier import apply_layout as apply_layout
 from gcvideo.models._compilation import compile_net as compile_net
 from gcvideo.models._convolution_check import settle_layout as settle_layout
 from gcvideo.models._cost import BlockCost as BlockCost
@@ -12,6 +14,7 @@ from gcvideo.models._cost import Cost as Cost
 from gcvideo.models._cost import count_cost as count_cost
 from gcvideo.models._cost import count_macs as count_macs
 from gcvideo.models._head import Head as Head
+from gcvideo.models._head import reset_head as reset_head
 from gcvideo.models._host_memory import keep_freed_memory as keep_freed_memory
 from gcvideo.models._host_memory import return_freed_memory as return_freed_memory
 from gcvideo.models._insertion import InsertedBlock as InsertedBlock
@@ -22,8 +25,6 @@ from gcvideo.models._insertion import insertion_effect as insertion_effect
 from gcvideo.models._insertion import stages_of as stages_of
 from gcvideo.models._memory import TrainingMemory as TrainingMemory
 from gcvideo.models._memory import count_memory as count_memory
-from gcvideo.models._memory_layout import Layout as Layout
-from gcvideo.models._memory_layout import apply_layout as apply_layout
 from gcvideo.models._placement import Placement as Placement
 from gcvideo.models._precision import computing_in as computing_in
 from gcvideo.models._precision import precision_type as precision_type

@@ -1,12 +1,14 @@
+"""Residual blocks that recompute their activations in the backward pass."""
+
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from gcvideo.models._insertion import stages_of
+from gcvideo.models._insertion import residual_blocks_of, stages_of
 
 
 def checkpoint_activations(net: nn.Module) -> None:
@@ -43,8 +45,7 @@ def recomputes_activations(net: nn.Module) -> bool:
 
 
 def _residual_blocks(net: nn.Module) -> list[Any]:
-    # pytorchvideo sets attributes that it does not declare; hence Any.
-    return [block for stage in stages_of(net).values() for block in cast(Any, stage).res_blocks]
+    return [block for stage in stages_of(net).values() for block in residual_blocks_of(stage)]
 
 
 def _contexts(

@@ -1,10 +1,41 @@
+"""A net with its input normalisation and its memory layout."""
+
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
-from gcvideo.models._memory_layout import Layout, apply_layout
+from gcvideo.nn._choice import check_choice
+from gcvideo.nn._convolution import use_video_convolutions
+
+Layout = Literal["auto", "contiguous", "channels_last", "folded"]
+"""How a net lays out feature maps and runs its convolutions.
+
+"contiguous": (n, c, t, h, w) in memory, 3-D convolutions as PyTorch runs them.
+"channels_last": (n, t, h, w, c) in memory, `VideoConv3d`.
+"folded": the same memory; kernels of one frame or one pixel run as 2-D convolutions.
+"auto": "channels_last", the faster one on CPUs; on a GPU "folded" if `settle_layout` finds that
+3-D convolutions are broken there.
+"""
+
+
+def apply_layout(net: nn.Module, layout: Layout) -> torch.memory_format:
+    """Lay out the weights of a net and choose how its convolutions run, in place.
+
+    Returns:
+        The memory format that clips should have.
+
+    Raises:
+        ValueError: for an unknown word.
+    """
+    check_choice("layout", layout, get_args(Layout))
+    if layout == "contiguous":
+        return torch.contiguous_format
+    use_video_convolutions(net, folded=layout == "folded")
+    net.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
+    return torch.channels_last_3d
 
 
 class ClipClassifier(nn.Module):
@@ -16,11 +47,11 @@ class ClipClassifier(nn.Module):
     uint8 RGB and become floats on the device of the net.
 
     Args:
-        net: maps (n, 3, t, h, w) normalised RGB to logits (n, k).
+        net: module that maps (n, 3, t, h, w) normalised RGB to logits (n, k).
         mean: per RGB channel, on the scale [0, 1].
-        std: likewise; positive.
-        layout: of feature maps in memory, and with it the form of convolutions; changes no numbers but
-            by rounding.
+        std: positive deviations, likewise.
+        layout: how feature maps lie in memory, and with it the form of convolutions; numbers change by
+            rounding alone.
 
     Raises:
         ValueError: if mean or std does not have three entries, a std is not positive, or the layout is

@@ -1,3 +1,5 @@
+"""Nets translated by ``torch.compile``."""
+
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ def compile_net(net: nn.Module, *, backend: str = "inductor", fullgraph: bool = 
 
     Args:
         net: a net of this package.
-        backend: of ``torch.compile``; "inductor" needs a C++ compiler, on GPUs Triton.
+        backend: name that ``torch.compile`` takes; "inductor" needs a C++ compiler, on GPUs Triton.
         fullgraph: raise an error where the compiler cannot follow, as in a block of your own; without,
             that part runs as it is.
 

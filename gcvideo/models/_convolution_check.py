@@ -1,3 +1,5 @@
+"""Whether a GPU runs 3-D convolutions badly, and what to do about it."""
+
 import functools
 import statistics
 import time
@@ -26,9 +28,9 @@ def settle_layout(
     takes less than a second and is made once per device.
 
     Args:
-        model: before it is compiled.
-        device: on which it is to run.
-        dtype: in which it is to compute its convolutions.
+        model: classifier that has not been compiled.
+        device: place where it is to run.
+        dtype: type in which it is to compute its convolutions.
 
     Returns:
         Time of a 3-D convolution in ``dtype`` / time in float32, or None where nothing was checked: on a
@@ -51,12 +53,9 @@ def settle_layout(
 
 @functools.cache
 def convolution_slowdown(device: torch.device, dtype: torch.dtype, *, rounds: int = 5) -> float:
-    """Time of a 3-D convolution, forward and backward, in one type / time in float32; below 1 is faster.
+    """Time of a 3-D convolution, forward and backward, in one type / time in float32.
 
-    Args:
-        device: a CPU, or a GPU, which is synchronised.
-        dtype: other than float32.
-        rounds: of which the medians are taken, one type after the other in each.
+    Medians of rounds, in each of which one type is timed after the other.
     """
     steps = [_step(device, one) for one in (dtype, torch.float32)]
     seconds: list[list[float]] = [[], []]

@@ -1,3 +1,5 @@
+"""Parameters and multiply-accumulates of nets."""
+
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,3 +1,5 @@
+"""The classification head of the nets."""
+
 import math
 from typing import get_args
 
@@ -7,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gcvideo._family import HeadMode
+from gcvideo.nn._choice import check_choice
 
 
 class Head(nn.Module):
@@ -32,7 +35,8 @@ class Head(nn.Module):
         pool_size: window of the fcn modes in feature cells: crop of training / 32.
 
     Raises:
-        ValueError: for an unknown mode, and in ``forward`` for a map smaller than the window.
+        ValueError: for an unknown mode, fewer than two classes, and in ``forward`` for a map smaller
+            than the window.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Head(nn.Module):
         pool_size: int = 7,
     ) -> None:
         super().__init__()
+        _check_num_classes(num_classes)
         self.dropout = nn.Dropout(dropout)
         self.proj = nn.Linear(in_channels, num_classes)
         self.configure(mode, pool_size)
@@ -57,10 +62,7 @@ class Head(nn.Module):
 
     def configure(self, mode: HeadMode, pool_size: int) -> None:
         """Choose the pooling function; the parameters stay."""
-        if mode not in get_args(HeadMode):
-            raise ValueError(
-                f"head mode is {mode!r}; choose one of {', '.join(get_args(HeadMode))}"
-            )
+        check_choice("head mode", mode, get_args(HeadMode))
         if pool_size < 1:
             raise ValueError(f"pool_size is {pool_size}; it must be at least 1 cell (crop / 32)")
         self.mode: HeadMode = mode
@@ -85,3 +87,35 @@ class Head(nn.Module):
 
     def extra_repr(self) -> str:
         return f"mode={self.mode!r}, pool_size={self.pool_size}"
+
+
+def reset_head(net: nn.Module, num_classes: int) -> None:
+    """Give a net a fresh last layer for other classes, in place; dropout and pooling stay.
+
+    The layer starts as in a new net, W from N(0, 0.01^2) and zero biases, on the device and in the type
+    of the one it replaces.
+
+    Args:
+        net: a net of this package, with or without a :class:`~gcvideo.models.ClipClassifier` around it.
+        num_classes: K.
+
+    Raises:
+        ValueError: for fewer than two classes, or a net without a :class:`Head`.
+    """
+    _check_num_classes(num_classes)
+    head = next((module for module in net.modules() if isinstance(module, Head)), None)
+    if head is None:
+        raise ValueError(
+            f"the {type(net).__name__} has no Head; build the net with slow_resnet, i3d_resnet or "
+            "c2d_resnet"
+        )
+    weight = head.proj.weight
+    head.proj = nn.Linear(
+        head.proj.in_features, num_classes, device=weight.device, dtype=weight.dtype
+    )
+    head.reset_parameters()
+
+
+def _check_num_classes(num_classes: int) -> None:
+    if num_classes < 2:
+        raise ValueError(f"num_classes is {num_classes}; a classifier needs at least 2")

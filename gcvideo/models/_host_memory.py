@@ -1,3 +1,5 @@
+"""What the C library does with freed memory."""
+
 import ctypes
 import sys
 

@@ -1,3 +1,5 @@
+"""Context blocks in a net: how they get there, and which there are."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,37 +61,37 @@ def insert_blocks(net: Net, placement: Placement) -> Net:
         return net
     made = []
     for name, stage in stages_of(net).items():
-        residual_blocks = _residual_blocks(stage)
+        residual_blocks = residual_blocks_of(stage)
         for index in placement.indices(name, len(residual_blocks)):
             channels = residual_blocks[index].branch2.conv_c.out_channels
             made.append((residual_blocks[index], placement.block(channels)))
     for residual_block, block in made:
-        _insert(residual_block, block, placement.position)
+        if placement.position == "after_relu":
+            residual_block.activation = ActivationThenBlock(residual_block.activation, block)
+        else:
+            residual_block.branch_fusion = ResidualFusion(block, placement.position)
     return net
 
 
-def _residual_blocks(stage: ResStage) -> list[Any]:
-    # pytorchvideo sets attributes that it does not declare; hence Any.
+def residual_blocks_of(stage: ResStage) -> list[Any]:
+    """Its residual blocks; pytorchvideo sets attributes that it does not declare, hence Any."""
     return list(cast(Any, stage).res_blocks)
 
 
-def _insert(residual_block: Any, block: nn.Module, position: Position) -> None:
-    if position == "after_relu":
-        residual_block.activation = ActivationThenBlock(residual_block.activation, block)
-    else:
-        residual_block.branch_fusion = ResidualFusion(block, position)
+def _seams(net: nn.Module) -> list[tuple[Stage, int, ResidualFusion | ActivationThenBlock]]:
+    return [
+        (name, index, seam)
+        for name, stage in stages_of(net).items()
+        for index, residual_block in enumerate(residual_blocks_of(stage))
+        for seam in (residual_block.branch_fusion, residual_block.activation)
+        if isinstance(seam, ResidualFusion | ActivationThenBlock)
+    ]
 
 
 @contextmanager
 def bypassed_blocks(net: nn.Module) -> Iterator[None]:
     """The net as if it held no context blocks."""
-    seams = [
-        seam
-        for stage in stages_of(net).values()
-        for residual_block in _residual_blocks(stage)
-        for seam in (residual_block.branch_fusion, residual_block.activation)
-        if isinstance(seam, ResidualFusion | ActivationThenBlock)
-    ]
+    seams = [seam for _, _, seam in _seams(net)]
     blocks = [seam.block for seam in seams]
     for seam in seams:
         seam.block = nn.Identity()
@@ -119,17 +121,14 @@ def insertion_effect(net: nn.Module, clips: Float[Tensor, "b 3 t h w"]) -> float
 
 def inserted_blocks(net: nn.Module) -> list[InsertedBlock]:
     """The context blocks of a net in order of computation; empty for a bare net."""
-    found = []
     names = {module: name for name, module in net.named_modules()}
-    for stage_name, stage in stages_of(net).items():
-        for index, residual_block in enumerate(_residual_blocks(stage)):
-            for seam in (residual_block.branch_fusion, residual_block.activation):
-                if isinstance(seam, ResidualFusion):
-                    place: Position = seam.position
-                elif isinstance(seam, ActivationThenBlock):
-                    place = "after_relu"
-                else:
-                    continue
-                name = names[seam.block]
-                found.append(InsertedBlock(stage_name, index, place, name, seam.block))
-    return found
+    return [
+        InsertedBlock(
+            stage,
+            index,
+            seam.position if isinstance(seam, ResidualFusion) else "after_relu",
+            names[seam.block],
+            seam.block,
+        )
+        for stage, index, seam in _seams(net)
+    ]

@@ -1,3 +1,5 @@
+"""Memory that training takes."""
+
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +19,9 @@ class TrainingMemory:
 
     Args:
         weights: parameters and buffers.
-        gradients: of the parameters that learn; twice with the buckets of DDP.
-        optimizer_state: such as momenta.
-        activations: kept for the backward pass.
+        gradients: those of the parameters that learn; twice with the buckets of DDP.
+        optimizer_state: momenta and the like.
+        activations: feature maps kept for the backward pass.
         views: the uint8 input.
     """
 
@@ -47,18 +49,17 @@ def count_memory(
     """Memory of a training step, counted without running it.
 
     Args:
-        model: maps uint8 views (b, v, 3, t, s, s) to logits, in the mode (training, frozen norms) in
-            which it is to be trained.
-        make_optimizer: for the parameters of the model it is given.
+        model: module that maps uint8 views (b, v, 3, t, s, s) to logits, in the mode (training,
+            frozen norms) in which it is to be trained.
+        make_optimizer: function that makes an optimizer for the parameters of a model.
         num_clips: views per step on the device.
         num_frames: T.
         crop_size: pixels.
         autocast: type in which convolutions and products are computed; None: that of the weights.
         in_buckets: gradients are kept a second time, as DDP does for their exchange.
     """
-    one, two = (
-        saved_bytes(model, _views(clips, num_frames, crop_size), autocast) for clips in (1, 2)
-    )
+    view = (1, 3, num_frames, crop_size, crop_size)
+    one, two = (saved_bytes(model, (clips, *view), autocast) for clips in (1, 2))
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return TrainingMemory(
         weights=_bytes([*model.parameters(), *model.buffers()]),
@@ -76,11 +77,7 @@ def saved_bytes(
     """Bytes that autograd keeps of a forward pass besides parameters and buffers.
 
     Tensors that share a storage count once. Shapes and types are followed, nothing is computed.
-
-    Args:
-        model: left as it is.
-        views: shape of the uint8 input.
-        autocast: type in which convolutions and products are computed.
+    ``views`` is the shape of the uint8 input.
     """
     with FakeTensorMode() as fake:
         state: dict[str, Tensor] = {
@@ -103,10 +100,6 @@ def saved_bytes(
         ):
             functional_call(model, state, (torch.empty(views, dtype=torch.uint8),))
         return sum(storage.nbytes() for storage in kept.values())
-
-
-def _views(num_clips: int, num_frames: int, crop_size: int) -> tuple[int, ...]:
-    return (num_clips, 1, 3, num_frames, crop_size, crop_size)
 
 
 def _storage_key(tensor: Tensor) -> int:

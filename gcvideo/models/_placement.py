@@ -1,3 +1,5 @@
+"""Where context blocks sit in a net."""
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -6,6 +8,7 @@ from torch import nn
 
 from gcvideo._family import STAGES, Stage
 from gcvideo.nn import Position
+from gcvideo.nn._choice import check_choice
 
 Blocks = Literal["all"] | Sequence[int]
 
@@ -18,7 +21,8 @@ class Placement:
     means every block of res3-res5. ``Placement()`` is the bare net.
 
     Args:
-        block: makes a block from its number of channels, such as ``partial(global_context, ratio=1/4)``.
+        block: function that makes a block from its number of channels, such as
+            ``partial(global_context, ratio=1/4)``.
         res2: 0-based indices of residual blocks of the stage, or "all"; likewise ``res3`` to ``res5``.
         position: "after_conv3" (on the residual branch, GCNet), "after_add" (on the sum) or
             "after_relu" (behind the residual block, where non-local blocks sit).
@@ -36,10 +40,7 @@ class Placement:
     position: Position = "after_conv3"
 
     def __post_init__(self) -> None:
-        if self.position not in get_args(Position):
-            raise ValueError(
-                f"position is {self.position!r}; choose one of {', '.join(get_args(Position))}"
-            )
+        check_choice("position", self.position, get_args(Position))
         for stage in STAGES:
             wanted = getattr(self, stage)
             if isinstance(wanted, str) and wanted != "all":

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from gcvideo.nn._choice import check_choice
+
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -14,13 +16,12 @@ def precision_type(name: str, key: str = "precision") -> torch.dtype:
 
     Args:
         name: "float32", "bfloat16" or "float16".
-        key: of the configuration, for the message.
+        key: name in the configuration, for the message.
 
     Raises:
         ValueError: for another name.
     """
-    if name not in _TYPES:
-        raise ValueError(f"{key} is {name!r}; choose one of {', '.join(_TYPES)}")
+    check_choice(key, name, _TYPES)
     return _TYPES[name]
 
 
@@ -33,8 +34,8 @@ def computing_in(dtype: torch.dtype, device: torch.device | str) -> Iterator[Non
     switches are those of the process: other threads compute without it meanwhile.
 
     Args:
-        dtype: of the computation.
-        device: that computes.
+        dtype: type of the computation.
+        device: device that computes.
     """
     kind, enabled = torch.device(device).type, dtype != torch.float32
     # Weights that autocast outside has cast and kept are of its type.

@@ -1,4 +1,7 @@
+"""Slow, I3D and C2D ResNets, built with pytorchvideo."""
+
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from torch import nn
@@ -16,11 +19,14 @@ from gcvideo.models._backbone import Net, create_resnet
 from gcvideo.models._head import Head
 from gcvideo.models._insertion import insert_blocks
 from gcvideo.models._placement import Placement
+from gcvideo.weights import Weights, load_weights
+from gcvideo.weights._weight_source import find_weights
 
 
 def slow_resnet(
     *,
-    num_classes: int,
+    num_classes: int | None = None,
+    weights: str | Path | None = None,
     depth: Depth = 50,
     width: int = 64,
     dropout: float = 0.5,
@@ -37,16 +43,20 @@ def slow_resnet(
     Differs: the head accepts any clip length and crop.
 
     Args:
-        num_classes: K.
+        num_classes: K; None: as many as the weights know.
+        weights: published weights by name (keys of ``gcvideo.weights.ZOO``), or a file of weights, to
+            start from. All must fit but the head, which starts fresh where it knows another number of
+            classes, and context blocks that the weights lack, which do so too.
         depth: 50 or 101 layers.
         width: channels of the stem; 64 is the published net.
         dropout: probability before the linear layer.
         head: pooling mode of :class:`~gcvideo.models.Head`.
         placement: context blocks to insert; none by default.
-        stem_pool_padding: of the 3x3 max-pool behind the first convolution; 0 in video-nonlocal-net.
+        stem_pool_padding: padding of the 3x3 max-pool behind the first convolution; 0 in video-nonlocal-net.
 
     Raises:
         ValueError: for another depth, fewer than two classes or a placement that does not fit.
+        WeightsError: for weights that cannot be had, or those of another family, depth or function.
 
     Example:
         >>> import functools, gcvideo.nn
@@ -60,6 +70,7 @@ def slow_resnet(
         depth=depth,
         width=width,
         num_classes=num_classes,
+        weights=weights,
         dropout=dropout,
         head=head,
         placement=placement,
@@ -69,7 +80,8 @@ def slow_resnet(
 
 def i3d_resnet(  # noqa: PLR0913 - published variants differ in the stem and in the pools
     *,
-    num_classes: int,
+    num_classes: int | None = None,
+    weights: str | Path | None = None,
     depth: Depth = 50,
     width: int = 64,
     dropout: float = 0.5,
@@ -93,6 +105,7 @@ def i3d_resnet(  # noqa: PLR0913 - published variants differ in the stem and in 
         depth=depth,
         width=width,
         num_classes=num_classes,
+        weights=weights,
         dropout=dropout,
         head=head,
         placement=placement,
@@ -104,7 +117,8 @@ def i3d_resnet(  # noqa: PLR0913 - published variants differ in the stem and in 
 
 def c2d_resnet(  # noqa: PLR0913 - as for i3d_resnet
     *,
-    num_classes: int,
+    num_classes: int | None = None,
+    weights: str | Path | None = None,
     depth: Depth = 50,
     width: int = 64,
     dropout: float = 0.5,
@@ -125,6 +139,7 @@ def c2d_resnet(  # noqa: PLR0913 - as for i3d_resnet
         depth=depth,
         width=width,
         num_classes=num_classes,
+        weights=weights,
         dropout=dropout,
         head=head,
         placement=placement,
@@ -136,7 +151,8 @@ def c2d_resnet(  # noqa: PLR0913 - as for i3d_resnet
 
 def video_resnet(  # noqa: PLR0913 - the union of what the three nets and their users set
     *,
-    num_classes: int,
+    num_classes: int | None = None,
+    weights: str | Path | None = None,
     temporal_kernels: TemporalKernels,
     stem_kernel: int = 1,
     depth: Depth = 50,
@@ -157,8 +173,9 @@ def video_resnet(  # noqa: PLR0913 - the union of what the three nets and their 
     """
     if depth not in STAGE_DEPTHS:
         raise ValueError(f"depth is {depth}; a ResNet of this family has 50 or 101 layers")
-    if num_classes < 2:
-        raise ValueError(f"num_classes is {num_classes}; a classifier needs at least 2")
+    source = None if weights is None else find_weights(weights)
+    if num_classes is None:
+        num_classes = _num_classes(source)
     if width < 1:
         raise ValueError(
             f"width is {width}; the stem needs at least 1 channel (64 is the full net)"
@@ -182,7 +199,20 @@ def video_resnet(  # noqa: PLR0913 - the union of what the three nets and their 
     blocks = cast(Any, net.blocks)
     blocks[0].pool.padding = (0, stem_pool_padding, stem_pool_padding)
     blocks.append(Head(32 * width, num_classes, dropout=dropout, mode=head))
-    return insert_blocks(net, placement)
+    insert_blocks(net, placement)
+    if source is not None:
+        load_weights(net, source)
+    return net
+
+
+def _num_classes(source: Weights | None) -> int:
+    if source is None:
+        raise ValueError("num_classes is missing; give it, or weights whose classes the net takes")
+    if source.num_classes is None:
+        raise ValueError(
+            f"the weights '{source.name}' know no classes; give num_classes for a fresh head"
+        )
+    return source.num_classes
 
 
 def _check_kernels(patterns: Sequence[Sequence[int]]) -> None:

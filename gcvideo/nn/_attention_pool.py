@@ -1,5 +1,11 @@
-"""Attention pooling: a softmax-weighted mean over positions with one query for all of them."""
+"""Attention pooling: a softmax-weighted mean over positions with one query for all of them.
 
+Operators of torch compute it: on the CPU by matrix products, on CUDA by Triton.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -7,10 +13,19 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
+from torch.library import custom_op
+from torch.utils.flop_counter import register_flop_formula
 
-from gcvideo.nn._attention_pool_formula import context_and_weights, is_wrapper
-from gcvideo.nn._attention_pool_operator import differentiate, pool
+from gcvideo.nn._attention_pool_formula import (
+    accumulated,
+    context_and_weights,
+    gradients,
+    is_wrapper,
+)
 from gcvideo.nn._function_transform import is_transformed
+
+_PART = 1 << 21
+"""Elements of a low-precision map that are widened at a time: they stay in the cache."""
 
 
 def attention_pool(
@@ -82,4 +97,174 @@ class _PoolAndInput(Function):
         dy, g = gradients
         if g is None:
             return dy, None, None
-        return differentiate(dy, g, *ctx.saved_tensors)
+        return _input_gradients(dy, g, *ctx.saved_tensors)
+
+
+@custom_op(
+    "gcvideo::attention_pool",
+    mutates_args=(),
+    schema="(Tensor x, Tensor weight, Tensor bias) -> (Tensor, Tensor)",
+)
+def pool(
+    x: Float[Tensor, "n c p"], weight: Float[Tensor, "1 c"], bias: Float[Tensor, "1"]
+) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n p"]]:
+    """Context and weights of attention pooling, both in float32 (in float64 for float64 input).
+
+        a_j = exp(w . x_j + b) / sum_m exp(w . x_m + b),    context = sum_j a_j x_j
+
+    All sums are in that type too. The weights are constants to autograd: whoever differentiates
+    them uses `attention_weights`.
+
+    Source: Cao et al., GCNet (arXiv:1904.11492), Eq. 3.
+    """
+    kernel = _kernel(x)
+    if kernel is not None:
+        return kernel.pool(x, weight, bias)
+    if x.dtype == accumulated(x):
+        return context_and_weights(x, weight, bias)
+    parts = [
+        context_and_weights(part.to(accumulated(x)), weight, bias) for part in x.split(_part(x))
+    ]
+    return torch.cat([context for context, _ in parts]), torch.cat([a for _, a in parts])
+
+
+@custom_op(
+    "gcvideo::attention_pool_backward",
+    mutates_args=(),
+    schema="(Tensor? dy, Tensor g, Tensor x, Tensor weight, Tensor weights, Tensor context) "
+    "-> (Tensor, Tensor)",
+)
+def pool_backward(
+    dy: Float[Tensor, "n c p"] | None,
+    g: Float[Tensor, "n c"],
+    x: Float[Tensor, "n c p"],
+    weight: Float[Tensor, "1 c"],
+    weights: Float[Tensor, "n p"],
+    context: Float[Tensor, "n c"],
+) -> tuple[Float[Tensor, "n c p"], Float[Tensor, "1 c"]]:
+    """Gradients of attention pooling for the input, in its memory layout, and for the mask.
+
+        s_i = a_i (g . x_i - g . context),    dx_i = dy_i + a_i g + s_i w,    dw = sum_i s_i x_i
+
+    with g the gradient of the context and dy that of other uses of x, or None.
+    """
+    kernel = _kernel(x)
+    if kernel is not None:
+        return kernel.pool_backward(dy, g, x, weight, weights, context)
+    dx = torch.empty_like(x)
+    dtype, size = accumulated(x), x.shape[0] if x.dtype == accumulated(x) else _part(x)
+    dw = torch.zeros_like(weight, dtype=dtype)
+    # An operator runs under the autocast of its caller.
+    with torch.autocast(x.device.type, enabled=False):
+        for start in range(0, x.shape[0], size):
+            part = slice(start, start + size)
+            wide = dx[part] if dx.dtype == dtype else dx[part].to(dtype)
+            dw += _pool_backward(
+                None if dy is None else dy[part].to(dtype),
+                g[part].to(dtype),
+                x[part].to(dtype),
+                weight.to(dtype),
+                weights[part],
+                context[part],
+                out=wide,
+            )
+            if wide.dtype != dx.dtype:
+                dx[part] = wide
+    return dx, dw.to(weight.dtype)
+
+
+def _pool_backward(
+    dy: Float[Tensor, "n c p"] | None,
+    g: Float[Tensor, "n c"],
+    x: Float[Tensor, "n c p"],
+    weight: Float[Tensor, "1 c"],
+    weights: Float[Tensor, "n p"],
+    context: Float[Tensor, "n c"],
+    *,
+    out: Float[Tensor, "n c p"],
+) -> Float[Tensor, "1 c"]:
+    """Fill ``out`` with the gradient of x and return that of the mask."""
+    d = torch.bmm(g.unsqueeze(1), x).squeeze(1)
+    s = weights * (d - (g * context).sum(1, keepdim=True))
+    # Element-wise: a matrix product of rank two is slower and writes a result of its own.
+    if dy is None:
+        torch.mul(weights.unsqueeze(1), g.unsqueeze(2), out=out)
+    else:
+        torch.addcmul(dy, weights.unsqueeze(1), g.unsqueeze(2), out=out)
+    out.addcmul_(s.unsqueeze(1), weight.unsqueeze(2))
+    return torch.bmm(s.unsqueeze(1), x.transpose(1, 2)).sum(0)
+
+
+def _kernel(x: Tensor) -> ModuleType | None:
+    """The Triton kernels where they can run: float64, older GPUs and long vectors use products."""
+    if not x.is_cuda or x.dtype == torch.float64 or find_spec("triton") is None:
+        return None
+    if torch.cuda.get_device_capability(x.device) < (8, 0):
+        return None
+    kernel = import_module("gcvideo.nn._attention_pool_kernel")
+    return kernel if x.shape[1] <= kernel.MAX_CHANNELS else None
+
+
+def _part(x: Tensor) -> int:
+    """Clips per part."""
+    return max(1, _PART // (x.shape[1] * x.shape[2]))
+
+
+@pool.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    dtype = accumulated(x)
+    return x.new_empty(x.shape[:2], dtype=dtype), x.new_empty(x.shape[::2], dtype=dtype)
+
+
+@pool_backward.register_fake
+def _(
+    dy: Tensor | None, g: Tensor, x: Tensor, weight: Tensor, weights: Tensor, context: Tensor
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(x), torch.empty_like(weight)
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+    x, weight, bias = inputs
+    context, weights = output
+    ctx.mark_non_differentiable(weights)
+    ctx.save_for_backward(x, weight, bias, weights, context)
+
+
+def _differentiate(ctx: Any, g: Tensor, _: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    return _input_gradients(None, g, *ctx.saved_tensors)
+
+
+def _input_gradients(
+    dy: Float[Tensor, "n c p"] | None,
+    g: Float[Tensor, "n c"],
+    x: Float[Tensor, "n c p"],
+    weight: Float[Tensor, "1 c"],
+    bias: Float[Tensor, "1"],
+    weights: Float[Tensor, "n p"],
+    context: Float[Tensor, "n c"],
+) -> tuple[Float[Tensor, "n c p"], Float[Tensor, "1 c"], Float[Tensor, "1"]]:
+    """Gradients of input, mask and bias in a backward pass, by the operator where it suffices.
+
+    In plain operations where they are to be differentiated again or transformed.
+    """
+    if torch.is_grad_enabled() or is_transformed():
+        dx, dw = gradients(dy, g, x, weight, bias)
+    else:
+        dx, dw = pool_backward(dy, g.to(context.dtype), x, weight, weights, context)
+    # The softmax cancels the bias. Zero instead of nothing, which DDP takes for an unused parameter.
+    return dx, dw, torch.zeros_like(bias)
+
+
+pool.register_autograd(_differentiate, setup_context=_keep)
+
+
+@register_flop_formula(torch.ops.gcvideo.attention_pool)
+def _flops(x: tuple[int, int, int], *_: Any, **__: Any) -> int:
+    n, c, p = x
+    return 2 * 2 * n * c * p
+
+
+@register_flop_formula(torch.ops.gcvideo.attention_pool_backward)
+def _backward_flops(_: Any, g: Any, x: tuple[int, int, int], *__: Any, **___: Any) -> int:
+    n, c, p = x
+    return 4 * 2 * n * c * p

@@ -131,16 +131,8 @@ def group_batch_norm(
     """Let a batch norm take its training statistics from a group of clips.
 
     The module changes its class and stays the same object: hooks, optimizers and lists that hold it
-    or its parameters go on.
-
-    Args:
-        norm: an ``nn.BatchNorm1d`` or ``nn.BatchNorm3d``, grouped or not.
-        num_splits: equal parts of the local batch.
-        process_group: ranks whose batches are one group; None: this rank alone.
-
-    Raises:
-        ValueError: for ``num_splits`` below 1, or above 1 together with ``process_group``.
-        TypeError: for another module.
+    or its parameters go on. A group is one of ``num_splits`` equal parts of the local batch, or the
+    batches of all ranks of ``process_group``.
     """
     if num_splits < 1:
         raise ValueError(f"num_splits is {num_splits}; it must be at least 1 part of the batch")

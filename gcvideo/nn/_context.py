@@ -1,4 +1,4 @@
-"""The global context framework: context modelling, transform, fusion."""
+"""The global context framework, and the published blocks that are settings of it."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -55,6 +55,8 @@ class ContextBlock(nn.Module):
         >>> import torch
         >>> ContextBlock(64, ratio=1 / 4)(torch.zeros(2, 64, 4, 7, 7)).shape
         torch.Size([2, 64, 4, 7, 7])
+        >>> sum(p.numel() for p in global_context(512).parameters())
+        132481
     """
 
     def __init__(  # noqa: PLR0913 (the settings of a block)
@@ -146,6 +148,48 @@ class ContextBlock(nn.Module):
     def extra_repr(self) -> str:
         pooling = "avg" if self.mask is None else "att"
         return f"in_channels={self.in_channels}, pooling={pooling!r}, axes={self.axes!r}"
+
+
+global_context = ContextBlock
+"""Global context (GC) block: what the defaults of `ContextBlock` are, Eq. 5 of GCNet (arXiv:1904.11492).
+
+    z_i = x_i + W_v2 ReLU(LN(W_v1 sum_j a_j x_j)),    a = softmax_j(W_k x_j)
+"""
+
+
+def simplified_non_local(in_channels: int, *, axes: Axes = "thw") -> ContextBlock:
+    """Simplified non-local (SNL) block: attention pooling, one linear layer, addition.
+
+        z_i = x_i + W_v sum_j a_j x_j,    a = softmax_j(W_k x_j)
+
+    Source: Cao et al., GCNet (arXiv:1904.11492), Eq. 3. The authors published no code for it;
+    biases and the absence of a normalisation follow from the paper's parameter counts, the zero
+    start of W_v from their GC block.
+    """
+    return ContextBlock(in_channels, pooling="att", axes=axes, ratio=None, fusion=("add",))
+
+
+def squeeze_excitation(
+    in_channels: int, *, ratio: float = 1 / 16, axes: Axes = "thw", mul_start: MulStart = "half"
+) -> ContextBlock:
+    """Squeeze-excitation (SE) block: average pooling, bottleneck with ReLU, multiplication.
+
+        z_i = x_i * sigmoid(W_2 ReLU(W_1 mean_j x_j))
+
+    Source: Hu et al., Squeeze-and-Excitation Networks (arXiv:1709.01507).
+    Differs from the paper: the last layer starts at zero, as in the GCNet authors' code, so that
+    every block of a comparison starts from a known function: x / 2, or x with
+    ``mul_start="identity"``.
+    """
+    return ContextBlock(
+        in_channels,
+        pooling="avg",
+        axes=axes,
+        ratio=ratio,
+        norm=False,
+        fusion=("mul",),
+        mul_start=mul_start,
+    )
 
 
 def _check_fusion(fusion: Sequence[str]) -> None:

@@ -100,8 +100,8 @@ def use_video_convolutions(net: nn.Module, *, folded: bool = False) -> None:
     """Let the 3-D convolutions of a net be `VideoConv3d`, in place; parameters and keys stay.
 
     Args:
-        net: of any kind; subclasses of ``nn.Conv3d`` other than `VideoConv3d` stay what they are.
-        folded: of every convolution.
+        net: any module; subclasses of ``nn.Conv3d`` other than `VideoConv3d` stay what they are.
+        folded: what every convolution of it gets.
     """
     for module in net.modules():
         if type(module) is nn.Conv3d:

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gcvideo.nn._attention_backend import attention_backends
 from gcvideo.nn._function_transform import is_transformed
 
 
@@ -33,7 +32,7 @@ def aggregate_softmax(
     """Gaussian aggregation, y_i = sum_j softmax_j(scale q_i . k_j) v_j, by fused attention."""
     if is_transformed():
         return softmax_map(query, key, scale).to(value.dtype) @ value
-    backends = attention_backends()
+    backends = _attention_backends()
     width = value.shape[-1]
     if backends != [SDPBackend.MATH]:
         # The fused kernels want one width; zeros change neither the scores nor the columns kept.
@@ -94,6 +93,25 @@ def aggregate_concatenation(
     rows = prefix.gather(1, seen.unsqueeze(2).expand(-1, -1, prefix.shape[2]))
     sum_g, sum_vg = rows.chunk(2, dim=2)
     return ((u.unsqueeze(2) * sum_g + sum_vg) / v.shape[1]).to(value.dtype)
+
+
+@torch.compiler.assume_constant_result
+def _attention_backends() -> list[SDPBackend]:
+    """The back ends that fused attention may use, for ``torch.nn.attention.sdpa_kernel``.
+
+    Torch tries flash attention first, which takes all widths on CPUs, and on CUDA those up to 256 in
+    16 bits (non-local blocks in res3); then memory-efficient attention, which takes the others on
+    CUDA (512 in res4, and float32); last the plain form, which builds the map of all pairs, for what
+    neither takes, such as float64 on CUDA.
+    Differs from torch's own choice: no cuDNN, which comes first on some GPUs and whose largest width
+    depends on its version. What a surrounding ``sdpa_kernel`` switches off stays off.
+    """
+    switches = {
+        SDPBackend.FLASH_ATTENTION: torch.backends.cuda.flash_sdp_enabled(),
+        SDPBackend.EFFICIENT_ATTENTION: torch.backends.cuda.mem_efficient_sdp_enabled(),
+        SDPBackend.MATH: torch.backends.cuda.math_sdp_enabled(),
+    }
+    return [backend for backend, is_on in switches.items() if is_on]
 
 
 def _num_chunks(query: Float[Tensor, "n p d"]) -> int:

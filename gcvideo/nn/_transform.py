@@ -5,11 +5,7 @@ from torch import Tensor, nn
 
 
 def bottleneck_width(in_channels: int, ratio: float, *, norm: bool = False) -> int:
-    """Channels inside a bottleneck, the integer part of ``in_channels * ratio``.
-
-    Raises:
-        ValueError: if no channel is left, or a single one in front of a ``norm`` over channels.
-    """
+    """Channels inside a bottleneck, the integer part of ``in_channels * ratio``."""
     # 49 * (1 / 49) is just below 1 in floating point; the integer part must not fall to 0 there.
     planes = int(in_channels * ratio + 1e-6)
     needed = 2 if norm else 1
@@ -35,18 +31,6 @@ class Transform(nn.Module):
     W_v2 = W_v = ``expand``.
     Differs from the reference code: linear layers on vectors instead of 1x1 convolutions (same
     function).
-
-    Args:
-        in_channels: C of the context vector and of the result.
-        ratio: bottleneck width / ``in_channels``; None for the single layer, which has neither
-            normalisation nor activation.
-        norm: whether the bottleneck has a LayerNorm.
-        activation: whether the bottleneck has a ReLU.
-        eps: added to the variance in the LayerNorm.
-
-    Raises:
-        ValueError: if ``ratio`` leaves no channel in the bottleneck, or one that a LayerNorm would
-            make a constant; if ``eps`` is not positive.
     """
 
     def __init__(

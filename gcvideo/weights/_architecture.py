@@ -15,8 +15,7 @@ from gcvideo._family import (
     Stage,
     TemporalKernels,
 )
-from gcvideo.weights._layout import StateDict
-from gcvideo.weights._state_file import WeightsError
+from gcvideo.weights._state_file import StateDict, WeightsError
 
 _FAMILIES: dict[str, tuple[int, TemporalKernels]] = {
     "slow": (1, SLOW_KERNELS),
@@ -76,12 +75,7 @@ class Architecture:
 
 
 def architecture_of(common: StateDict) -> Architecture:
-    """The architecture of tensors under their common names (:mod:`gcvideo.weights._layout`).
-
-    Raises:
-        WeightsError: if they are those of no bottleneck ResNet with 50 or 101 layers, or its 3x3
-            kernels reach over time.
-    """
+    """The architecture of tensors under their common names (:mod:`gcvideo.weights._naming`)."""
     depths = tuple(_num_blocks(common, stage) for stage in STAGES)
     depth = next((d for d, counts in STAGE_DEPTHS.items() if counts == depths), None)
     stem = common.get("stem.conv.weight")

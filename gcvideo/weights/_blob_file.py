@@ -1,3 +1,5 @@
+"""Pickles of Caffe2, read without running code."""
+
 import math
 import pickle
 from pathlib import Path
@@ -22,11 +24,6 @@ def read_blobs(path: str | Path) -> dict[str, Any]:
 
     The pickle reaches only stand-ins that collect the bytes of arrays: neither numpy's own unpickling
     nor any other code runs.
-
-    Raises:
-        ForbiddenGlobalError: if the file asks for anything else.
-        ValueError: if it holds no blobs, or arrays of another type than numbers.
-        Exception: of many kinds from ``pickle``, if the file is damaged.
     """
     with Path(path).open("rb") as file:
         content = _BlobUnpickler(file, encoding="latin1").load()

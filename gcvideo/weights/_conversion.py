@@ -1,26 +1,28 @@
+"""Weights of other code bases: which net they need, and single context blocks."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from gcvideo._construction import construct
+from gcvideo.nn import ContextBlock
 from gcvideo.weights._architecture import Architecture, architecture_of
-from gcvideo.weights._inflation import Inflation, inflate
-from gcvideo.weights._layout import (
-    LAYOUTS,
-    StateDict,
-    detect_layout,
-    from_common,
+from gcvideo.weights._inflation import Inflation
+from gcvideo.weights._naming import (
+    IMAGE_NAMINGS,
+    context_block_to_common,
+    detect_naming,
     is_ignored,
     to_common,
 )
 from gcvideo.weights._net_choice import NetChoice, configured_choice, conventions
-from gcvideo.weights._net_description import describe_net
-from gcvideo.weights._state_file import StateFile, read_state_file
+from gcvideo.weights._state_file import StateDict, StateFile, WeightsError, read_state_file
 from gcvideo.weights._weights import COUNTERS, HEAD, LoadReport, Weights, load_weights
+
+_TIMM_EPS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +30,15 @@ class Conversion:
     """Weights of another code base with the description of the net that gives them their function.
 
     Args:
-        name: of the weights, for reports.
+        name: what reports call the weights.
         layout: code base whose names they have.
-        architecture: that the tensors show.
+        architecture: what the tensors show of their net.
         choice: what they do not show.
         assumed: those names of ``choice`` that follow from the habit of the code base alone.
         net: description for :func:`gcvideo._construction.construct`.
         source: the tensors under their own names.
-        notes: of the reading of a file.
-        inflation: of image kernels.
+        notes: what was unwrapped, renamed, converted or left out while a file was read.
+        inflation: what becomes of image kernels.
     """
 
     name: str
@@ -52,24 +54,14 @@ class Conversion:
     def build(self) -> tuple[nn.Module, LoadReport]:
         """The net, filled; only image weights leave its head fresh."""
         net = cast(nn.Module, construct(self.net))
-        return net, load_weights(net, self._weights())
-
-    def _weights(self) -> Weights:
-        is_image = self.layout in IMAGE_LAYOUTS
-        return Weights(
+        is_image = self.layout in IMAGE_NAMINGS
+        weights = Weights(
             name=self.name,
             read=lambda: self.source,
-            convert=lambda source, target: convert_state_dict(
-                source, target, inflation=self.inflation if is_image else None
-            ),
+            inflation=self.inflation if is_image else None,
             fresh=HEAD + COUNTERS if is_image else COUNTERS,
-            ignored=IGNORED,
         )
-
-
-IMAGE_LAYOUTS = ("torchvision", "mmdetection")
-_IMAGE_HEADS = ("fc.*", "head.projection.*")
-IGNORED = _IMAGE_HEADS + tuple(pattern for layout in LAYOUTS.values() for pattern in layout.ignored)
+        return net, load_weights(net, weights)
 
 
 def convert(
@@ -106,16 +98,16 @@ def convert(
         name, file = "weights", StateFile(dict(source), None, ())
     else:
         name, file = Path(source).name, read_state_file(source)
-    layout = detect_layout(file.tensors)
-    common = to_common(file.tensors, layout)
-    tensors = {k: v for k, v in common.items() if not is_ignored(k, layout)}
+    naming = detect_naming(file.tensors)
+    common = to_common(file.tensors, naming)
+    tensors = {k: v for k, v in common.items() if not is_ignored(k, naming)}
     architecture = architecture_of(tensors)
-    told = given.over(configured_choice(file.config or "", layout.name))
-    habit = conventions(layout.name, architecture, file.tensors, told)
+    told = given.over(configured_choice(file.config or "", naming.name))
+    habit = conventions(naming.name, architecture, file.tensors, told)
     full = told.over(habit)
     return Conversion(
         name=name,
-        layout=layout.name,
+        layout=naming.name,
         architecture=architecture,
         choice=full,
         assumed=tuple(
@@ -123,31 +115,132 @@ def convert(
             for name in sorted(habit.known().keys() - told.known().keys())
             if architecture.blocks or not name.startswith("non_local")
         ),
-        net=describe_net(tensors, architecture, full),
+        net=_describe_net(tensors, architecture, full),
         source=file.tensors,
         notes=file.notes,
         inflation=inflation,
     )
 
 
-def convert_state_dict(
-    source: StateDict, target: StateDict, *, inflation: Inflation | None = None
-) -> dict[str, Tensor]:
-    """Tensors of another code base under our names and in our shapes.
+def convert_context_block(source: StateDict) -> ContextBlock:
+    """The block of GCNet, mmcv or timm that some weights belong to, filled.
+
+    Settings follow from names and shapes, also the eps of the LayerNorm, which the tensors do not
+    hold: timm's ``LayerNorm2d`` has 1e-6, the ``nn.LayerNorm`` of GCNet and mmcv 1e-5. timm's block
+    has the layout of the paper's but sits elsewhere in its nets, on the channels inside a bottleneck.
 
     Args:
-        source: in the naming of any known code base.
-        target: state dict of the net to be filled; its names tell where stages and blocks sit.
-        inflation: of the kernels of an image net, which get the length that they have in ``target``;
-            its classifier keeps its name, for it knows no actions. None: ``source`` is of a net for
-            videos.
+        source: state dict of the block alone, such as ``conv_mask.weight``.
 
     Raises:
-        WeightsError: for a key that is no parameter of a bottleneck ResNet.
+        WeightsError: for a key that such a block does not have, and for a block without its transform.
     """
-    layout = detect_layout(source)
-    if inflation is None:
-        return from_common(to_common(source, layout), target)
-    head = {k: v for k, v in source.items() if any(fnmatchcase(k, p) for p in _IMAGE_HEADS)}
-    trunk = {k: v for k, v in source.items() if k not in head}
-    return head | inflate(from_common(to_common(trunk, layout), target), target, inflation)
+    tensors = context_block_to_common(source)
+    description = _describe_context_block(tensors, "")
+    if any(key.startswith("mlp_") for key in source):
+        description["eps"] = _TIMM_EPS
+    (channels,) = {v.shape[0] for k, v in tensors.items() if k.endswith("expand.weight")}
+    block = cast(ContextBlock, construct(description)(channels))
+    block.load_state_dict(tensors)
+    return block
+
+
+def _describe_net(
+    common: StateDict, architecture: Architecture, choice: NetChoice
+) -> dict[str, Any]:
+    """Description, for ``construct``, of the net of tensors that are under their common names."""
+    family = choice.family or architecture.family
+    if family == "slow" and (choice.temporal_stride == 2 or choice.temporal_pool):
+        family = None  # slow_resnet never thins out time
+    net: dict[str, Any] = {
+        "_target_": f"gcvideo.models.{family or 'video'}_resnet",
+        "num_classes": architecture.num_classes or 400,
+        "depth": architecture.depth,
+        "width": architecture.width,
+        "head": choice.head or "adaptive",
+        "stem_pool_padding": 1 if choice.stem_pool_padding is None else choice.stem_pool_padding,
+    }
+    if family is None:
+        net["stem_kernel"] = architecture.stem_kernel
+        net["temporal_kernels"] = [list(kernels) for kernels in architecture.temporal_kernels]
+    if family != "slow":
+        net["temporal_stride"] = choice.temporal_stride or 1
+        net["temporal_pool"] = bool(choice.temporal_pool)
+    if architecture.blocks:
+        net["placement"] = _placement(common, architecture, choice)
+    return net
+
+
+def _placement(common: StateDict, architecture: Architecture, choice: NetChoice) -> dict[str, Any]:
+    kinds = set(architecture.blocks.values())
+    blocks = [
+        _non_local(common, f"{stage}.{index}.block.", choice)
+        if kind == "non-local"
+        else _describe_context_block(common, f"{stage}.{index}.block.")
+        for (stage, index), kind in architecture.blocks.items()
+    ]
+    if kinds - {"non-local", "context"} or any(block != blocks[0] for block in blocks):
+        raise WeightsError(
+            f"the weights are those of a {architecture}, which are not non-local or context blocks all "
+            "of one kind; load them through the gcvideo checkpoint that they come from"
+        )
+    return {
+        "_target_": "gcvideo.models.Placement",
+        "block": blocks[0],
+        **architecture.placement,
+        "position": "after_relu" if kinds == {"non-local"} else "after_conv3",
+    }
+
+
+def _non_local(common: StateDict, prefix: str, choice: NetChoice) -> dict[str, Any]:
+    inner, channels = common[f"{prefix}g.weight"].shape
+    if inner != channels // 2:
+        raise WeightsError(
+            f"the non-local block {prefix.removesuffix('.block.')} has {inner} inner channels of "
+            f"{channels}; this package converts blocks with half of the channels"
+        )
+    if f"{prefix}theta.weight" not in common:
+        kind = "gaussian"
+    elif f"{prefix}concat.weight" in common:
+        kind = "concatenation"
+    elif choice.non_local_kind is None:
+        raise WeightsError(
+            "the weights do not tell the pairwise function of their non-local blocks; give "
+            "non_local_kind: 'embedded_gaussian' (PySlowFast's 'softmax') or 'dot_product'"
+        )
+    else:
+        kind = choice.non_local_kind
+    block = {
+        "_target_": "gcvideo.nn.NonLocalBlock",
+        "_partial_": True,
+        "kind": kind,
+        "sub_sample": choice.non_local_pool or "none",
+        "norm": f"{prefix}norm.weight" in common,
+        "output_bias": f"{prefix}out.bias" in common,
+    }
+    if kind == "embedded_gaussian":
+        block["scale"] = choice.non_local_scale is not False
+    return block
+
+
+def _describe_context_block(common: StateDict, prefix: str) -> dict[str, Any]:
+    """Description of a context block of GCNet's code from its tensors."""
+    fusion = [
+        kind for kind in ("mul", "add") if f"{prefix}{kind}_transform.expand.weight" in common
+    ]
+    first = f"{prefix}{fusion[0]}_transform." if fusion else prefix
+    expand, reduce = common.get(f"{first}expand.weight"), common.get(f"{first}reduce.weight")
+    if expand is None:
+        raise WeightsError(
+            f"the context block {prefix.removesuffix('.block.')} lacks its transform; the weights are "
+            "incomplete"
+        )
+    return {
+        "_target_": "gcvideo.nn.ContextBlock",
+        "_partial_": True,
+        "pooling": "att" if f"{prefix}mask.weight" in common else "avg",
+        "ratio": None if reduce is None else reduce.shape[0] / reduce.shape[1],
+        "norm": f"{first}norm.weight" in common,
+        "fusion": fusion,
+        "eps": 1e-5,
+    }

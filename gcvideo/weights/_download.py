@@ -1,3 +1,5 @@
+"""Files of an address, kept in PyTorch's cache."""
+
 import glob
 import hashlib
 import http.client
@@ -27,21 +29,13 @@ _CHUNK_BYTES = 2**20
 _TIMEOUT_SECONDS = 30.0  # without a single byte
 
 
-def cached_file(url: str, *, sha256: str | None = None, num_bytes: int | None = None) -> Path:
-    """The file of an address, from PyTorch's cache (``torch.hub.get_dir()``) or downloaded into it.
+def cached_file(url: str, *, sha256: str | None = None) -> Path:
+    """The file at an address, from PyTorch's cache (``torch.hub.get_dir()``) or downloaded into it.
 
     What is in the cache, by an earlier call, by torch.hub or by hand, is checked on every call: 0.3 s
-    for 400 MB. Addresses that end in the same name are told apart only by ``sha256`` or ``num_bytes``.
-    An interrupted download goes on where it stopped. Of several processes one downloads, and the
-    others wait. A ``file:`` address is used where it lies.
-
-    Args:
-        url: http:, https: or file:.
-        sha256: the hash in hexadecimal digits, or how it begins; at least 8 digits.
-        num_bytes: the size of the file.
-
-    Raises:
-        WeightsError: if the address is no such address, the file cannot be had, or is another one.
+    for 400 MB. Addresses that end in the same name are told apart only by ``sha256``, the first 8 or
+    more digits of the hash. An interrupted download goes on where it stopped. Of several processes one
+    downloads, and the others wait. A ``file:`` address is used where it lies.
     """
     if sha256 is not None and not re.fullmatch("[0-9a-f]{8,64}", sha256):
         raise WeightsError(f"sha256 is '{sha256}'; give its 8 to 64 first digits, 0-9 and a-f")
@@ -51,7 +45,7 @@ def cached_file(url: str, *, sha256: str | None = None, num_bytes: int | None = 
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_name(f".{path.name}.lock")):
                 if not path.is_file():
-                    _download(url, path, sha256, num_bytes)
+                    _download(url, path, sha256)
                     return path
         except OSError as error:
             raise WeightsError(
@@ -59,7 +53,7 @@ def cached_file(url: str, *, sha256: str | None = None, num_bytes: int | None = 
             ) from error
     if not path.is_file():
         raise WeightsError(f"no file at {url}; check the address")
-    if difference := _difference(path, sha256, num_bytes):
+    if difference := _difference(path, sha256):
         raise WeightsError(
             f"'{path}' is not the file of {url}: it has {difference}; delete or move it, and it is "
             "downloaded again"
@@ -74,7 +68,7 @@ def _path(url: str) -> Path:
     name = PurePosixPath(urllib.parse.unquote(parts.path)).name
     if parts.scheme not in ("http", "https") or name in ("", "..") or "\\" in name:
         raise WeightsError(
-            f"'{url}' is no address of a file; it must look like https://host/folder/name.pth"
+            f"'{url}' is not the address of a file; it must look like https://host/folder/name.pth"
         )
     folder = Path(torch.hub.get_dir())
     if folder.parts[0] == "~":
@@ -85,29 +79,34 @@ def _path(url: str) -> Path:
     return folder / "checkpoints" / name
 
 
-def _download(url: str, path: Path, sha256: str | None, num_bytes: int | None) -> None:
+def _download(url: str, path: Path, sha256: str | None) -> None:
+    web_page = WeightsError(
+        f"{url} gives a web page instead of a file, such as a login page; download the file with a "
+        f"browser and put it at '{path}'"
+    )
     part = None
     try:
         with _request(url) as response:
-            total = _length(response)
             if response.headers.get_content_type() == "text/html":
-                raise WeightsError(_web_page(url, path))
-            if num_bytes is not None and total not in (None, num_bytes):
-                raise WeightsError(
-                    f"{url} is another file now: it has {total} bytes instead of {num_bytes}; put the "
-                    f"right one at '{path}'"
-                )
+                raise web_page
             part = _part(url, path, response, is_checked=sha256 is not None)
-            _receive(url, response, part, total)
+            _receive(url, response, part)
     except (urllib.error.URLError, http.client.HTTPException, UnicodeError) as error:
-        raise WeightsError(_failure(url, path, part, error)) from error
+        num_kept = part.stat().st_size if part is not None and part.exists() else 0
+        kept = (
+            f"; {num_kept} bytes are kept, and the next call goes on from there" if num_kept else ""
+        )
+        raise WeightsError(
+            f"{url} cannot be downloaded ({error}){kept}; check the address and the connection, or put the "
+            f"file at '{path}'"
+        ) from error
     with part.open("rb") as file:
-        head = file.read(1024)
-    difference = _difference(part, sha256, num_bytes)
-    if is_web_page(head) or difference:
+        is_page = is_web_page(file.read(1024))
+    difference = _difference(part, sha256)
+    if is_page or difference:
         part.unlink()
-    if is_web_page(head):
-        raise WeightsError(_web_page(url, path))
+    if is_page:
+        raise web_page
     if difference:
         raise WeightsError(
             f"what came from {url} has {difference}, and was removed; try again, and if that does not "
@@ -130,11 +129,6 @@ def _request(url: str, start: int = 0) -> http.client.HTTPResponse:
         raise urllib.error.URLError(error) from error
 
 
-def _length(response: http.client.HTTPResponse) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
-
-
 def _part(url: str, path: Path, response: http.client.HTTPResponse, *, is_checked: bool) -> Path:
     """Where this very version of the file is collected, so that parts of two never meet."""
     version = [response.headers.get(name) for name in ("ETag", "Last-Modified", "Content-Length")]
@@ -145,7 +139,9 @@ def _part(url: str, path: Path, response: http.client.HTTPResponse, *, is_checke
     return part
 
 
-def _receive(url: str, response: http.client.HTTPResponse, part: Path, total: int | None) -> None:
+def _receive(url: str, response: http.client.HTTPResponse, part: Path) -> None:
+    length = response.headers.get("Content-Length", "")
+    total = int(length) if length.isdecimal() else None
     num_kept = part.stat().st_size if part.exists() else 0
     if num_kept and num_kept == total:
         return
@@ -198,10 +194,7 @@ def _read(source: http.client.HTTPResponse) -> bytes:
         raise urllib.error.URLError(error) from error
 
 
-def _difference(path: Path, sha256: str | None, num_bytes: int | None) -> str | None:
-    size = path.stat().st_size
-    if num_bytes is not None and size != num_bytes:
-        return f"{size} bytes instead of {num_bytes}"
+def _difference(path: Path, sha256: str | None) -> str | None:
     if sha256 is None:
         return None
     with path.open("rb") as file:
@@ -209,19 +202,3 @@ def _difference(path: Path, sha256: str | None, num_bytes: int | None) -> str | 
     if found.startswith(sha256):
         return None
     return f"the sha256 {found} instead of {sha256}{'...' if len(sha256) < len(found) else ''}"
-
-
-def _web_page(url: str, path: Path) -> str:
-    return (
-        f"{url} gives a web page instead of a file, such as a login page; download the file with a "
-        f"browser and put it at '{path}'"
-    )
-
-
-def _failure(url: str, path: Path, part: Path | None, error: Exception) -> str:
-    num_kept = part.stat().st_size if part is not None and part.exists() else 0
-    kept = f"; {num_kept} bytes are kept, and the next call goes on from there" if num_kept else ""
-    return (
-        f"{url} cannot be downloaded ({error}){kept}; check the address and the connection, or put the "
-        f"file at '{path}'"
-    )

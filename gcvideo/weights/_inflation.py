@@ -1,10 +1,13 @@
+"""Kernels of image nets over time."""
+
 from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gcvideo.weights._layout import StateDict
+from gcvideo.nn._choice import check_choice
+from gcvideo.weights._state_file import StateDict
 
 Inflation = Literal["mean", "centre"]
 
@@ -20,14 +23,8 @@ def inflate_kernel(
     from the ends of time; with the second it gives that of each frame, in any video.
     Source: "mean" Carreira and Zisserman, I3D (arXiv:1705.07750); "centre" Feichtenhofer et al.,
     Spatiotemporal Residual Networks (arXiv:1611.02155).
-
-    Raises:
-        ValueError: for an unknown kind of inflation.
     """
-    if inflation not in get_args(Inflation):
-        raise ValueError(
-            f"inflation is {inflation!r}; choose one of {', '.join(get_args(Inflation))}"
-        )
+    check_choice("inflation", inflation, get_args(Inflation))
     if inflation == "mean":
         return kernel.unsqueeze(2).repeat(1, 1, num_frames, 1, 1) / num_frames
     inflated = torch.zeros(*kernel.shape[:2], num_frames, *kernel.shape[2:], dtype=kernel.dtype)

@@ -9,8 +9,7 @@ import yaml
 
 from gcvideo._family import HeadMode
 from gcvideo.weights._architecture import Architecture
-from gcvideo.weights._layout import StateDict
-from gcvideo.weights._state_file import WeightsError
+from gcvideo.weights._state_file import StateDict, WeightsError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +19,13 @@ class NetChoice:
     Args:
         family: net that image weights are inflated to.
         head: pooling mode of :class:`~gcvideo.models.Head`.
-        temporal_stride: of the first convolution and of the pool behind it, each.
-        stem_pool_padding: of the pool behind the first convolution.
+        temporal_stride: stride over time of the first convolution and of the pool behind it, each.
+        stem_pool_padding: padding of the pool behind the first convolution.
         temporal_pool: whether there is a 2x1x1 pool after res2.
         non_local_kind: pairwise function of the non-local blocks: "embedded_gaussian" (PySlowFast's
             "softmax") or "dot_product". The other two show in the tensors.
         non_local_scale: whether scores are divided by the square root of the query width.
-        non_local_pool: where non-local blocks pool their keys: "before" or "after" the convolutions,
+        non_local_pool: place where non-local blocks pool their keys: "before" or "after" the convolutions,
             or "none".
     """
 

@@ -1,3 +1,5 @@
+"""Tensors, configuration and class names in files of weights."""
+
 import json
 import re
 from collections.abc import Mapping
@@ -12,6 +14,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from gcvideo.weights._blob_file import ForbiddenGlobalError, read_blobs
+
+StateDict = Mapping[str, Tensor]
 
 _WRAPPERS = ("state_dict", "model_state", "model")
 _HALF = (torch.float16, torch.bfloat16)
@@ -39,25 +43,16 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class StateFile:
-    """What a file of weights holds.
-
-    Args:
-        tensors: by parameter name, without wrappers and prefixes; float16 and bfloat16 became float32.
-        config: the configuration of the run that made the file, as text: PySlowFast's YAML,
-            MMAction2's Python; None if there is none.
-        notes: what was unwrapped, renamed, converted or left out.
-        classes: names of the rows of the head, which files of this package have; None: not known.
-    """
+    """What a file of weights holds."""
 
     tensors: dict[str, Tensor]
+    """By parameter name, without wrappers and prefixes; float16 and bfloat16 became float32."""
     config: str | None
+    """Of the run that made the file, as text: PySlowFast's YAML, MMAction2's Python."""
     notes: tuple[str, ...]
+    """What was unwrapped, renamed, converted or left out."""
     classes: tuple[str, ...] | None = None
-
-
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of :func:`read_state_file`, which says what it raises."""
-    return read_state_file(path).tensors
+    """Names of the rows of the head, which files of this package have."""
 
 
 def read_state_file(path: str | Path) -> StateFile:
@@ -65,9 +60,6 @@ def read_state_file(path: str | Path) -> StateFile:
 
     The content decides on the format, not the suffix: safetensors, ``torch.save`` old and new, or
     a pickle of Caffe2's blobs.
-
-    Raises:
-        WeightsError: if the file is absent, unreadable, wants to run code or holds no state dict.
     """
     path = Path(path)
     notes: list[str] = []
@@ -217,7 +209,9 @@ def _blob_tensors(path: Path, blobs: Mapping[str, Any], notes: list[str]) -> dic
     arrays = {name: value for name, value in blobs.items() if isinstance(value, np.ndarray)}
     if not arrays:
         raise WeightsError(f"'{path}' holds no state dict; expected arrays by blob name")
-    notes += [f"blob '{name}' is no array and was left out" for name in blobs if name not in arrays]
+    notes += [
+        f"blob '{name}' is not an array and was left out" for name in blobs if name not in arrays
+    ]
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 

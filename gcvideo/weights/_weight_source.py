@@ -1,20 +1,16 @@
+"""Weights by the path of a file or by their published name."""
+
 from collections.abc import Sequence
-from functools import partial
+from functools import cache
+from pathlib import Path
 
-from torch import Tensor
-
-from gcvideo.weights._class_name import class_names
-from gcvideo.weights._conversion import IGNORED, convert, convert_state_dict
+from gcvideo.weights._conversion import convert
 from gcvideo.weights._download import cached_file
 from gcvideo.weights._inflation import Inflation
-from gcvideo.weights._layout import StateDict
 from gcvideo.weights._net_choice import NetChoice
-from gcvideo.weights._state_file import read_state_dict, read_state_file
+from gcvideo.weights._state_file import read_state_file
 from gcvideo.weights._weights import BLOCKS, COUNTERS, HEAD, Weights
-from gcvideo.weights.zoo import published
-
-# Buffers of the classifier around a net in our checkpoints.
-_OURS = ("mean", "std")
+from gcvideo.weights._zoo import class_names, names_published, published_record
 
 
 def checkpoint_weights(
@@ -28,7 +24,7 @@ def checkpoint_weights(
     """Weights in a file: a gcvideo checkpoint, or those of a code base that we can convert.
 
     Args:
-        path: of the file, which is read at once.
+        path: file to read, at once.
         fresh: patterns of what may start fresh; by default inserted blocks and rows of the head
             for other classes. Everything else must match; ``fresh=[]`` demands all.
         inflation: "mean" or "centre" for image weights; None: kernels must have the same length.
@@ -46,9 +42,8 @@ def checkpoint_weights(
     return Weights(
         name=str(path),
         read=lambda: file.tensors,
-        convert=partial(_convert, inflation=inflation),
+        inflation=inflation,
         fresh=tuple(fresh),
-        ignored=IGNORED + _OURS,
         net=convert(file, choice).net if told and inflation is None else None,
         classes=class_names(classes) if isinstance(classes, str) else classes or file.classes,
     )
@@ -63,28 +58,26 @@ def published_weights(
     """Published weights by their name in the zoo, downloaded once into the torch hub cache.
 
     Args:
-        name: such as "slow_8x8_r50_pytorchvideo"; ``gcvideo.weights.ZOO`` has all.
-        fresh: as for :func:`checkpoint_weights`.
-        inflation: "mean" or "centre", of image weights.
+        name: key of ``gcvideo.weights.ZOO``, such as "slow_8x8_r50_pytorchvideo".
+        fresh: patterns as for :func:`checkpoint_weights`.
+        inflation: "mean" or "centre", for weights of images.
 
     Raises:
         WeightsError: for an unknown name.
     """
-    record = published(name)
+    record = published_record(name)
     return Weights(
         name=name,
-        read=lambda: read_state_dict(cached_file(record.url, sha256=record.sha256)),
-        convert=partial(_convert, inflation=inflation if record.inflated else None),
+        read=cache(lambda: read_state_file(cached_file(record.url, sha256=record.sha256)).tensors),
+        inflation=inflation if record.inflated else None,
         fresh=tuple(fresh),
-        ignored=IGNORED,
         net=None if record.inflated else record.net,
         classes=None if record.classes is None else class_names(record.classes),
     )
 
 
-def _convert(
-    source: StateDict, target: StateDict, *, inflation: Inflation | None
-) -> dict[str, Tensor]:
-    ours = {k: v for k, v in source.items() if k in _OURS}
-    tensors = {k: v for k, v in source.items() if k not in ours}
-    return ours | convert_state_dict(tensors, target, inflation=inflation)
+def find_weights(source: str | Path) -> Weights:
+    """Published weights where ``source`` is a name and no file, else the weights in the file."""
+    if names_published(source):
+        return published_weights(str(source))
+    return checkpoint_weights(str(source))

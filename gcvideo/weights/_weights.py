@@ -1,3 +1,5 @@
+"""Weights, and how a net is filled with them."""
+
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +11,16 @@ from torch import Tensor, nn
 from gcvideo._construction import construct
 from gcvideo.nn import NonLocalBlock
 from gcvideo.weights._architecture import Architecture, architecture_of
-from gcvideo.weights._layout import LAYOUTS, StateDict, rename, to_common
-from gcvideo.weights._state_file import WeightsError
+from gcvideo.weights._inflation import Inflation
+from gcvideo.weights._naming import (
+    IGNORED,
+    NAMINGS,
+    convert_state_dict,
+    detect_naming,
+    rename,
+    to_common,
+)
+from gcvideo.weights._state_file import StateDict, WeightsError
 
 BLOCKS = ("*.branch_fusion.*", "*.activation.block.*")
 HEAD = ("*.proj.*",)
@@ -20,16 +30,14 @@ COUNTERS = ("*.num_batches_tracked",)
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Where weights come from, how they are converted, and what may be absent.
+    """Where weights come from, and what may be absent.
 
     Args:
-        name: for reports and messages.
-        read: gives the source's state dict.
-        convert: ``(source, target) -> state dict`` in our naming; pure. ``target`` is the state dict
-            of the net to be filled.
+        name: what reports and messages call them.
+        read: function that gives their tensors, in the naming of any known code base.
+        inflation: "mean" or "centre" for weights of an image net; None: kernels have the same length.
         fresh: patterns (fnmatch) of parameters of the net that the source may lack, or hold in
             another shape; they keep their initial values.
-        ignored: patterns of converted source keys that the net does not need.
         net: description of the net that the weights were made for, if it is known: what leaves no
             trace in tensors, such as strides and padding, is then compared as well.
         classes: names of the rows of the head, in order; None: not known.
@@ -37,11 +45,17 @@ class Weights:
 
     name: str
     read: Callable[[], StateDict]
-    convert: Callable[[StateDict, StateDict], StateDict]
+    inflation: Inflation | None = None
     fresh: Sequence[str] = ()
-    ignored: Sequence[str] = ()
     net: Mapping[str, Any] | None = None
     classes: Sequence[str] | None = None
+
+    @property
+    def num_classes(self) -> int | None:
+        """Rows of the head; None for weights without a head, and for those of images."""
+        source = self.read()
+        head = to_common(source, detect_naming(source)).get("head.proj.weight")
+        return None if head is None or self.inflation is not None else len(head)
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,7 @@ class LoadReport:
     """What loading did with every parameter and buffer of the net and of the source.
 
     Args:
-        name: of the weights.
+        name: what the weights are called.
         loaded: keys of the net that were filled.
         fresh: keys of the net that keep their initial values.
         ignored: keys of the source that the net does not need.
@@ -81,8 +95,8 @@ def load_weights(
     """Fill a net in place; strict but for the patterns of ``weights``.
 
     Args:
-        net: to be filled.
-        weights: to fill it with.
+        net: module to fill.
+        weights: what to fill it with.
         classes: names of the rows of its head, in order. A row of the source then goes where its name
             is, rows of other names start fresh, and so does a head whose names nobody knows. None: the
             head is taken as it is.
@@ -92,9 +106,9 @@ def load_weights(
             the weights were made for. The net is then unchanged.
     """
     target = net.state_dict()
-    source = dict(weights.convert(weights.read(), target))
+    source = convert_state_dict(weights.read(), target, inflation=weights.inflation)
     head = "" if classes is None else _sort_head(source, target, weights, classes)
-    ignored = [k for k in source if k not in target and _matches(k, weights.ignored)]
+    ignored = [k for k in source if k not in target and _matches(k, IGNORED)]
     unexpected = [k for k in source if k not in target and k not in ignored]
     fits = {k: v for k, v in source.items() if k in target and v.shape == target[k].shape}
     absent = [k for k in target if k not in fits]
@@ -170,12 +184,14 @@ def _complaint(
         )
     else:
         remedy = f"they were made for {theirs}, and the net is {ours}: build it with {_overrides(theirs, ours)}"
+        if theirs.family is not None:
+            remedy += f", in Python with {theirs.family}_resnet(depth={theirs.depth}, ...)"
     return f"the weights '{name}' do not fit the net: {'; '.join(parts)}; {remedy}"
 
 
 def _architecture(state: StateDict) -> Architecture | None:
     try:
-        return architecture_of(to_common(state, LAYOUTS["pytorchvideo"]))
+        return architecture_of(to_common(state, NAMINGS["pytorchvideo"]))
     except WeightsError:
         return None
 
@@ -220,7 +236,7 @@ def _check_function(net: nn.Module, weights: Weights) -> None:
 
 def _settings(net: nn.Module) -> dict[str, str]:
     """What tensors do not show, by common names; the pool behind res2 has no fixed position."""
-    renames = LAYOUTS["pytorchvideo"].renames(net.state_dict())
+    renames = NAMINGS["pytorchvideo"].renames(net.state_dict())
     settings = {}
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv3d | nn.MaxPool3d | NonLocalBlock):

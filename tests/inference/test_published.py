@@ -10,16 +10,15 @@ from small_protocol import make_protocol
 import gcvideo
 from gcvideo.data import read_views
 from gcvideo.inference import (
+    Checkpoint,
     CheckpointError,
-    make_checkpoint,
-    published_checkpoint,
     read_checkpoint,
     write_checkpoint,
 )
 from gcvideo.models import Placement, insert_blocks, insertion_effect, slow_resnet
 from gcvideo.nn import global_context
 from gcvideo.weights import ZOO, WeightsError
-from gcvideo.weights._class_name import class_names
+from gcvideo.weights._zoo import class_names
 
 NAME = "slow_4x16_r50_pytorchvideo"
 NET = {"_target_": "gcvideo.models.slow_resnet", "num_classes": 3, "width": 4}
@@ -84,6 +83,18 @@ def test_a_context_block_in_a_published_net_changes_no_bit_of_its_logits(from_ca
     assert insertion_effect(net, clips) == 0
 
 
+def test_a_net_with_published_weights_has_the_logits_of_the_loaded_classifier(from_cache):
+    clips = torch.randn(1, 3, 4, 64, 64)
+    net = slow_resnet(weights=NAME).eval()
+    other = slow_resnet(num_classes=10, weights=NAME).eval()
+    loaded = gcvideo.load(NAME, device="cpu").model.net
+    loaded.blocks[-1].configure("adaptive", 7)
+    with torch.no_grad():
+        torch.testing.assert_close(net(clips), loaded(clips))
+        other.blocks[-1].proj = loaded.blocks[-1].proj
+        torch.testing.assert_close(other(clips), loaded(clips))
+
+
 def test_weights_of_images_are_no_classifier_of_videos():
     with pytest.raises(
         CheckpointError, match=r"image net: they know no actions.*weights=resnet50_"
@@ -93,13 +104,13 @@ def test_weights_of_images_are_no_classifier_of_videos():
 
 def test_an_unknown_name_is_met_with_the_nearest_ones():
     with pytest.raises(WeightsError, match=r"'slow_8x8_pytorchvideo'.*slow_8x8_r50_pytorchvideo"):
-        published_checkpoint("slow_8x8_pytorchvideo")
+        read_checkpoint("slow_8x8_pytorchvideo")
 
 
 @pytest.fixture
 def checkpoint():
     net = slow_resnet(num_classes=3, width=4)
-    return make_checkpoint(
+    return Checkpoint.of_net(
         net, name="tiny", description=NET, classes=["a", "b", "c"], protocol=PROTOCOL
     )
 
@@ -132,7 +143,7 @@ def test_class_names_must_be_as_many_as_classes():
     with pytest.raises(
         CheckpointError, match="2 class names were given and the net of tiny knows 3"
     ):
-        make_checkpoint(net, name="tiny", description=NET, classes=["a", "b"], protocol=PROTOCOL)
+        Checkpoint.of_net(net, name="tiny", description=NET, classes=["a", "b"], protocol=PROTOCOL)
 
 
 def test_safetensors_without_configuration_are_weights_and_no_checkpoint(tmp_path, checkpoint):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gcvideo.models import Head
+from gcvideo.models import ClipClassifier, Head, reset_head, slow_resnet
 
 MODES = ["adaptive", "fcn_logit", "fcn_prob"]
 
@@ -98,3 +98,27 @@ def test_an_unknown_mode_is_refused(unchecked):
 def test_an_empty_window_is_refused():
     with pytest.raises(ValueError, match="pool_size is 0; it must be at least 1 cell"):
         Head(6, 5, mode="fcn_prob", pool_size=0)
+
+
+def test_a_reset_head_is_fresh_and_all_else_is_kept():
+    net = slow_resnet(num_classes=400, width=16, head="fcn_prob", dropout=0.2).double()
+    before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
+    model = ClipClassifier(net, mean=[0.5] * 3, std=[0.5] * 3)
+    net.requires_grad_(False)
+    reset_head(model, 300)
+    head = net.blocks[-1]
+    assert (head.proj.in_features, head.proj.out_features) == (512, 300)
+    assert (head.mode, head.dropout.p, head.proj.weight.dtype) == ("fcn_prob", 0.2, torch.float64)
+    assert 0.009 < head.proj.weight.std() < 0.011
+    assert not head.proj.bias.any()
+    assert head.proj.weight.requires_grad
+    after = net.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[key], before[key]) for key in before if ".proj." not in key)
+
+
+def test_a_head_for_one_class_and_a_net_without_head_are_refused():
+    with pytest.raises(ValueError, match="num_classes is 1; a classifier needs at least 2"):
+        reset_head(Head(6, 5), 1)
+    with pytest.raises(ValueError, match="the Linear has no Head; build the net with slow_resnet"):
+        reset_head(torch.nn.Linear(2, 3), 5)

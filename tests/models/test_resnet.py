@@ -1,3 +1,4 @@
+import itertools
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 from gcvideo.models import Placement, c2d_resnet, i3d_resnet, slow_resnet, stages_of, video_resnet
 from gcvideo.models._resnet import SLOW_KERNELS
 from gcvideo.nn import NonLocalBlock, global_context, simplified_non_local
+from gcvideo.weights import WeightsError
 
 NETS = [slow_resnet, i3d_resnet, c2d_resnet]
 FIVE = {"res3": [1, 3], "res4": [1, 3, 5]}
@@ -117,8 +119,10 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("make", [i3d_resnet, c2d_resnet])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("make", "variant"),
+    [(slow_resnet, "stem pool padding"), *itertools.product([i3d_resnet, c2d_resnet], VARIANTS)],
+)
 def test_published_variants_compute_what_pytorchvideo_computes(randomised, make, variant):
     theirs, ours = VARIANTS[variant]
     peer = randomised(
@@ -139,21 +143,6 @@ def test_published_variants_compute_what_pytorchvideo_computes(randomised, make,
         if ours.get("temporal_pool", True):
             plain.load_state_dict(peer.state_dict())
             assert not torch.allclose(plain(x), expected, rtol=1e-3, atol=1e-3)
-
-
-def test_slow_without_padding_computes_what_pytorchvideo_computes(randomised):
-    peer = create_resnet(
-        stem_dim_out=4,
-        model_num_class=10,
-        head_pool=nn.AdaptiveAvgPool3d,
-        stem_pool=unpadded_pool,
-        **PEERS[slow_resnet],
-    )
-    net = slow_resnet(num_classes=10, width=4, stem_pool_padding=0).eval()
-    net.load_state_dict(randomised(peer).state_dict())
-    x = torch.randn(1, 3, 4, 64, 64)
-    with torch.no_grad():
-        torch.testing.assert_close(net(x), peer(x), rtol=1e-5, atol=1e-5)
 
 
 PATTERNS = [
@@ -204,36 +193,6 @@ def test_kernels_that_no_net_has_are_refused(stem_kernel, kernels):
         video_resnet(num_classes=10, width=4, stem_kernel=stem_kernel, temporal_kernels=kernels)
 
 
-@pytest.mark.parametrize(
-    ("make", "expected"),
-    [
-        (slow_resnet, [[1] * 3, [1] * 4, [3] * 6, [3] * 3]),
-        (i3d_resnet, [[3] * 3, [3, 1, 3, 1], [3, 1, 3, 1, 3, 1], [1, 3, 1]]),
-        (c2d_resnet, [[1] * 3, [1] * 4, [1] * 6, [1] * 3]),
-    ],
-)
-def test_temporal_kernels_sit_where_the_papers_put_them(on_meta, make, expected):
-    stages = stages_of(on_meta(make, num_classes=10)).values()
-    kernels = [[block.branch2.conv_a.kernel_size for block in stage.res_blocks] for stage in stages]
-    assert kernels == [[(t, 1, 1) for t in stage] for stage in expected]
-
-
-@pytest.mark.parametrize("make", NETS)
-def test_spatial_stride_sits_in_the_3x3_convolution(on_meta, make):
-    for name, stage in stages_of(on_meta(make, num_classes=10)).items():
-        branch = stage.res_blocks[0].branch2
-        size = 1 if name == "res2" else 2
-        assert branch.conv_a.stride == (1, 1, 1)
-        assert branch.conv_b.stride == (1, size, size)
-
-
-@pytest.mark.parametrize("make", NETS)
-@pytest.mark.parametrize(("depth", "lengths"), [(50, [3, 4, 6, 3]), (101, [3, 4, 23, 3])])
-def test_stages_have_the_lengths_of_the_depth(on_meta, make, depth, lengths):
-    net = on_meta(make, num_classes=10, depth=depth)
-    assert [len(stage.res_blocks) for stage in stages_of(net).values()] == lengths
-
-
 @pytest.mark.parametrize("make", NETS)
 def test_last_gamma_of_each_residual_branch_starts_at_zero(make):
     net = make(num_classes=10, width=4)
@@ -268,3 +227,65 @@ def test_dropout_and_head_mode_reach_the_head():
 def test_wrong_arguments_are_refused(unchecked, make, arguments, message):
     with pytest.raises(ValueError, match=message):
         make(**({"num_classes": 10, "width": 4} | arguments))
+
+
+@pytest.fixture(scope="module", params=NETS)
+def trained(request, tmp_path_factory):
+    """A builder, a net of it, and a file with the weights of the net."""
+    path = tmp_path_factory.mktemp("weights") / "net.pth"
+    net = request.param(num_classes=7, width=4).eval()
+    torch.save(net.state_dict(), path)
+    return request.param, net, path
+
+
+def test_a_net_starts_from_weights_with_their_classes(trained):
+    make, net, path = trained
+    clips = torch.randn(2, 3, 4, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(make(weights=path, width=4).eval()(clips), net(clips))
+        with_blocks = make(weights=str(path), width=4, placement=Placement(block=GC, **FIVE)).eval()
+        assert torch.equal(with_blocks(clips), net(clips))
+
+
+def test_a_head_for_other_classes_starts_fresh_and_all_else_is_kept(trained):
+    make, net, path = trained
+    other = make(num_classes=5, weights=path, width=4)
+    assert other.blocks[-1].proj.out_features == 5
+    assert other.blocks[-1].proj.weight.std() < 0.02
+    trunk, expected = other.blocks[:-1].state_dict(), net.blocks[:-1].state_dict()
+    torch.testing.assert_close(trunk, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"num_classes": 5}])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"depth": 101}, r"for (Slow|I3D|C2D) R50 .*, and the net is \1 R101 .*resnet\(depth=50"),
+        ({"width": 8}, r"for (Slow|I3D|C2D) R50 of width 4, and the net is \1 R50 of width 8"),
+    ],
+)
+def test_weights_of_another_depth_or_width_are_refused(trained, arguments, change, message):
+    make, _, path = trained
+    with pytest.raises(WeightsError, match=message):
+        make(weights=path, **({"width": 4} | arguments | change))
+
+
+def test_weights_of_another_family_are_refused(trained):
+    make, _, path = trained
+    for other in set(NETS) - {make}:
+        with pytest.raises(
+            WeightsError,
+            match=rf"weights '{path}' do not fit .* in Python with {make.__name__}\(depth=50",
+        ):
+            other(num_classes=5, weights=path, width=4)
+
+
+def test_a_net_needs_classes_or_weights_that_have_some(tmp_path):
+    with pytest.raises(ValueError, match="num_classes is missing; give it, or weights"):
+        slow_resnet(width=4)
+    state = slow_resnet(num_classes=7, width=4).state_dict()
+    path = tmp_path / "trunk.pth"
+    torch.save({k: v for k, v in state.items() if ".proj." not in k}, path)
+    with pytest.raises(ValueError, match=r"trunk\.pth' know no classes; give num_classes"):
+        slow_resnet(weights=path, width=4)
+    assert slow_resnet(weights=path, num_classes=3, width=4).blocks[-1].proj.out_features == 3

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gcvideo.comparison._peak_memory import peak_bytes
-from gcvideo.nn import ContextBlock
+from gcvideo.nn import ContextBlock, global_context, simplified_non_local, squeeze_excitation
 
 GRIDS = [(7,), (3, 4), (2, 3, 4)]
 FUSIONS = [("add",), ("mul",), ["mul", "add"], ("add", "mul")]
@@ -146,14 +146,14 @@ def test_mask_starts_with_kaiming_fan_in():
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("pooling", "max", "'att', 'avg'"),
-        ("axes", "th", "'thw', 'hw', 't'"),
-        ("mul_start", "one", "'half', 'identity'"),
+        ("pooling", "max", "att, avg"),
+        ("axes", "th", "thw, hw, t"),
+        ("mul_start", "one", "half, identity"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
 def test_unknown_words_are_refused(name, value, allowed):
-    with pytest.raises(ValueError, match=f"{name} must be one of {allowed}, got '{value}'"):
+    with pytest.raises(ValueError, match=f"{name} is '{value}'; choose one of {allowed}"):
         ContextBlock(8, **{name: value})
 
 
@@ -206,3 +206,43 @@ def test_the_sum_of_gradients_costs_no_map_of_its_own():
 
     # The output and the gradient of the input.
     assert peak_bytes(step) < 2.25 * x.nbytes
+
+
+def num_parameters(make, widths):
+    return sum(p.numel() for width in widths for p in make(width).parameters())
+
+
+@pytest.mark.parametrize("c", [64, 512])
+def test_gc_parameters_follow_the_formula(c):
+    r = c // 4
+    assert num_parameters(global_context, [c]) == (c + 1) + (c * r + r) + 2 * r + (r * c + c)
+
+
+def test_squeeze_excitation_has_two_layers_and_no_mask():
+    names = {name for name, _ in squeeze_excitation(64).named_parameters()}
+    layers = ("reduce.weight", "reduce.bias", "expand.weight", "expand.bias")
+    assert names == {f"mul_transform.{layer}" for layer in layers}
+
+
+def test_squeeze_excitation_equals_its_equation(reference, randomised):
+    block = randomised(squeeze_excitation(8, ratio=1 / 4))
+    x = torch.randn(2, 8, 2, 3, 4, dtype=torch.float64)
+    torch.testing.assert_close(block(x), reference.context_block(x, block.state_dict(), "thw"))
+
+
+def test_squeeze_excitation_can_start_at_the_identity():
+    x = torch.randn(2, 32, 5)
+    assert torch.equal(squeeze_excitation(32)(x), x / 2)
+    assert torch.equal(squeeze_excitation(32, mul_start="identity")(x), x)
+
+
+def test_squeeze_excitation_of_few_channels_is_refused():
+    with pytest.raises(ValueError, match=r"ratio 0.0625 of 8 channels leaves .* 1/8 = 0.125"):
+        squeeze_excitation(8)
+
+
+def test_snl_equals_its_equation(reference, randomised):
+    block = randomised(simplified_non_local(8))
+    x = torch.randn(2, 8, 2, 3, 4, dtype=torch.float64)
+    expected = reference.context_block(x, block.state_dict(), "thw", activation=False)
+    torch.testing.assert_close(block(x), expected)

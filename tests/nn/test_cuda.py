@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from gcvideo.nn import CrissCrossBlock, NonLocalBlock, global_context, squeeze_excitation
-from gcvideo.nn._attention_pool import attention_pool_and_input
-from gcvideo.nn._attention_pool_operator import pool, pool_backward
+from gcvideo.nn._attention_pool import attention_pool_and_input, pool, pool_backward
 
 pytestmark = pytest.mark.gpu
 

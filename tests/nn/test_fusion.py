@@ -30,7 +30,7 @@ def test_only_the_block_has_parameter_names(seam):
 
 @pytest.mark.usefixtures("unchecked")
 def test_unknown_positions_are_refused():
-    message = "position must be one of 'after_conv3', 'after_add', got 'after_relu'"
+    message = "position is 'after_relu'; choose one of after_conv3, after_add"
     with pytest.raises(ValueError, match=message):
         ResidualFusion(Double(), "after_relu")
 

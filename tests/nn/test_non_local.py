@@ -182,13 +182,6 @@ def test_autocast_keeps_the_input_type_and_stays_finite(randomised, kind, dtype)
     assert z.isfinite().all()
 
 
-@pytest.mark.parametrize(("bias", "total"), [(True, 39_812_560), (False, 39_808_464)])
-def test_five_blocks_add_the_parameters_of_the_paper(bias, total):
-    with torch.device("meta"):
-        blocks = [NonLocalBlock(c, output_bias=bias) for c in (512, 512, 1024, 1024, 1024)]
-    assert 32_454_096 + sum(p.numel() for b in blocks for p in b.parameters()) == total
-
-
 def test_batch_norm_is_found_by_the_conversion_to_sync_batch_norm():
     block = nn.SyncBatchNorm.convert_sync_batchnorm(NonLocalBlock(8))
     assert isinstance(block.norm, nn.SyncBatchNorm)
@@ -213,14 +206,14 @@ def test_weights_start_small_and_biases_at_zero():
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("kind", "gauss", "'gaussian', 'embedded_gaussian', 'dot_product', 'concatenation'"),
-        ("axes", "th", "'thw', 'hw', 't'"),
-        ("sub_sample", "yes", "'none', 'before', 'after'"),
+        ("kind", "gauss", "gaussian, embedded_gaussian, dot_product, concatenation"),
+        ("axes", "th", "thw, hw, t"),
+        ("sub_sample", "yes", "none, before, after"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
 def test_unknown_words_are_refused(name, value, allowed):
-    with pytest.raises(ValueError, match=f"{name} must be one of {allowed}, got '{value}'"):
+    with pytest.raises(ValueError, match=f"{name} is '{value}'; choose one of {allowed}"):
         NonLocalBlock(8, **{name: value})
 
 
@@ -241,12 +234,12 @@ def test_no_inner_channel_is_refused():
         NonLocalBlock(1)
 
 
-def test_wrong_channel_count_is_refused():
-    with pytest.raises(ValueError, match="expected 8 channels, got 4"):
-        NonLocalBlock(8)(torch.zeros(1, 4, 2, 2))
-
-
 def test_description_names_the_setting():
     assert "kind='gaussian', axes='hw', sub_sample='none'" in repr(
         NonLocalBlock(8, kind="gaussian", axes="hw", sub_sample="none")
     )
+
+
+def test_wrong_channel_count_is_refused():
+    with pytest.raises(ValueError, match="expected 8 channels, got 4"):
+        NonLocalBlock(8)(torch.zeros(1, 4, 2, 2))

@@ -6,11 +6,11 @@ from gcvideo.models import Placement, c2d_resnet, i3d_resnet, slow_resnet, video
 from gcvideo.nn import CrissCrossBlock, global_context
 from gcvideo.weights import WeightsError
 from gcvideo.weights._architecture import architecture_of
-from gcvideo.weights._layout import LAYOUTS, detect_layout, to_common
+from gcvideo.weights._naming import NAMINGS, detect_naming, to_common
 
 
 def common_of(state):
-    return to_common(state, detect_layout(state))
+    return to_common(state, detect_naming(state))
 
 
 def architecture(**arguments):
@@ -64,14 +64,14 @@ def test_an_architecture_has_a_family_and_says_it(arguments, family, text):
 @pytest.mark.parametrize("depth", [50, 101])
 def test_our_own_nets_are_recognised(on_meta, make, family, depth):
     net = on_meta(make, num_classes=9, width=4, depth=depth)
-    found = architecture_of(to_common(net.state_dict(), LAYOUTS["pytorchvideo"]))
+    found = architecture_of(to_common(net.state_dict(), NAMINGS["pytorchvideo"]))
     assert (found.family, found.depth, found.num_classes) == (family, depth, 9)
 
 
 def test_temporal_kernels_that_are_read_build_the_same_net(on_meta):
     kernels = ((3,), (1, 3), (5, 1, 1), (3, 3, 1))
     net = on_meta(video_resnet, num_classes=9, width=4, stem_kernel=3, temporal_kernels=kernels)
-    found = architecture_of(to_common(net.state_dict(), LAYOUTS["pytorchvideo"]))
+    found = architecture_of(to_common(net.state_dict(), NAMINGS["pytorchvideo"]))
     again = on_meta(
         video_resnet,
         num_classes=9,

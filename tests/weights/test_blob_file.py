@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gcvideo.weights._blob_file import ForbiddenGlobalError, read_blobs
-from gcvideo.weights._state_file import WeightsError, read_state_dict, read_state_file
+from gcvideo.weights._state_file import WeightsError, read_state_file
 
 
 def python_2_pickle():
@@ -26,7 +26,7 @@ def test_caffe2_blobs_of_python_2_are_read(tmp_path):
     file = read_state_file(path)
     assert file.tensors.keys() == {"conv1_w"}
     assert torch.equal(file.tensors["conv1_w"], torch.from_numpy(expected["conv1_w"]))
-    assert file.notes == ("blob 'model_iter' is no array and was left out",)
+    assert file.notes == ("blob 'model_iter' is not an array and was left out",)
 
 
 ARRAYS = {
@@ -45,7 +45,7 @@ ARRAYS = {
 def test_arrays_of_caffe2_files_have_the_values_that_numpy_reads(tmp_path, protocol):
     path = tmp_path / "c2.pkl"
     path.write_bytes(pickle.dumps({"blobs": ARRAYS}, protocol=protocol))
-    tensors = read_state_dict(path)
+    tensors = read_state_file(path).tensors
     assert tensors.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
         native = torch.from_numpy(np.array(array, array.dtype.newbyteorder("=")))

@@ -94,7 +94,7 @@ def visible(folder):
 def test_a_file_is_downloaded_once_into_the_cache_of_torch(site, sha256, has_length):
     site.has_length = has_length
     for _ in range(2):
-        path = cached_file(site.url, sha256=sha256, num_bytes=len(CONTENT))
+        path = cached_file(site.url, sha256=sha256)
     assert path == site.cache / "net a.pth"
     assert path.read_bytes() == CONTENT
     assert site.requests == [None]
@@ -191,17 +191,7 @@ def test_a_file_in_the_cache_with_another_hash_is_named_and_stays(site):
         match=rf"net a\.pth' is not the file .*: it has the sha256 \w+ instead of {SHA256[:8]}\.\.\.; del",
     ):
         cached_file(site.url, sha256=SHA256[:8])
-    with pytest.raises(WeightsError, match="it has 7 bytes instead of 8; delete or move it"):
-        cached_file(site.url, num_bytes=8)
     assert path.read_bytes() == b"another"
-
-
-@pytest.mark.parametrize("has_length", [True, False])
-def test_a_file_of_another_size_is_refused(site, has_length):
-    site.has_length = has_length
-    with pytest.raises(WeightsError, match=f"has {len(CONTENT)} bytes instead of 5[;,]"):
-        cached_file(site.url, num_bytes=5)
-    assert visible(site.cache) == []
 
 
 @pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/octet-stream"])
@@ -268,7 +258,9 @@ def test_a_cache_that_cannot_be_written_is_named(site):
     ],
 )
 def test_an_address_that_names_no_file_is_refused(url):
-    with pytest.raises(WeightsError, match="is no address of a file; it must look like https://"):
+    with pytest.raises(
+        WeightsError, match="is not the address of a file; it must look like https://"
+    ):
         cached_file(url)
 
 

@@ -14,9 +14,7 @@ def named_weights(**arguments):
     """Of a net whose last layer tells the classes ``OLD`` apart."""
     state = slow_resnet(num_classes=3, width=4).state_dict()
     arguments = {"fresh": HEAD, "classes": OLD} | arguments
-    return state, Weights(
-        name="test", read=lambda: state, convert=lambda source, target: dict(source), **arguments
-    )
+    return state, Weights(name="test", read=lambda: state, **arguments)
 
 
 def test_rows_of_the_head_go_by_class_name_and_new_names_start_fresh():

@@ -16,7 +16,7 @@ from peer_net import scores
 
 from gcvideo.weights import NetChoice, WeightsError, convert
 from gcvideo.weights._architecture import architecture_of
-from gcvideo.weights._layout import LAYOUTS, to_common
+from gcvideo.weights._naming import NAMINGS, to_common
 from gcvideo.weights._net_choice import configured_choice, conventions
 
 
@@ -34,7 +34,7 @@ def test_false_is_known_and_none_is_not():
 
 def habit(layout, *, names=MMACTION2, told=NetChoice(), **arguments):  # noqa: B008 - frozen
     state = random_state(Peer(names=names, **arguments))
-    return conventions(layout, architecture_of(to_common(state, LAYOUTS[layout])), state, told)
+    return conventions(layout, architecture_of(to_common(state, NAMINGS[layout])), state, told)
 
 
 SHORT_I3D = ((5,), (3,), (3, 1), (3, 1, 1, 1, 1, 1), (1,))
@@ -71,35 +71,10 @@ def test_the_places_of_a_pytorchvideo_net_show_its_pool(pool):
     assert choice == NetChoice(head="fcn_logit", temporal_pool=pool)
 
 
-POOL = "[[[1, 2, 2], [1, 2, 2]], [[1, 2, 2], [1, 2, 2]]]"
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        (
-            f"NONLOCAL:\n  INSTANTIATION: softmax\n  POOL: {POOL}\nMODEL:\n  ARCH: i3d\n",
-            NetChoice(non_local_kind="embedded_gaussian", non_local_pool="before"),
-        ),
-        (
-            "NONLOCAL:\n  INSTANTIATION: dot_product\n  POOL: [[[1, 1, 1]]]\n",
-            NetChoice(non_local_kind="dot_product", non_local_pool="none"),
-        ),
-        (
-            "MODEL:\n  ARCH: slow_c2d\n",
-            NetChoice(temporal_pool=False, non_local_pool="before"),
-        ),
-        (
-            "MODEL:\n  ARCH: c2d\n  MODEL_NAME: ResNet_nopool\n",
-            NetChoice(temporal_pool=False, non_local_pool="before"),
-        ),
-        ("a: [1", NetChoice()),
-        ("just words", NetChoice()),
-        ("", NetChoice()),
-    ],
-)
-def test_configurations_of_pyslowfast_are_read(config, expected):
-    assert configured_choice(config, "pyslowfast") == expected
+@pytest.mark.parametrize("layout", ["pyslowfast", "mmaction2"])
+@pytest.mark.parametrize("config", ["a: [1", "just words", "not Python {", ""])
+def test_a_configuration_that_cannot_be_read_tells_nothing(layout, config):
+    assert configured_choice(config, layout) == NetChoice()
 
 
 @pytest.mark.parametrize(
@@ -119,13 +94,7 @@ def test_configurations_of_pyslowfast_are_read(config, expected):
             "resize = dict(mode='lanczos')\nblock = dict(mode='embedded_gaussian')",
             NetChoice(non_local_kind="embedded_gaussian"),
         ),
-        (
-            "model = dict(backbone=dict(type='ResNet', depth=50))",
-            NetChoice(temporal_pool=False, stem_pool_padding=1),
-        ),
         ("block = dict(mode='gaussian')", NetChoice()),
-        ("not Python {", NetChoice()),
-        ("", NetChoice()),
     ],
 )
 def test_configurations_of_mmaction2_are_read(config, expected):

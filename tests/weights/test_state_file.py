@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from gcvideo.weights._state_file import WeightsError, read_state_dict, read_state_file
+from gcvideo.weights._state_file import WeightsError, read_state_file
 
 CONFIG = "MODEL:\n  ARCH: slow\n"
 legacy_save = partial(torch.save, _use_new_zipfile_serialization=False)
@@ -89,7 +89,7 @@ def test_our_checkpoints_keep_what_lies_beside_the_net(tmp_path):
 @pytest.mark.parametrize("prefix", ["module.", "model."])
 def test_a_prefix_that_some_names_lack_stays(tmp_path, prefix):
     content = prefixed(prefix) | {"head.weight": torch.ones(2)}
-    assert_is(read_state_dict(write(tmp_path / "w.pth", content)), content)
+    assert_is(read_state_file(write(tmp_path / "w.pth", content)).tensors, content)
 
 
 def test_names_that_meet_without_their_prefixes_are_refused(tmp_path):

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from peer_layout import CAFFE2, EVEN, MMACTION2, PYSLOWFAST, SLOW, Peer, random_state
+from peer_layout import CAFFE2, MMACTION2, PYSLOWFAST, SLOW, Peer, random_state
 from safetensors.torch import save_file
 
 from gcvideo.models import Placement, slow_resnet
@@ -15,11 +15,10 @@ from gcvideo.weights import (
     checkpoint_weights,
     convert,
     load_weights,
-    published,
     published_weights,
 )
 from gcvideo.weights import _weight_source as weight_source
-from gcvideo.weights._state_file import read_state_dict
+from gcvideo.weights._zoo import published_record
 
 PLACEMENT = Placement(block=partial(global_context, ratio=1 / 4), res4=[1])
 
@@ -47,16 +46,6 @@ def test_torch_checkpoints_round_trip(tmp_path, name, wrap):
     report = load_weights(net, checkpoint_weights(str(tmp_path / name), fresh=[]))
     assert report.fresh == ()
     assert report.ignored == (("mean",) if name == "ours.ckpt" else ())
-    torch.testing.assert_close(net.state_dict(), source.state_dict(), rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("prefix", ["", "model.net."])
-def test_safetensors_round_trip(tmp_path, prefix):
-    source, net = (slow_resnet(num_classes=7, width=4, placement=PLACEMENT) for _ in range(2))
-    path = tmp_path / "net.safetensors"
-    save_file(prefixed(source.state_dict(), prefix), path)
-    assert read_state_dict(path).keys() == source.state_dict().keys()
-    load_weights(net, checkpoint_weights(str(path), fresh=[]))
     torch.testing.assert_close(net.state_dict(), source.state_dict(), rtol=0, atol=0)
 
 
@@ -95,21 +84,10 @@ def test_weights_of_every_code_base_load_from_a_checkpoint(tmp_path):
         assert all(key.endswith("num_batches_tracked") for key in report.fresh)
 
 
-def test_non_local_weights_fill_blocks_at_their_places(tmp_path):
-    block = partial(NonLocalBlock, sub_sample="after", output_bias=False)
-    placement = Placement(block=block, res3=[0, 2], res4=[0, 2, 4], position="after_relu")
-    net = slow_resnet(num_classes=7, width=4, placement=placement)
-    peer = Peer(names=MMACTION2, kernels=SLOW, inserted=EVEN, output_bias=False)
-    state = random_state(peer)
-    loading(net, state, tmp_path, fresh=[])
-    g = state["backbone.layer3.4.non_local_block.g.0.conv.weight"]
-    assert torch.equal(net.blocks[3].res_blocks[4].activation.block.g.weight, g.flatten(1))
-
-
 def recorded_as(monkeypatch, path, **arguments):
     """The zoo and its cache hold one file under the name "ours"."""
-    record = replace(published("slow_8x8_r50_pytorchvideo"), name="ours", **arguments)
-    monkeypatch.setattr(weight_source, "published", {"ours": record}.__getitem__)
+    record = replace(published_record("slow_8x8_r50_pytorchvideo"), name="ours", **arguments)
+    monkeypatch.setattr(weight_source, "published_record", {"ours": record}.__getitem__)
     asked = []
 
     def cached(url, *, sha256=None):
@@ -133,11 +111,6 @@ def test_published_weights_are_read_from_the_cache_by_their_record(monkeypatch, 
     other = slow_resnet(num_classes=7, width=4, stem_pool_padding=0)
     with pytest.raises(WeightsError, match="not in function"):
         load_weights(other, published_weights("ours"))
-
-
-def test_an_unknown_name_of_published_weights_is_refused():
-    with pytest.raises(WeightsError, match="slow_9x9"):
-        published_weights("slow_9x9")
 
 
 PYSLOWFAST_CONFIG = "MODEL: {ARCH: slow}\nNONLOCAL: {INSTANTIATION: dot_product}\n"

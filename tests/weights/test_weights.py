@@ -13,7 +13,6 @@ from peer_layout import (
     Peer,
     random_state,
 )
-from torch import nn
 
 from gcvideo.models import Placement, c2d_resnet, i3d_resnet, slow_resnet
 from gcvideo.nn import NonLocalBlock, global_context
@@ -24,105 +23,81 @@ from gcvideo.weights import (
     WeightsError,
     checkpoint_weights,
     convert,
-    convert_state_dict,
     load_weights,
 )
 from gcvideo.weights._weights import BLOCKS, COUNTERS, HEAD
 
-
-def small():
-    return nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
-
-
-def weights_of(state, **arguments):
-    return Weights(
-        name="test", read=lambda: state, convert=lambda source, target: dict(source), **arguments
-    )
+HEAD_KEYS = ("blocks.5.proj.weight", "blocks.5.proj.bias")
+BLOCK = "blocks.1.res_blocks.0.branch_fusion.block."
 
 
-def test_everything_is_loaded_and_reported():
-    source, net = small(), small()
-    report = load_weights(net, weights_of(source.state_dict()))
-    assert report == LoadReport("test", tuple(source.state_dict()), (), (), {})
-    torch.testing.assert_close(net.state_dict(), source.state_dict(), rtol=0, atol=0)
+@pytest.fixture(scope="module")
+def state():
+    return slow_resnet(num_classes=7, width=4).state_dict()
 
 
-def test_conversion_sees_source_and_target():
-    source, net = small(), small()
-
-    def convert(state, target):
-        assert target.keys() == net.state_dict().keys()
-        return {
-            k.removeprefix("old."): v.view(target[k.removeprefix("old.")].shape)
-            for k, v in state.items()
-        }
-
-    flat = {f"old.{k}": v.flatten() for k, v in source.state_dict().items()}
-    load_weights(net, Weights(name="test", read=lambda: flat, convert=convert))
-    torch.testing.assert_close(net.state_dict(), source.state_dict(), rtol=0, atol=0)
+@pytest.fixture(scope="module")
+def net():
+    """A net with other weights, which tests may fill."""
+    return slow_resnet(num_classes=7, width=4)
 
 
-def changed(**changes):
-    state = small().state_dict() | {k.replace("_", ".", 1): v for k, v in changes.items()}
-    return {k: v for k, v in state.items() if v is not None}
+def weights_of(state, changes=None, **arguments):
+    changed = {k: v for k, v in (state | (changes or {})).items() if v is not None}
+    return Weights(name="test", read=lambda: changed, **arguments)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"1_bias": None}, r"'test' do not fit the net: 1 missing \(1\.bias\); choose"),
-        ({"2_bias": torch.zeros(4)}, r"1 unexpected \(2\.bias\)"),
-        ({"1_bias": torch.zeros(5)}, r"1 of another shape \(1\.bias\)"),
         (
-            {"1_bias": None, "2_bias": torch.zeros(1)},
-            r"1 missing \(1\.bias\); 1 unexpected \(2\.bias\)",
+            {"blocks.5.proj.bias": None},
+            r"'test' do not fit the net: 1 missing \(blocks\.5\.proj\.bias\); choose",
         ),
         (
-            {"0_weight": None, "0_bias": None, "1_weight": None},
-            r"3 missing \(0\.weight, 0\.bias, 1\.weight\)",
+            {"blocks.5.proj.bias": torch.zeros(5)},
+            r"1 of another shape \(blocks\.5\.proj\.bias\)",
         ),
         (
-            {
-                "2_a": torch.zeros(1),
-                "2_b": torch.zeros(1),
-                "2_c": torch.zeros(1),
-                "2_d": torch.zeros(1),
-            },
-            r"4 unexpected \(2\.a, 2\.b, 2\.c, \.\.\.\)",
+            {"blocks.5.proj.bias": None, f"{BLOCK}a": torch.zeros(1)},
+            r"1 missing \(blocks\.5\.proj\.bias\); 1 unexpected \(blocks.*block\.a\)",
+        ),
+        (
+            {f"{BLOCK}{name}": torch.zeros(1) for name in "abcd"},
+            r"4 unexpected \(\S+\.a, \S+\.b, \S+\.c, \.\.\.\)",
         ),
     ],
 )
-def test_what_does_not_fit_is_named_and_nothing_is_loaded(changes, message):
-    net = small()
+def test_what_does_not_fit_is_named_and_nothing_is_loaded(net, state, changes, message):
     before = {k: v.clone() for k, v in net.state_dict().items()}
     with pytest.raises(WeightsError, match=message):
-        load_weights(net, weights_of(changed(**changes)))
-    torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
+        load_weights(net, weights_of(state, changes))
+    torch.testing.assert_close(dict(net.state_dict()), before, rtol=0, atol=0)
 
 
-def test_fresh_patterns_excuse_missing_and_other_shapes():
-    net = small()
-    bias = net[1].bias.detach().clone()
-    state = changed(**{"1_bias": None, "1_weight": torch.zeros(7, 3)})
-    report = load_weights(net, weights_of(state, fresh=["1.*"]))
-    assert report.loaded == ("0.weight", "0.bias")
-    assert report.fresh == ("1.weight", "1.bias")
-    assert report.reshaped == {"1.weight": ((7, 3), (4, 3))}
-    assert torch.equal(net[1].bias, bias)
-    with pytest.raises(WeightsError, match=r"1 of another shape \(1\.weight\)"):
-        load_weights(net, weights_of(state, fresh=["1.bias"]))
+def test_fresh_patterns_excuse_missing_and_other_shapes(net, state):
+    bias = net.blocks[5].proj.bias.detach().clone()
+    changes = {"blocks.5.proj.bias": None, "blocks.5.proj.weight": torch.zeros(9, 128)}
+    report = load_weights(net, weights_of(state, changes, fresh=["*.proj.*"]))
+    assert report.fresh == HEAD_KEYS
+    assert report.reshaped == {"blocks.5.proj.weight": ((9, 128), (7, 128))}
+    assert torch.equal(net.blocks[5].proj.bias, bias)
+    with pytest.raises(WeightsError, match=r"1 of another shape \(blocks\.5\.proj\.weight\)"):
+        load_weights(net, weights_of(state, changes, fresh=["*.proj.bias"]))
 
 
-def test_ignored_patterns_excuse_what_the_net_lacks():
-    state = changed(**{"2_bias": torch.zeros(4)})
-    report = load_weights(small(), weights_of(state, ignored=["2.*"]))
-    assert report.ignored == ("2.bias",)
-    assert str(report) == "test: 4 tensors loaded, 0 fresh, 1 of the source ignored"
+def test_everything_is_loaded_and_reported_and_constants_of_our_classifier_are_ignored(net, state):
+    report = load_weights(net, weights_of(state, {"mean": torch.zeros(3)}))
+    assert report == LoadReport("test", tuple(state), (), ("mean",), {})
+    assert str(report) == "test: 320 tensors loaded, 0 fresh, 1 of the source ignored"
+    torch.testing.assert_close(net.state_dict(), state, rtol=0, atol=0)
 
 
-def test_weights_of_which_nothing_fits_are_refused():
+def test_weights_of_which_nothing_fits_are_refused(net):
+    wide = slow_resnet(num_classes=9, width=8).state_dict()
+    counters = dict.fromkeys(key for key in wide if key.endswith("num_batches_tracked"))
     with pytest.raises(WeightsError, match="no tensor fits"):
-        load_weights(small(), weights_of({}, fresh=["*"]))
+        load_weights(net, weights_of(wide, counters, fresh=["*"]))
 
 
 PLACEMENT = Placement(block=partial(global_context, ratio=1 / 4), res4=[1])
@@ -158,18 +133,18 @@ def pyslowfast(**arguments):
             pyslowfast(kernels=SLOW),
             i3d_resnet,
             "11 of another shape .* made for Slow R50 of width 4, and the net is I3D R50 of width 4: "
-            "build it with model=slow$",
+            r"build it with model=slow, in Python with slow_resnet\(depth=50, ",
         ),
         (
             pyslowfast(kernels=I3D),
             slow_resnet,
-            "made for I3D R50 .* build it with model=i3d$",
+            "made for I3D R50 .* build it with model=i3d, ",
         ),
-        (pyslowfast(kernels=SLOW, width=8), slow_resnet, "with width=8$"),
+        (pyslowfast(kernels=SLOW, width=8), slow_resnet, "with width=8, "),
         (
             pyslowfast(kernels=C2D, depths=(3, 4, 23, 3)),
             c2d_resnet,
-            r"with model\.net\.depth=101$",
+            r"with model\.net\.depth=101, in Python with c2d_resnet\(depth=101, ",
         ),
         (
             pyslowfast(kernels=SLOW, inserted=FIVE),
@@ -210,7 +185,6 @@ def recorded(state, choice=None):
     return Weights(
         name="recorded",
         read=lambda: state,
-        convert=convert_state_dict,
         fresh=HEAD + COUNTERS,
         net=conversion.net,
     )

@@ -10,8 +10,8 @@ import torchvision
 from gcvideo._construction import construct
 from gcvideo.models import inserted_blocks
 from gcvideo.nn import NonLocalBlock
-from gcvideo.weights._state_file import WeightsError
-from gcvideo.weights.zoo import ZOO, PublishedWeights, published
+from gcvideo.weights import ZOO, WeightsError
+from gcvideo.weights._zoo import class_names, published_record
 
 # Exact counts of mmaction2's metafile.yml (0.x); the I3D ones are of the same nets as in 1.x.
 PARAMETERS = {
@@ -138,19 +138,10 @@ def test_the_stem_pool_is_padded_but_in_video_nonlocal_net_and_in_c2d_of_mmactio
     }
 
 
-@pytest.mark.parametrize("name", IMAGENET)
-def test_image_nets_are_to_be_inflated_and_are_the_2d_resnet(name):
-    record = ZOO[name]
-    assert record.inflated
-    assert record.protocol is None
-    weights = torchvision.models.get_weight(f"ResNet{record.net['depth']}_Weights.IMAGENET1K_V1")
-    assert num_parameters(name) == weights.meta["num_params"]
-
-
 @pytest.mark.parametrize("depth", [50, 101])
 @pytest.mark.parametrize("version", [1, 2])
 def test_torchvision_says_the_same_of_its_weights(depth, version):
-    record = published(f"resnet{depth}_torchvision_v{version}")
+    record = published_record(f"resnet{depth}_torchvision_v{version}")
     weights = torchvision.models.get_weight(f"ResNet{depth}_Weights.IMAGENET1K_V{version}")
     assert record.url == weights.url
     assert record.file == f"resnet{depth}-{record.sha256}.pth"
@@ -206,7 +197,7 @@ def test_accuracies_are_percentages_and_two_documents_that_disagree_are_both_nam
         assert record.top1 is not None
         assert record.top5 is not None
         assert 60 < record.top1 < record.top5 < 100
-    record = published("slow_nl_8x8_r50_mmaction2_imagenet")
+    record = published_record("slow_nl_8x8_r50_mmaction2_imagenet")
     assert (record.top1, record.top5) == (76.65, 92.47)
     assert record.accuracy_source.endswith("metafile.yml says 76.35 and 92.18")
 
@@ -223,21 +214,54 @@ def test_descriptions_are_plain_data():
         assert json.loads(json.dumps(plain)) == plain
 
 
-def test_weights_are_found_by_name():
-    record = published("slow_8x8_r50_pytorchvideo")
-    assert isinstance(record, PublishedWeights)
-    assert record.file == "SLOW_8x8_R50.pyth"
-
-
 def test_an_unknown_name_is_answered_with_the_nearest_ones():
     with pytest.raises(WeightsError) as error:
-        published("slow_8x8_r50_pytorchvid")
+        published_record("slow_8x8_r50_pytorchvid")
     message = str(error.value)
     assert "no published weights are called 'slow_8x8_r50_pytorchvid'" in message
     assert "nearest names are slow_8x8_r50_pytorchvideo, " in message
-    assert "list(gcvideo.weights.zoo.ZOO)" in message
+    assert "list(gcvideo.weights.ZOO)" in message
 
 
-def test_a_name_like_no_other_is_refused_as_well():
-    with pytest.raises(WeightsError, match="nearest names are"):
-        published("?")
+@pytest.mark.parametrize("name", IMAGENET)
+def test_image_nets_are_to_be_inflated_and_are_the_2d_resnet(name):
+    record = ZOO[name]
+    assert record.inflated
+    assert record.protocol is None
+    weights = torchvision.models.get_weight(f"ResNet{record.net['depth']}_Weights.IMAGENET1K_V1")
+    assert num_parameters(name) == weights.meta["num_params"]
+
+
+def test_kinetics400_has_400_different_names_in_alphabetical_order():
+    names = class_names("kinetics400")
+    assert len(set(names)) == len(names) == 400
+    assert names == tuple(sorted(names))
+    assert (names[0], names[-1]) == ("abseiling", "zumba")
+    # The labels of three classes in process_data/kinetics/classids.json of video-nonlocal-net.
+    labels = {"sharpening knives": 290, "eating ice cream": 115, "cutting nails": 81}
+    assert {name: names.index(name) for name in labels} == labels
+
+
+def test_names_have_no_quotes_and_no_blanks_around_them():
+    assert all(name and name == name.strip(' "\t') for name in class_names("kinetics400"))
+
+
+def test_an_unknown_list_is_refused_by_name():
+    with pytest.raises(ValueError, match="called 'kinetics999'; choose one of kinetics400"):
+        class_names("kinetics999")
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_document_lists_every_published_file_as_its_record_says(project, name):
+    record = ZOO[name]
+    rows = (project / "docs" / "weights.md").read_text(encoding="utf-8").splitlines()
+    protocol = record.protocol
+    cells = (
+        f"`{name}`",
+        f"{record.top1:.2f} / {record.top5:.2f}",
+        "ImageNet, inflated" if protocol is None else f"{protocol['name']}, {protocol['head']}",
+        record.layout,
+        record.licence,
+        "yes" if record.sha256 else "no",
+    )
+    assert f"| {' | '.join(cells)} |" in rows

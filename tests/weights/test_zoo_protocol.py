@@ -16,8 +16,7 @@ from gcvideo.data import (
     SlowFastResizing,
     SlowFastSampling,
 )
-from gcvideo.weights._class_name import class_names
-from gcvideo.weights.zoo import ZOO
+from gcvideo.weights._zoo import ZOO, class_names
 
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 GREY_MEAN, GREY_STD = [0.45] * 3, [0.225] * 3

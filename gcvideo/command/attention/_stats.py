@@ -24,7 +24,7 @@ from gcvideo.command.attention._stats_table import (
 from gcvideo.data import EvaluationProtocol, VideoReadError
 from gcvideo.data._parallel import with_progress
 from gcvideo.data.listing._list_file import write_table, write_text
-from gcvideo.inference import Checkpoint, load_checkpoint
+from gcvideo.inference import Checkpoint, read_checkpoint
 from gcvideo.inference._batch import read_videos
 from gcvideo.models import (
     ClipClassifier,
@@ -67,7 +67,7 @@ def attention_stats(cfg: DictConfig) -> QueryStatistics:
         FileNotFoundError: if there is nothing at ``videos``.
     """
     precision = precision_type(cfg.precision)
-    checkpoint = load_checkpoint(cfg.checkpoint)
+    checkpoint = read_checkpoint(cfg.checkpoint)
     cfg.checkpoint = checkpoint.path  # of a folder, the file in it
     packages = list(cfg.packages)
     protocol = checkpoint.build_protocol(packages).for_prediction(cfg.num_clips, cfg.num_crops)

@@ -23,7 +23,7 @@ from gcvideo.command.train._training import train
 from gcvideo.comparison._probe import ORDERED, score_under_probes
 from gcvideo.data import VideoDataModule, VideoSplits
 from gcvideo.evaluation import VideoScores
-from gcvideo.inference import load_checkpoint
+from gcvideo.inference import read_checkpoint
 from gcvideo.inference._checkpoint import write_tensors
 from gcvideo.models import inserted_blocks, precision_type
 from gcvideo.training import TrainingStopped
@@ -99,7 +99,7 @@ def top1(labels: Int64[Tensor, " n"], scores: Float[Tensor, "n k"]) -> float:
 def _score(cfg: DictConfig, folder: Path, started: float) -> None:
     """All views of the protocol, in order and under the probes, by the weights of the last epoch."""
     # Not of the best epoch: where validation and test share videos, choosing would flatter.
-    checkpoint = load_checkpoint(folder / "checkpoints" / "last.ckpt")
+    checkpoint = read_checkpoint(folder / "checkpoints" / "last.ckpt")
     protocol = checkpoint.build_protocol()
     uses_gpu = cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
     model = checkpoint.build_model(protocol).to("cuda" if uses_gpu else "cpu")

@@ -35,7 +35,7 @@ from gcvideo.command.train._estimation import given_step_seconds
 from gcvideo.comparison import write_report
 from gcvideo.comparison._results import Comparison
 from gcvideo.data import VideoSplits
-from gcvideo.inference import load_checkpoint
+from gcvideo.inference import read_checkpoint
 
 
 def run_comparison(words: Sequence[str]) -> None:
@@ -147,7 +147,7 @@ def _verify(request: ComparisonRequest, folder: Path, name: str, seed: int) -> s
     if errors:
         raise errors[job.name]
     before, after = read_cell(first), read_cell(again)
-    weights = [load_checkpoint(f / "checkpoints" / "last.ckpt").state_dict for f in (first, again)]
+    weights = [read_checkpoint(f / "checkpoints" / "last.ckpt").state_dict for f in (first, again)]
     differing = [key for key in weights[0] if not torch.equal(weights[0][key], weights[1][key])]
     if differing or not torch.equal(before.scores, after.scores):
         difference = (before.scores - after.scores).abs().max().item()

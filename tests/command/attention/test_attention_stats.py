@@ -15,8 +15,7 @@ from gcvideo.attention._query_independence import QueryIndependence, query_indep
 from gcvideo.command.attention._stats import attention_stats
 from gcvideo.command.attention._stats_table import LayerRow, explain, markdown
 from gcvideo.data import read_views
-from gcvideo.inference._checkpoint import write_checkpoint
-from gcvideo.inference._published import make_checkpoint
+from gcvideo.inference import Checkpoint, write_checkpoint
 from gcvideo.models import Placement, inserted_blocks, slow_resnet
 from gcvideo.nn import NonLocalBlock, global_context
 
@@ -49,7 +48,7 @@ def write_net(path, block, description, data=None):
         "width": 4,
         "placement": {"_target_": "gcvideo.models.Placement", "block": description, **placement},
     }
-    made = make_checkpoint(
+    made = Checkpoint.of_net(
         net, name="x", description=net_description, classes=["dark", "light"], protocol=PROTOCOL
     )
     config = {**made.config} if data is None else {**made.config, "data": data}

@@ -11,12 +11,13 @@ blocks 2-D. Sources: the code that builds or loads the files (PyTorchVideo, PySl
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from torch import Tensor
 
+from gcvideo.weights._inflation import Inflation, inflate
 from gcvideo.weights._rename_table import (
     CAFFE2,
     CONTEXT_BLOCK,
@@ -25,9 +26,7 @@ from gcvideo.weights._rename_table import (
     TORCHVISION,
     Renames,
 )
-from gcvideo.weights._state_file import WeightsError
-
-StateDict = Mapping[str, Tensor]
+from gcvideo.weights._state_file import StateDict, WeightsError
 
 _NORM = r"(weight|bias|running_mean|running_var|num_batches_tracked)"
 _COMMON = re.compile(
@@ -39,20 +38,16 @@ _SEAMS = (".branch_fusion.block.", ".activation.block.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Names of one code base.
-
-    Args:
-        name: of the code base.
-        signature: a key that its files have.
-        renames: gives, for the keys of a file, pieces of names and what they become; applied in order.
-        ignored: patterns (fnmatch) of keys that a net does not need.
-    """
+class Naming:
+    """Names of one code base."""
 
     name: str
     signature: str
+    """A key that all its files have."""
     renames: Callable[[Iterable[str]], Renames]
+    """Gives, for the keys of a file, pieces of names and what they become; applied in order."""
     ignored: tuple[str, ...] = ()
+    """Patterns (fnmatch) of keys that a net does not need."""
 
 
 def _pytorchvideo(keys: Iterable[str]) -> Renames:
@@ -66,28 +61,34 @@ def _pytorchvideo(keys: Iterable[str]) -> Renames:
     )
 
 
-LAYOUTS = {
-    layout.name: layout
-    for layout in (
-        Layout(name="pytorchvideo", signature="blocks.0.conv.weight", renames=_pytorchvideo),
-        Layout(
+NAMINGS = {
+    naming.name: naming
+    for naming in (
+        Naming(
+            name="pytorchvideo",
+            signature="blocks.0.conv.weight",
+            renames=_pytorchvideo,
+            # Buffers of the classifier around a net in checkpoints of this package.
+            ignored=("mean", "std"),
+        ),
+        Naming(
             name="pyslowfast",
             signature="s1.pathway0_stem.conv.weight",
             renames=lambda keys: PYSLOWFAST,
         ),
-        Layout(
+        Naming(
             name="caffe2",
             signature="conv1_w",
             renames=lambda keys: CAFFE2,
             ignored=("*_momentum", "lr", "model_iter"),
         ),
-        Layout(
+        Naming(
             name="mmaction2",
             signature="backbone.conv1.conv.weight",
             renames=lambda keys: MMACTION2,
         ),
-        Layout(name="torchvision", signature="conv1.weight", renames=lambda keys: TORCHVISION),
-        Layout(
+        Naming(name="torchvision", signature="conv1.weight", renames=lambda keys: TORCHVISION),
+        Naming(
             name="mmdetection",
             signature="backbone.conv1.weight",
             renames=lambda keys: TORCHVISION,
@@ -102,40 +103,31 @@ def stage_positions(keys: Iterable[str]) -> list[int]:
     return sorted({int(m[1]) for k in keys if (m := re.match(r"blocks\.(\d+)\.res_blocks\.", k))})
 
 
-def detect_layout(keys: Iterable[str]) -> Layout:
-    """The code base that these names come from.
-
-    Raises:
-        WeightsError: if it is none of those known.
-    """
+def detect_naming(keys: Iterable[str]) -> Naming:
+    """The code base that these names come from."""
     keys = set(keys)
     if any("pathway1_" in key for key in keys):
         raise WeightsError(
             "these are the weights of a SlowFast net with two pathways; this package has its slow "
             "pathway alone: choose weights of a Slow, I3D or C2D net"
         )
-    for layout in LAYOUTS.values():
-        if layout.signature in keys:
-            return layout
+    for naming in NAMINGS.values():
+        if naming.signature in keys:
+            return naming
     names = ", ".join(sorted(keys)[:3])
     raise WeightsError(
         f"the names of these {len(keys)} tensors ({names}, ...) are those of no known code base; known "
-        f"are {', '.join(LAYOUTS)}: rename the keys to one of them"
+        f"are {', '.join(NAMINGS)}: rename the keys to one of them"
     )
 
 
-def to_common(source: StateDict, layout: Layout) -> dict[str, Tensor]:
-    """The tensors of a file under their common names; ignored ones keep theirs.
-
-    Raises:
-        WeightsError: for a key that is no parameter of a bottleneck ResNet, and for two that become
-            one.
-    """
-    renames = layout.renames(source)
+def to_common(source: StateDict, naming: Naming) -> dict[str, Tensor]:
+    """The tensors of a file under their common names; ignored ones keep theirs."""
+    renames = naming.renames(source)
     common: dict[str, Tensor] = {}
     unknown = []
     for key, value in source.items():
-        if is_ignored(key, layout):
+        if is_ignored(key, naming):
             common[key] = value
             continue
         name = rename(key, renames)
@@ -147,16 +139,16 @@ def to_common(source: StateDict, layout: Layout) -> dict[str, Tensor]:
             common[name] = _in_common_form(name, value)
     if unknown:
         raise WeightsError(
-            f"{unknown[0]!r} is no parameter of a bottleneck ResNet of {layout.name}"
+            f"{unknown[0]!r} is not a parameter of a bottleneck ResNet of {naming.name}"
             f"{f', nor are {len(unknown) - 1} others' if unknown[1:] else ''}; this package has Slow, I3D "
             "and C2D nets with 50 or 101 layers and their context blocks"
         )
     return common
 
 
-def is_ignored(key: str, layout: Layout) -> bool:
+def is_ignored(key: str, naming: Naming) -> bool:
     """Whether a net does not need this key of a file."""
-    return any(fnmatchcase(key, pattern) for pattern in layout.ignored)
+    return any(fnmatchcase(key, pattern) for pattern in naming.ignored)
 
 
 def rename(key: str, renames: Renames) -> str:
@@ -170,16 +162,13 @@ def context_block_to_common(source: StateDict) -> dict[str, Tensor]:
     """The tensors of a block of GCNet, mmcv or timm under the names of our context block.
 
     Its 1x1 convolutions become linear layers, the same function.
-
-    Raises:
-        WeightsError: for a key that is none of such a block.
     """
     converted = {}
     for key, value in source.items():
         name = rename(key, CONTEXT_BLOCK)
         if name == key:
             raise WeightsError(
-                f"{key!r} is no parameter of a context block of GCNet, mmcv or timm; give the state dict of "
+                f"{key!r} is not a parameter of a context block of GCNet, mmcv or timm; give the state dict of "
                 "the block alone, whose names start with conv_mask, channel_ or conv_attn, mlp_"
             )
         converted[name] = _in_common_form(f".block.{name}", value)
@@ -216,3 +205,31 @@ def _in_common_form(name: str, value: Tensor) -> Tensor:
         # is one over c.
         return value.flatten() if value.ndim == 3 else value.flatten(1) if value.ndim > 3 else value
     return value.unsqueeze(2) if value.ndim == 4 else value
+
+
+IMAGE_NAMINGS = ("torchvision", "mmdetection")
+_IMAGE_HEADS = ("fc.*", "head.projection.*")
+IGNORED = _IMAGE_HEADS + tuple(pattern for naming in NAMINGS.values() for pattern in naming.ignored)
+
+
+def convert_state_dict(
+    source: StateDict, target: StateDict, *, inflation: Inflation | None = None
+) -> dict[str, Tensor]:
+    """Tensors of another code base under our names and in our shapes.
+
+    Args:
+        source: tensors in the naming of any known code base.
+        target: state dict of the net to be filled; its names tell where stages and blocks sit.
+        inflation: kind of inflation of the kernels of an image net, which get the length that they have
+            in ``target``; its classifier keeps its name, for it knows no actions. None: ``source`` is of
+            a net for videos.
+
+    Raises:
+        WeightsError: for a key that is not a parameter of a bottleneck ResNet.
+    """
+    naming = detect_naming(source)
+    if inflation is None:
+        return from_common(to_common(source, naming), target)
+    head = {k: v for k, v in source.items() if any(fnmatchcase(k, p) for p in _IMAGE_HEADS)}
+    trunk = {k: v for k, v in source.items() if k not in head}
+    return head | inflate(from_common(to_common(trunk, naming), target), target, inflation)

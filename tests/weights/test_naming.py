@@ -16,7 +16,7 @@ from peer_layout import (
 
 from gcvideo.models import slow_resnet, stages_of
 from gcvideo.weights import WeightsError, convert_context_block
-from gcvideo.weights._layout import LAYOUTS, detect_layout, from_common, stage_positions, to_common
+from gcvideo.weights._naming import NAMINGS, detect_naming, from_common, stage_positions, to_common
 
 PEERS = {
     "pytorchvideo": Peer(names=PYTORCHVIDEO, kernels=SLOW),
@@ -34,13 +34,13 @@ def name(request):
 
 
 def test_each_known_code_base_is_recognised_by_its_names(name):
-    assert PEERS.keys() == LAYOUTS.keys()
-    assert detect_layout(random_state(PEERS[name])).name == name
+    assert PEERS.keys() == NAMINGS.keys()
+    assert detect_naming(random_state(PEERS[name])).name == name
 
 
 def test_every_key_gets_a_common_name_of_its_own(name):
     state = random_state(PEERS[name])
-    common = to_common(state, LAYOUTS[name])
+    common = to_common(state, NAMINGS[name])
     assert len(common) == len(state)
     assert {key.partition(".")[0] for key in common} <= {
         "stem",
@@ -54,49 +54,10 @@ def test_every_key_gets_a_common_name_of_its_own(name):
         assert torch.equal(theirs.flatten(), ours.flatten())
 
 
-@pytest.mark.parametrize(
-    ("name", "theirs", "common"),
-    [
-        ("pytorchvideo", "blocks.0.norm.bias", "stem.norm.bias"),
-        (
-            "pytorchvideo",
-            "blocks.3.res_blocks.5.branch2.norm_b.running_var",
-            "res4.5.branch2.norm_b.running_var",
-        ),
-        ("pyslowfast", "s4.pathway0_nonlocal3.conv_phi.bias", "res4.3.block.phi.bias"),
-        ("pyslowfast", "s5.pathway0_res0.branch1_bn.weight", "res5.0.branch1_norm.weight"),
-        ("caffe2", "res_conv1_bn_riv", "stem.norm.running_var"),
-        ("caffe2", "nonlocal_conv3_1_bn_s", "res3.1.block.norm.weight"),
-        ("mmaction2", "backbone.layer2.3.non_local_block.g.0.conv.weight", "res3.3.block.g.weight"),
-        ("mmaction2", "backbone.layer1.0.downsample.conv.weight", "res2.0.branch1_conv.weight"),
-        (
-            "torchvision",
-            "layer4.2.bn3.num_batches_tracked",
-            "res5.2.branch2.norm_c.num_batches_tracked",
-        ),
-        (
-            "mmdetection",
-            "backbone.layer3.5.context_block.channel_add_conv.3.weight",
-            "res4.5.block.add_transform.expand.weight",
-        ),
-    ],
-)
-def test_names_mean_the_same_place(name, theirs, common):
-    state = random_state(PEERS[name])
-    assert list(to_common(state, LAYOUTS[name]))[list(state).index(theirs)] == common
-
-
-def test_image_kernels_get_a_time_axis_and_matrices_of_blocks_lose_theirs():
-    common = to_common(random_state(PEERS["mmdetection"]), LAYOUTS["mmdetection"])
-    assert common["stem.conv.weight"].shape == (4, 3, 1, 7, 7)
-    assert common["res3.1.block.mask.weight"].shape == (1, 32)
-    assert common["res3.1.block.add_transform.norm.weight"].shape == (8,)
-
-
 def test_names_return_to_those_of_the_net_whatever_the_place_of_its_stages():
     net = slow_resnet(num_classes=7, width=4)
     state = net.state_dict()
-    common = to_common(state, LAYOUTS["pytorchvideo"])
+    common = to_common(state, NAMINGS["pytorchvideo"])
     assert from_common(common, state).keys() == state.keys()
     moved = {f"blocks.{p + (p > 1)}.{rest}": v for k, v in state.items() for p, rest in [split(k)]}
     assert stage_positions(moved) == [1, 3, 4, 5]
@@ -117,7 +78,7 @@ def test_two_pathways_are_refused():
     with pytest.raises(
         WeightsError, match=r"SlowFast net with two pathways; .*choose weights of a Slow"
     ):
-        detect_layout(state)
+        detect_naming(state)
 
 
 def test_unknown_names_are_told_with_those_known():
@@ -126,7 +87,7 @@ def test_unknown_names_are_told_with_those_known():
         match=r"these 2 tensors \(a\.bias, a\.weight, \.\.\.\) are those of no known code base; known are "
         r"pytorchvideo, pyslowfast, caffe2, mmaction2, torchvision, mmdetection: rename",
     ):
-        detect_layout(["a.weight", "a.bias"])
+        detect_naming(["a.weight", "a.bias"])
 
 
 @pytest.mark.parametrize(
@@ -134,18 +95,18 @@ def test_unknown_names_are_told_with_those_known():
     [
         (
             ["gru.weight"],
-            r"'gru\.weight' is no parameter of a bottleneck ResNet of pyslowfast; this",
+            r"'gru\.weight' is not a parameter of a bottleneck ResNet of pyslowfast; this",
         ),
         (
             ["a.b", "c.d", "e.f"],
-            r"'a\.b' is no parameter .* nor are 2 others; this package has Slow",
+            r"'a\.b' is not a parameter .* nor are 2 others; this package has Slow",
         ),
     ],
 )
 def test_a_key_that_no_net_has_is_named(extra, message):
     state = random_state(PEERS["pyslowfast"]) | dict.fromkeys(extra, torch.ones(1))
     with pytest.raises(WeightsError, match=message):
-        to_common(state, LAYOUTS["pyslowfast"])
+        to_common(state, NAMINGS["pyslowfast"])
 
 
 def test_two_keys_of_one_parameter_are_named():
@@ -155,12 +116,12 @@ def test_two_keys_of_one_parameter_are_named():
         WeightsError,
         match=r"two tensors .* become 'res3\.1\.block\.g\.weight', one of them 'backbone",
     ):
-        to_common(state | twin, LAYOUTS["mmaction2"])
+        to_common(state | twin, NAMINGS["mmaction2"])
 
 
 def test_what_optimizers_left_keeps_its_name():
     extra = {"pred_w_momentum": torch.ones(1), "lr": torch.ones(1), "model_iter": torch.ones(1)}
-    common = to_common(random_state(PEERS["caffe2"]) | extra, LAYOUTS["caffe2"])
+    common = to_common(random_state(PEERS["caffe2"]) | extra, NAMINGS["caffe2"])
     assert extra.keys() <= common.keys()
 
 
@@ -213,5 +174,7 @@ def test_a_single_context_block_of_mmcv_or_timm_keeps_its_function(words, norm_s
 
 
 def test_a_key_of_something_else_is_no_context_block():
-    with pytest.raises(WeightsError, match=r"'conv1\.weight' is no parameter of a context block"):
+    with pytest.raises(
+        WeightsError, match=r"'conv1\.weight' is not a parameter of a context block"
+    ):
         convert_context_block({"conv1.weight": torch.ones(1)})
