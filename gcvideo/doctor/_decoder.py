@@ -1,3 +1,5 @@
+"""Whether the codecs of Kinetics are decoded to the frames that were encoded."""
+
 import os
 import tempfile
 from pathlib import Path
@@ -26,11 +28,7 @@ _REMEDY = "install PyAV's wheel, which brings its own FFmpeg: `pip install --for
 
 
 def check_decoder(codec: str) -> Finding:
-    """Write a clip, read its frames in a random order, and compare them with what was written.
-
-    Args:
-        codec: "h264", "mpeg4", "vp8", "vp9", "hevc" or "av1".
-    """
+    """Write a clip, read its frames in a random order, and compare them with what was written."""
     written = _clip()
     # SVT-AV1 writes to standard error whatever FFmpeg is told.
     os.environ.setdefault("SVT_LOG", "0")
@@ -72,7 +70,7 @@ def check_decoder(codec: str) -> Finding:
 
 
 def _clip() -> UInt8[np.ndarray, "t h w 3"]:
-    """Frame k has the grey level 20 + 8 k on the left and the negative of it on the right."""
+    """Frame k has the grey level 20 + 8 k on the left and its negative on the right."""
     level = (20 + _STEP * np.arange(_NUM_FRAMES, dtype=np.uint8))[:, None, None, None]
     frames = np.empty((_NUM_FRAMES, _SIZE, _SIZE, 3), np.uint8)
     frames[:, :, : _SIZE // 2] = level
