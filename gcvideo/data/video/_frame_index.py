@@ -3,19 +3,19 @@
 import hashlib
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
 
 from gcvideo._invocation import command_line
 from gcvideo.data.listing._array_file import ArrayFile, write_arrays
 from gcvideo.data.listing._cache import CacheError, cache_folder
 from gcvideo.data.listing._ragged import Ragged
 from gcvideo.data.video._container import VideoReadError
-from gcvideo.data.video._index_entry import IndexEntry
+from gcvideo.data.video._decoding import VideoReader
 from gcvideo.data.video._orientation import Orientation
 from gcvideo.data.video._timeline import Timeline, VideoInfo
 
@@ -40,6 +40,60 @@ _COLUMNS = {
     "first_stamp": np.int64,
     "stamp_step": np.int64,
 }
+_NOTHING = np.empty(0, np.int64)
+_UNREADABLE = Timeline(VideoInfo(0, 0.0, 0, 0), _NOTHING, Fraction(0), False, _NOTHING, False)
+
+
+class FileStamp(NamedTuple):
+    """What changes with the content of a file: its size in bytes, and when it was last changed."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, file: str | Path) -> "FileStamp | None":
+        """The stamp of a file; None if it cannot be asked for."""
+        try:
+            state = Path(file).stat()
+        except OSError:
+            return None
+        return cls(state.st_size, state.st_mtime_ns)
+
+
+@dataclass(frozen=True, eq=False)
+class IndexEntry:
+    """What is known of one file, and the state of the file that it holds for.
+
+    Args:
+        path: as listed.
+        size: bytes of the file.
+        mtime_ns: time of its last change.
+        timeline: when its frames are shown; None if it cannot be read.
+        reason: why not, and
+        remedy: what to do, as in VideoReadError.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    timeline: Timeline | None
+    reason: str = ""
+    remedy: str = ""
+
+
+def index_video(path: str, file: str) -> IndexEntry:
+    """The entry of a video: its packets are scanned and its first frame is decoded.
+
+    Args:
+        path: as listed.
+        file: the same, ready to open.
+    """
+    stamp = FileStamp.of(file) or FileStamp(-1, -1)
+    try:
+        with VideoReader(file) as reader:
+            return IndexEntry(path, *stamp, reader.timeline)
+    except VideoReadError as error:
+        return IndexEntry(path, *stamp, None, error.reason, error.remedy)
 
 
 class FrameIndex:
@@ -125,14 +179,7 @@ class FrameIndex:
         return None
 
     def _is_current(self, row: int, file: str) -> bool:
-        try:
-            state = Path(file).stat()
-        except OSError:
-            return False
-        return (state.st_size, state.st_mtime_ns) == (
-            self.columns["size"][row],
-            self.columns["mtime_ns"][row],
-        )
+        return FileStamp.of(file) == (self.columns["size"][row], self.columns["mtime_ns"][row])
 
     def _text(self, name: str, row: int) -> str:
         return self.ragged[name].row(row).tobytes().decode("utf-8", "surrogatepass")
@@ -205,20 +252,23 @@ def _arrays(
     columns = {
         name: np.array([row[name] for row in rows], dtype) for name, dtype in _COLUMNS.items()
     }
-    texts = {name: [getattr(e, name) for e in entries] for name in ("path", "reason", "remedy")}
-    ragged = {
-        name: Ragged.from_rows(map(_bytes, column), np.uint8) for name, column in texts.items()
-    }
+    ragged = {}
+    for name in ("path", "reason", "remedy"):
+        texts = (getattr(entry, name).encode("utf-8", "surrogatepass") for entry in entries)
+        ragged[name] = Ragged.from_rows((np.frombuffer(t, np.uint8) for t in texts), np.uint8)
     for name in ("stamps", "keyframes"):
         ragged[name] = Ragged.from_rows((row[name] for row in rows), np.int64)
     return columns, ragged
 
 
 def _row_values(entry: IndexEntry) -> dict[str, Any]:
-    timeline = entry.timeline
-    info = timeline.info if timeline else VideoInfo(0, 0.0, 0, 0)
-    first, step, stamps = _run_length(timeline.stamps if timeline else np.empty(0, np.int64))
-    time_base = timeline.time_base if timeline else Fraction(0)
+    timeline = entry.timeline or _UNREADABLE
+    info, stamps = timeline.info, timeline.stamps
+    # A constant frame rate is kept as first stamp and step alone; step 0: all stamps are kept.
+    steps = np.diff(stamps)
+    first = step = 0
+    if len(stamps) and (len(stamps) == 1 or (steps == steps[0]).all()):
+        first, step, stamps = stamps[0], (steps[0] if len(steps) else 1), stamps[:0]
     return {
         "hash": _hash(entry.path),
         "size": entry.size,
@@ -231,31 +281,17 @@ def _row_values(entry: IndexEntry) -> dict[str, Any]:
         "is_mirrored": info.orientation.is_mirrored,
         "aspect_width": info.sample_aspect_ratio.numerator,
         "aspect_height": info.sample_aspect_ratio.denominator,
-        "is_direct": timeline is not None and timeline.is_direct,
-        "skips_unwanted": timeline is not None and timeline.skips_unwanted,
-        "time_base_numerator": time_base.numerator,
-        "time_base_denominator": time_base.denominator,
+        "is_direct": timeline.is_direct,
+        "skips_unwanted": timeline.skips_unwanted,
+        "time_base_numerator": timeline.time_base.numerator,
+        "time_base_denominator": timeline.time_base.denominator,
         "first_stamp": first,
         "stamp_step": step,
         "stamps": stamps,
-        "keyframes": () if timeline is None else timeline.keyframes,
+        "keyframes": timeline.keyframes,
     }
-
-
-def _run_length(
-    stamps: Int64[np.ndarray, "n"],
-) -> tuple[int, int, Int64[np.ndarray, "m"]]:
-    """First stamp, step and no stamps where the step is constant; else all stamps."""
-    steps = np.diff(stamps)
-    if len(stamps) and (steps == (step := steps[0] if len(steps) else 1)).all():
-        return int(stamps[0]), int(step), np.empty(0, np.int64)
-    return 0, 0, stamps
 
 
 def _hash(path: str) -> np.uint64:
     digest = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return np.uint64(int.from_bytes(digest, "little"))
-
-
-def _bytes(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
