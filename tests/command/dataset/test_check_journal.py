@@ -2,8 +2,8 @@ import os
 from pathlib import Path
 
 import pytest
-from gcvideo.command.dataset._check_journal import CheckJournal
 
+from gcvideo.command.dataset._check_journal import CheckJournal
 from gcvideo.data import VideoCheck
 from gcvideo.data.video._frame_index import FileStamp
 
