@@ -1,10 +1,13 @@
+"""Video files as FFmpeg opens them, and their packets as it decodes them."""
+
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 import av.error
 from av.container import InputContainer
 from av.stream import Discard, Disposition
-from av.video import VideoStream
+from av.video import VideoFrame, VideoStream
 
 from gcvideo.data.video._file_format import OPEN_OPTIONS, is_still_image, why_no_video
 
@@ -34,13 +37,7 @@ def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoS
     Of several video streams FFmpeg's best is taken, never cover art; packets of the others are
     dropped before they are read.
 
-    Args:
-        path: of a file.
-        probe: read ahead to learn frame rate and reordering; without, a frame may come late.
-
-    Raises:
-        VideoReadError: if the file is missing, is no video (texts, playlists and still images are
-            none), or has no video stream.
+    With ``probe`` it is read ahead to learn frame rate and reordering; without, a frame may come late.
     """
     file = Path(path).absolute()  # a relative name with a colon would be taken for a protocol
     if not file.is_file():
@@ -79,3 +76,24 @@ def prepare_stream(container: InputContainer, stream: VideoStream) -> None:
     stream.codec_context.thread_count = 1
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+
+
+def decode_packets(
+    container: InputContainer, stream: VideoStream, damaged: Callable[[Exception], None]
+) -> Iterator[list[VideoFrame]]:
+    """The frames that each packet gives; ``damaged`` is told of what does not decode, and may raise it.
+
+    Raises:
+        FFmpegError: if the packets break off.
+    """
+    for packet in container.demux(stream):
+        # The last packet is empty and drains the decoder; others stand for "show the last frame
+        # again" (Theora), and decoders refuse them.
+        if not packet.size and packet.dts is not None:
+            continue
+        try:
+            frames = packet.decode()
+        except DECODE_ERRORS as error:
+            damaged(error)
+            frames = []
+        yield frames

@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import Int, Int64, UInt8
 
 from gcvideo.data.video._clock import FrameClock
-from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, open_video
+from gcvideo.data.video._container import VideoReadError, decode_packets, open_video
 from gcvideo.data.video._frame_array import FrameArray
 from gcvideo.data.video._resizing import DecodeSize
 from gcvideo.data.video._timeline import Timeline, VideoInfo, counted_timeline, scan_packets
@@ -220,32 +220,16 @@ class VideoReader:
             self._reopen()
         self._is_at_start = False
         self.num_damaged = 0
-        for packet in self._packets():
-            try:
-                frames = packet.decode()
-            except DECODE_ERRORS:
-                if not self._tolerant:
-                    raise
-                self.num_damaged += 1
-                continue
-            yield from frames
+        try:
+            for frames in decode_packets(self._container, self._stream, self._note_damage):
+                yield from frames
+        except av.error.FFmpegError as error:
+            self._note_damage(error)
 
-    def _packets(self) -> Iterator[Packet]:
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError:
-                if not self._tolerant:
-                    raise
-                self.num_damaged += 1
-                return
-            if packet is None:
-                return
-            # The last packet is empty and drains the decoder; others stand for "show the last frame
-            # again" (Theora), and decoders refuse them.
-            if packet.size or packet.dts is None:
-                yield packet
+    def _note_damage(self, error: Exception) -> None:
+        if not self._tolerant:
+            raise error
+        self.num_damaged += 1
 
 
 def _has_content(packet: Packet) -> bool:

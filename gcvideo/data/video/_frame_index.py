@@ -3,12 +3,14 @@
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int64
 
 from gcvideo._invocation import command_line
 from gcvideo.data.listing._array_file import ArrayFile, write_arrays
@@ -21,25 +23,25 @@ from gcvideo.data.video._timeline import Timeline, VideoInfo
 
 _VERSION = "2"
 _RAGGED = ("path", "stamps", "keyframes", "reason", "remedy")
+# Type of a column, and where its values stand in an entry.
 _COLUMNS = {
-    "hash": np.uint64,
-    "size": np.int64,
-    "mtime_ns": np.int64,
-    "num_frames": np.int64,
-    "fps": np.float64,
-    "width": np.int32,
-    "height": np.int32,
-    "quarter_turns": np.int8,
-    "is_mirrored": np.bool_,
-    "aspect_width": np.int32,
-    "aspect_height": np.int32,
-    "is_direct": np.bool_,
-    "skips_unwanted": np.bool_,
-    "time_base_numerator": np.int64,
-    "time_base_denominator": np.int64,
-    "first_stamp": np.int64,
-    "stamp_step": np.int64,
+    "size": (np.int64, "size"),
+    "mtime_ns": (np.int64, "mtime_ns"),
+    "num_frames": (np.int64, "timeline.info.num_frames"),
+    "fps": (np.float64, "timeline.info.fps"),
+    "width": (np.int32, "timeline.info.width"),
+    "height": (np.int32, "timeline.info.height"),
+    "quarter_turns": (np.int8, "timeline.info.orientation.quarter_turns"),
+    "is_mirrored": (np.bool_, "timeline.info.orientation.is_mirrored"),
+    "aspect_width": (np.int32, "timeline.info.sample_aspect_ratio.numerator"),
+    "aspect_height": (np.int32, "timeline.info.sample_aspect_ratio.denominator"),
+    "is_direct": (np.bool_, "timeline.is_direct"),
+    "skips_unwanted": (np.bool_, "timeline.skips_unwanted"),
+    "time_base_numerator": (np.int64, "timeline.time_base.numerator"),
+    "time_base_denominator": (np.int64, "timeline.time_base.denominator"),
 }
+# Computed: the hash of the path; first stamp and step where that is constant, else 0 and all stamps.
+_COMPUTED = ("hash", "first_stamp", "stamp_step")
 _NOTHING = np.empty(0, np.int64)
 _UNREADABLE = Timeline(VideoInfo(0, 0.0, 0, 0), _NOTHING, Fraction(0), False, _NOTHING, False)
 
@@ -117,7 +119,7 @@ class FrameIndex:
                 f"'{self.path}' is no frame index of this version of gcvideo; delete it and make it "
                 f"anew with `{command_line('index')}`"
             )
-        self.columns = {name: arrays[name] for name in _COLUMNS}
+        self.columns = {name: arrays[name] for name in (*_COLUMNS, *_COMPUTED)}
         self.ragged = {name: Ragged(arrays[name], arrays[f"{name}_offsets"]) for name in _RAGGED}
 
     @classmethod
@@ -245,51 +247,32 @@ def write_index(path: Path, entries: Sequence[IndexEntry], old: FrameIndex | Non
     write_arrays(path, arrays, {"gcvideo_index": _VERSION})
 
 
-def _arrays(
-    entries: Sequence[IndexEntry],
-) -> tuple[dict[str, np.ndarray], dict[str, Ragged]]:
-    rows = [_row_values(entry) for entry in entries]
+def _arrays(entries: Sequence[IndexEntry]) -> tuple[dict[str, np.ndarray], dict[str, Ragged]]:
+    entries = [replace(entry, timeline=entry.timeline or _UNREADABLE) for entry in entries]
     columns = {
-        name: np.array([row[name] for row in rows], dtype) for name, dtype in _COLUMNS.items()
+        name: np.array(list(map(attrgetter(place), entries)), dtype)
+        for name, (dtype, place) in _COLUMNS.items()
     }
+    runs = [_run_length(entry.timeline.stamps) for entry in entries if entry.timeline]
+    columns["hash"] = np.array([_hash(entry.path) for entry in entries], np.uint64)
+    columns["first_stamp"] = np.array([first for first, _, _ in runs], np.int64)
+    columns["stamp_step"] = np.array([step for _, step, _ in runs], np.int64)
     ragged = {}
     for name in ("path", "reason", "remedy"):
         texts = (getattr(entry, name).encode("utf-8", "surrogatepass") for entry in entries)
         ragged[name] = Ragged.from_rows((np.frombuffer(t, np.uint8) for t in texts), np.uint8)
-    for name in ("stamps", "keyframes"):
-        ragged[name] = Ragged.from_rows((row[name] for row in rows), np.int64)
+    ragged["stamps"] = Ragged.from_rows((stamps for _, _, stamps in runs), np.int64)
+    keyframes = (entry.timeline.keyframes for entry in entries if entry.timeline)
+    ragged["keyframes"] = Ragged.from_rows(keyframes, np.int64)
     return columns, ragged
 
 
-def _row_values(entry: IndexEntry) -> dict[str, Any]:
-    timeline = entry.timeline or _UNREADABLE
-    info, stamps = timeline.info, timeline.stamps
-    # A constant frame rate is kept as first stamp and step alone; step 0: all stamps are kept.
+def _run_length(stamps: Int64[np.ndarray, "n"]) -> tuple[int, int, Int64[np.ndarray, "m"]]:
+    """First stamp, step and no stamps where the step is constant; else all stamps."""
     steps = np.diff(stamps)
-    first = step = 0
-    if len(stamps) and (len(stamps) == 1 or (steps == steps[0]).all()):
-        first, step, stamps = stamps[0], (steps[0] if len(steps) else 1), stamps[:0]
-    return {
-        "hash": _hash(entry.path),
-        "size": entry.size,
-        "mtime_ns": entry.mtime_ns,
-        "num_frames": info.num_frames,
-        "fps": info.fps,
-        "width": info.width,
-        "height": info.height,
-        "quarter_turns": info.orientation.quarter_turns,
-        "is_mirrored": info.orientation.is_mirrored,
-        "aspect_width": info.sample_aspect_ratio.numerator,
-        "aspect_height": info.sample_aspect_ratio.denominator,
-        "is_direct": timeline.is_direct,
-        "skips_unwanted": timeline.skips_unwanted,
-        "time_base_numerator": timeline.time_base.numerator,
-        "time_base_denominator": timeline.time_base.denominator,
-        "first_stamp": first,
-        "stamp_step": step,
-        "stamps": stamps,
-        "keyframes": timeline.keyframes,
-    }
+    if len(stamps) and (steps == (step := steps[0] if len(steps) else 1)).all():
+        return int(stamps[0]), int(step), _NOTHING
+    return 0, 0, stamps
 
 
 def _hash(path: str) -> np.uint64:

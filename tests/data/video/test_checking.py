@@ -147,10 +147,10 @@ def test_a_file_that_hangs_is_unreadable_after_its_budget(
 def test_a_long_video_may_take_longer_than_the_budget_while_it_goes_on(
     make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count = checking._Decode._count
+    count = checking._Seen.count
     monkeypatch.setattr(checking, "_SECONDS_A_STEP", 0.05)
     monkeypatch.setattr(
-        checking._Decode, "_count", lambda self, frame: (time.sleep(0.03), count(self, frame))
+        checking._Seen, "count", lambda self, frame: (time.sleep(0.03), count(self, frame))
     )
     start = time.monotonic()
     found = check_video(str(make_video("h264.mp4")), time_budget_seconds=1.2)
