@@ -95,11 +95,16 @@ def parallel_map(
     return results if description is None else with_progress(results, len(items), description)
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def default_num_workers() -> int:
     """One worker per core this process may use, at most 8; none where there is one core."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = usable_cores()
     return min(cores, 8) if cores > 1 else 0
 
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gcvideo.command._record import processor_name
-from gcvideo.data._parallel import default_num_workers
+from gcvideo.data._parallel import default_num_workers, usable_cores
 from gcvideo.data.listing._cache import cache_folder
 from gcvideo.doctor._finding import Finding
 
@@ -23,7 +23,7 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 def check_processor() -> Finding:
     """The processor, and whether a quota of the container allows fewer cores than the process sees."""
-    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    seen = usable_cores()
     quota = _quota()
     text = f"{processor_name()}, {seen} of {os.cpu_count()} cores"
     if quota is not None and quota < seen:

@@ -9,7 +9,7 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video import VideoFrame, VideoStream
 
-from gcvideo.data.video._file_format import OPEN_OPTIONS, is_still_image, why_no_video
+from gcvideo.data.video._file_format import OPEN_OPTIONS, STILL_BRANDS, why_no_video
 
 # PyAV 19 raises ValueError for every packet after a decoder that could not be opened.
 DECODE_ERRORS = (av.error.FFmpegError, ValueError)
@@ -57,7 +57,7 @@ def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoS
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
         container.close()
         raise VideoReadError(path, "it has no video stream")
-    if is_still_image(container.metadata.get("major_brand"), stream.frames):
+    if container.metadata.get("major_brand") in STILL_BRANDS and stream.frames <= 1:
         container.close()
         raise VideoReadError(path, "it is a still image", "give the video that it was taken from")
     if stream.codec_context is None:

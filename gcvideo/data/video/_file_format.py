@@ -25,7 +25,8 @@ _WHITELIST = ",".join((_CONTAINERS + _CODED_STREAMS + _CAMERAS_AND_GAMES + _SOUN
 #: What FFmpeg is told when it opens a file; it holds for files that this one names, too.
 OPEN_OPTIONS = {"format_whitelist": _WHITELIST}
 
-_STILL_BRANDS = frozenset({"avif", "heic", "heix", "mif1", "mif2"})
+#: Of the mp4 family: with one picture, such a file is an image (AVIF, HEIC).
+STILL_BRANDS = frozenset({"avif", "heic", "heix", "mif1", "mif2"})
 
 _NUM_BYTES_SEEN = 4096
 
@@ -71,16 +72,6 @@ _ROOTS = {
     b"svg": ("it is a drawing (SVG), not a video", _STILL_REMEDY),
 }
 _CONTROL_CHARACTERS = re.compile(rb"[\0-\x06\x0e-\x19\x1c-\x1f\x7f]")
-
-
-def is_still_image(brand: str | None, num_frames: int) -> bool:
-    """Whether a file of the mp4 family is an image: AVIF and HEIC without a sequence.
-
-    Args:
-        brand: its major brand, if it has one.
-        num_frames: of its pictures.
-    """
-    return brand in _STILL_BRANDS and num_frames <= 1
 
 
 def why_no_video(file: Path) -> tuple[str, ...]:
