@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 
 from gcvideo.data import write_video
-from gcvideo.data.video._container import VideoReadError
+from gcvideo.data.video._container import VideoReadError, why_no_video
 from gcvideo.data.video._decoding import probe, read_frames
-from gcvideo.data.video._file_format import why_no_video
 
 PLAYLIST = "give the address of the stream or the video it names"
 XML = '<?xml version="1.0" encoding="utf-8"?>\n'
