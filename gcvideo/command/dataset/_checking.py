@@ -148,7 +148,7 @@ def _problems(
         elif name != "train" and unreadable:
             problems.append(
                 f"{unreadable} of {len(annotations)} videos of {name} cannot be read: the metrics "
-                "would not stand for the list"
+                "would not be those of the list"
             )
     return tuple(problems)
 

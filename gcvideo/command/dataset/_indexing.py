@@ -18,9 +18,7 @@ from gcvideo.data import FrameIndex, IndexEntry, index_path, index_video, write_
 
 _CONSOLE = Console()
 _SECONDS_BETWEEN_WRITES = 60.0
-_REMEDY = (
-    "give output=FILE, which data.index names then, or set GCVIDEO_CACHE=/a/folder for all commands"
-)
+_REMEDY = "give output=FILE here and data.index=FILE later, or set GCVIDEO_CACHE=/a/folder for all commands"
 
 
 def index(cfg: DictConfig) -> Path:
@@ -82,5 +80,5 @@ def _readable_index(path: Path) -> FrameIndex | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        _CONSOLE.print(f"{error}; it is made anew", soft_wrap=True)
+        _CONSOLE.print(f"{error}; a new one is made", soft_wrap=True)
         return None

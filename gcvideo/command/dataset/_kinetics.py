@@ -94,7 +94,7 @@ def _check_classes(named: Sequence[str], classes: Sequence[str], source: str | N
             close = difflib.get_close_matches(label, classes, n=3)
             hint = f"did you mean {' or '.join(close)}? " if close else ""
             raise ValueError(
-                f"the class '{label}' is none of the {len(classes)} in '{source}'; {hint}give all "
+                f"the class '{label}' is not among the {len(classes)} in '{source}'; {hint}give all "
                 "names with classes="
             )
 

@@ -64,7 +64,7 @@ _STARTS = (
     (
         rb"riff....webp",
         "it is a WebP image, which FFmpeg does not read as a video",
-        "encode it anew",
+        "re-encode it",
     ),
     (rb"bm....\0\0\0\0", "it is a still image (BMP)", _STILL_REMEDY),
     (rb"ii\*\0|mm\0\*", "it is a still image (TIFF)", _STILL_REMEDY),
@@ -131,7 +131,7 @@ def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoS
         raise VideoReadError(path, "it is a still image", "give the video that it was taken from")
     if stream.codec_context is None:
         container.close()
-        raise VideoReadError(path, "FFmpeg has no decoder for it", "encode it anew")
+        raise VideoReadError(path, "FFmpeg has no decoder for it", "re-encode it")
     prepare_stream(container, stream)
     return container, stream
 

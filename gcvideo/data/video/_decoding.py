@@ -34,11 +34,11 @@ class VideoReader:
     are resized to it.
 
     Args:
-        path: of the file.
-        timeline: of this very file, from an earlier reader; None: its packets are scanned now.
-        tolerant: leave out packets that do not decode, and count them in ``num_damaged``; the frames
-            are then those that are left.
-        square_pixels: widen or narrow frames of oblong pixels to square ones, as players show them:
+        path: file to read.
+        timeline: times of this very file from an earlier reader; None: its packets are scanned now.
+        tolerant: whether packets that do not decode are left out and counted in ``num_damaged``; the
+            frames are then those that remain.
+        square_pixels: whether frames of oblong pixels are resized to square ones, as players show them:
             the stored width times the sample aspect ratio, bicubic.
 
     Raises:
@@ -81,7 +81,7 @@ class VideoReader:
         """RGB frames in the order of ``indices``, which may repeat; each is decoded once.
 
         Args:
-            indices: of frames in display order.
+            indices: numbers of frames in display order.
             short_side: pixels, or the size that a protocol decodes to; a video at least twice as large is
                 scaled down to it (area average) while its colours are converted, others keep their size.
 

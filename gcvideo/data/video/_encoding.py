@@ -43,7 +43,7 @@ def write_video(
         path: file to write.
         frames: uint8 RGB images of one size; h264 in 4:2:0 needs an even height and width.
         fps: frames per second.
-        codec: an encoder of FFmpeg.
+        codec: name of an encoder of FFmpeg.
         options: encoder options, such as ``{"crf": "18", "g": "16"}``.
 
     Raises:
@@ -74,8 +74,8 @@ def rewrite_video(
         source: file whose times and sound are kept.
         target: file to write, ``*.mp4``.
         frames: uint8 RGB images of one size, even in height and width; one for each of the source.
-        timeline: of the source.
-        options: of x264, such as ``{"crf": "18"}``.
+        timeline: times of the frames of the source.
+        options: settings of x264, such as ``{"crf": "18"}``.
 
     Raises:
         VideoReadError: if the sound cannot be read to its end.

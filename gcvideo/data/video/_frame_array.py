@@ -1,3 +1,5 @@
+"""The frames of a read, in the order in which they were asked for."""
+
 import numpy as np
 from av.video import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter

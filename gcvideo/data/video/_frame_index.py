@@ -67,12 +67,12 @@ class IndexEntry:
     """What is known of one file, and the state of the file that it holds for.
 
     Args:
-        path: as listed.
+        path: name of the file as listed.
         size: bytes of the file.
         mtime_ns: time of its last change.
-        timeline: when its frames are shown; None if it cannot be read.
-        reason: why not, and
-        remedy: what to do, as in VideoReadError.
+        timeline: times of its frames; None if it cannot be read.
+        reason: cause of that, as in VideoReadError.
+        remedy: advice, as in VideoReadError.
     """
 
     path: str
@@ -87,8 +87,8 @@ def index_video(path: str, file: str) -> IndexEntry:
     """The entry of a video: its packets are scanned and its first frame is decoded.
 
     Args:
-        path: as listed.
-        file: the same, ready to open.
+        path: name of the file as listed.
+        file: path by which it can be opened.
     """
     stamp = FileStamp.of(file) or FileStamp(-1, -1)
     try:
@@ -104,7 +104,7 @@ class FrameIndex:
     Constant frame rates take no room: stamp i is ``first_stamp + i * stamp_step``.
 
     Args:
-        path: written by :func:`write_index`.
+        path: file written by :func:`write_index`.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -117,7 +117,7 @@ class FrameIndex:
         if arrays.metadata.get("gcvideo_index") != _VERSION:
             raise ValueError(
                 f"'{self.path}' is no frame index of this version of gcvideo; delete it and make it "
-                f"anew with `{command_line('index')}`"
+                f"again with `{command_line('index')}`"
             )
         self.columns = {name: arrays[name] for name in (*_COLUMNS, *_COMPUTED)}
         self.ragged = {name: Ragged(arrays[name], arrays[f"{name}_offsets"]) for name in _RAGGED}
@@ -151,8 +151,8 @@ class FrameIndex:
         """The timeline of a video; None if it is not listed here or has changed since.
 
         Args:
-            path: as listed.
-            file: the same, ready to open.
+            path: name of the file as listed.
+            file: path by which it can be opened.
 
         Raises:
             VideoReadError: if the file is known to be unreadable.
@@ -227,9 +227,9 @@ def write_index(path: Path, entries: Sequence[IndexEntry], old: FrameIndex | Non
     """Write entries, and those of an older index for other videos, in one step.
 
     Args:
-        path: of the index; its folder is made if need be.
-        entries: one a video.
-        old: taken over as far as ``entries`` do not replace it.
+        path: file of the index, whose folder is made if necessary.
+        entries: one for each video.
+        old: index whose entries are kept unless ``entries`` replace them.
     """
     columns, ragged = _arrays(entries)
     if old is not None:

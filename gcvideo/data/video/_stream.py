@@ -57,18 +57,18 @@ def stream_frames(
 ) -> "FrameStream":
     """Open a source and yield (seconds since the first frame, RGB frame) in order to its end.
 
-    A frame is turned as it is shown and has the size of the first one. One frame is held at a time. Whoever
-    reads more slowly than a camera or server sends finds frames missing, which these drop.
+    A frame is turned as it is shown and has the size of the first one. One frame is held at a time. If it is
+    read more slowly than a camera or server sends, these drop frames.
 
     Args:
         source: URL, device, pipe or file, as FFmpeg names it: ``rtsp://host/path``, ``/dev/video0``,
             ``pipe:0`` for the standard input. A pipe waits for its writer without a time limit.
         format: FFmpeg's name of the format where it cannot be found out, such as ``"v4l2"`` (cameras on
             Linux), ``"avfoundation"`` (macOS), ``"dshow"`` (Windows) or ``"rawvideo"``.
-        options: of the format or protocol, such as ``{"video_size": "1280x720"}``.
-        timeout_seconds: how long a device or server may be silent, when opened and later.
-        short_side: as for :meth:`~gcvideo.data.video._decoding.VideoReader.read`.
-        square_pixels: as for :class:`~gcvideo.data.video._decoding.VideoReader`.
+        options: settings of the format or protocol, such as ``{"video_size": "1280x720"}``.
+        timeout_seconds: time for which a device or server may be silent, when opened and later.
+        short_side: size as for :meth:`~gcvideo.data.video._decoding.VideoReader.read`.
+        square_pixels: whether frames become as for :class:`~gcvideo.data.video._decoding.VideoReader`.
 
     Raises:
         VideoReadError: if the source cannot be opened or has no video; while it is read, if it breaks
@@ -170,7 +170,7 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
                 self.num_damaged += 1
                 in_a_row += 1
                 if in_a_row >= _MAX_DAMAGED_IN_A_ROW:
-                    reason = f"{in_a_row} packets on end do not decode ({error})"
+                    reason = f"{in_a_row} packets in a row do not decode ({error})"
                     raise VideoReadError(self.source, reason, _CHECK_SENDER) from error
                 continue
             in_a_row = 0

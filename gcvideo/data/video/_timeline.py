@@ -32,9 +32,9 @@ class VideoInfo:
     Args:
         num_frames: frames that a full decode gives.
         fps: mean frames per second, always positive; see :func:`~gcvideo.data.video._clock.frame_rate`.
-        width: of a frame in pixels as it is shown, whatever the shape of a pixel.
-        height: of a frame in pixels as it is shown.
-        orientation: how the stored frames are laid out.
+        width: pixels of a frame as it is shown, whatever their shape.
+        height: pixels of a frame as it is shown.
+        orientation: layout of the stored frames.
         sample_aspect_ratio: width of a pixel of the stored frames over its height.
     """
 

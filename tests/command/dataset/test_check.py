@@ -119,7 +119,7 @@ def test_the_clean_lists_lack_the_unreadable_and_keep_the_labels(run_check, root
     assert report.problems == (
         "1 of 7 training videos cannot be read, 14.29%, above data.max_bad_fraction = 1.00%: "
         "training would stop",
-        "1 of 7 videos of val cannot be read: the metrics would not stand for the list",
+        "1 of 7 videos of val cannot be read: the metrics would not be those of the list",
     )
     run_check("output_dir=out", "drop_damaged=true")
     assert "light_1" not in Path("out/train.txt").read_text()

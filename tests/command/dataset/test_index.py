@@ -116,7 +116,7 @@ def test_a_damaged_index_is_made_anew(run_index, videos, capsys):
     index_path(videos).write_bytes(b"torn")
     with pytest.warns(UserWarning, match="no complete safetensors file"):
         assert len(run_index()) == 12
-    assert "it is made anew" in capsys.readouterr().out
+    assert "a new one is made" in capsys.readouterr().out
 
 
 def test_the_data_must_be_chosen(project):

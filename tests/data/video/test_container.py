@@ -53,7 +53,7 @@ def test_sound_alone_is_no_video(
 def test_a_codec_without_a_decoder_is_named(make_video: MakeVideo, tmp_path: Path) -> None:
     content = make_video("h264.mp4").read_bytes()
     (tmp_path / "clip.mp4").write_bytes(content.replace(b"avc1", b"zzzz"))
-    with pytest.raises(VideoReadError, match="FFmpeg has no decoder for it; encode it anew"):
+    with pytest.raises(VideoReadError, match="FFmpeg has no decoder for it; re-encode it"):
         probe(tmp_path / "clip.mp4")
 
 

@@ -146,7 +146,7 @@ def test_a_source_in_which_nothing_decodes_is_given_up(tmp_path, monkeypatch):
     # One pixel less than a frame has: the decoder refuses each of them.
     monkeypatch.setattr(container, "MAX_PIXELS", 48 * 64 - 1)
     with pytest.raises(
-        VideoReadError, match=r"5 packets on end do not decode .*; check the sender"
+        VideoReadError, match=r"5 packets in a row do not decode .*; check the sender"
     ):
         list(stream_frames(str(tmp_path / "clip.mkv")))
 
