@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from encoded_video import encode
 
 from gcvideo.data.video._container import VideoReadError
 from gcvideo.data.video._decoding import probe, read_frames
@@ -149,13 +150,7 @@ def test_the_short_side_shrinks_to_an_even_size_and_never_grows(
     tmp_path, size, short_side, expected
 ):
     width, height = size
-    pictures = smooth_pictures(2, height, width)
-    with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = width, height, "bgr0"
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
-        container.mux(stream.encode(None))
+    encode(tmp_path / "a.mkv", smooth_pictures(2, height, width), "ffv1", pix_fmt="bgr0")
     reencode_video(tmp_path / "a.mkv", tmp_path / "new.mp4", short_side=short_side)
     info = probe(tmp_path / "new.mp4")
     assert (info.width, info.height) == expected
@@ -175,12 +170,7 @@ def test_colours_matrix_and_range_are_kept(tmp_path, colorspace, color_range):
 
 def test_rgb_sources_keep_their_colours(tmp_path):
     pictures = smooth_pictures(3, 48, 64)
-    with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        stream = container.add_stream("libx264rgb", rate=25, options={"qp": "0"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
-        container.mux(stream.encode(None))
+    encode(tmp_path / "a.mkv", pictures, "libx264rgb", {"qp": "0"}, pix_fmt="rgb24")
     reencode_video(tmp_path / "a.mkv", tmp_path / "new.mp4", crf=10)
     error = read_frames(tmp_path / "new.mp4", range(3)).astype(int) - np.stack(pictures)
     # Halved chroma blurs single pixels; a wrong matrix or range would shift whole channels.
