@@ -28,9 +28,9 @@ class Histogram:
     counts: Int[np.ndarray, " b"]
 
     @classmethod
-    def of_numbers(cls, title: str, values: Iterable[float], *, decimals: int = 2) -> "Histogram":
-        """Numbers of so many decimals, each by itself if they are few, else in :func:`bin_edges`."""
-        numbers = np.round(np.array(list(values), dtype=np.float64), decimals)
+    def of_numbers(cls, title: str, values: Iterable[float]) -> "Histogram":
+        """Numbers to two decimals, each by itself if they are few, else in :func:`bin_edges`."""
+        numbers = np.round(np.array(list(values), dtype=np.float64), 2)
         distinct, counts = np.unique(numbers, return_counts=True)
         if len(distinct) <= _MAX_ROWS:
             return cls(title, tuple(f"{value:.10g}" for value in distinct), counts)

@@ -150,11 +150,11 @@ class VideoReader:
             raise VideoReadError(self.path, reason)
 
     def _read_by_counting(self, frames: FrameArray) -> None:
-        if frames.is_complete:
+        if not frames.missing:
             return
         for index, frame in enumerate(self._decode_all()):
             frames.put(index, frame)
-            if frames.is_complete:
+            if not frames.missing:
                 return
         raise _MismatchError(self.path, "it gives fewer frames than when it was opened")
 
@@ -166,13 +166,13 @@ class VideoReader:
             # gradual refresh): then from the keyframe before, and at last from the start.
             last = int(np.searchsorted(keyframes, group[0], side="right")) - 1
             for keyframe in dict.fromkeys((last, last - 1, -1)):
-                due = {time for time in group if not frames.has(index_of[time])}
+                due = {time for time in group if index_of[time] in frames.missing}
                 for frame in self._decode_due(due, keyframe):
                     if frame.pts in due:
                         frames.put(index_of[frame.pts], frame)
-                if all(frames.has(index_of[time]) for time in group):
+                if not any(index_of[time] in frames.missing for time in group):
                     break
-        if not frames.is_complete:
+        if frames.missing:
             raise _MismatchError(self.path, "its packets and its frames do not agree")
 
     def _decode_due(self, due: set[int], keyframe: int) -> Iterator[VideoFrame]:
