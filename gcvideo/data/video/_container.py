@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -12,6 +13,10 @@ from av.video import VideoFrame, VideoStream
 
 # PyAV 19 raises ValueError for every packet after a decoder that could not be opened.
 DECODE_ERRORS = (av.error.FFmpegError, ValueError)
+
+# Tags in other encodings than UTF-8 are common (HMDB51); PyAV 19 takes them unasked.
+_IS_OLD = int(av.__version__.split(".")[0]) < 19
+FOREIGN_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if _IS_OLD else {}
 
 # A broken header may promise pictures of gigabytes.
 MAX_PIXELS = 8192 * 8192
@@ -113,11 +118,7 @@ def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoS
         raise VideoReadError(path, "there is no such file", "check the path and data.root")
     options = _OPEN_OPTIONS | ({} if probe else {"analyzeduration": "0", "fpsprobesize": "0"})
     try:
-        # Tags in other encodings than UTF-8 are common (HMDB51); PyAV 19 takes them unasked.
-        if int(av.__version__.split(".")[0]) < 19:
-            container = av.open(str(file), options=options, metadata_errors="replace")
-        else:
-            container = av.open(str(file), options=options)
+        container = av.open(str(file), options=options, **FOREIGN_TAGS)
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
         raise VideoReadError(path, *why_no_video(file)) from error
     except OSError as error:

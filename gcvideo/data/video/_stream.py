@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
@@ -17,7 +16,12 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from gcvideo.data.video._clock import FrameClock
-from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, prepare_stream
+from gcvideo.data.video._container import (
+    DECODE_ERRORS,
+    FOREIGN_TAGS,
+    VideoReadError,
+    prepare_stream,
+)
 from gcvideo.data.video._frame_array import FrameArray
 from gcvideo.data.video._resizing import DecodeSize
 from gcvideo.data.video._timeline import frame_info
@@ -78,16 +82,13 @@ def stream_frames(
     if not timeout_seconds > 0:
         reason = f"timeout_seconds is {timeout_seconds:g} but must be positive"
         raise ValueError(f"{reason}; 10 suits most networks")
-    # Tags in other encodings than UTF-8; PyAV 19 takes them unasked.
-    is_old = int(av.__version__.split(".")[0]) < 19
-    tags: dict[str, Any] = {"metadata_errors": "replace"} if is_old else {}
     try:
         container = av.open(
             source,
             format=format,
             options=dict(options or {}),
             timeout=(timeout_seconds, timeout_seconds),
-            **tags,
+            **FOREIGN_TAGS,
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoReadError(source, *_why_not_open(error, format, timeout_seconds)) from error
