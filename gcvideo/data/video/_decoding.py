@@ -194,9 +194,7 @@ class VideoReader:
     def _packets_from(self, keyframe: int, target: int) -> Iterator[Packet]:
         """Packets with content from a keyframe on; none if the seek lands past ``target`` or unclean."""
         if keyframe < 0 or (keyframe == 0 and self._is_at_start):
-            if not self._is_at_start:
-                self._reopen()
-            self._is_at_start = False
+            self._rewind()
             return filter(_has_content, self._container.demux(self._stream))
         keyframes = self.timeline.keyframes
         self._container.seek(int(keyframes[keyframe]), stream=self._stream)
@@ -209,16 +207,15 @@ class VideoReader:
             return iter(())
         return chain([first], packets)
 
-    def _reopen(self) -> None:
+    def _rewind(self) -> None:
         # Not every container can seek to its very first packet.
-        self._container.close()
-        self._container, self._stream = open_video(self.path)
-        self._is_at_start = True
+        if not self._is_at_start:
+            self._container.close()
+            self._container, self._stream = open_video(self.path)
+        self._is_at_start = False
 
     def _decode_all(self) -> Iterator[VideoFrame]:
-        if not self._is_at_start:
-            self._reopen()
-        self._is_at_start = False
+        self._rewind()
         self.num_damaged = 0
         try:
             for frames in decode_packets(self._container, self._stream, self._note_damage):

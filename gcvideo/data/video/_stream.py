@@ -72,7 +72,7 @@ def stream_frames(
         options: settings of the format or protocol, such as ``{"video_size": "1280x720"}``.
         timeout_seconds: time for which a device or server may be silent, when opened and later.
         short_side: size as for :meth:`~gcvideo.data.video._decoding.VideoReader.read`.
-        square_pixels: whether frames become as for :class:`~gcvideo.data.video._decoding.VideoReader`.
+        square_pixels: shape of the pixels as for :class:`~gcvideo.data.video._decoding.VideoReader`.
 
     Raises:
         VideoReadError: if the source cannot be opened or has no video; while it is read, if it breaks
