@@ -44,7 +44,7 @@ def check_decoder(codec: str) -> Finding:
         else:
             return Finding(
                 "warn",
-                f"not proven: this FFmpeg has no encoder ({' or '.join(encoders)}) to make a clip",
+                f"not tested: this FFmpeg has no encoder ({' or '.join(encoders)}) to make a clip",
                 f"decode your own videos with `{command_line('check')}`, or " + _REMEDY,
             )
         order = np.random.default_rng(0).permutation(_NUM_FRAMES)

@@ -112,9 +112,9 @@ def check_folder(variable: str) -> Finding:
             os.fsync(file.fileno())
     except OSError as error:
         text = f"{folder} cannot be written to ({error.strerror})"
-        return Finding("fail", text, f"make it a folder with room that you may write to, {remedy}")
+        return Finding("fail", text, f"make it a writable folder with free space, {remedy}")
     free = shutil.disk_usage(place).free
     text = f"{folder} is writable, {free / _GIB:.1f} GiB free"
     if free < _MIN_FREE_BYTES:
-        return Finding("warn", text, f"make room, {remedy}")
+        return Finding("warn", text, f"free some space, {remedy}")
     return Finding("ok", text)

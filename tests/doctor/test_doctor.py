@@ -2,7 +2,6 @@ import importlib
 import json
 import resource
 import shutil
-import warnings
 from collections import namedtuple
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from finding_check import assert_is
 
 import gcvideo
 from gcvideo.doctor import _decoder as decoder
@@ -23,13 +23,6 @@ from gcvideo.doctor._finding import Finding
 GIB = 2**30
 Usage = namedtuple("Usage", "total used free")
 doctor = importlib.import_module("gcvideo.doctor.__main__")
-
-
-def assert_is(finding, status, *texts):
-    assert finding.status == status, finding
-    for text in texts:
-        assert text in f"{finding.finding}; {finding.remedy}"
-    assert bool(finding.remedy) == (status != "ok")
 
 
 def test_this_machine_passes_every_check_and_the_file_says_what_the_screen_says(tmp_path, capsys):
@@ -182,73 +175,6 @@ def test_a_quota_below_the_cores_is_told_with_the_workers_it_allows(
     assert_is(limit.check_processor(), "ok", "1 of ")
 
 
-def test_a_driver_without_a_usable_gpu_fails_with_what_it_says(monkeypatch, tmp_path):
-    def unavailable():
-        warnings.warn("the driver is too old", UserWarning, stacklevel=1)
-        return False
-
-    monkeypatch.setattr(torch.cuda, "is_available", unavailable)
-    monkeypatch.setattr(device, "_DRIVER_FILES", (tmp_path / "none",))
-    assert_is(device.check_gpu(), "ok", "training runs on the processor")
-    monkeypatch.setattr(device, "_DRIVER_FILES", (tmp_path / "none", tmp_path))
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert_is(device.check_gpu(), "fail", "no GPU: the driver is too old; compare `nvidia-smi`")
-    monkeypatch.setattr(torch.version, "cuda", None)
-    assert_is(
-        device.check_gpu(), "fail", "built without CUDA; install torch and torchvision for CUDA"
-    )
-
-
-def test_a_gpu_is_listed_with_its_memory_or_fails_where_it_does_not_compute(monkeypatch):
-    real_ones = torch.ones
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU{index}")
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (30 * GIB, 40 * GIB))
-    monkeypatch.setattr(torch, "ones", lambda size, device: real_ones(size))
-    assert_is(device.check_gpu(), "ok", "cuda:0 GPU0, 30 of 40 GiB free; cuda:1 GPU1, 30 of 40 GiB")
-    monkeypatch.setattr(torch, "ones", lambda size, device: real_ones(size - 1))
-    assert_is(device.check_gpu(), "fail", "adds 1000 ones to 999; it is defective: leave it out")
-
-    def full(size, device):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory.\nlong advice")
-
-    monkeypatch.setattr(torch, "ones", full)
-    assert_is(
-        device.check_gpu(), "fail", "GPU0 does not compute: CUDA out of memory.; see in `nvidia"
-    )
-
-
-@pytest.mark.gpu
-def test_the_gpu_of_this_machine_computes():
-    assert_is(device.check_gpu(), "ok", "cuda:0", "GiB free")
-
-
-def test_missing_back_ends_fail_where_they_are_needed(monkeypatch):
-    monkeypatch.setattr(device.dist, "is_nccl_available", lambda: False)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert_is(device.check_nccl(), "ok", "not built in, 1 GPUs")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert_is(device.check_nccl(), "fail", "4 GPUs", "train on one with trainer.devices=1")
-    monkeypatch.setattr(device.dist, "is_gloo_available", lambda: False)
-    assert_is(device.check_gloo(True), "fail", "without gloo", "install torch's wheel")
-
-
-def test_two_processes_add_their_numbers():
-    assert_is(device.check_gloo(True), "ok", "two processes added")
-
-
-def test_processes_that_cannot_add_fail_with_the_reason(monkeypatch):
-    monkeypatch.setattr(device, "_add", divmod)
-    texts = ("could not add their numbers: TypeError: unsupported", "GLOO_SOCKET_IFNAME=lo")
-    assert_is(device.check_gloo(True), "fail", *texts)
-
-
-def test_processes_that_hang_are_ended_in_time(monkeypatch):
-    monkeypatch.setattr(device, "_TIME_LIMIT_SECONDS", 0.3)
-    assert_is(device.check_gloo(True), "fail", "no answer within 0.3 s", "/etc/hosts")
-
-
 @pytest.mark.parametrize(("free", "cores"), [(0.06, 1), (3, 64)])
 def test_little_shared_memory_is_told(monkeypatch, free, cores):
     monkeypatch.setattr(limit, "_SHARED_MEMORY", Path("/"))
@@ -282,42 +208,16 @@ def test_folders_that_cannot_be_written_or_are_nearly_full_are_told(monkeypatch,
     with monkeypatch.context() as changed:
         changed.setattr(shutil, "disk_usage", lambda _: Usage(GIB, GIB // 2, GIB // 2))
         assert_is(
-            limit.check_folder("GCVIDEO_CACHE"), "warn", "0.5 GiB free; make room", "GCVIDEO_CACHE"
+            limit.check_folder("GCVIDEO_CACHE"),
+            "warn",
+            "0.5 GiB free; free some space",
+            "GCVIDEO_CACHE",
         )
-        assert_is(limit.check_folder("TMPDIR"), "warn", "0.5 GiB free; make room", "set TMPDIR")
+        assert_is(
+            limit.check_folder("TMPDIR"), "warn", "0.5 GiB free; free some space", "set TMPDIR"
+        )
     file = tmp_path / "file"
     file.write_text("in the way")
     monkeypatch.setenv("GCVIDEO_CACHE", str(file))
     texts = ("file cannot be written to (Not a directory)", "set GCVIDEO_CACHE to another")
     assert_is(limit.check_folder("GCVIDEO_CACHE"), "fail", *texts)
-
-
-@pytest.mark.parametrize(
-    ("has_bf16", "slowdown", "status", "finding", "remedy"),
-    [
-        (
-            False,
-            0.5,
-            "warn",
-            "emulated on this",
-            "leave trainer.precision=auto, which takes 32-true",
-        ),
-        (True, 0.5, "ok", "3-D convolution takes 0.50 of its time in 32 bits", ""),
-        (
-            True,
-            3.8,
-            "warn",
-            "takes 3.80 of its time",
-            "update PyTorch; layout=auto runs them as 2-D",
-        ),
-    ],
-)
-def test_bf16_is_told_to_be_there_emulated_or_slow(
-    monkeypatch, has_bf16, slowdown, status, finding, remedy
-):
-    name = "bf16-mixed" if has_bf16 else "32-true"
-    monkeypatch.setattr("gcvideo.command.best_precision", lambda _: name)
-    monkeypatch.setattr(
-        "gcvideo.models._convolution_check.convolution_slowdown", lambda *_: slowdown
-    )
-    assert_is(device.check_bf16(), status, finding, remedy)

@@ -39,7 +39,7 @@ class CheckJournal:
         return check
 
     def add(self, path: str, stamp: FileStamp | None, check: VideoCheck) -> None:
-        """Write a finding to disk, unless there was no stamp to take before the file was read."""
+        """Write a finding to disk, unless the file had no stamp before it was read."""
         if stamp is not None:
             self._stream.write(_line(path, stamp, check))
             self._stream.flush()

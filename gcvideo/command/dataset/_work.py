@@ -47,7 +47,7 @@ def listed_files(lists: Mapping[str, Annotations]) -> dict[str, str]:
 
 
 def claim_folder(folder: Path, key: str, note: str, content: dict[str, Any]) -> None:
-    """Make the folder that ``key`` chose, and note in it where its results come from: nowhere else."""
+    """Make the folder that ``key`` names, and note in it what alone its results may come from."""
     file = folder / note
     if file.exists() and (before := json.loads(file.read_text(encoding="utf-8"))) != content:
         raise ValueError(
@@ -65,7 +65,7 @@ def work_through(
     cfg: DictConfig,
     time_budget_seconds: float | None = None,
 ) -> Iterator[tuple[str, R | VideoReadError]]:
-    """Path and result of each video, whose arguments ``jobs`` has, or why it could not be worked on."""
+    """Path and result of each job, or why its video could not be worked on; a job has arguments by path."""
     paths = list(jobs)
     attempt = partial(_attempt, function, time_budget_seconds)
     for item, result in parallel_map(

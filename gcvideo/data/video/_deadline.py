@@ -14,7 +14,7 @@ def run_within(seconds: float | None, path: str, work: Callable[[], T]) -> T:
     """The result of ``work``, or an error that names the file once its time is over.
 
     The work runs in a thread of its own, which is left behind if it is stuck: a read from a dead
-    network mount cannot be ended, only no longer be waited for. It does not keep Python from exiting.
+    network mount cannot be ended; it is only no longer waited for. It does not keep Python from exiting.
 
     Args:
         seconds: budget of the work; None: no limit, and no thread.
