@@ -157,8 +157,8 @@ class FrameIndex:
         Raises:
             VideoReadError: if the file is known to be unreadable.
         """
-        row = self._row(path)
-        if row is None or not self._is_current(row, file):
+        row = self._current_row(path, file)
+        if row is None:
             return None
         reason = self._text("reason", row)
         if reason:
@@ -167,21 +167,19 @@ class FrameIndex:
 
     def is_current(self, path: str, file: str) -> bool:
         """Whether the file is here, readable, and has not changed since."""
-        row = self._row(path)
-        return row is not None and not self._text("reason", row) and self._is_current(row, file)
+        row = self._current_row(path, file)
+        return row is not None and not self._text("reason", row)
 
-    def _row(self, path: str) -> int | None:
+    def _current_row(self, path: str, file: str) -> int | None:
         key = _hash(path)
         hashes = self.columns["hash"]
         row = int(np.searchsorted(hashes, key))
         while row < len(hashes) and hashes[row] == key:
             if self._text("path", row) == path:
-                return row
+                stamp = self.columns["size"][row], self.columns["mtime_ns"][row]
+                return row if FileStamp.of(file) == stamp else None
             row += 1
         return None
-
-    def _is_current(self, row: int, file: str) -> bool:
-        return FileStamp.of(file) == (self.columns["size"][row], self.columns["mtime_ns"][row])
 
     def _text(self, name: str, row: int) -> str:
         return self.ragged[name].row(row).tobytes().decode("utf-8", "surrogatepass")
