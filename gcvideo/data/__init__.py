@@ -55,10 +55,10 @@ from gcvideo.data.video._decoding import read_frames as read_frames
 from gcvideo.data.video._encoding import rewrite_video as rewrite_video
 from gcvideo.data.video._encoding import write_video as write_video
 from gcvideo.data.video._frame_index import FrameIndex as FrameIndex
+from gcvideo.data.video._frame_index import IndexEntry as IndexEntry
 from gcvideo.data.video._frame_index import index_path as index_path
+from gcvideo.data.video._frame_index import index_video as index_video
 from gcvideo.data.video._frame_index import write_index as write_index
-from gcvideo.data.video._index_entry import IndexEntry as IndexEntry
-from gcvideo.data.video._index_entry import index_video as index_video
 from gcvideo.data.video._reencoding import Reencoding as Reencoding
 from gcvideo.data.video._reencoding import reencode_video as reencode_video
 from gcvideo.data.video._resizing import MMActionResizing as MMActionResizing

@@ -1,3 +1,9 @@
+"""Work on many items in processes, behind a progress bar.
+
+Each process has a pipe of its own, so that one which is killed while it sends blocks no other, and the item
+that killed it is known. The pools of concurrent.futures, loky and pebble lack one or the other.
+"""
+
 import multiprocessing
 import os
 import pickle
@@ -67,12 +73,12 @@ def parallel_map(
     others. Leaving the iteration early ends the processes.
 
     Args:
-        function: of one item; it, the items and the results must be picklable.
-        items: each is sent when a process is free for it.
-        description: stands beside the bar; None: no bar.
+        function: work on one item; it, the items and the results must be picklable.
+        items: arguments, each of which is sent when a process is free for it.
+        description: text beside the bar; None: no bar.
         num_workers: processes; None: one per core, at most 8; 0: the work is done in this one.
-        fork: the first processes are copies of this one where that is safe enough (Linux), which
-            saves the seconds of importing; for functions that neither use a GPU nor print.
+        fork: whether the first processes are copies of this one where that is safe enough (Linux),
+            which saves the seconds of importing; for functions that neither use a GPU nor print.
 
     Raises:
         ValueError: if ``num_workers`` is negative.
@@ -89,11 +95,16 @@ def parallel_map(
     return results if description is None else with_progress(results, len(items), description)
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def default_num_workers() -> int:
     """One worker per core this process may use, at most 8; none where there is one core."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = usable_cores()
     return min(cores, 8) if cores > 1 else 0
 
 
@@ -153,19 +164,19 @@ class _Worker:
     ) -> None:
         self.index: int | None = None  # until it reports that it has started
         self.connection, theirs = _PROCESSES.Pipe()
-        if siblings is None or _COPIES is None:
-            self.process = _PROCESSES.Process(target=_serve, args=(function, theirs), daemon=True)
-            self.process.start()
-        else:
+        context, ends = _PROCESSES, []
+        if siblings is not None and _COPIES is not None:
             # A copy holds the parent's ends too: while one is open, a process would never see that
             # the parent is gone.
-            ends = [sibling.connection for sibling in siblings] + [self.connection]
-            arguments = (function, theirs, ends)
-            self.process = _COPIES.Process(target=_serve_as_copy, args=arguments, daemon=True)
-            with warnings.catch_warnings():
-                # Python warns of other threads; a copy takes none of their locks.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                self.process.start()
+            context, ends = (
+                _COPIES,
+                [*(sibling.connection for sibling in siblings), self.connection],
+            )
+        self.process = context.Process(target=_serve, args=(function, theirs, ends), daemon=True)
+        with warnings.catch_warnings():
+            # Python warns of other threads; a copy takes none of their locks.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.process.start()
         theirs.close()
 
     def give(self, index: int, item: Any) -> None:
@@ -198,16 +209,12 @@ class _Worker:
         return self.process.exitcode
 
 
-def _serve_as_copy(
+def _serve(
     function: Callable[[Any], Any], connection: Connection, ends: Sequence[Connection]
 ) -> None:
     for end in ends:
         end.close()
-    _serve(function, connection)
-
-
-def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
-    # Ctrl-C reaches all processes; only the parent shall answer. It ends its workers by SIGTERM,
+    # Ctrl-C reaches all processes, but only the parent answers. It ends its workers by SIGTERM,
     # which must unwind the stack, or drafts of files would be left.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _unwind)
@@ -246,17 +253,11 @@ def with_progress(
 ) -> Generator[T, None, None]:
     """The same results behind a bar, or with one line at the end where there is no terminal."""
     console = Console()
-    columns = (MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn())
-    start = time.monotonic()
-    done = 0
+    start, done = time.monotonic(), 0
+    text, bar = TextColumn("{task.description}", markup=False), BarColumn()
+    columns = (text, bar, MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn())
     try:
-        with Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            *columns,
-            console=console,
-            disable=not console.is_terminal,
-        ) as progress:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task(description, total=total)
             for result in results:
                 done += 1

@@ -1,38 +1,41 @@
+"""The command: a line for each check."""
+
 import argparse
 import importlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.text import Text
 
 from gcvideo._console import Console
+from gcvideo._draft import draft_of
 from gcvideo._invocation import command_line
 from gcvideo.doctor._finding import Finding
 
-# Modules by name, for a package that cannot be loaded must fail its own checks alone.
+# Modules by name: a package that cannot be loaded must fail its own checks alone.
 _CHECKS = (
-    ("gcvideo", "version", "check_gcvideo"),
-    ("python", "version", "check_python"),
-    ("packages", "version", "check_packages"),
-    ("torch and torchvision", "torch_build", "check_torch_build"),
-    ("import", "version", "check_import"),
+    ("gcvideo", "installation", "check_gcvideo"),
+    ("python", "installation", "check_python"),
+    ("packages", "installation", "check_packages"),
+    ("torch and torchvision", "installation", "check_torch_build"),
+    ("import", "installation", "check_import"),
     ("decoder h264", "decoder", "check_decoder", "h264"),
     ("decoder mpeg4", "decoder", "check_decoder", "mpeg4"),
     ("decoder vp8", "decoder", "check_decoder", "vp8"),
     ("decoder vp9", "decoder", "check_decoder", "vp9"),
     ("decoder hevc", "decoder", "check_decoder", "hevc"),
     ("decoder av1", "decoder", "check_decoder", "av1"),
-    ("processor", "processor", "check_processor"),
-    ("GPU", "gpu", "check_gpu"),
-    ("bf16", "precision", "check_bf16"),
-    ("NCCL", "distributed", "check_nccl"),
-    ("gloo", "distributed", "check_gloo"),
-    ("shared memory", "shared_memory", "check_shared_memory"),
+    ("processor", "limit", "check_processor"),
+    ("GPU", "device", "check_gpu"),
+    ("bf16", "device", "check_bf16"),
+    ("NCCL", "device", "check_nccl"),
+    ("gloo", "device", "check_gloo"),
+    ("shared memory", "limit", "check_shared_memory"),
     ("open files", "limit", "check_open_files"),
-    ("temporary folder", "limit", "check_temporary_folder"),
-    ("cache folder", "limit", "check_cache_folder"),
+    ("temporary folder", "limit", "check_folder", "TMPDIR"),
+    ("cache folder", "limit", "check_folder", "GCVIDEO_CACHE"),
 )
 _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for each check; 0 if none failed, else 1.
 
     Args:
-        arguments: of the command line; None: those of this process.
+        arguments: words of the command line; None: those of this process.
     """
     parser = argparse.ArgumentParser(
         prog=command_line("doctor"), description="Check whether this machine can train."
@@ -51,35 +54,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     console = Console()
     rows = []
-    for name, finding in _findings(quick=options.quick):
-        rows.append({"check": name, **asdict(finding)})
-        console.print(_line(name, finding), soft_wrap=True)
-    num_failed = sum(row["status"] == "fail" for row in rows)
+    for name, module, function, *words in _CHECKS:
+        found = run_check(module, function, *([not options.quick] if name == "gloo" else words))
+        rows.append({"check": name, **asdict(found)})
+        line = Text.assemble((f"{found.status:4}", _COLORS[found.status]), f"  {name}: ")
+        line.append(found.finding + (f"; {found.remedy}" if found.remedy else ""))
+        console.print(line, soft_wrap=True)
     if options.json:
         try:
-            _write(options.json, rows)
+            with draft_of(options.json) as draft:
+                text = json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
+                draft.write_text(text, encoding="utf-8")
         except OSError as error:
             console.print(
                 f"error: '{options.json}' cannot be written ({error.strerror}); give --json another file",
                 soft_wrap=True,
             )
             return 1
-    return 1 if num_failed else 0
-
-
-def _findings(*, quick: bool) -> Iterator[tuple[str, Finding]]:
-    for name, module, function, *arguments in _CHECKS:
-        yield name, run_check(module, function, *([not quick] if name == "gloo" else arguments))
+    return int(any(row["status"] == "fail" for row in rows))
 
 
 def run_check(module: str, function: str, *arguments: object) -> Finding:
-    """The finding of a check; one that crashes or cannot be loaded has failed.
-
-    Args:
-        module: below ``gcvideo.doctor``.
-        function: in the module.
-        arguments: of the function.
-    """
+    """The finding of a check in ``gcvideo.doctor``; one that crashes or cannot be loaded has failed."""
     try:
         check = getattr(importlib.import_module(f"gcvideo.doctor._{module}"), function)
         return check(*arguments)
@@ -88,19 +84,8 @@ def run_check(module: str, function: str, *arguments: object) -> Finding:
         return Finding(
             "fail",
             f"{type(error).__name__}: {text}",
-            "repair what the message names, as by `pip install --force-reinstall` of the package",
+            "repair what the message names, for instance with `pip install --force-reinstall` of the package",
         )
-
-
-def _line(name: str, finding: Finding) -> Text:
-    line = Text.assemble((f"{finding.status:4}", _COLORS[finding.status]), f"  {name}: ")
-    return line.append(finding.finding + (f"; {finding.remedy}" if finding.remedy else ""))
-
-
-def _write(path: Path, rows: list[dict[str, str]]) -> None:
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    draft.replace(path)
 
 
 if __name__ == "__main__":

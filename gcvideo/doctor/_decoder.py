@@ -1,3 +1,5 @@
+"""Whether the codecs of Kinetics are decoded to the frames that were encoded."""
+
 import os
 import tempfile
 from pathlib import Path
@@ -26,21 +28,23 @@ _REMEDY = "install PyAV's wheel, which brings its own FFmpeg: `pip install --for
 
 
 def check_decoder(codec: str) -> Finding:
-    """Write a clip, read its frames in a random order, and compare them with what was written.
-
-    Args:
-        codec: "h264", "mpeg4", "vp8", "vp9", "hevc" or "av1".
-    """
+    """Write a clip, read its frames in a random order, and compare them with what was written."""
     written = _clip()
+    encoders, suffix, options = _CODECS[codec]
     # SVT-AV1 writes to standard error whatever FFmpeg is told.
     os.environ.setdefault("SVT_LOG", "0")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"clip{_CODECS[codec][1]}"
-        encoder = _write(codec, path, written)
-        if encoder is None:
+        path = Path(folder) / f"clip{suffix}"
+        for encoder in encoders:
+            try:
+                write_video(path, written, codec=encoder, options=options)
+                break
+            except ValueError:  # PyAV's UnknownCodecError
+                continue
+        else:
             return Finding(
                 "warn",
-                f"not proven: this FFmpeg has no encoder ({' or '.join(_CODECS[codec][0])}) to make a clip",
+                f"not tested: this FFmpeg has no encoder ({' or '.join(encoders)}) to make a clip",
                 f"decode your own videos with `{command_line('check')}`, or " + _REMEDY,
             )
         order = np.random.default_rng(0).permutation(_NUM_FRAMES)
@@ -72,22 +76,9 @@ def check_decoder(codec: str) -> Finding:
 
 
 def _clip() -> UInt8[np.ndarray, "t h w 3"]:
-    """Frame k has the grey level 20 + 8 k on the left and the negative of it on the right."""
+    """Frame k has the grey level 20 + 8 k on the left and its negative on the right."""
     level = (20 + _STEP * np.arange(_NUM_FRAMES, dtype=np.uint8))[:, None, None, None]
     frames = np.empty((_NUM_FRAMES, _SIZE, _SIZE, 3), np.uint8)
     frames[:, :, : _SIZE // 2] = level
     frames[:, :, _SIZE // 2 :] = 255 - level
     return frames
-
-
-def _write(codec: str, path: Path, frames: UInt8[np.ndarray, "t h w 3"]) -> str | None:
-    """The encoder that wrote the clip; None if this FFmpeg has none of them."""
-    encoders, _, options = _CODECS[codec]
-    for encoder in encoders:
-        try:
-            write_video(path, frames, codec=encoder, options=options)
-        except ValueError:
-            # PyAV's UnknownCodecError.
-            continue
-        return encoder
-    return None

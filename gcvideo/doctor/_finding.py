@@ -1,10 +1,12 @@
+"""What a check has found."""
+
 from dataclasses import dataclass
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has found.
+    """What a check has seen.
 
     Args:
         status: "warn" if training works but slower or in some cases not, "fail" if it does not work.

@@ -1,15 +1,81 @@
+"""What the system allows: cores, shared memory, open files and space in folders."""
+
 import os
 import shutil
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from gcvideo.command._record import processor_name
+from gcvideo.data._parallel import default_num_workers, usable_cores
 from gcvideo.data.listing._cache import cache_folder
 from gcvideo.doctor._finding import Finding
 
 _GIB = 2**30
 _MIN_FREE_BYTES = _GIB
 _MIN_OPEN_FILES = 1024
+_SHARED_MEMORY = Path("/dev/shm")
+# Views, frames and pixels of a large step on one device.
+_LARGE_BATCH = (16, 32, 224)
+_CGROUP = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+def check_processor() -> Finding:
+    """The processor, and whether a quota of the container allows fewer cores than the process sees."""
+    seen = usable_cores()
+    quota = _quota()
+    text = f"{processor_name()}, {seen} of {os.cpu_count()} cores"
+    if quota is not None and quota < seen:
+        return Finding(
+            "warn",
+            f"{text}, but the container's quota allows the time of {quota:g}",
+            f"set num_workers={int(quota) if quota >= 2 else 0} (otherwise {default_num_workers()} are "
+            f"started) and OMP_NUM_THREADS={max(int(quota), 1)}, or raise the quota",
+        )
+    return Finding("ok", text)
+
+
+def _quota() -> float | None:
+    """Cores' worth of time that the control groups allow; None without a limit."""
+    lines = _OWN_CGROUP.read_text().splitlines() if _OWN_CGROUP.is_file() else []
+    own = next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
+    limits = []
+    # Each of the unified groups that this process is in may set one.
+    for folder in (_CGROUP / part for part in (own, *map(str, Path(own).parents))):
+        if (folder / "cpu.max").is_file():
+            limit, period = (folder / "cpu.max").read_text().split()
+            limits += [] if limit == "max" else [int(limit) / int(period)]
+    quota, period = (_CGROUP / "cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period"))
+    if quota.is_file() and (limit := int(quota.read_text())) > 0:
+        limits.append(limit / int(period.read_text()))
+    return min(limits, default=None)
+
+
+def check_shared_memory() -> Finding:
+    """Whether /dev/shm can hold the views that workers hand to their loader."""
+    # Needs torch, which the other limits can do without.
+    from gcvideo.command._preflight import batch_bytes, bytes_in_flight  # noqa: PLC0415
+
+    if not _SHARED_MEMORY.is_dir():
+        return Finding("ok", f"this system has no {_SHARED_MEMORY} of a limited size")
+    usage = shutil.disk_usage(_SHARED_MEMORY)
+    num_views, num_frames, size = _LARGE_BATCH
+    num_workers = max(default_num_workers(), 1)
+    needed = bytes_in_flight(batch_bytes(*_LARGE_BATCH), num_workers)
+    text = (
+        f"{usage.free / _GIB:.2f} of {usage.total / _GIB:.2f} GiB free in {_SHARED_MEMORY}; "
+        f"{num_workers} workers with batches of {num_views} views of {num_frames} x {size} x {size} "
+        f"need about {needed / _GIB:.2f} GiB"
+    )
+    if usage.free < max(_MIN_FREE_BYTES, needed):
+        return Finding(
+            "warn",
+            text,
+            "workers die of SIGBUS when it is full: start the container with --shm-size=8g or "
+            "--ipc=host, or lower num_workers",
+        )
+    return Finding("ok", text)
 
 
 def check_open_files() -> Finding:
@@ -23,28 +89,19 @@ def check_open_files() -> Finding:
         return Finding(
             "warn",
             f"at most {soft} per process",
-            "each tensor a worker hands over is an open file, and training ends with 'too many open "
-            "files' where they run out: run `ulimit -n 4096` before, for which an administrator may "
-            "have to raise the hard limit",
+            "each tensor that a worker hands over is an open file, and training ends with 'too many "
+            "open files' when they run out: run `ulimit -n 4096` first, for which an administrator "
+            "may have to raise the hard limit",
         )
     return Finding("ok", f"at most {'any' if soft == resource.RLIM_INFINITY else soft} per process")
 
 
-def check_temporary_folder() -> Finding:
-    """That temporary files can be written."""
-    return _check_folder(Path(tempfile.gettempdir()), "TMPDIR")
+def check_folder(variable: str) -> Finding:
+    """Whether the folder that an environment variable can move, TMPDIR or GCVIDEO_CACHE, has space.
 
-
-def check_cache_folder() -> Finding:
-    """That the demo set and long sample lists can be kept."""
-    return _check_folder(cache_folder(), "GCVIDEO_CACHE")
-
-
-def _check_folder(folder: Path, variable: str) -> Finding:
-    """What ``variable`` in the environment can move is written to and has space.
-
-    A folder that does not exist yet is tried at its nearest parent, for a check leaves nothing behind.
+    A folder that does not exist yet is tried at its nearest parent: a check leaves nothing behind.
     """
+    folder = cache_folder() if variable == "GCVIDEO_CACHE" else Path(tempfile.gettempdir())
     remedy = f"or set {variable} to another folder"
     place = folder
     while not place.exists() and place != place.parent:
@@ -55,9 +112,9 @@ def _check_folder(folder: Path, variable: str) -> Finding:
             os.fsync(file.fileno())
     except OSError as error:
         text = f"{folder} cannot be written to ({error.strerror})"
-        return Finding("fail", text, f"make it a folder with room that you may write to, {remedy}")
+        return Finding("fail", text, f"make it a writable folder with free space, {remedy}")
     free = shutil.disk_usage(place).free
     text = f"{folder} is writable, {free / _GIB:.1f} GiB free"
     if free < _MIN_FREE_BYTES:
-        return Finding("warn", text, f"make room, {remedy}")
+        return Finding("warn", text, f"free some space, {remedy}")
     return Finding("ok", text)

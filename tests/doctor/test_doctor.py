@@ -2,7 +2,6 @@ import importlib
 import json
 import resource
 import shutil
-import warnings
 from collections import namedtuple
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -11,30 +10,19 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from finding_check import assert_is
 
 import gcvideo
 from gcvideo.doctor import _decoder as decoder
-from gcvideo.doctor import _distributed as distributed
-from gcvideo.doctor import _gpu as gpu
+from gcvideo.doctor import _device as device
+from gcvideo.doctor import _installation as installation
 from gcvideo.doctor import _limit as limit
-from gcvideo.doctor import _precision as precision
-from gcvideo.doctor import _processor as processor
-from gcvideo.doctor import _shared_memory as shared_memory
-from gcvideo.doctor import _torch_build as torch_build
-from gcvideo.doctor import _version as version
 from gcvideo.doctor.__main__ import main, run_check
 from gcvideo.doctor._finding import Finding
 
 GIB = 2**30
 Usage = namedtuple("Usage", "total used free")
 doctor = importlib.import_module("gcvideo.doctor.__main__")
-
-
-def assert_is(finding, status, *texts):
-    assert finding.status == status, finding
-    for text in texts:
-        assert text in f"{finding.finding}; {finding.remedy}"
-    assert bool(finding.remedy) == (status != "ok")
 
 
 def test_this_machine_passes_every_check_and_the_file_says_what_the_screen_says(tmp_path, capsys):
@@ -54,9 +42,9 @@ def test_a_check_that_crashes_fails_in_one_line_and_the_others_go_on(monkeypatch
     def crash():
         raise OSError("[broken]\nin two lines")
 
-    monkeypatch.setattr(version, "check_python", crash)
-    checks = (("python", "version", "check_python"), ("none", "no_module", "check"))
-    monkeypatch.setattr(doctor, "_CHECKS", (*checks, ("gcvideo", "version", "check_gcvideo")))
+    monkeypatch.setattr(installation, "check_python", crash)
+    checks = (("python", "installation", "check_python"), ("none", "no_module", "check"))
+    monkeypatch.setattr(doctor, "_CHECKS", (*checks, ("gcvideo", "installation", "check_gcvideo")))
     assert main([]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("fail  python: OSError: [broken] in two lines; repair what")
@@ -65,8 +53,8 @@ def test_a_check_that_crashes_fails_in_one_line_and_the_others_go_on(monkeypatch
 
 
 def test_a_warning_alone_does_not_fail(monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "_CHECKS", (("bf16", "precision", "check_bf16"),))
-    monkeypatch.setattr(precision, "check_bf16", lambda: Finding("warn", "slow", "wait"))
+    monkeypatch.setattr(doctor, "_CHECKS", (("bf16", "device", "check_bf16"),))
+    monkeypatch.setattr(device, "check_bf16", lambda: Finding("warn", "slow", "wait"))
     assert main([]) == 0
     assert capsys.readouterr().out == "warn  bf16: slow; wait\n"
 
@@ -79,27 +67,27 @@ def test_a_findings_file_that_cannot_be_written_is_named(monkeypatch, tmp_path, 
 
 
 def test_an_old_interpreter_fails(monkeypatch):
-    monkeypatch.setattr(version.platform, "python_version", lambda: "3.8.1")
+    monkeypatch.setattr(installation.platform, "python_version", lambda: "3.8.1")
     assert_is(
-        version.check_python(), "fail", "3.8.1, but gcvideo needs >=3.11; make an environment"
+        installation.check_python(), "fail", "3.8.1, but gcvideo needs >=3.11; make an environment"
     )
 
 
 def test_code_that_is_not_installed_or_newer_than_its_installation_is_told(monkeypatch):
     monkeypatch.setattr(gcvideo, "__version__", "99")
-    assert_is(version.check_gcvideo(), "warn", "99 in", "run `pip install -e .` again")
+    assert_is(installation.check_gcvideo(), "warn", "99 in", "run `pip install -e .` again")
 
     def missing(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(version, "version", missing)
-    assert_is(version.check_gcvideo(), "fail", "is not installed; run `pip install -e .`")
+    monkeypatch.setattr(installation, "version", missing)
+    assert_is(installation.check_gcvideo(), "fail", "is not installed; run `pip install -e .`")
 
 
 def test_old_and_missing_packages_fail_with_the_command_that_brings_them(monkeypatch):
     needed = ["numpy>=99", "no-such-package>=2", "torch>=2.6", "onnx>=99; extra == 'export'"]
-    monkeypatch.setattr(version, "requires", lambda name: needed)
-    finding = version.check_packages()
+    monkeypatch.setattr(installation, "requires", lambda name: needed)
+    finding = installation.check_packages()
     assert_is(finding, "fail", f"numpy is {np.__version__}, needed >=99; no-such-package is")
     assert finding.remedy == "run `pip install 'numpy>=99' 'no-such-package>=2'`"
 
@@ -107,22 +95,22 @@ def test_old_and_missing_packages_fail_with_the_command_that_brings_them(monkeyp
 def test_a_part_that_does_not_load_fails_with_its_exception(monkeypatch):
     monkeypatch.setitem(importlib.sys.modules, "gcvideo.command", None)
     texts = ("ModuleNotFoundError", "gcvideo.command", "--force-reinstall")
-    assert_is(run_check("version", "check_import"), "fail", *texts)
+    assert_is(run_check("installation", "check_import"), "fail", *texts)
 
 
 def test_torchvision_for_another_torch_fails(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "1.0")
-    assert_is(torch_build.check_torch_build(), "fail", "different CUDA versions", "from one index")
+    assert_is(installation.check_torch_build(), "fail", "different CUDA versions", "from one index")
 
     def not_implemented(*_):
         raise NotImplementedError("no kernel")
 
     monkeypatch.setattr(torchvision.ops, "nms", not_implemented)
-    assert_is(torch_build.check_torch_build(), "fail", "do not run (no kernel)", "from one index")
+    assert_is(installation.check_torch_build(), "fail", "do not run (no kernel)", "from one index")
     monkeypatch.setattr(torchvision.ops, "nms", lambda *_: torch.tensor([1]))
-    assert_is(torch_build.check_torch_build(), "fail", "compute wrongly", "from one index")
+    assert_is(installation.check_torch_build(), "fail", "compute wrongly", "from one index")
     monkeypatch.setitem(importlib.sys.modules, "torchvision", None)
-    assert_is(torch_build.check_torch_build(), "fail", "does not load beside it", "from one index")
+    assert_is(installation.check_torch_build(), "fail", "does not load beside it", "from one index")
 
 
 @pytest.mark.parametrize(
@@ -177,92 +165,29 @@ def test_a_quota_below_the_cores_is_told_with_the_workers_it_allows(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
     (tmp_path / "own").write_text("1:name=systemd:/other\n0::/job/step\n")
-    monkeypatch.setattr(processor, "_CGROUP", tmp_path)
-    monkeypatch.setattr(processor, "_OWN_CGROUP", tmp_path / "own")
-    monkeypatch.setattr(processor.os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setattr(limit, "_CGROUP", tmp_path)
+    monkeypatch.setattr(limit, "_OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(limit.os, "sched_getaffinity", lambda _: set(range(64)))
     workers = int(float(quota)) if float(quota) >= 2 else 0
     texts = (f"quota allows the time of {quota};", f"num_workers={workers} (otherwise 8")
-    assert_is(processor.check_processor(), "warn", *texts)
-    monkeypatch.setattr(processor.os, "sched_getaffinity", lambda _: {0})
-    assert_is(processor.check_processor(), "ok", "1 of ")
-
-
-def test_a_driver_without_a_usable_gpu_fails_with_what_it_says(monkeypatch, tmp_path):
-    def unavailable():
-        warnings.warn("the driver is too old", UserWarning, stacklevel=1)
-        return False
-
-    monkeypatch.setattr(torch.cuda, "is_available", unavailable)
-    monkeypatch.setattr(gpu, "_DRIVER_FILES", (tmp_path / "none",))
-    assert_is(gpu.check_gpu(), "ok", "training runs on the processor")
-    monkeypatch.setattr(gpu, "_DRIVER_FILES", (tmp_path / "none", tmp_path))
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert_is(gpu.check_gpu(), "fail", "no GPU: the driver is too old; compare `nvidia-smi`")
-    monkeypatch.setattr(torch.version, "cuda", None)
-    assert_is(gpu.check_gpu(), "fail", "built without CUDA; install torch and torchvision for CUDA")
-
-
-def test_a_gpu_is_listed_with_its_memory_or_fails_where_it_does_not_compute(monkeypatch):
-    real_ones = torch.ones
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU{index}")
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (30 * GIB, 40 * GIB))
-    monkeypatch.setattr(torch, "ones", lambda size, device: real_ones(size))
-    assert_is(gpu.check_gpu(), "ok", "cuda:0 GPU0, 30 of 40 GiB free; cuda:1 GPU1, 30 of 40 GiB")
-    monkeypatch.setattr(torch, "ones", lambda size, device: real_ones(size - 1))
-    assert_is(gpu.check_gpu(), "fail", "adds 1000 ones to 999; it is defective: leave it out")
-
-    def full(size, device):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory.\nlong advice")
-
-    monkeypatch.setattr(torch, "ones", full)
-    assert_is(gpu.check_gpu(), "fail", "GPU0 does not compute: CUDA out of memory.; see in `nvidia")
-
-
-@pytest.mark.gpu
-def test_the_gpu_of_this_machine_computes():
-    assert_is(gpu.check_gpu(), "ok", "cuda:0", "GiB free")
-
-
-def test_missing_back_ends_fail_where_they_are_needed(monkeypatch):
-    monkeypatch.setattr(distributed.dist, "is_nccl_available", lambda: False)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert_is(distributed.check_nccl(), "ok", "not built in, 1 GPUs")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert_is(distributed.check_nccl(), "fail", "4 GPUs", "train on one with trainer.devices=1")
-    monkeypatch.setattr(distributed.dist, "is_gloo_available", lambda: False)
-    assert_is(distributed.check_gloo(True), "fail", "without gloo", "install torch's wheel")
-
-
-def test_two_processes_add_their_numbers():
-    assert_is(distributed.check_gloo(True), "ok", "two processes have added")
-
-
-def test_processes_that_cannot_add_fail_with_the_reason(monkeypatch):
-    monkeypatch.setattr(distributed, "_add", divmod)
-    texts = ("could not add their numbers: TypeError: unsupported", "GLOO_SOCKET_IFNAME=lo")
-    assert_is(distributed.check_gloo(True), "fail", *texts)
-
-
-def test_processes_that_hang_are_ended_in_time(monkeypatch):
-    monkeypatch.setattr(distributed, "_TIME_LIMIT_SECONDS", 0.3)
-    assert_is(distributed.check_gloo(True), "fail", "no answer within 0.3 s", "/etc/hosts")
+    assert_is(limit.check_processor(), "warn", *texts)
+    monkeypatch.setattr(limit.os, "sched_getaffinity", lambda _: {0})
+    assert_is(limit.check_processor(), "ok", "1 of ")
 
 
 @pytest.mark.parametrize(("free", "cores"), [(0.06, 1), (3, 64)])
 def test_little_shared_memory_is_told(monkeypatch, free, cores):
-    monkeypatch.setattr(shared_memory, "_SHARED_MEMORY", Path("/"))
-    monkeypatch.setattr(shared_memory, "_LARGE_BATCH", (64, 32, 224))
+    monkeypatch.setattr(limit, "_SHARED_MEMORY", Path("/"))
+    monkeypatch.setattr(limit, "_LARGE_BATCH", (64, 32, 224))
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(4 * GIB, 0, int(free * GIB)))
     texts = (f"{free:.2f} of 4.00 GiB free", "--shm-size=8g or --ipc=host", "need about")
-    assert_is(shared_memory.check_shared_memory(), "warn", *texts)
+    assert_is(limit.check_shared_memory(), "warn", *texts)
 
 
 def test_a_system_without_shared_memory_folder_has_no_limit(monkeypatch, tmp_path):
-    monkeypatch.setattr(shared_memory, "_SHARED_MEMORY", tmp_path / "none")
-    assert_is(shared_memory.check_shared_memory(), "ok", "no ")
+    monkeypatch.setattr(limit, "_SHARED_MEMORY", tmp_path / "none")
+    assert_is(limit.check_shared_memory(), "ok", "no ")
 
 
 def test_a_low_limit_on_open_files_is_told(monkeypatch):
@@ -276,16 +201,23 @@ def test_a_low_limit_on_open_files_is_told(monkeypatch):
 
 def test_folders_that_cannot_be_written_or_are_nearly_full_are_told(monkeypatch, tmp_path):
     monkeypatch.setenv("GCVIDEO_CACHE", str(tmp_path / "new" / "cache"))
-    assert_is(limit.check_cache_folder(), "ok", "cache is writable")
+    assert_is(limit.check_folder("GCVIDEO_CACHE"), "ok", "cache is writable")
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(limit.tempfile, "gettempdir", lambda: str(tmp_path))
-    assert_is(limit.check_temporary_folder(), "ok", f"{tmp_path} is writable")
+    assert_is(limit.check_folder("TMPDIR"), "ok", f"{tmp_path} is writable")
     with monkeypatch.context() as changed:
         changed.setattr(shutil, "disk_usage", lambda _: Usage(GIB, GIB // 2, GIB // 2))
-        assert_is(limit.check_cache_folder(), "warn", "0.5 GiB free; make room", "GCVIDEO_CACHE")
-        assert_is(limit.check_temporary_folder(), "warn", "0.5 GiB free; make room", "set TMPDIR")
+        assert_is(
+            limit.check_folder("GCVIDEO_CACHE"),
+            "warn",
+            "0.5 GiB free; free some space",
+            "GCVIDEO_CACHE",
+        )
+        assert_is(
+            limit.check_folder("TMPDIR"), "warn", "0.5 GiB free; free some space", "set TMPDIR"
+        )
     file = tmp_path / "file"
     file.write_text("in the way")
     monkeypatch.setenv("GCVIDEO_CACHE", str(file))
     texts = ("file cannot be written to (Not a directory)", "set GCVIDEO_CACHE to another")
-    assert_is(limit.check_cache_folder(), "fail", *texts)
+    assert_is(limit.check_folder("GCVIDEO_CACHE"), "fail", *texts)

@@ -1,33 +1,30 @@
-import json
+"""``gcvideo check``: every video of a data set decoded from end to end."""
+
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
-import numpy as np
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from gcvideo._console import Console
 from gcvideo._hint import command, override
 from gcvideo._invocation import command_line
-from gcvideo.command._output_check import make_folder
-from gcvideo.command._record import write_json
+from gcvideo.command.dataset._check_journal import CheckJournal
 from gcvideo.command.dataset._histogram import Histogram, draw_histograms
-from gcvideo.data import Annotations, VideoSplits, parallel_map
-from gcvideo.data.listing._list_file import (
-    check_listable,
-    write_list,
-    write_table,
-    write_text,
+from gcvideo.command.dataset._work import (
+    claim_folder,
+    configured_splits,
+    listed_files,
+    show_first,
+    work_through,
+    write_lists,
 )
-from gcvideo.data.video._check_journal import CheckJournal, FileStamp
-from gcvideo.data.video._checking import VideoCheck, check_video
+from gcvideo.data import Annotations, VideoCheck, check_listable, check_video, write_table
+from gcvideo.data.video._frame_index import FileStamp
 
 _CONSOLE = Console()
-_NUM_SHOWN = 10
 _COLUMNS = (
     *("path", "status", "reason", "num_frames", "num_promised", "damaged_packets"),
     *("corrupt_frames", "fps", "width", "height", "duration_seconds"),
@@ -37,13 +34,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check of a data set found.
-
-    Args:
-        checks: finding by listed path.
-        problems: why a training or a test on these videos would end early; empty if it would not.
-        folder: of the tables and lists.
-    """
+    """Findings by listed path, why a training or test would end early, and where the tables lie."""
 
     checks: Mapping[str, VideoCheck]
     problems: tuple[str, ...]
@@ -55,119 +46,85 @@ def check(cfg: DictConfig) -> CheckReport:
 
     The output folder gets ``videos.csv``, ``bad_videos.csv``, ``histograms.png``, ``classes.txt``
     and clean lists of "path label" without unreadable videos: ``train.txt``, ``val.txt``, and
-    ``test.txt`` if it differs from val. ``journal.csv`` gets each finding as it comes: the next check
-    decodes only what has changed since, and what could not be read.
+    ``test.txt`` if it differs from val. ``journal.jsonl`` gets each finding as it comes: the next
+    check decodes only what has changed since, and what could not be read.
 
     Raises:
         ValueError: if the folder holds the check of videos below another root, or a path cannot
             stand in a list.
     """
-    splits = cast(VideoSplits, instantiate(cfg.data, _convert_="all"))
-    lists = _lists(splits)
-    files = {a.paths[i]: a.path(i) for a in lists.values() for i in range(len(a))}
+    splits, lists = configured_splits(cfg)
+    files = listed_files(lists)
     check_listable(files, splits.classes)
     root = Path(splits.val.root).resolve()
     folder = Path(cfg.output_dir) if cfg.output_dir else Path("checks") / (root.name or "root")
-    _claim(folder, root)
-    checks = _check_all(folder, files, cfg.num_workers, cfg.time_budget_seconds)
-    _write_tables(folder, checks)
-    _write_lists(folder, lists, checks, splits.classes, cfg.drop_damaged)
-    histograms = _histograms(checks)
+    claim_folder(folder, "output_dir", "check.json", {"root": str(root)})
+    checks = _check_all(folder, files, cfg)
+    _write_table(folder / "videos.csv", _COLUMNS, checks)
+    bad = {path: check for path, check in checks.items() if check.status != "ok"}
+    columns = ("path", "status", "reason", "damaged_packets")
+    _write_table(folder / "bad_videos.csv", columns, bad)
+    dropped = {"unreadable", "damaged"} if cfg.drop_damaged else {"unreadable"}
+    clean = {}
+    for name, split in lists.items():
+        kept = [i for i, path in enumerate(split.paths) if checks[path].status not in dropped]
+        clean[name] = ([split.paths[i] for i in kept], split.labels[kept])
+    write_lists(folder, clean, splits.classes)
+    for name in {"train", "val", "test"} - lists.keys():
+        # Of an earlier check with other splits.
+        (folder / f"{name}.txt").unlink(missing_ok=True)
+    histograms = _histograms([c for c in checks.values() if c.status != "unreadable"])
     draw_histograms(histograms, folder / "histograms.png")
-    problems = _problems(lists, checks, splits.max_bad_fraction)
     for histogram in histograms:
         _CONSOLE.print(histogram.text(min(_CONSOLE.width, 80)), soft_wrap=True)
-    _show(folder, lists, checks, problems, splits.square_pixels)
+
+    count = Counter(check.status for check in checks.values())
+    _CONSOLE.print(
+        f"{len(checks)} videos: {count['ok']} ok, {count['damaged']} damaged, "
+        f"{count['unreadable']} unreadable",
+        soft_wrap=True,
+    )
+    ranked = sorted(bad.items(), key=lambda item: item[1].status != "unreadable")
+    lines = [f"{check.status}  {path}: {check.reason}" for path, check in ranked]
+    show_first(lines, "see bad_videos.csv")
+    problems = _problems(lists, checks, splits.max_bad_fraction)
+    words = [override(f"data.{name}", folder / f"{name}.txt") for name in lists]
+    words.append(override("data.classes", folder / "classes.txt"))
+    for line in (
+        *_remarks(checks, splits.square_pixels),
+        *_missing(lists),
+        *problems,
+        f"lists without them: {command(*words)}",
+    ):
+        _CONSOLE.print(line, soft_wrap=True)
     return CheckReport(checks, problems, folder)
 
 
-def _lists(splits: VideoSplits) -> dict[str, Annotations]:
-    """The splits that were given: val serves as test where there is none, and the other way round."""
-    if not len(splits.train):
-        return {"test": splits.test}
-    lists = {"train": splits.train, "val": splits.val, "test": splits.test}
-    if _same(splits.test, splits.val):
-        del lists["test"]
-    return lists
-
-
-def _same(one: Annotations, other: Annotations) -> bool:
-    return one is other or (
-        list(one.paths) == list(other.paths) and np.array_equal(one.labels, other.labels)
-    )
-
-
-def _claim(folder: Path, root: Path) -> None:
-    """Note the root in the folder, so that its tables never mix videos of the same name."""
-    note = folder / "check.json"
-    if note.exists() and (before := json.loads(note.read_text(encoding="utf-8"))["root"]) != str(
-        root
-    ):
-        raise ValueError(
-            f"'{folder}' holds the check of the videos in '{before}', not '{root}'; choose another "
-            f"output_dir, or delete '{note}' if the videos were moved"
-        )
-    make_folder(folder, "output_dir")
-    write_json(note, {"root": str(root)})
-
-
-def _check_all(
-    folder: Path, files: Mapping[str, str], num_workers: int | None, seconds: float | None
-) -> dict[str, VideoCheck]:
+def _check_all(folder: Path, files: Mapping[str, str], cfg: DictConfig) -> dict[str, VideoCheck]:
     """Findings in the order of ``files``, those of the journal taken over."""
-    with CheckJournal(folder / "journal.csv") as journal:
+    with CheckJournal(folder / "journal.jsonl") as journal:
         stamps = {path: FileStamp.of(file) for path, file in files.items()}
         found = {path: journal.recall(path, stamp) for path, stamp in stamps.items()}
-        due = [path for path, known in found.items() if known is None]
-        known = len(files) - len(due)
-        _CONSOLE.print(f"{len(files)} videos, {known} of them checked before and unchanged since")
-        results = parallel_map(
-            partial(check_video, time_budget_seconds=seconds),
-            [files[path] for path in due],
-            description="Checking",
-            num_workers=num_workers,
+        due = {path: (files[path],) for path, known in found.items() if known is None}
+        num_known = len(files) - len(due)
+        _CONSOLE.print(
+            f"{len(files)} videos, {num_known} of them checked before and unchanged since"
         )
-        for item, result in results:
-            path = due[item]
+        work = partial(check_video, time_budget_seconds=cfg.time_budget_seconds)
+        for path, result in work_through(work, due, "Checking", cfg):
             if not isinstance(result, VideoCheck):
-                result = VideoCheck("unreadable", f"the decoder crashes on it: {result}")
+                result = VideoCheck("unreadable", result.reason)
             journal.add(path, stamps[path], result)
             found[path] = result
     return {path: check for path, check in found.items() if check is not None}
 
 
-def _write_tables(folder: Path, checks: Mapping[str, VideoCheck]) -> None:
-    rows = ((path, *(getattr(c, name) for name in _COLUMNS[1:])) for path, c in checks.items())
-    write_table(folder / "videos.csv", _COLUMNS, rows)
-    columns = ("path", "status", "reason", "damaged_packets")
-    bad = (
-        (path, c.status, c.reason, c.damaged_packets)
-        for path, c in checks.items()
-        if c.status != "ok"
-    )
-    write_table(folder / "bad_videos.csv", columns, bad)
+def _write_table(file: Path, columns: tuple[str, ...], checks: Mapping[str, VideoCheck]) -> None:
+    rows = ((path, *(getattr(c, name) for name in columns[1:])) for path, c in checks.items())
+    write_table(file, columns, rows)
 
 
-def _write_lists(
-    folder: Path,
-    lists: Mapping[str, Annotations],
-    checks: Mapping[str, VideoCheck],
-    classes: tuple[str, ...],
-    drop_damaged: bool,
-) -> None:
-    dropped = {"unreadable", "damaged"} if drop_damaged else {"unreadable"}
-    for name, annotations in lists.items():
-        kept = [i for i, path in enumerate(annotations.paths) if checks[path].status not in dropped]
-        clean = annotations.subset(kept)
-        write_list(folder / f"{name}.txt", clean.paths, clean.labels, classes)
-    for name in {"train", "val", "test"} - lists.keys():
-        # Of an earlier check with other splits.
-        (folder / f"{name}.txt").unlink(missing_ok=True)
-    write_text(folder / "classes.txt", "".join(f"{name}\n" for name in classes))
-
-
-def _histograms(checks: Mapping[str, VideoCheck]) -> list[Histogram]:
-    readable = [check for check in checks.values() if check.status != "unreadable"]
+def _histograms(readable: list[VideoCheck]) -> list[Histogram]:
     return [
         Histogram.of_numbers("duration (s)", [check.duration_seconds for check in readable]),
         Histogram.of_texts("frame rate (1/s)", [f"{round(check.fps, 2):g}" for check in readable]),
@@ -182,7 +139,7 @@ def _problems(
     problems = []
     for name, annotations in lists.items():
         unreadable = sum(checks[path].status == "unreadable" for path in annotations.paths)
-        share = unreadable / max(len(annotations), 1)
+        share = unreadable / len(annotations)
         if name == "train" and share > max_bad_fraction:
             problems.append(
                 f"{unreadable} of {len(annotations)} training videos cannot be read, {share:.2%}, "
@@ -191,61 +148,33 @@ def _problems(
         elif name != "train" and unreadable:
             problems.append(
                 f"{unreadable} of {len(annotations)} videos of {name} cannot be read: the metrics "
-                "would not stand for the list"
+                "would not be those of the list"
             )
     return tuple(problems)
 
 
-def _remarks(checks: Mapping[str, VideoCheck], square_pixels: bool) -> list[str]:
+def _remarks(checks: Mapping[str, VideoCheck], square_pixels: bool) -> Iterable[str]:
     """What is unusual about readable videos, with their number."""
     count = Counter(
         remark for check in checks.values() for remark in filter(None, check.remarks.split("; "))
     )
-    lines = [f"  {number} x  {remark}" for remark, number in count.most_common()]
-    if lines:
-        lines.insert(0, "unusual pictures, named in videos.csv:")
+    if count:
+        yield "unusual pictures, named in videos.csv:"
+    for remark, number in count.most_common():
+        yield f"  {number} x  {remark}"
     anamorphic = sum(check.sample_aspect_ratio != "1:1" for check in checks.values())
     if anamorphic:
-        lines.append(
+        fate = "stay so; data.square_pixels=true shows them as players do"
+        yield (
             f"{anamorphic} of {len(checks)} videos are anamorphic: their pixels are oblong, and "
-            + (
-                "are made square"
-                if square_pixels
-                else "stay so; data.square_pixels=true shows them as players do"
-            )
+            f"{'are made square' if square_pixels else fate}"
         )
-    return lines
 
 
-def _show(
-    folder: Path,
-    lists: Mapping[str, Annotations],
-    checks: Mapping[str, VideoCheck],
-    problems: tuple[str, ...],
-    square_pixels: bool,
-) -> None:
-    count = Counter(check.status for check in checks.values())
-    lines = [
-        f"{len(checks)} videos: {count['ok']} ok, {count['damaged']} damaged, "
-        f"{count['unreadable']} unreadable"
-    ]
-    bad = sorted(
-        ((path, check) for path, check in checks.items() if check.status != "ok"),
-        key=lambda item: item[1].status != "unreadable",
-    )
-    lines += [f"  {check.status}  {path}: {check.reason}" for path, check in bad[:_NUM_SHOWN]]
-    if len(bad) > _NUM_SHOWN:
-        lines.append(f"  and {len(bad) - _NUM_SHOWN} more, see bad_videos.csv")
-    lines += _remarks(checks, square_pixels)
+def _missing(lists: Mapping[str, Annotations]) -> Iterable[str]:
     for name, annotations in lists.items():
         if annotations.num_missing:
-            lines.append(
+            yield (
                 f"{annotations.num_missing} videos listed for {name} have no file; "
                 f"`{command_line('kinetics')}` tells which"
             )
-    lines += problems
-    words = [override(f"data.{name}", folder / f"{name}.txt") for name in lists]
-    words.append(override("data.classes", folder / "classes.txt"))
-    lines.append(f"lists without them: {command(*words)}")
-    for line in lines:
-        _CONSOLE.print(line, soft_wrap=True)

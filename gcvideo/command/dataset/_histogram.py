@@ -10,6 +10,9 @@ from pathlib import Path
 import matplotlib.figure
 import numpy as np
 from jaxtyping import Float, Int
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator
+
+from gcvideo._draft import draft_of
 
 _MAX_ROWS = 12
 _TAIL = 0.01  # share of the values at either end that do not stretch the bins
@@ -18,31 +21,16 @@ _WIDE = 50.0  # ratio of the others from which on bins grow with the values
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Counts with a label each, one row per bin.
-
-    Args:
-        title: of what is counted, with its unit.
-        labels: of the bins, in the order in which they are shown.
-        counts: of values per bin.
-    """
+    """Counts with a label each, one row per bin; the title says what is counted, and in which unit."""
 
     title: str
     labels: tuple[str, ...]
     counts: Int[np.ndarray, " b"]
 
     @classmethod
-    def of_numbers(cls, title: str, values: Iterable[float], *, decimals: int = 2) -> "Histogram":
-        """Numbers, each by itself if they are few, else in bins between round numbers.
-
-        Bins have one width, or grow as 1, 2, 5, 10 where the values span orders of magnitude; the
-        outermost are open, so that outliers do not stretch the others.
-
-        Args:
-            title: of what is counted, with its unit.
-            values: finite numbers.
-            decimals: that tell values apart.
-        """
-        numbers = np.round(np.array(list(values), dtype=np.float64), decimals)
+    def of_numbers(cls, title: str, values: Iterable[float]) -> "Histogram":
+        """Numbers to two decimals, each by itself if they are few, else in :func:`bin_edges`."""
+        numbers = np.round(np.array(list(values), dtype=np.float64), 2)
         distinct, counts = np.unique(numbers, return_counts=True)
         if len(distinct) <= _MAX_ROWS:
             return cls(title, tuple(f"{value:.10g}" for value in distinct), counts)
@@ -61,11 +49,7 @@ class Histogram:
         return cls(title, tuple(text for text, _ in ranked), counts)
 
     def text(self, width: int = 80) -> str:
-        """Title, then a line per bin: label, count, and a bar as long as its share of the largest.
-
-        Args:
-            width: of a line in characters.
-        """
+        """Title, then a line per bin: label, count, and a bar as long as its share of the largest."""
         label_width = max(map(len, self.labels), default=0)
         count_width = len(str(self.counts.max(initial=0)))
         room = max(width - label_width - count_width - 6, 1)
@@ -77,12 +61,7 @@ class Histogram:
 
 
 def draw_histograms(histograms: Sequence[Histogram], path: Path) -> None:
-    """Draw histograms as horizontal bars, two beside each other, into a PNG.
-
-    Args:
-        histograms: at least one.
-        path: of the picture, which is replaced at once.
-    """
+    """Draw histograms as horizontal bars, two beside each other, into a PNG."""
     num_rows = math.ceil(len(histograms) / 2)
     figure = matplotlib.figure.Figure(figsize=(11, 3.6 * num_rows), layout="constrained")
     panels = figure.subplots(num_rows, 2, squeeze=False).ravel()
@@ -99,58 +78,32 @@ def draw_histograms(histograms: Sequence[Histogram], path: Path) -> None:
         axes.spines[["top", "right", "bottom"]].set_visible(False)
     for axes in panels[len(histograms) :]:
         axes.set_visible(False)
-    draft = path.with_name(f".{path.name}.draft")
-    figure.savefig(draft, dpi=120, format="png")
-    draft.replace(path)
+    with draft_of(path) as draft:
+        figure.savefig(draft, dpi=120)
 
 
 def bin_edges(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " e"]:
     """Round edges around all but the outermost hundredths of values; infinite ones catch those.
 
-    Args:
-        values: at least two different ones.
+    They grow as 1, 2, 5, 10 where the values span orders of magnitude, else they have one distance.
     """
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL], method="inverted_cdf").tolist()
-    is_wide = low > 0 and high / low > _WIDE
-    edges = _growing_edges(low, high) if is_wide else _even_edges(low, high)
+    # An edge beyond the highest value, not at it.
+    top = high + 0.01 * ((high - low) or abs(low) or 1)
+    locators: list[Locator] = [MaxNLocator(_MAX_ROWS - 3, steps=[1, 2, 5, 10])]
+    if low > 0 and high / low > _WIDE:
+        locators = [LogLocator(subs=subs, numticks=99) for subs in ((1, 2, 5), (1, 3), (1,))]
+    edges = np.empty(0)
+    for locator in locators:
+        ticks = np.round(locator.tick_values(low, top), 10)
+        first, last = np.searchsorted(ticks, [low, high], side="right")
+        edges = ticks[first - 1 : last + 1]
+        if len(edges) < _MAX_ROWS:  # with two bins to spare for outliers
+            break
     below = [-np.inf] if values.min() < edges[0] else []
     # The last bin of numpy.histogram holds its upper edge; only an open one is sure to look so.
     above = [np.inf] if values.max() >= edges[-1] else []
     return np.array([*below, *edges, *above])
-
-
-def _even_edges(low: float, high: float) -> list[float]:
-    span = (high - low) or abs(low) or 1.0
-    exponent = math.floor(math.log10(span / _MAX_ROWS))
-    digits = max(-exponent, 0)
-
-    def numbered(factor: int) -> list[float]:
-        step = factor * 10.0**exponent
-        numbers = range(math.floor(low / step), math.floor(high / step) + 2)
-        return [round(number * step, digits) for number in numbers]
-
-    return _first_short(map(numbered, (1, 2, 5, 10)))
-
-
-def _growing_edges(low: float, high: float) -> list[float]:
-    exponents = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 2)
-
-    def marked(factors: tuple[int, ...]) -> list[float]:
-        marks = [float(f"{factor}e{exponent}") for exponent in exponents for factor in factors]
-        first = max(i for i, mark in enumerate(marks) if mark <= low)
-        last = next(i for i, mark in enumerate(marks) if mark > high)
-        return marks[first : last + 1]
-
-    return _first_short(map(marked, ((1, 2, 5), (1, 3), (1,))))
-
-
-def _first_short(choices: Iterable[list[float]]) -> list[float]:
-    """The first with few enough bins, two of them to spare for outliers; else the last."""
-    edges: list[float] = []
-    for edges in choices:
-        if len(edges) <= _MAX_ROWS - 1:
-            break
-    return edges
 
 
 def _bin_labels(edges: Float[np.ndarray, " e"]) -> tuple[str, ...]:

@@ -1,3 +1,5 @@
+"""``gcvideo kinetics``: lists from the official Kinetics tables and a folder of files."""
+
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +10,8 @@ from rich.table import Table
 
 from gcvideo._console import Console
 from gcvideo.command._output_check import check_folder
-from gcvideo.data import read_classes
+from gcvideo.command.dataset._work import write_lists
+from gcvideo.data import check_listable, read_classes, write_table
 from gcvideo.data.listing._coverage import (
     Coverage,
     MatchedClip,
@@ -17,12 +20,6 @@ from gcvideo.data.listing._coverage import (
     read_unreadable,
 )
 from gcvideo.data.listing._kinetics import KineticsClip
-from gcvideo.data.listing._list_file import (
-    check_listable,
-    write_list,
-    write_table,
-    write_text,
-)
 
 _CONSOLE = Console()
 _NUM_SHOWN = 10
@@ -60,81 +57,49 @@ def kinetics(cfg: DictConfig) -> dict[str, Coverage]:
     check_folder(folder, "output")
     bad = read_unreadable(Path(cfg.bad)) if cfg.bad else ()
     matched = match_clips(listed, Path(cfg.root), bad)
-    by_split = {
-        name: [match for match in matched if match.listed.split == name]
-        for name in dict.fromkeys(row.split for row in listed)
-    }
     check_listable((match.path for match in matched if match.path), classes)
+    clips: dict[str, list[MatchedClip]] = {row.split: [] for row in listed}
+    of_class = {(split, name): [] for split in clips for name in classes}
+    for match in matched:
+        clips[match.listed.split].append(match)
+        of_class[match.listed.split, match.listed.clip.label].append(match)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_lists(folder, by_split, classes)
-    coverages = _class_coverages(by_split, classes)
-    totals = {name: Coverage.of(clips) for name, clips in by_split.items()}
-    _write_coverage(folder / "coverage.csv", coverages, totals, classes)
+    label_of = {name: label for label, name in enumerate(classes)}
+    lists = {}
+    for split, matches in clips.items():
+        found = [match for match in matches if match.status == "found" and match.path is not None]
+        labels = np.array([label_of[match.listed.clip.label] for match in found], dtype=np.int64)
+        lists[split] = ([str(match.path) for match in found], labels)
+    write_lists(folder, lists, classes)
+
+    coverages = {key: Coverage.of(matches) for key, matches in of_class.items()}
+    totals = {split: Coverage.of(matches) for split, matches in clips.items()}
+    rows = [(split, label_of[name], name, c) for (split, name), c in coverages.items()]
+    rows += [(split, "", "(total)", total) for split, total in totals.items()]
+    write_table(
+        folder / "coverage.csv",
+        ("split", "label", "class", "listed", "found", "missing", "bad"),
+        [(*key, c.listed, c.found, c.missing, c.bad) for *key, c in rows],
+    )
     lost = (match.listed.clip for match in matched if match.status != "found")
     write_table(folder / "missing.csv", KineticsClip._fields, lost)
-    _show(folder, coverages, totals)
+    _show(coverages, totals)
+    _CONSOLE.print(f"lists, coverage.csv and missing.csv in {folder}", soft_wrap=True)
     return totals
 
 
 def _check_classes(named: Sequence[str], classes: Sequence[str], source: str | None) -> None:
-    known = set(classes)
     for label in named:
-        if label not in known:
+        if label not in classes:
             close = difflib.get_close_matches(label, classes, n=3)
             hint = f"did you mean {' or '.join(close)}? " if close else ""
             raise ValueError(
-                f"the class '{label}' is none of the {len(classes)} in '{source}'; {hint}give all "
+                f"the class '{label}' is not among the {len(classes)} in '{source}'; {hint}give all "
                 "names with classes="
             )
 
 
-def _write_lists(
-    folder: Path, by_split: Mapping[str, Sequence[MatchedClip]], classes: Sequence[str]
-) -> None:
-    label_of = {name: label for label, name in enumerate(classes)}
-    for split, clips in by_split.items():
-        rows = [
-            (clip.path, label_of[clip.listed.clip.label])
-            for clip in clips
-            if clip.status == "found" and clip.path is not None
-        ]
-        labels = np.array([label for _, label in rows], dtype=np.int64)
-        write_list(folder / f"{split}.txt", [path for path, _ in rows], labels, classes)
-    write_text(folder / "classes.txt", "".join(f"{name}\n" for name in classes))
-
-
-def _class_coverages(
-    by_split: Mapping[str, Sequence[MatchedClip]], classes: Sequence[str]
-) -> dict[tuple[str, str], Coverage]:
-    """By split and class, in label order."""
-    clips_of = {(split, name): [] for split in by_split for name in classes}
-    for split, clips in by_split.items():
-        for clip in clips:
-            clips_of[split, clip.listed.clip.label].append(clip)
-    return {key: Coverage.of(clips) for key, clips in clips_of.items()}
-
-
-def _write_coverage(
-    file: Path,
-    coverages: Mapping[tuple[str, str], Coverage],
-    totals: Mapping[str, Coverage],
-    classes: Sequence[str],
-) -> None:
-    def row(split: str, label: int | str, name: str, c: Coverage) -> tuple[object, ...]:
-        return split, label, name, c.listed, c.found, c.missing, c.bad
-
-    label_of = {name: label for label, name in enumerate(classes)}
-    rows = [row(split, label_of[name], name, c) for (split, name), c in coverages.items()]
-    rows += [row(split, "", "(total)", total) for split, total in totals.items()]
-    columns = ("split", "label", "class", "listed", "found", "missing", "bad")
-    write_table(file, columns, rows)
-
-
-def _show(
-    folder: Path,
-    coverages: Mapping[tuple[str, str], Coverage],
-    totals: Mapping[str, Coverage],
-) -> None:
+def _show(coverages: Mapping[tuple[str, str], Coverage], totals: Mapping[str, Coverage]) -> None:
     _CONSOLE.print(_table("split", totals))
     lacking = sorted(
         ((f"{name} ({split})", c) for (split, name), c in coverages.items() if c.fraction < 1),
@@ -145,7 +110,6 @@ def _show(
         _CONSOLE.print(_table("class", dict(lacking[:_NUM_SHOWN])))
     if len(lacking) > _NUM_SHOWN:
         _CONSOLE.print(f"and {len(lacking) - _NUM_SHOWN} more with clips missing or bad")
-    _CONSOLE.print(f"lists, coverage.csv and missing.csv in {folder}", soft_wrap=True)
 
 
 def _table(title: str, coverages: Mapping[str, Coverage]) -> Table:

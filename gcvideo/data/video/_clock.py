@@ -1,4 +1,4 @@
-"""When frames are shown: by their own time stamps, and where these lack by what else is known."""
+"""When frames are shown: by their own time stamps, and where they have none by what else is known."""
 
 import math
 from collections import deque
@@ -43,12 +43,7 @@ def frame_rate(
         (n - 1) / (last stamp - first stamp)
 
     If a stated rate, or a whole number, differs from it by no more than stamps are rounded, it is that.
-    One frame alone has the first stated rate, or 25.
-
-    Args:
-        stamps: presentation times, ascending, in units of ``time_base``.
-        time_base: seconds.
-        stated: by headers, see :func:`stated_rates`.
+    One frame alone has the first stated rate, or 25. Stamps ascend, in units of ``time_base`` seconds.
     """
     num_steps = len(stamps) - 1
     if num_steps < 1:
@@ -73,10 +68,6 @@ class FrameClock:
     FFmpeg chooses, and in AVI, where the count of chunks, empty ones included, tells when a frame is
     shown. Elementary streams have no stamps but the rate of their headers, and MPEG-1 and 2 repeated
     fields. A stamp more than four steps back starts the clock anew, one step after the last frame.
-
-    Args:
-        container: open.
-        stream: of the container.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:

@@ -45,20 +45,11 @@ def convert_frame(
     interpolation: Interpolation | None = None,
     dst_colorspace: Colorspace | None = None,
 ) -> VideoFrame:
-    """A frame in another format and size, on one thread, with colours for every tag.
+    """A frame in another pixel format and size, on one thread, with colours for every tag.
 
-    A matrix that FFmpeg's scaler lacks is replaced as by :func:`settle_matrix`, with a warning for
-    each tag, once for a process and those forked from it. Reserved tags of primaries and transfer,
-    which no conversion here depends on, are no obstacle.
-
-    Args:
-        reformatter: kept for all frames of a video, or every frame pays for a context.
-        frame: decoded; an unknown matrix tag is replaced in place.
-        width: of the result in pixels.
-        height: of the result in pixels.
-        format: of its pixels, in FFmpeg's words.
-        interpolation: how it is resized; None: bilinear.
-        dst_colorspace: matrix of the result; None: that of the frame.
+    The reformatter is kept for all frames of a video, or every frame pays for a context. A matrix
+    that FFmpeg's scaler lacks is replaced as by :func:`settle_matrix`, with a warning for each tag,
+    once for a process and those forked from it.
 
     Raises:
         FFmpegError: if FFmpeg cannot convert the pixel format.
@@ -80,17 +71,11 @@ def convert_frame(
 
 
 def settle_matrix(frame: VideoFrame) -> str:
-    """Replace a matrix tag that FFmpeg's scaler lacks by the matrix it takes instead.
+    """Replace a matrix tag that FFmpeg's scaler lacks by the matrix it takes instead; says what was done.
 
     That is the rule of libswscale, ``sws_getCoefficients``: BT.2020 with constant luminance (10) is
     taken for BT.2020 without; every other unknown tag, and "RGB" (0) of frames that are not RGB, for
     BT.601.
-
-    Args:
-        frame: decoded; its tag is changed.
-
-    Returns:
-        What was done, in words; empty where nothing was.
     """
     tag = frame.colorspace
     has_no_matrix = frame.format.is_rgb or len(frame.format.components) < _NUM_COLOURS
@@ -105,8 +90,7 @@ def settle_matrix(frame: VideoFrame) -> str:
 def _warn_once(tag: int, what: str) -> None:
     if not _WARNED[tag % 256]:
         _WARNED[tag % 256] = 1
+        remedy = f"`{command_line('check')}` names the videos"
         warnings.warn(
-            f"{what}, as FFmpeg's scaler does, so colours are not exact; `{command_line('check')}` "
-            "names the videos",
-            stacklevel=3,
+            f"{what}, as FFmpeg's scaler does, so colours are not exact; {remedy}", stacklevel=3
         )

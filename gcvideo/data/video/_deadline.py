@@ -1,5 +1,7 @@
+"""The time that work on a file may take."""
+
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from threading import Thread
 from typing import TypeVar
 
@@ -12,12 +14,12 @@ def run_within(seconds: float | None, path: str, work: Callable[[], T]) -> T:
     """The result of ``work``, or an error that names the file once its time is over.
 
     The work runs in a thread of its own, which is left behind if it is stuck: a read from a dead
-    network mount cannot be ended, only no longer be waited for. It does not keep Python from exiting.
+    network mount cannot be ended; it is only no longer waited for. It does not keep Python from exiting.
 
     Args:
         seconds: budget of the work; None: no limit, and no thread.
-        path: of the file that is worked on.
-        work: its exceptions are raised here as they are.
+        path: file that is worked on.
+        work: function whose exceptions are raised here as they are.
 
     Raises:
         VideoReadError: if the budget is used up.
@@ -25,9 +27,17 @@ def run_within(seconds: float | None, path: str, work: Callable[[], T]) -> T:
     if seconds is None:
         return work()
     future: Future[T] = Future()
+
+    def fulfil() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
     # Not a ThreadPoolExecutor: Python waits for its threads at exit.
-    Thread(target=_fulfil, args=(future, work), name=f"read {path}", daemon=True).start()
-    wait([future], seconds)
+    thread = Thread(target=fulfil, name=f"read {path}", daemon=True)
+    thread.start()
+    thread.join(seconds)
     if not future.done():
         raise VideoReadError(
             path,
@@ -35,10 +45,3 @@ def run_within(seconds: float | None, path: str, work: Callable[[], T]) -> T:
             "check the disk or mount it lies on, or raise data.time_budget_seconds",
         )
     return future.result()
-
-
-def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
-    try:
-        future.set_result(work())
-    except BaseException as error:
-        future.set_exception(error)

@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import Int, Int64, UInt8
 
 from gcvideo.data.video._clock import FrameClock
-from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, open_video
+from gcvideo.data.video._container import VideoReadError, decode_packets, open_video
 from gcvideo.data.video._frame_array import FrameArray
 from gcvideo.data.video._resizing import DecodeSize
 from gcvideo.data.video._timeline import Timeline, VideoInfo, counted_timeline, scan_packets
@@ -34,11 +34,11 @@ class VideoReader:
     are resized to it.
 
     Args:
-        path: of the file.
-        timeline: of this very file, from an earlier reader; None: its packets are scanned now.
-        tolerant: leave out packets that do not decode, and count them in ``num_damaged``; the frames
-            are then those that are left.
-        square_pixels: widen or narrow frames of oblong pixels to square ones, as players show them:
+        path: file to read.
+        timeline: times of this very file from an earlier reader; None: its packets are scanned now.
+        tolerant: whether packets that do not decode are left out and counted in ``num_damaged``; the
+            frames are then those that remain.
+        square_pixels: whether frames of oblong pixels are resized to square ones, as players show them:
             the stored width times the sample aspect ratio, bicubic.
 
     Raises:
@@ -81,7 +81,7 @@ class VideoReader:
         """RGB frames in the order of ``indices``, which may repeat; each is decoded once.
 
         Args:
-            indices: of frames in display order.
+            indices: numbers of frames in display order.
             short_side: pixels, or the size that a protocol decodes to; a video at least twice as large is
                 scaled down to it (area average) while its colours are converted, others keep their size.
 
@@ -150,11 +150,11 @@ class VideoReader:
             raise VideoReadError(self.path, reason)
 
     def _read_by_counting(self, frames: FrameArray) -> None:
-        if frames.is_complete:
+        if not frames.missing:
             return
         for index, frame in enumerate(self._decode_all()):
             frames.put(index, frame)
-            if frames.is_complete:
+            if not frames.missing:
                 return
         raise _MismatchError(self.path, "it gives fewer frames than when it was opened")
 
@@ -166,13 +166,13 @@ class VideoReader:
             # gradual refresh): then from the keyframe before, and at last from the start.
             last = int(np.searchsorted(keyframes, group[0], side="right")) - 1
             for keyframe in dict.fromkeys((last, last - 1, -1)):
-                due = {time for time in group if not frames.has(index_of[time])}
+                due = {time for time in group if index_of[time] in frames.missing}
                 for frame in self._decode_due(due, keyframe):
                     if frame.pts in due:
                         frames.put(index_of[frame.pts], frame)
-                if all(frames.has(index_of[time]) for time in group):
+                if not any(index_of[time] in frames.missing for time in group):
                     break
-        if not frames.is_complete:
+        if frames.missing:
             raise _MismatchError(self.path, "its packets and its frames do not agree")
 
     def _decode_due(self, due: set[int], keyframe: int) -> Iterator[VideoFrame]:
@@ -194,9 +194,7 @@ class VideoReader:
     def _packets_from(self, keyframe: int, target: int) -> Iterator[Packet]:
         """Packets with content from a keyframe on; none if the seek lands past ``target`` or unclean."""
         if keyframe < 0 or (keyframe == 0 and self._is_at_start):
-            if not self._is_at_start:
-                self._reopen()
-            self._is_at_start = False
+            self._rewind()
             return filter(_has_content, self._container.demux(self._stream))
         keyframes = self.timeline.keyframes
         self._container.seek(int(keyframes[keyframe]), stream=self._stream)
@@ -209,43 +207,26 @@ class VideoReader:
             return iter(())
         return chain([first], packets)
 
-    def _reopen(self) -> None:
+    def _rewind(self) -> None:
         # Not every container can seek to its very first packet.
-        self._container.close()
-        self._container, self._stream = open_video(self.path)
-        self._is_at_start = True
+        if not self._is_at_start:
+            self._container.close()
+            self._container, self._stream = open_video(self.path)
+        self._is_at_start = False
 
     def _decode_all(self) -> Iterator[VideoFrame]:
-        if not self._is_at_start:
-            self._reopen()
-        self._is_at_start = False
+        self._rewind()
         self.num_damaged = 0
-        for packet in self._packets():
-            try:
-                frames = packet.decode()
-            except DECODE_ERRORS:
-                if not self._tolerant:
-                    raise
-                self.num_damaged += 1
-                continue
-            yield from frames
+        try:
+            for frames in decode_packets(self._container, self._stream, self._note_damage):
+                yield from frames
+        except av.error.FFmpegError as error:
+            self._note_damage(error)
 
-    def _packets(self) -> Iterator[Packet]:
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError:
-                if not self._tolerant:
-                    raise
-                self.num_damaged += 1
-                return
-            if packet is None:
-                return
-            # The last packet is empty and drains the decoder; others stand for "show the last frame
-            # again" (Theora), and decoders refuse them.
-            if packet.size or packet.dts is None:
-                yield packet
+    def _note_damage(self, error: Exception) -> None:
+        if not self._tolerant:
+            raise error
+        self.num_damaged += 1
 
 
 def _has_content(packet: Packet) -> bool:

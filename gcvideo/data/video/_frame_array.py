@@ -1,3 +1,5 @@
+"""The frames of a read, in the order in which they were asked for."""
+
 import numpy as np
 from av.video import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
@@ -9,7 +11,10 @@ from gcvideo.data.video._timeline import VideoInfo
 
 
 class FrameArray:
-    """The array of a read, filled in as frames come out of the decoder."""
+    """The array of a read, filled in as frames come out of the decoder.
+
+    ``missing`` has the positions of the frames that have not come, by index, ascending.
+    """
 
     def __init__(
         self,
@@ -19,12 +24,14 @@ class FrameArray:
         short_side: int | DecodeSize | None,
         square_pixels: bool,
     ) -> None:
-        self._positions: dict[int, list[int]] = {}
+        self.missing: dict[int, list[int]] = {}
         for position in np.argsort(wanted, kind="stable").tolist():
-            self._positions.setdefault(int(wanted[position]), []).append(position)
+            self.missing.setdefault(int(wanted[position]), []).append(position)
         self._orientation = info.orientation
         self._reformatter = reformatter
-        size = _with_square_pixels(info) if square_pixels else info.stored_size
+        size = info.stored_size
+        if square_pixels:
+            size = max(1, round(size[0] * info.sample_aspect_ratio)), size[1]
         self._size = width, height = _scaled(size, short_side)
         self._interpolation = None
         if self._size != info.stored_size:
@@ -33,21 +40,9 @@ class FrameArray:
         shape = (width, height) if info.orientation.swaps_sides else (height, width)
         self.pixels = np.empty((len(wanted), *shape, 3), np.uint8)
 
-    @property
-    def missing(self) -> list[int]:
-        """Indices of the frames that have not come, ascending."""
-        return list(self._positions)
-
-    @property
-    def is_complete(self) -> bool:
-        return not self._positions
-
-    def has(self, index: int) -> bool:
-        return index not in self._positions
-
     def put(self, index: int, frame: VideoFrame) -> None:
         """Convert a frame to where it is wanted; nothing if it is not, or came before."""
-        positions = self._positions.pop(index, None)
+        positions = self.missing.pop(index, None)
         if positions is None:
             return
         rgb = convert_frame(
@@ -57,11 +52,6 @@ class FrameArray:
         self.pixels[first] = self._orientation.apply(rgb.to_ndarray())
         for position in repeats:
             self.pixels[position] = self.pixels[first]
-
-
-def _with_square_pixels(info: VideoInfo) -> tuple[int, int]:
-    width, height = info.stored_size
-    return max(1, round(width * info.sample_aspect_ratio)), height
 
 
 def _scaled(size: tuple[int, int], short_side: int | DecodeSize | None) -> tuple[int, int]:

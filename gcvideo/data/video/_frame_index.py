@@ -3,9 +3,11 @@
 import hashlib
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
@@ -15,31 +17,85 @@ from gcvideo.data.listing._array_file import ArrayFile, write_arrays
 from gcvideo.data.listing._cache import CacheError, cache_folder
 from gcvideo.data.listing._ragged import Ragged
 from gcvideo.data.video._container import VideoReadError
-from gcvideo.data.video._index_entry import IndexEntry
+from gcvideo.data.video._decoding import VideoReader
 from gcvideo.data.video._orientation import Orientation
 from gcvideo.data.video._timeline import Timeline, VideoInfo
 
 _VERSION = "2"
 _RAGGED = ("path", "stamps", "keyframes", "reason", "remedy")
+# Type of a column, and where its values stand in an entry.
 _COLUMNS = {
-    "hash": np.uint64,
-    "size": np.int64,
-    "mtime_ns": np.int64,
-    "num_frames": np.int64,
-    "fps": np.float64,
-    "width": np.int32,
-    "height": np.int32,
-    "quarter_turns": np.int8,
-    "is_mirrored": np.bool_,
-    "aspect_width": np.int32,
-    "aspect_height": np.int32,
-    "is_direct": np.bool_,
-    "skips_unwanted": np.bool_,
-    "time_base_numerator": np.int64,
-    "time_base_denominator": np.int64,
-    "first_stamp": np.int64,
-    "stamp_step": np.int64,
+    "size": (np.int64, "size"),
+    "mtime_ns": (np.int64, "mtime_ns"),
+    "num_frames": (np.int64, "timeline.info.num_frames"),
+    "fps": (np.float64, "timeline.info.fps"),
+    "width": (np.int32, "timeline.info.width"),
+    "height": (np.int32, "timeline.info.height"),
+    "quarter_turns": (np.int8, "timeline.info.orientation.quarter_turns"),
+    "is_mirrored": (np.bool_, "timeline.info.orientation.is_mirrored"),
+    "aspect_width": (np.int32, "timeline.info.sample_aspect_ratio.numerator"),
+    "aspect_height": (np.int32, "timeline.info.sample_aspect_ratio.denominator"),
+    "is_direct": (np.bool_, "timeline.is_direct"),
+    "skips_unwanted": (np.bool_, "timeline.skips_unwanted"),
+    "time_base_numerator": (np.int64, "timeline.time_base.numerator"),
+    "time_base_denominator": (np.int64, "timeline.time_base.denominator"),
 }
+# Computed: the hash of the path; first stamp and step where that is constant, else 0 and all stamps.
+_COMPUTED = ("hash", "first_stamp", "stamp_step")
+_NOTHING = np.empty(0, np.int64)
+_UNREADABLE = Timeline(VideoInfo(0, 0.0, 0, 0), _NOTHING, Fraction(0), False, _NOTHING, False)
+
+
+class FileStamp(NamedTuple):
+    """What changes with the content of a file: its size in bytes, and when it was last changed."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, file: str | Path) -> "FileStamp | None":
+        """The stamp of a file; None if it cannot be asked for."""
+        try:
+            state = Path(file).stat()
+        except OSError:
+            return None
+        return cls(state.st_size, state.st_mtime_ns)
+
+
+@dataclass(frozen=True, eq=False)
+class IndexEntry:
+    """What is known of one file, and the state of the file that it holds for.
+
+    Args:
+        path: name of the file as listed.
+        size: bytes of the file.
+        mtime_ns: time of its last change.
+        timeline: times of its frames; None if it cannot be read.
+        reason: cause of that, as in VideoReadError.
+        remedy: advice, as in VideoReadError.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    timeline: Timeline | None
+    reason: str = ""
+    remedy: str = ""
+
+
+def index_video(path: str, file: str) -> IndexEntry:
+    """The entry of a video: its packets are scanned and its first frame is decoded.
+
+    Args:
+        path: name of the file as listed.
+        file: path by which it can be opened.
+    """
+    stamp = FileStamp.of(file) or FileStamp(-1, -1)
+    try:
+        with VideoReader(file) as reader:
+            return IndexEntry(path, *stamp, reader.timeline)
+    except VideoReadError as error:
+        return IndexEntry(path, *stamp, None, error.reason, error.remedy)
 
 
 class FrameIndex:
@@ -48,7 +104,7 @@ class FrameIndex:
     Constant frame rates take no room: stamp i is ``first_stamp + i * stamp_step``.
 
     Args:
-        path: written by :func:`write_index`.
+        path: file written by :func:`write_index`.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -61,9 +117,9 @@ class FrameIndex:
         if arrays.metadata.get("gcvideo_index") != _VERSION:
             raise ValueError(
                 f"'{self.path}' is no frame index of this version of gcvideo; delete it and make it "
-                f"anew with `{command_line('index')}`"
+                f"again with `{command_line('index')}`"
             )
-        self.columns = {name: arrays[name] for name in _COLUMNS}
+        self.columns = {name: arrays[name] for name in (*_COLUMNS, *_COMPUTED)}
         self.ragged = {name: Ragged(arrays[name], arrays[f"{name}_offsets"]) for name in _RAGGED}
 
     @classmethod
@@ -95,14 +151,14 @@ class FrameIndex:
         """The timeline of a video; None if it is not listed here or has changed since.
 
         Args:
-            path: as listed.
-            file: the same, ready to open.
+            path: name of the file as listed.
+            file: path by which it can be opened.
 
         Raises:
             VideoReadError: if the file is known to be unreadable.
         """
-        row = self._row(path)
-        if row is None or not self._is_current(row, file):
+        row = self._current_row(path, file)
+        if row is None:
             return None
         reason = self._text("reason", row)
         if reason:
@@ -111,28 +167,19 @@ class FrameIndex:
 
     def is_current(self, path: str, file: str) -> bool:
         """Whether the file is here, readable, and has not changed since."""
-        row = self._row(path)
-        return row is not None and not self._text("reason", row) and self._is_current(row, file)
+        row = self._current_row(path, file)
+        return row is not None and not self._text("reason", row)
 
-    def _row(self, path: str) -> int | None:
+    def _current_row(self, path: str, file: str) -> int | None:
         key = _hash(path)
         hashes = self.columns["hash"]
         row = int(np.searchsorted(hashes, key))
         while row < len(hashes) and hashes[row] == key:
             if self._text("path", row) == path:
-                return row
+                stamp = self.columns["size"][row], self.columns["mtime_ns"][row]
+                return row if FileStamp.of(file) == stamp else None
             row += 1
         return None
-
-    def _is_current(self, row: int, file: str) -> bool:
-        try:
-            state = Path(file).stat()
-        except OSError:
-            return False
-        return (state.st_size, state.st_mtime_ns) == (
-            self.columns["size"][row],
-            self.columns["mtime_ns"][row],
-        )
 
     def _text(self, name: str, row: int) -> str:
         return self.ragged[name].row(row).tobytes().decode("utf-8", "surrogatepass")
@@ -178,9 +225,9 @@ def write_index(path: Path, entries: Sequence[IndexEntry], old: FrameIndex | Non
     """Write entries, and those of an older index for other videos, in one step.
 
     Args:
-        path: of the index; its folder is made if need be.
-        entries: one a video.
-        old: taken over as far as ``entries`` do not replace it.
+        path: file of the index, whose folder is made if necessary.
+        entries: one for each video.
+        old: index whose entries are kept unless ``entries`` replace them.
     """
     columns, ragged = _arrays(entries)
     if old is not None:
@@ -198,64 +245,34 @@ def write_index(path: Path, entries: Sequence[IndexEntry], old: FrameIndex | Non
     write_arrays(path, arrays, {"gcvideo_index": _VERSION})
 
 
-def _arrays(
-    entries: Sequence[IndexEntry],
-) -> tuple[dict[str, np.ndarray], dict[str, Ragged]]:
-    rows = [_row_values(entry) for entry in entries]
+def _arrays(entries: Sequence[IndexEntry]) -> tuple[dict[str, np.ndarray], dict[str, Ragged]]:
+    entries = [replace(entry, timeline=entry.timeline or _UNREADABLE) for entry in entries]
     columns = {
-        name: np.array([row[name] for row in rows], dtype) for name, dtype in _COLUMNS.items()
+        name: np.array(list(map(attrgetter(place), entries)), dtype)
+        for name, (dtype, place) in _COLUMNS.items()
     }
-    texts = {name: [getattr(e, name) for e in entries] for name in ("path", "reason", "remedy")}
-    ragged = {
-        name: Ragged.from_rows(map(_bytes, column), np.uint8) for name, column in texts.items()
-    }
-    for name in ("stamps", "keyframes"):
-        ragged[name] = Ragged.from_rows((row[name] for row in rows), np.int64)
+    runs = [_run_length(entry.timeline.stamps) for entry in entries if entry.timeline]
+    columns["hash"] = np.array([_hash(entry.path) for entry in entries], np.uint64)
+    columns["first_stamp"] = np.array([first for first, _, _ in runs], np.int64)
+    columns["stamp_step"] = np.array([step for _, step, _ in runs], np.int64)
+    ragged = {}
+    for name in ("path", "reason", "remedy"):
+        texts = (getattr(entry, name).encode("utf-8", "surrogatepass") for entry in entries)
+        ragged[name] = Ragged.from_rows((np.frombuffer(t, np.uint8) for t in texts), np.uint8)
+    ragged["stamps"] = Ragged.from_rows((stamps for _, _, stamps in runs), np.int64)
+    keyframes = (entry.timeline.keyframes for entry in entries if entry.timeline)
+    ragged["keyframes"] = Ragged.from_rows(keyframes, np.int64)
     return columns, ragged
 
 
-def _row_values(entry: IndexEntry) -> dict[str, Any]:
-    timeline = entry.timeline
-    info = timeline.info if timeline else VideoInfo(0, 0.0, 0, 0)
-    first, step, stamps = _run_length(timeline.stamps if timeline else np.empty(0, np.int64))
-    time_base = timeline.time_base if timeline else Fraction(0)
-    return {
-        "hash": _hash(entry.path),
-        "size": entry.size,
-        "mtime_ns": entry.mtime_ns,
-        "num_frames": info.num_frames,
-        "fps": info.fps,
-        "width": info.width,
-        "height": info.height,
-        "quarter_turns": info.orientation.quarter_turns,
-        "is_mirrored": info.orientation.is_mirrored,
-        "aspect_width": info.sample_aspect_ratio.numerator,
-        "aspect_height": info.sample_aspect_ratio.denominator,
-        "is_direct": timeline is not None and timeline.is_direct,
-        "skips_unwanted": timeline is not None and timeline.skips_unwanted,
-        "time_base_numerator": time_base.numerator,
-        "time_base_denominator": time_base.denominator,
-        "first_stamp": first,
-        "stamp_step": step,
-        "stamps": stamps,
-        "keyframes": () if timeline is None else timeline.keyframes,
-    }
-
-
-def _run_length(
-    stamps: Int64[np.ndarray, "n"],
-) -> tuple[int, int, Int64[np.ndarray, "m"]]:
+def _run_length(stamps: Int64[np.ndarray, "n"]) -> tuple[int, int, Int64[np.ndarray, "m"]]:
     """First stamp, step and no stamps where the step is constant; else all stamps."""
     steps = np.diff(stamps)
     if len(stamps) and (steps == (step := steps[0] if len(steps) else 1)).all():
-        return int(stamps[0]), int(step), np.empty(0, np.int64)
+        return int(stamps[0]), int(step), _NOTHING
     return 0, 0, stamps
 
 
 def _hash(path: str) -> np.uint64:
     digest = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return np.uint64(int.from_bytes(digest, "little"))
-
-
-def _bytes(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)

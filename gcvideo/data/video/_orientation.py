@@ -1,3 +1,5 @@
+"""How the frames of a video are turned and mirrored to be shown."""
+
 import math
 import struct
 from collections.abc import Sequence
@@ -16,15 +18,10 @@ _DISPLAY_MATRIX, _NUM_TYPES = 6, 64
 
 @dataclass(frozen=True)
 class Orientation:
-    """How a stored frame is laid out to be shown: one of eight ways.
+    """How a stored frame is laid out to be shown: one of eight ways."""
 
-    Args:
-        quarter_turns: counterclockwise, 0 to 3; they follow the mirror.
-        is_mirrored: whether left and right are exchanged.
-    """
-
-    quarter_turns: int = 0
-    is_mirrored: bool = False
+    quarter_turns: int = 0  # counterclockwise, 0 to 3, after the mirror
+    is_mirrored: bool = False  # left and right exchanged
 
     @classmethod
     def of_frame(cls, frame: VideoFrame) -> "Orientation":
@@ -42,9 +39,6 @@ class Orientation:
         with y downwards. For the eight matrices of quarter turns and mirrors this is what FFmpeg's
         ``-autorotate`` shows; other angles are rounded to quarter turns, where FFmpeg pads the
         corners. A matrix without an inverse turns nothing. Source: ISO/IEC 14496-12, 8.3.2.
-
-        Args:
-            matrix: nine numbers, row by row; only those four matter, and their scale does not.
         """
         a, b, c, d = (float(matrix[i]) for i in (0, 1, 3, 4))
         determinant = a * d - b * c

@@ -1,7 +1,7 @@
 """Packets from which a decoder gives, bit for bit, what it gives when it comes from the start.
 
 Containers flag as keyframes whatever a player may start at: recovery points after which pictures become
-right only by and by (H.264 with intra refresh), any intra picture, or, without a table, every packet.
+right only gradually (H.264 with intra refresh), any intra picture, or, without a table, every packet.
 What a packet holds is read from its own first bytes.
 """
 
@@ -23,29 +23,18 @@ _LOW_BITS = 0x7F
 
 
 class StartPicture(NamedTuple):
-    """What a decoder that starts at a packet gets from it.
+    """What a decoder that starts at a packet gets from it."""
 
-    Args:
-        is_exact: whether all that is shown from its picture on is as after a decode from the start.
-        has_sets: whether it brings its own parameter sets (H.264, HEVC).
-        has_new_sets: whether these differ from those in the container's header.
-    """
-
-    is_exact: bool
-    has_sets: bool = False
-    has_new_sets: bool = False
+    is_exact: bool  # whether all that is shown from here on is as after a decode from the start
+    has_sets: bool = False  # whether it brings its own parameter sets (H.264, HEVC)
+    has_new_sets: bool = False  # whether these differ from those in the container's header
 
 
 def start_picture(codec: str, data: bytes, extradata: bytes) -> StartPicture:
-    """Look at the first picture of a packet.
+    """Look at the first picture of a packet; the stream's ``extradata`` tell how the packet is divided.
 
     Exact are IDR pictures and recovery points of no frames and an exact match in H.264, all random
     access points of HEVC, and the shown key frames of VP9 and AV1.
-
-    Args:
-        codec: FFmpeg's name: "h264", "hevc", "vp9" or "av1".
-        data: content of the packet.
-        extradata: of the stream, which tells how the packet is divided.
 
     Source: ITU-T H.264, 7.4.1.2.4 and D.2.8; H.265, 7.4.2.2; VP9 bitstream, 6.2; AV1, 5.9.2.
     """

@@ -1,4 +1,7 @@
+"""Small copies of videos that seek fast."""
+
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -6,15 +9,15 @@ from pathlib import Path
 import av
 import av.error
 import numpy as np
-from av.packet import Packet
 from av.video import VideoFrame
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
+from gcvideo._draft import draft_of
 from gcvideo.data.video._clock import FrameClock
 from gcvideo.data.video._colour import convert_frame
-from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, open_video
+from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, decode_packets, open_video
 from gcvideo.data.video._orientation import AS_STORED, Orientation
 from gcvideo.data.video._timeline import sample_aspect_ratio
 
@@ -24,7 +27,7 @@ class Reencoding:
     """What became of a video.
 
     Args:
-        num_frames: written.
+        num_frames: frames that were written.
         num_damaged: packets of the source that gave no frame because they were broken.
         bytes_before: size of the source.
         bytes_after: size of the target.
@@ -60,7 +63,7 @@ def reencode_video(
         short_side: pixels of the smaller side where it is larger; it never grows. Even.
         gop_size: most frames from one keyframe to the next.
         crf: quality of x264, 0 to 51; less is better and larger.
-        preset: of x264; slower is smaller.
+        preset: speed of x264; slower is smaller.
 
     Raises:
         ValueError: if ``short_side`` is odd or ``gop_size`` or ``short_side`` not positive.
@@ -75,18 +78,11 @@ def reencode_video(
         raise ValueError(f"gop_size is {gop_size}; it must be at least 1 frame")
     target = Path(target).absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
-    # No suffix of a video, so that a draft left by a power cut is never taken for one.
-    draft = target.with_name(f".{target.name}.draft")
     options = {"crf": str(crf), "preset": preset, "g": str(gop_size), "x264-params": "open-gop=0"}
     options["flags"] = "+frame_duration"  # of the last frame too
     pictures = _Pictures(str(source), short_side)
-    try:
-        with pictures.container:
-            num_frames = _encode(pictures, draft, options)
-        draft.replace(target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with pictures.container, draft_of(target) as draft:
+        num_frames = _encode(pictures, draft, options)
     return Reencoding(
         num_frames,
         pictures.num_damaged,
@@ -104,7 +100,13 @@ def _encode(pictures: "_Pictures", draft: Path, options: dict[str, str]) -> int:
             for frame in pictures:
                 if stream is None:
                     stream = container.add_stream("libx264", rate=pictures.rate, options=options)
-                    _describe(stream.codec_context, frame, pictures)
+                    context = stream.codec_context
+                    context.width, context.height = frame.width, frame.height
+                    context.pix_fmt = frame.format.name
+                    context.time_base = pictures.time_base
+                    context.sample_aspect_ratio = pictures.sample_aspect_ratio
+                    _copy_colour_tags(frame, context)
+                    context.thread_count = 1
                 container.mux(stream.encode(frame))
                 num_frames += 1
             if stream is None:
@@ -115,15 +117,6 @@ def _encode(pictures: "_Pictures", draft: Path, options: dict[str, str]) -> int:
             raise
         raise VideoReadError(pictures.path, f"it cannot be encoded ({error.strerror})") from error
     return num_frames
-
-
-def _describe(context: VideoCodecContext, frame: VideoFrame, pictures: "_Pictures") -> None:
-    context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
-    context.time_base = pictures.time_base
-    context.sample_aspect_ratio = pictures.sample_aspect_ratio
-    context.colorspace, context.color_range = frame.colorspace, frame.color_range
-    context.color_trc, context.color_primaries = frame.color_trc, frame.color_primaries
-    context.thread_count = 1
 
 
 class _Pictures:
@@ -164,28 +157,18 @@ class _Pictures:
             yield upright
 
     def _decode(self) -> Iterator[VideoFrame]:
-        packets = self.container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except av.error.InvalidDataError:
-                self.num_damaged += 1
-                break
-            except av.error.FFmpegError as error:
-                raise VideoReadError(self.path, f"reading failed ({error.strerror})") from error
-            # Decoders refuse empty packets, which stand for "show the last frame again" (Theora).
-            if packet.size:
-                yield from self._decode_packet(packet)
-        yield from self._decode_packet(None)
-
-    def _decode_packet(self, packet: Packet | None) -> list[VideoFrame]:
         try:
-            return self._stream.codec_context.decode(packet)
-        except DECODE_ERRORS:
-            self.num_damaged += 1
-            return []
+            for frames in decode_packets(self.container, self._stream, self._note_damage):
+                yield from frames
+        except av.error.InvalidDataError as error:
+            self._note_damage(error)
+            with suppress(*DECODE_ERRORS):
+                yield from self._stream.codec_context.decode(None)
+        except av.error.FFmpegError as error:
+            raise VideoReadError(self.path, f"reading failed ({error.strerror})") from error
+
+    def _note_damage(self, _: Exception) -> None:
+        self.num_damaged += 1
 
 
 def _even_size(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -203,6 +186,10 @@ def _turn(frame: VideoFrame, orientation: Orientation) -> VideoFrame:
     turned = [orientation.apply(plane) for plane in planes]
     stacked = np.concatenate([plane.ravel() for plane in turned]).reshape(-1, turned[0].shape[1])
     result = VideoFrame.from_ndarray(stacked, format="yuv420p")
-    result.colorspace, result.color_range = frame.colorspace, frame.color_range
-    result.color_trc, result.color_primaries = frame.color_trc, frame.color_primaries
+    _copy_colour_tags(frame, result)
     return result
+
+
+def _copy_colour_tags(frame: VideoFrame, target: VideoFrame | VideoCodecContext) -> None:
+    target.colorspace, target.color_range = frame.colorspace, frame.color_range
+    target.color_trc, target.color_primaries = frame.color_trc, frame.color_primaries

@@ -82,7 +82,7 @@ class DecodeSize:
 
     Args:
         short_side: pixels that frames are resized to in the end.
-        resizing: how long the longer side then gets.
+        resizing: rule for the length of the longer side.
     """
 
     short_side: int

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
@@ -17,7 +16,12 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from gcvideo.data.video._clock import FrameClock
-from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, prepare_stream
+from gcvideo.data.video._container import (
+    DECODE_ERRORS,
+    FOREIGN_TAGS,
+    VideoReadError,
+    prepare_stream,
+)
 from gcvideo.data.video._frame_array import FrameArray
 from gcvideo.data.video._resizing import DecodeSize
 from gcvideo.data.video._timeline import frame_info
@@ -57,18 +61,18 @@ def stream_frames(
 ) -> "FrameStream":
     """Open a source and yield (seconds since the first frame, RGB frame) in order to its end.
 
-    A frame is turned as it is shown and has the size of the first one. One frame is held at a time. Whoever
-    reads more slowly than a camera or server sends finds frames missing, which these drop.
+    A frame is turned as it is shown and has the size of the first one. One frame is held at a time. If it is
+    read more slowly than a camera or server sends, these drop frames.
 
     Args:
         source: URL, device, pipe or file, as FFmpeg names it: ``rtsp://host/path``, ``/dev/video0``,
             ``pipe:0`` for the standard input. A pipe waits for its writer without a time limit.
         format: FFmpeg's name of the format where it cannot be found out, such as ``"v4l2"`` (cameras on
             Linux), ``"avfoundation"`` (macOS), ``"dshow"`` (Windows) or ``"rawvideo"``.
-        options: of the format or protocol, such as ``{"video_size": "1280x720"}``.
-        timeout_seconds: how long a device or server may be silent, when opened and later.
-        short_side: as for :meth:`~gcvideo.data.video._decoding.VideoReader.read`.
-        square_pixels: as for :class:`~gcvideo.data.video._decoding.VideoReader`.
+        options: settings of the format or protocol, such as ``{"video_size": "1280x720"}``.
+        timeout_seconds: time for which a device or server may be silent, when opened and later.
+        short_side: size as for :meth:`~gcvideo.data.video._decoding.VideoReader.read`.
+        square_pixels: shape of the pixels as for :class:`~gcvideo.data.video._decoding.VideoReader`.
 
     Raises:
         VideoReadError: if the source cannot be opened or has no video; while it is read, if it breaks
@@ -78,16 +82,13 @@ def stream_frames(
     if not timeout_seconds > 0:
         reason = f"timeout_seconds is {timeout_seconds:g} but must be positive"
         raise ValueError(f"{reason}; 10 suits most networks")
-    # Tags in other encodings than UTF-8; PyAV 19 takes them unasked.
-    is_old = int(av.__version__.split(".")[0]) < 19
-    tags: dict[str, Any] = {"metadata_errors": "replace"} if is_old else {}
     try:
         container = av.open(
             source,
             format=format,
             options=dict(options or {}),
             timeout=(timeout_seconds, timeout_seconds),
-            **tags,
+            **FOREIGN_TAGS,
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoReadError(source, *_why_not_open(error, format, timeout_seconds)) from error
@@ -170,7 +171,7 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
                 self.num_damaged += 1
                 in_a_row += 1
                 if in_a_row >= _MAX_DAMAGED_IN_A_ROW:
-                    reason = f"{in_a_row} packets on end do not decode ({error})"
+                    reason = f"{in_a_row} packets in a row do not decode ({error})"
                     raise VideoReadError(self.source, reason, _CHECK_SENDER) from error
                 continue
             in_a_row = 0

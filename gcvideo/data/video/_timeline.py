@@ -1,3 +1,5 @@
+"""When and where the frames of a video are: from its packets alone, or counted."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,9 +32,9 @@ class VideoInfo:
     Args:
         num_frames: frames that a full decode gives.
         fps: mean frames per second, always positive; see :func:`~gcvideo.data.video._clock.frame_rate`.
-        width: of a frame in pixels as it is shown, whatever the shape of a pixel.
-        height: of a frame in pixels as it is shown.
-        orientation: how the stored frames are laid out.
+        width: pixels of a frame as it is shown, whatever their shape.
+        height: pixels of a frame as it is shown.
+        orientation: layout of the stored frames.
         sample_aspect_ratio: width of a pixel of the stored frames over its height.
     """
 
@@ -57,25 +59,16 @@ class VideoInfo:
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """When the frames of a video are shown and where they lie; made once, enough to read any of them.
-
-    Args:
-        info: number, rate and size of the frames.
-        stamps: presentation time of each frame, strictly ascending, in units of ``time_base``.
-        time_base: seconds.
-        is_direct: whether the packets bear these very stamps, so that a frame is found by its own;
-            elsewhere frames must be counted by decoding.
-        keyframes: presentation times of the packets where decoding can start and give the same as
-            from the first packet on, ascending.
-        skips_unwanted: whether frames that no other frame refers to may be left undecoded.
-    """
+    """When the frames of a video are shown and where they lie; made once, enough to read any of them."""
 
     info: VideoInfo
-    stamps: Int64[np.ndarray, "n"]
-    time_base: Fraction
+    stamps: Int64[np.ndarray, "n"]  # presentation times, strictly ascending, in units of time_base
+    time_base: Fraction  # seconds
+    # Whether the packets bear these very stamps; elsewhere frames must be counted by decoding.
     is_direct: bool
+    # Ascending times of packets where decoding can start and give the same as from the first one.
     keyframes: Int64[np.ndarray, "m"]
-    skips_unwanted: bool
+    skips_unwanted: bool  # whether frames that no other refers to may be left undecoded
 
     @property
     def seconds(self) -> Float64[np.ndarray, "n"]:
@@ -136,14 +129,7 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
 def counted_timeline(
     stream: VideoStream, first: VideoFrame, clock: FrameClock, frame_stamps: Sequence[Stamps]
 ) -> Timeline:
-    """The timeline of decoded frames.
-
-    Args:
-        stream: that they come from.
-        first: of the frames.
-        clock: of the stream, which places them.
-        frame_stamps: what it knows of each frame.
-    """
+    """The timeline of decoded frames, of which the clock of the stream knows ``frame_stamps``."""
     ticks = clock.place_all(frame_stamps)  # finds the origin
     stamps = clock.origin + ticks
     return Timeline(
@@ -167,10 +153,9 @@ def frame_info(stream: VideoStream, first: VideoFrame, num_frames: int, fps: flo
 
 
 def sample_aspect_ratio(stream: VideoStream) -> Fraction:
-    """Width of a pixel over its height: the container's word before the codec's, as players have it.
+    """Width of a pixel over its height: the container's word before the codec's, as in players.
 
-    1 where neither says, or a pixel would be more than 16 times as long as it is wide: such headers
-    are broken.
+    1 where neither says, or where one side would be more than 16 times the other: a broken header.
     """
     given = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     if not given:

@@ -12,6 +12,7 @@ import pytest
 from corner_video import MATRICES, write_corners
 
 from gcvideo.command.dataset import _checking as checking
+from gcvideo.command.dataset import _work as work
 from gcvideo.command.dataset._checking import check
 from gcvideo.data import annotated_videos, read_annotations, read_classes
 from gcvideo.data._parallel import ProcessDiedError
@@ -84,7 +85,7 @@ def test_readable_videos_pass_and_the_folder_tells_all(run_check, root, tmp_path
     assert json.loads((folder / "check.json").read_text()) == {"root": str(root)}
     assert {file.name for file in folder.iterdir()} == {
         *("videos.csv", "bad_videos.csv", "train.txt", "val.txt", "classes.txt"),
-        *("histograms.png", "journal.csv", "check.json"),
+        *("histograms.png", "journal.jsonl", "check.json"),
     }
     printed = capsys.readouterr().out
     assert "12 videos: 12 ok, 0 damaged, 0 unreadable" in printed
@@ -118,7 +119,7 @@ def test_the_clean_lists_lack_the_unreadable_and_keep_the_labels(run_check, root
     assert report.problems == (
         "1 of 7 training videos cannot be read, 14.29%, above data.max_bad_fraction = 1.00%: "
         "training would stop",
-        "1 of 7 videos of val cannot be read: the metrics would not stand for the list",
+        "1 of 7 videos of val cannot be read: the metrics would not be those of the list",
     )
     run_check("output_dir=out", "drop_damaged=true")
     assert "light_1" not in Path("out/train.txt").read_text()
@@ -159,7 +160,7 @@ def test_an_interrupted_check_goes_on_where_it_was(run_check, root, tmp_path, mo
     monkeypatch.setattr(checking, "check_video", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_check()
-    journal = tmp_path / "checks" / "videos" / "journal.csv"
+    journal = tmp_path / "checks" / "videos" / "journal.jsonl"
     journal.write_bytes(journal.read_bytes()[:-7])
     report, decoded = run_check()
     assert len(decoded) == 12 - 4
@@ -189,17 +190,22 @@ def test_a_test_split_alone_is_all_that_is_checked(run_check, root, tmp_path):
     assert not (report.folder / "val.txt").exists()
 
 
-def test_a_crashing_decoder_and_a_hanging_file_are_unreadable(run_check, root, monkeypatch):
-    budgets = []
-
+def test_a_crashing_decoder_and_a_hanging_file_are_unreadable(run_check, monkeypatch):
     def crash(function, items, **_):
-        budgets.append(function.keywords["time_budget_seconds"])
         yield 0, ProcessDiedError(repr(items[0]), -11)
         yield from ((i, function(items[i])) for i in range(1, len(items)))
 
-    monkeypatch.setattr(checking, "parallel_map", crash)
+    budgets, counted = set(), checking.check_video
+    monkeypatch.setattr(work, "parallel_map", crash)
+    monkeypatch.setattr(
+        checking,
+        "check_video",
+        lambda path, **settings: (
+            budgets.add(settings["time_budget_seconds"]) or counted(path, **settings)
+        ),
+    )
     report, _ = run_check("time_budget_seconds=7")
-    assert budgets == [7]
+    assert budgets == {7}
     reason = report.checks["train/dark/dark_0.mp4"].reason
     assert reason.startswith("the decoder crashes on it: the process that worked on")
     assert len(report.checks) == 12
@@ -209,7 +215,7 @@ def test_a_folder_of_other_videos_is_refused(run_check, root, tmp_path):
     (tmp_path / "checks" / "videos").mkdir(parents=True)
     (tmp_path / "checks" / "videos" / "check.json").write_text('{"root": "/other"}')
     with pytest.raises(
-        ValueError, match=r"holds the check of the videos in '/other', not '.*videos'; choose anot"
+        ValueError, match=r"holds results for \{'root': '/other'\}, not .*videos'\}; choose anot"
     ):
         run_check()
 

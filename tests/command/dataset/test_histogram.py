@@ -66,7 +66,6 @@ def test_few_values_stand_by_themselves() -> None:
 
 def test_values_are_told_apart_by_their_decimals() -> None:
     assert Histogram.of_numbers("x", [1.231, 1.232, 1.24]).labels == ("1.23", "1.24")
-    assert Histogram.of_numbers("x", [1.231, 1.232], decimals=3).labels == ("1.231", "1.232")
 
 
 def test_rare_texts_are_counted_together() -> None:

@@ -8,7 +8,7 @@ from gcvideo.command.configuration._composition import OverrideError
 from gcvideo.command.dataset import _indexing as indexing
 from gcvideo.command.dataset._indexing import index
 from gcvideo.data import FrameIndex, VideoReadError, index_path, probe
-from gcvideo.data.video import _index_entry as index_entry
+from gcvideo.data.video import _frame_index as frame_index
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def opened(monkeypatch):
 
     def watched(path, file):
         paths.append(path)
-        return index_entry.index_video(path, file)
+        return frame_index.index_video(path, file)
 
     monkeypatch.setattr(indexing, "index_video", watched)
     return paths
@@ -74,7 +74,7 @@ def test_an_interrupted_run_keeps_what_it_has(run_index, opened, monkeypatch):
         if len(opened) == 5:
             raise KeyboardInterrupt
         opened.append(path)
-        return index_entry.index_video(path, file)
+        return frame_index.index_video(path, file)
 
     monkeypatch.setattr(indexing, "index_video", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -104,7 +104,7 @@ def test_a_video_that_hangs_is_named(run_index, monkeypatch, capsys):
     def hanging(path, file):
         if path == "dark/dark_1.mp4":
             os.read(os.pipe()[0], 1)
-        return index_entry.index_video(path, file)
+        return frame_index.index_video(path, file)
 
     monkeypatch.setattr(indexing, "index_video", hanging)
     run_index("time_budget_seconds=0.5")
@@ -116,7 +116,7 @@ def test_a_damaged_index_is_made_anew(run_index, videos, capsys):
     index_path(videos).write_bytes(b"torn")
     with pytest.warns(UserWarning, match="no complete safetensors file"):
         assert len(run_index()) == 12
-    assert "it is made anew" in capsys.readouterr().out
+    assert "a new one is made" in capsys.readouterr().out
 
 
 def test_the_data_must_be_chosen(project):
@@ -131,7 +131,7 @@ def test_an_index_that_cannot_be_written_is_told_before_any_video_is_opened(
 ):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GCVIDEO_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr(indexing, "parallel_map", None)
+    monkeypatch.setattr(indexing, "work_through", None)
     with pytest.raises(
         ValueError, match=r"file/index/\w+\.safetensors' cannot be written: .*GCVIDEO_CACHE="
     ):

@@ -109,7 +109,7 @@ def test_the_order_of_classes_can_be_given(run_kinetics, folder):
 def test_mistakes_are_named_with_their_remedy(run_kinetics, folder):
     (folder / "order.txt").write_text("zumbaa\nair drumming\nbiking\n")
     with pytest.raises(
-        ValueError, match=r"class 'zumba' is none of the 3 in .*; did you mean zumbaa\?.*classes="
+        ValueError, match=r"class 'zumba' is not among the 3 in .*; did you mean zumbaa\?.*classes="
     ):
         run_kinetics(f"classes={folder}/order.txt")
     with pytest.raises(

@@ -14,8 +14,7 @@ from gcvideo.data import (
     annotated_videos,
     read_annotations,
 )
-from gcvideo.data.video._frame_index import index_path, write_index
-from gcvideo.data.video._index_entry import index_video
+from gcvideo.data.video._frame_index import index_path, index_video, write_index
 
 
 def test_a_folder_without_a_val_list_is_divided_by_class(video_folder):

@@ -1,15 +1,14 @@
 import time
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+from encoded_video import encode
 from PIL import Image
 
 from gcvideo.data import write_video
-from gcvideo.data.video._container import VideoReadError
+from gcvideo.data.video._container import VideoReadError, why_no_video
 from gcvideo.data.video._decoding import probe, read_frames
-from gcvideo.data.video._file_format import why_no_video
 
 PLAYLIST = "give the address of the stream or the video it names"
 XML = '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -74,20 +73,6 @@ def test_still_images_are_no_videos(tmp_path: Path, name: str, suffix: str, mess
         probe(path)
 
 
-def encode(path: Path, codec: str, num_frames: int, pixels: str) -> None:
-    if codec not in av.codecs_available:
-        pytest.skip(f"this PyAV has no encoder {codec}")
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, pixels
-        for index in range(num_frames):
-            frame = av.VideoFrame.from_ndarray(
-                np.full((64, 64, 3), 40 * index, np.uint8), format="rgb24"
-            )
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
 @pytest.mark.parametrize(
     ("name", "codec", "pixels"),
     [
@@ -111,13 +96,14 @@ def encode(path: Path, codec: str, num_frames: int, pixels: str) -> None:
 def test_moving_pictures_of_many_formats_are_videos(
     tmp_path: Path, name: str, codec: str, pixels: str
 ) -> None:
-    encode(tmp_path / name, codec, 5, pixels)
+    pictures = [np.full((64, 64, 3), 40 * index, np.uint8) for index in range(5)]
+    encode(tmp_path / name, pictures, codec, pix_fmt=pixels)
     levels = read_frames(tmp_path / name, range(5)).mean(axis=(1, 2, 3))
     assert np.abs(levels - 40 * np.arange(5)).max() < 12
 
 
 def test_an_avif_image_is_a_still_image(tmp_path: Path) -> None:
-    encode(tmp_path / "still.avif", "libsvtav1", 1, "yuv420p")
+    encode(tmp_path / "still.avif", np.zeros((1, 64, 64, 3), np.uint8), "libsvtav1")
     with pytest.raises(VideoReadError, match="it is a still image; give the video"):
         probe(tmp_path / "still.avif")
 

@@ -14,8 +14,7 @@ from gcvideo.data.listing._array_file import write_arrays
 from gcvideo.data.listing._ragged import Ragged
 from gcvideo.data.video._container import VideoReadError
 from gcvideo.data.video._decoding import VideoReader
-from gcvideo.data.video._frame_index import FrameIndex, index_path, write_index
-from gcvideo.data.video._index_entry import index_video
+from gcvideo.data.video._frame_index import FrameIndex, index_path, index_video, write_index
 
 MakeVideo = Callable[[str], Path]
 NAMES = ("h264.mp4", "h264_open_gop.mkv", "hevc.mp4", "mpeg4_bframes.avi", "vp9.webm")

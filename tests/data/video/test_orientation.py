@@ -12,8 +12,7 @@ from small_protocol import make_protocol
 from gcvideo.data import read_views
 from gcvideo.data.video._checking import check_video
 from gcvideo.data.video._decoding import VideoReader, probe, read_frames
-from gcvideo.data.video._frame_index import FrameIndex, write_index
-from gcvideo.data.video._index_entry import index_video
+from gcvideo.data.video._frame_index import FrameIndex, index_video, write_index
 from gcvideo.data.video._orientation import AS_STORED, Orientation
 from gcvideo.data.video._reencoding import reencode_video
 from gcvideo.data.video._stream import stream_frames

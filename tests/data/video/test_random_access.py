@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from encoded_video import encode
 from plain_decoding import decoded_frames
 
 from gcvideo.data.video._decoding import VideoReader
@@ -39,20 +40,6 @@ def pictures(seed: int) -> Iterator[np.ndarray]:
         yield picture
 
 
-def encode(path: Path, codec: str, options: dict[str, str], seed: int = 0) -> Path:
-    if codec not in av.codecs_available:
-        pytest.skip(f"this PyAV has no encoder {codec}")
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        stream.thread_count = 1
-        for picture in pictures(seed):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
 @pytest.fixture(scope="module")
 def make_stream(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     folder = tmp_path_factory.mktemp("streams")
@@ -61,7 +48,7 @@ def make_stream(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         codec, key, value = STREAMS[name]
         speed = {"g": "16", "cpu-used": "8", "deadline": "good"} if codec == "libvpx-vp9" else {}
         path = folder / name
-        return path if path.exists() else encode(path, codec, {key: value, **speed})
+        return path if path.exists() else encode(path, pictures(0), codec, {key: value, **speed})
 
     return make
 
@@ -173,7 +160,7 @@ def test_parameter_sets_that_change_on_the_way_are_those_of_the_frame(
 ) -> None:
     params = "repeat-headers=1:keyint=12:bframes=0:min-keyint=12:scenecut=0"
     sources = [
-        encode(tmp_path / f"{seed}.mkv", "libx264", {"x264-params": params + extra}, seed)
+        encode(tmp_path / f"{seed}.mkv", pictures(seed), options={"x264-params": params + extra})
         for seed, extra in enumerate(["", ":cabac=0:ref=1:8x8dct=0"])
     ]
 

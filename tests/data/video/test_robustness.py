@@ -59,28 +59,20 @@ def odd_sources(make_video: MakeVideo, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_mutated_files_give_frames_or_an_error(sources: Path) -> None:
-    num_read = read_mutations(sources, 150)
-    assert 0 < num_read < 150
+@pytest.mark.parametrize(
+    ("count", "least"), [(150, 0), pytest.param(2000, 200, marks=pytest.mark.slow)]
+)
+def test_mutated_files_give_frames_or_an_error(sources: Path, count: int, least: int) -> None:
+    assert least < read_mutations(sources, count) < count
 
 
-@pytest.mark.slow
-def test_thousands_of_mutated_files_give_frames_or_an_error(sources: Path) -> None:
-    num_read = read_mutations(sources, 2000)
-    assert 200 < num_read < 2000
-
-
-def test_mutated_files_of_odd_kinds_give_frames_or_an_error(odd_sources: Path) -> None:
-    num_read = read_mutations(odd_sources, 150)
-    assert 0 < num_read < 150
-
-
-@pytest.mark.slow
-def test_thousands_of_mutated_files_of_odd_kinds_give_frames_or_an_error(
-    odd_sources: Path,
+@pytest.mark.parametrize(
+    ("count", "least"), [(150, 0), pytest.param(5000, 500, marks=pytest.mark.slow)]
+)
+def test_mutated_files_of_odd_kinds_give_frames_or_an_error(
+    odd_sources: Path, count: int, least: int
 ) -> None:
-    num_read = read_mutations(odd_sources, 5000)
-    assert 500 < num_read < 5000
+    assert least < read_mutations(odd_sources, count) < count
 
 
 def resident_bytes() -> int:
@@ -117,18 +109,15 @@ def files(make_video: MakeVideo, tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
-def test_reading_often_keeps_no_file_open(files: list[Path]) -> None:
-    growth, num_open = read_often(files, 300)
+@pytest.mark.parametrize(
+    ("count", "most_bytes"), [(300, 30e6), pytest.param(2000, 50e6, marks=pytest.mark.slow)]
+)
+def test_reading_often_keeps_neither_memory_nor_files(
+    files: list[Path], count: int, most_bytes: float
+) -> None:
+    growth, num_open = read_often(files, count)
     assert num_open == 0
-    assert growth < 30e6
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
-def test_memory_is_flat_over_thousands_of_reads(files: list[Path]) -> None:
-    growth, num_open = read_often(files, 2000)
-    assert num_open == 0
-    assert growth < 50e6
+    assert growth < most_bytes
 
 
 def frame_sums(path: Path) -> list[int] | None:

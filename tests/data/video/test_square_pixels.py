@@ -18,8 +18,7 @@ from gcvideo.data import (
     read_views,
 )
 from gcvideo.data.video._checking import check_video
-from gcvideo.data.video._frame_index import FrameIndex, write_index
-from gcvideo.data.video._index_entry import index_video
+from gcvideo.data.video._frame_index import FrameIndex, index_video, write_index
 from gcvideo.data.video._reencoding import reencode_video
 from gcvideo.data.video._stream import stream_frames
 from gcvideo.inference._overlay import annotate_video

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from broken_files import damage_packet
+from encoded_video import random_frames, raw_options
 from plain_decoding import decoded_frames
 
 from gcvideo.data import VideoReader, VideoReadError, write_video
@@ -33,18 +34,10 @@ def served(tmp_path):
         thread.join()
 
 
-def make_frames(num_frames=30, height=48, width=64):
-    return np.random.default_rng(0).integers(0, 256, (num_frames, height, width, 3), np.uint8)
-
-
-def raw_options(framerate):
-    return {"video_size": "64x48", "pixel_format": "rgb24", "framerate": str(framerate)}
-
-
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.ts"])
 def test_a_served_video_gives_the_frames_of_a_plain_decode(served, name):
     folder, address = served
-    write_video(folder / name, make_frames(), fps=25, options={"bf": "2"})
+    write_video(folder / name, random_frames(), fps=25, options={"bf": "2"})
     stamped = list(stream_frames(f"{address}/{name}"))
     expected = list(decoded_frames(folder / name))
     assert len(stamped) == len(expected) == 30
@@ -68,7 +61,7 @@ def test_a_named_pipe_is_read_to_its_end(pipe, make_video):
 
 
 def test_format_and_options_open_what_does_not_describe_itself(pipe):
-    frames = make_frames(5)
+    frames = random_frames(5)
     source = pipe(frames.tobytes())
     stamped = list(stream_frames(source, format="rawvideo", options=raw_options(10)))
     np.testing.assert_array_equal(np.stack([frame for _, frame in stamped]), frames)
@@ -76,7 +69,7 @@ def test_format_and_options_open_what_does_not_describe_itself(pipe):
 
 
 def test_a_frame_comes_as_soon_as_its_sender_has_written_it(tmp_path):
-    frames = make_frames(3)
+    frames = random_frames(3)
     path = tmp_path / "pipe"
     os.mkfifo(path)
     may_go_on = threading.Event()
@@ -98,7 +91,7 @@ def test_a_frame_comes_as_soon_as_its_sender_has_written_it(tmp_path):
 
 
 def test_a_large_source_is_scaled_down_as_the_reader_does(tmp_path):
-    write_video(tmp_path / "clip.mp4", make_frames(4, 96, 128))
+    write_video(tmp_path / "clip.mp4", random_frames(4, 96, 128))
     with VideoReader(tmp_path / "clip.mp4") as reader:
         expected = reader.read(range(4), short_side=40)
     frames = [frame for _, frame in stream_frames(str(tmp_path / "clip.mp4"), short_side=40)]
@@ -107,8 +100,8 @@ def test_a_large_source_is_scaled_down_as_the_reader_does(tmp_path):
 
 
 def test_frames_of_another_size_are_resized_to_the_first(pipe, tmp_path):
-    write_video(tmp_path / "small.ts", make_frames(10))
-    write_video(tmp_path / "large.ts", make_frames(10, 96, 128))
+    write_video(tmp_path / "small.ts", random_frames(10))
+    write_video(tmp_path / "large.ts", random_frames(10, 96, 128))
     both = (tmp_path / "small.ts").read_bytes() + (tmp_path / "large.ts").read_bytes()
     stamped = list(stream_frames(pipe(both)))
     assert len(stamped) == 20
@@ -127,7 +120,7 @@ def test_a_turned_picture_is_put_upright(shared_data, degrees):
 
 def test_damaged_packets_are_left_out_and_counted(tmp_path):
     path = tmp_path / "clip.mp4"
-    write_video(path, make_frames(), options={"bf": "0", "g": "1"})
+    write_video(path, random_frames(), options={"bf": "0", "g": "1"})
     expected = list(decoded_frames(path))
     damage_packet(path, 10)
     damage_packet(path, 20)
@@ -142,11 +135,11 @@ def test_damaged_packets_are_left_out_and_counted(tmp_path):
 
 def test_a_source_in_which_nothing_decodes_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(stream_module, "_MAX_DAMAGED_IN_A_ROW", 5)
-    write_video(tmp_path / "clip.mkv", make_frames(), codec="ffv1")
+    write_video(tmp_path / "clip.mkv", random_frames(), codec="ffv1")
     # One pixel less than a frame has: the decoder refuses each of them.
     monkeypatch.setattr(container, "MAX_PIXELS", 48 * 64 - 1)
     with pytest.raises(
-        VideoReadError, match=r"5 packets on end do not decode .*; check the sender"
+        VideoReadError, match=r"5 packets in a row do not decode .*; check the sender"
     ):
         list(stream_frames(str(tmp_path / "clip.mkv")))
 

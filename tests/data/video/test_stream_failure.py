@@ -4,8 +4,8 @@ import time
 
 import av
 import av.error
-import numpy as np
 import pytest
+from encoded_video import encode_sound, random_frames, raw_options
 
 from gcvideo.data import VideoReadError, write_video
 from gcvideo.data.video import _stream as stream_module
@@ -19,14 +19,6 @@ def silent_port():
         server.bind(("127.0.0.1", 0))
         server.listen()
         yield server.getsockname()[1]
-
-
-def raw_options(framerate):
-    return {"video_size": "64x48", "pixel_format": "rgb24", "framerate": str(framerate)}
-
-
-def make_frames(num_frames=30, height=48, width=64):
-    return np.random.default_rng(0).integers(0, 256, (num_frames, height, width, 3), np.uint8)
 
 
 def test_a_closed_port_fails_at_once_and_says_what_to_do():
@@ -52,7 +44,7 @@ def test_a_silent_server_is_given_up_after_the_timeout(silent_port, scheme):
 
 
 def test_a_server_that_falls_silent_is_given_up_after_the_timeout(tmp_path):
-    write_video(tmp_path / "clip.ts", make_frames(100))
+    write_video(tmp_path / "clip.ts", random_frames(100))
     content = (tmp_path / "clip.ts").read_bytes()
     is_over = threading.Event()
 
@@ -96,12 +88,7 @@ def test_a_source_without_a_frame_is_no_video(pipe):
 
 
 def test_sound_alone_is_no_video(tmp_path):
-    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
-        stream = container.add_stream("aac", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        frame.sample_rate = 8000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    encode_sound(tmp_path / "sound.mp4")
     with pytest.raises(VideoReadError, match="it has no video that FFmpeg can decode; check that"):
         stream_frames(str(tmp_path / "sound.mp4"))
 

@@ -1,3 +1,5 @@
+"""The installed packages: their versions, and whether they fit and load together."""
+
 import importlib
 import platform
 import shlex
@@ -9,6 +11,10 @@ from packaging.specifiers import SpecifierSet
 
 import gcvideo
 from gcvideo.doctor._finding import Finding
+
+_TORCH_REMEDY = (
+    "install both anew in one command and from one index, as the selector on pytorch.org gives it"
+)
 
 
 def check_python() -> Finding:
@@ -24,7 +30,7 @@ def check_python() -> Finding:
 
 
 def check_gcvideo() -> Finding:
-    """The running code against the installed metadata, which the other versions are compared with."""
+    """The running code against the installed metadata, with which the other versions are compared."""
     folder = Path(gcvideo.__file__).parent
     try:
         installed = version("gcvideo")
@@ -32,13 +38,13 @@ def check_gcvideo() -> Finding:
         return Finding(
             "fail",
             f"{gcvideo.__version__} in {folder} is not installed",
-            "run `pip install -e .` in the checkout, which also brings what it needs",
+            "run `pip install -e .` in the checkout, which also installs what it needs",
         )
     if installed != gcvideo.__version__:
         return Finding(
             "warn",
             f"{gcvideo.__version__} in {folder}, but version {installed} was installed",
-            "run `pip install -e .` again, for the packages it needs may have changed",
+            "run `pip install -e .` again: the packages it needs may have changed",
         )
     return Finding("ok", f"{installed} in {folder}")
 
@@ -68,3 +74,31 @@ def check_import() -> Finding:
     """Everything that training, testing and prediction load; a failure shows as the exception."""
     importlib.import_module("gcvideo.command")
     return Finding("ok", "training, testing and prediction load")
+
+
+def check_torch_build() -> Finding:
+    """Whether torchvision was built for this torch and for the same CUDA, by running its operator."""
+    import torch  # noqa: PLC0415 (where it does not load, the versions are still told)
+
+    seen = f"torch {torch.__version__} (CUDA {torch.version.cuda or 'none'})"
+    try:
+        torchvision = importlib.import_module("torchvision")
+    except (ImportError, OSError, RuntimeError) as error:
+        return Finding(
+            "fail", f"{seen}, but torchvision does not load beside it ({error})", _TORCH_REMEDY
+        )
+    number = torch.ops.torchvision._cuda_version()  # 13020 for 13.2; negative without CUDA
+    cuda = None if number < 0 else f"{number // 1000}.{number % 1000 // 10}"
+    seen += f", torchvision {torchvision.__version__} (CUDA {cuda or 'none'})"
+    boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.1]])
+    try:
+        kept = torchvision.ops.nms(boxes, torch.tensor([1.0, 0.5]), 0.5)
+    except (RuntimeError, NotImplementedError) as error:
+        return Finding(
+            "fail", f"{seen}: torchvision's operators do not run ({error})", _TORCH_REMEDY
+        )
+    if kept.tolist() != [0]:
+        return Finding("fail", f"{seen}: torchvision's operators compute wrongly", _TORCH_REMEDY)
+    if cuda != torch.version.cuda:
+        return Finding("fail", f"{seen} were built for different CUDA versions", _TORCH_REMEDY)
+    return Finding("ok", seen)
