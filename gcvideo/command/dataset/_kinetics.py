@@ -9,14 +9,14 @@ from rich.table import Table
 from gcvideo._console import Console
 from gcvideo.command._output_check import check_folder
 from gcvideo.data import read_classes
-from gcvideo.data.listing._coverage import (
+from gcvideo.data.listing._kinetics import (
     Coverage,
+    KineticsClip,
     MatchedClip,
     listed_clips,
     match_clips,
     read_unreadable,
 )
-from gcvideo.data.listing._kinetics import KineticsClip
 from gcvideo.data.listing._list_file import (
     check_listable,
     write_list,

@@ -11,18 +11,17 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from gcvideo.data.listing._array_file import ArrayFile
-from gcvideo.data.listing._class_folder import VIDEO_SUFFIXES as VIDEO_SUFFIXES
-from gcvideo.data.listing._list_store import (
+from gcvideo.data.listing._listing import INTEGER, Listing, read_listing
+from gcvideo.data.listing._path_list import (
     LONG_LIST,
+    PathList,
     keep_list,
     kept_content,
     recall_list,
     remember_list,
     source_key,
 )
-from gcvideo.data.listing._listing import INTEGER, Listing, read_listing
-from gcvideo.data.listing._sample_list import PathList
-from gcvideo.data.listing._table_file import WINDOWS, find_encoding, open_text
+from gcvideo.data.listing._table_file import open_text
 
 _KEPT = ("paths", "labels", "classes")
 
@@ -35,10 +34,10 @@ class Annotations:
     ``~/.cache/gcvideo``, which all processes map; a pickle of it names that file.
 
     Args:
-        paths: as listed: relative to ``root``, or absolute; kept as a ``PathList``.
-        labels: one a video, counted from 0.
+        paths: paths as listed, relative to ``root`` or absolute; kept as a ``PathList``.
+        labels: label of each video, counted from 0.
         classes: names in label order.
-        source: where the list came from.
+        source: folder or file that the list came from.
         root: folder that relative paths start from.
         num_missing: listed videos left out because their files are not there (Kinetics only).
     """
@@ -98,16 +97,16 @@ def read_annotations(
     - The official Kinetics CSV: see ``gcvideo.data.listing._kinetics``.
     - Any other file: lines "path label"; the path may contain spaces.
 
-    What encodings, separators and names of folders are understood stands in ``docs/data.md``.
+    ``docs/data.md`` says which encodings, separators and folder names are understood.
 
     Class names: ``classes``; else those in the table, sorted; else the folders of the videos where
     they go one to one with the labels; else the labels. Only the first file is looked up.
 
     Args:
-        source: relative to ``root``, or to the working folder if it is not there.
+        source: folder or file, relative to ``root``, or to the working folder if it is not there.
         root: folder that relative paths of videos start from.
         classes: names in label order.
-        split: rows of a table to take, if it has a column split; of no effect elsewhere.
+        split: split whose rows are taken from a table that has a column split.
 
     Raises:
         FileNotFoundError: if the source, its first video or every Kinetics clip is missing.
@@ -116,11 +115,16 @@ def read_annotations(
     Warns:
         UserWarning: of class folders without a video, and of folders that may be something else.
     """
-    place = _locate(source, Path(root))
+    root = Path(root)
+    place = next((place for place in (root / source, Path(source)) if place.exists()), None)
+    if place is None:
+        raise FileNotFoundError(
+            f"there is neither '{root / source}' nor '{source}'; give a folder, a text list or a CSV"
+        )
     key = source_key(place, classes, split) if place.is_file() else None
     kept = recall_list(key) if key else None
     if kept is None:
-        found = _parse(place, str(root), classes, split, key)
+        found = _parse(place, root, classes, split, key)
     else:
         found = Annotations.__new__(Annotations)
         found.__setstate__(
@@ -140,7 +144,7 @@ def read_classes(path: str | Path) -> tuple[str, ...]:
     Raises:
         FileNotFoundError, ValueError: if the file is missing or empty, or a name comes twice.
     """
-    with open_text(Path(path), find_encoding(Path(path)) or WINDOWS) as lines:
+    with open_text(Path(path)) as lines:
         names = tuple(line.strip() for line in lines if line.strip())
     if not names:
         raise ValueError(f"class list '{path}' is empty; write one class name a line")
@@ -174,19 +178,11 @@ def stratified_split(
     return annotations.subset(np.flatnonzero(~in_val)), annotations.subset(np.flatnonzero(in_val))
 
 
-def _locate(source: str | Path, root: Path) -> Path:
-    for place in (root / source, Path(source)):
-        if place.exists():
-            return place
-    tried = f"'{root / source}' nor '{source}'"
-    raise FileNotFoundError(f"there is neither {tried}; give a folder, a text list or a CSV")
-
-
 def _parse(
-    place: Path, root: str, classes: Sequence[str] | None, split: str | None, key: str | None
+    place: Path, root: Path, classes: Sequence[str] | None, split: str | None, key: str | None
 ) -> Annotations:
     """The list in a source; a long one is remembered under ``key`` unless other files matter."""
-    rows = read_listing(place, Path(root), split, classes)
+    rows = read_listing(place, root, split, classes)
     if not len(rows):
         raise ValueError(f"{place} lists no videos; check data.train, data.val and data.test")
     names = tuple(classes or rows.classes)
@@ -200,7 +196,7 @@ def _parse(
             "give each class its folder or label"
         )
     missing = len(rows) - len(paths)
-    found = Annotations(paths, labels[present], names, str(place), root, missing)
+    found = Annotations(paths, labels[present], names, str(place), str(root), missing)
     # The file may have changed while it was read.
     if key and found._file and rows.from_file and key == source_key(place, classes, split):
         remember_list(key, found._file)
@@ -225,16 +221,10 @@ def _labels(rows: Listing, names: Sequence[str], place: Path) -> Int64[np.ndarra
     for text, row in first_rows.items():
         value[rows.codes[row]] = label_of[text] if named else int(text.partition(".")[0])
     labels = value[rows.codes]
-    if not named:
-        _check_range(labels, rows, len(names), place)
-    return labels
-
-
-def _check_range(
-    labels: Int64[np.ndarray, " n"], rows: Listing, num_classes: int, place: Path
-) -> None:
-    end = num_classes or int(labels.max()) + 1
-    if labels.min() == 1 and (not num_classes or labels.max() == num_classes):
+    if named:
+        return labels
+    end = len(names) or int(labels.max()) + 1
+    if labels.min() == 1 and (not names or labels.max() == len(names)):
         raise ValueError(
             f"{place}: labels start at 1 and end at {labels.max()}; gcvideo counts from 0: "
             "subtract one from every label"
@@ -246,6 +236,7 @@ def _check_range(
             f"{place}, row {rows.numbers[row]}: label {rows.label(row)} is not in 0..{end - 1}, "
             f"the {end} classes; correct it, or give all names with data.classes"
         )
+    return labels
 
 
 def _class_names(paths: Sequence[str], labels: Int64[np.ndarray, " n"]) -> tuple[str, ...]:

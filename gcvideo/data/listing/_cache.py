@@ -13,11 +13,7 @@ class CacheError(ValueError):
 
 
 def cache_folder(root: str | None = None) -> Path:
-    """``root``, else ``$GCVIDEO_CACHE``, else ``~/.cache/gcvideo``; it need not exist yet.
-
-    Raises:
-        CacheError: if there is no home folder.
-    """
+    """``root``, else ``$GCVIDEO_CACHE``, else ``~/.cache/gcvideo``; it need not exist yet."""
     given = root or os.environ.get("GCVIDEO_CACHE")
     if given:
         return Path(given)
@@ -31,14 +27,7 @@ def cache_folder(root: str | None = None) -> Path:
 
 @contextmanager
 def writing_cache(path: Path) -> Iterator[None]:
-    """Within, an error of the file system becomes one that names the path and the remedy.
-
-    Args:
-        path: that is read or written.
-
-    Raises:
-        CacheError: if it cannot be.
-    """
+    """Turn errors of the file system into a CacheError that names the path and the remedy."""
     try:
         yield
     except OSError as error:

@@ -108,7 +108,7 @@ def test_a_file_cut_short_is_named(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "a"
     write_arrays(path, {"x": np.arange(9)})
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match=rf"a' is no complete safetensors file .*; {REMEDY}"):
+    with pytest.raises(ValueError, match=rf"a' is not a complete safetensors file .*; {REMEDY}"):
         ArrayFile(path)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gcvideo.data.listing._annotation import read_annotations
-from gcvideo.data.listing._class_folder import VIDEO_SUFFIXES, find_videos
+from gcvideo.data.listing._video_folder import VIDEO_SUFFIXES, find_videos
 
 
 def touch(root: Path, *names: str) -> None:
@@ -71,7 +71,7 @@ def test_a_link_to_nowhere_is_a_video_that_cannot_be_read(root: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of the file system")
 def test_a_pipe_is_no_video(root: Path) -> None:
     os.mkfifo(root / "wave" / "pipe.mp4")
-    assert find_videos(root / "wave").left_out == {"no regular file": 1}
+    assert find_videos(root / "wave").left_out == {"not a regular file": 1}
 
 
 @pytest.mark.parametrize("suffix", ["asf", "VOB", "m2v", "gif", "dv", "3g2", "mxf", "nut", "f4v"])
@@ -81,14 +81,14 @@ def test_suffixes_that_ffmpeg_reads_are_videos(root: Path, suffix: str) -> None:
     assert read_annotations(root, root=root).classes == ("clap", "jump", "wave")
 
 
-def test_a_class_folder_without_a_video_is_named_with_what_was_left_out(root: Path) -> None:
+def test_a_video_folder_without_a_video_is_named_with_what_was_left_out(root: Path) -> None:
     touch(root, "clap/a.webp", "clap/b.WEBP", "clap/.c.mp4", "clap/notes", "jump/d.webp")
     (root / "empty").mkdir()
     with pytest.warns(UserWarning, match="left out") as caught:
         found = read_annotations(root, root=root)
     assert found.classes == ("jump", "wave")
     first, second = (str(warning.message).splitlines() for warning in caught)
-    assert "without a video, which are no classes" in first[0]
+    assert "without a video, which are not classes" in first[0]
     assert first[1:] == [
         "  clap: 2 .webp (FFmpeg does not read its animations), 1 hidden, 1 without a suffix",
         "  empty: empty",

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gcvideo.data.listing._annotation import read_annotations
-from gcvideo.data.listing._coverage import (
+from gcvideo.data.listing._kinetics import (
     Coverage,
     listed_clips,
     match_clips,
@@ -111,7 +111,7 @@ def test_missing_files_and_folders_are_named(kinetics_folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no file '.*none'; give bad= the bad_videos"):
         read_unreadable(none)
     listed = listed_clips(kinetics_folder / "list.csv")
-    with pytest.raises(FileNotFoundError, match=r"root is '.*none', which is no folder; give"):
+    with pytest.raises(FileNotFoundError, match=r"root is '.*none', which is not a folder; give"):
         match_clips(listed, none)
     none.mkdir()
     with pytest.raises(FileNotFoundError, match="none of the 6 Kinetics clips"):

@@ -18,7 +18,7 @@ from gcvideo.data.listing._annotation import (
     read_annotations,
     stratified_split,
 )
-from gcvideo.data.listing._list_store import LONG_LIST
+from gcvideo.data.listing._path_list import LONG_LIST
 
 CLASSES = tuple(f"class {i}" for i in range(700))
 

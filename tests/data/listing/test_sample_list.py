@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcvideo.data.listing import _ragged as ragged
-from gcvideo.data.listing import _sample_list as sample_list
-from gcvideo.data.listing._sample_list import PathList
+from gcvideo.data.listing import _array_file as array_file
+from gcvideo.data.listing import _path_list as path_list
+from gcvideo.data.listing._path_list import PathList
 
 # Lone surrogates too, which stand for the bytes of file names that are no UTF-8.
 TEXTS = st.lists(st.text(st.characters(), max_size=8), max_size=12)
@@ -42,7 +42,7 @@ def test_taking_is_indexing_one_by_one(data: st.DataObject) -> None:
 
 
 def test_taking_goes_over_the_rows_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ragged, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(array_file, "_ROWS_AT_ONCE", 3)
     texts = [f"{'x' * (i % 4)}{i}" for i in range(10)]
     for stop in range(11):
         assert PathList(texts).take(range(stop)[::-1]) == texts[:stop][::-1]
@@ -80,5 +80,5 @@ def test_the_arrays_cannot_be_written() -> None:
 def test_offsets_take_four_bytes_until_they_need_eight() -> None:
     assert PathList(["a", "b"]).offsets.dtype == np.uint32
     beyond = np.array([0, 2**32], dtype=np.int64)
-    assert sample_list._narrow(beyond).dtype == np.int64
-    np.testing.assert_array_equal(sample_list._narrow(beyond), beyond)
+    assert path_list._narrow(beyond).dtype == np.int64
+    np.testing.assert_array_equal(path_list._narrow(beyond), beyond)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gcvideo.data import annotated_videos
-from gcvideo.data.listing._split_folder import held_out_source, split_name
+from gcvideo.data.listing._video_folder import held_out_source, split_name
 
 
 def make(root: Path, *splits: str, num_videos: int = 2) -> Path:

@@ -86,11 +86,15 @@ def test_a_name_with_spaces_may_stand_behind_a_tab(root: Path) -> None:
             ["path,label", "x.mp4,run", "x.mp4,jump|run", "x.mp4,jump"],
             r"row 3: 'jump\|run' is several labels; keep one",
         ),
-        ("f.csv", ["path,label", "x.mp4,0.0", "x.mp4,nan"], "row 3: 'nan' is no label among whole"),
-        ("g.txt", ["x.mp4 0", "x.mp4 3 7"], "row 2: 'x.mp4 3 7' has more than one word behind the"),
+        (
+            "f.csv",
+            ["path,label", "x.mp4,0.0", "x.mp4,nan"],
+            "row 3: 'nan' is not a label among whole",
+        ),
+        ("g.txt", ["x.mp4 0", "x.mp4 3 7"], "row 2: 'x.mp4 3 7' has more than one word after the"),
         ("h.txt", ["x.mp4 0", "x.mp4 3,7"], "row 2: '3,7' is several labels"),
         ("i.txt", ["x.mp4 0", "x.mp4 air drum"], "row 2: .*names with spaces need a table"),
-        ("k.csv", ['path,label\nx.mp4,"0\x00'], "has bytes that are zero, .* save it as UTF-8"),
+        ("k.csv", ['path,label\nx.mp4,"0\x00'], "contains zero bytes, .* save it as UTF-8"),
     ],
 )
 def test_a_row_that_cannot_be_meant_is_named(

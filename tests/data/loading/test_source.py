@@ -43,7 +43,7 @@ def test_folders_named_train_and_val_are_found(video_folder, tmp_path):
 def test_flip_pairs_give_the_labels_of_mirrored_videos(video_folder):
     splits = annotated_videos(root=str(video_folder), flip_pairs=[["dark", "light"]])
     assert splits.swapped_labels == {0: 1, 1: 0}
-    with pytest.raises(ValueError, match="flip_pairs names 'lift', which is no class"):
+    with pytest.raises(ValueError, match="flip_pairs names 'lift', which is not a class"):
         annotated_videos(root=str(video_folder), flip_pairs=[["dark", "lift"]])
 
 
@@ -60,7 +60,7 @@ def test_a_list_of_classes_is_looked_for_in_the_root_then_in_the_working_folder(
 
 
 def test_a_missing_root_is_named():
-    with pytest.raises(FileNotFoundError, match=r"data\.root is '/no/such', which is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"data\.root is '/no/such', which is not a folder"):
         annotated_videos(root="/no/such")
 
 
@@ -88,7 +88,7 @@ def test_limits_out_of_range_are_refused(video_folder, changes, message):
 
 def test_a_frame_index_that_is_not_there_is_named(video_folder):
     with pytest.raises(
-        FileNotFoundError, match=r"data\.index is '/no/such', which is no file; make"
+        FileNotFoundError, match=r"data\.index is '/no/such', which is not a file; make"
     ):
         annotated_videos(root=str(video_folder), index="/no/such")
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from gcvideo.data import annotated_videos
-from gcvideo.data.listing import _repeat as repeat
 from gcvideo.data.listing._annotation import read_annotations
-from gcvideo.data.listing._repeat import real_files
+from gcvideo.data.loading import _source as source
+from gcvideo.data.loading._source import real_files
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_of_long_lists_links_of_folders_alone_are_resolved(
     write(root, all="link/0.mp4 0,b/2.mp4 1")
     listed = read_annotations("all.txt", root=root)
     assert real_files(listed) == [str(root.resolve() / name) for name in ("a/0.mp4", "a/1.mp4")]
-    monkeypatch.setattr(repeat, "LONG_LIST", 1)
+    monkeypatch.setattr(source, "LONG_LIST", 1)
     assert real_files(listed) == [str(root.resolve() / name) for name in ("a/0.mp4", "b/2.mp4")]
 
 
