@@ -1,3 +1,5 @@
+"""Frames that stand for given times."""
+
 import numpy as np
 from jaxtyping import Float64, Int64
 
