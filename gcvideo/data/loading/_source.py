@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -24,14 +24,14 @@ class VideoSplits:
     """The annotated videos of a data set, with one list of class names for all splits.
 
     Args:
-        train: may be empty where only a test is wanted.
-        val: watched during training.
-        test: scored with all views.
+        train: videos to train on; none where only a test is wanted.
+        val: videos watched during training.
+        test: videos scored with all views.
         flip_pairs: names of classes that a horizontal flip exchanges.
-        index: of the frames of the files; None: each file is scanned when it is opened.
-        max_bad_fraction: training stops when more than this share of its videos is unreadable.
-        time_budget_seconds: for reading one file, which is unreadable beyond; None: no limit.
-        square_pixels: show frames of oblong pixels with square ones, whatever the protocol says.
+        index: frame index of the files; None: each file is scanned when it is opened.
+        max_bad_fraction: share of unreadable training videos at which training stops.
+        time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
+        square_pixels: whether frames of oblong pixels get square ones, whatever the protocol says.
         is_drawn: whether train and val are parts of one list, drawn by chance.
 
     Raises:
@@ -88,13 +88,6 @@ def _short(names: Sequence[str]) -> str:
     return f"[{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}] ({len(names)})"
 
 
-def _class_names(folder: Path, classes: str | Sequence[str] | None) -> Sequence[str] | None:
-    if not isinstance(classes, str):
-        return classes
-    below = folder / classes
-    return read_classes(below if below.is_file() else classes)
-
-
 def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
     *,
     root: str,
@@ -129,12 +122,12 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
         classes: names in label order, or a text file with one a line, below ``root`` or else below
             the working folder; None: taken from the lists.
         val_fraction: share of each class that becomes val where no val is given.
-        seed: of that division.
+        seed: seed of that division.
         flip_pairs: pairs of class names that a horizontal flip exchanges, such as left and right.
         index: file of a frame index; None: the one kept for ``root``, if there is one.
-        max_bad_fraction: training stops when more than this share of its videos is unreadable.
-        time_budget_seconds: for reading one file, which is unreadable beyond; None: no limit.
-        square_pixels: show frames of oblong pixels with square ones, whatever the protocol says.
+        max_bad_fraction: share of unreadable training videos at which training stops.
+        time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
+        square_pixels: whether frames of oblong pixels get square ones, whatever the protocol says.
 
     Raises:
         FileNotFoundError, ValueError: naming the source, the row and the remedy.
@@ -144,7 +137,10 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
         raise FileNotFoundError(
             f"data.root is '{root}', which is not a folder; give the videos' folder"
         )
-    names = _class_names(folder, classes)
+    names = classes
+    if isinstance(names, str):
+        below = folder / names
+        names = read_classes(below if below.is_file() else names)
     if index is not None and not Path(index).is_file():
         raise FileNotFoundError(
             f"data.index is '{index}', which is not a file; make one with `{command_line('index')}` or "
@@ -182,30 +178,23 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
         val_list = read(val_source, "val", names)
     test_source = test or found.get("test")
     test_list = read(test_source, "test", names) if test_source else val_list
-    warn_of_repeats({"train": train_list, "val": val_list, "test": test_list})
+    _warn_of_repeats(train_list, val_list, test_list)
     return make_splits(train_list, val_list, test_list, is_drawn=val_source is None)
 
 
-def warn_of_repeats(splits: Mapping[str, Annotations]) -> None:
+def _warn_of_repeats(train: Annotations, val: Annotations, test: Annotations) -> None:
     """Warn of files that come twice in a split, and of training files in the others.
 
     Files are the same where their real paths are. In a list of 10,000 videos or more, links are
     resolved for folders alone, for each file would have to be asked for.
-
-    Args:
-        splits: by name, "train" among them.
     """
-    train = splits["train"]
-    others = {name: a for name, a in splits.items() if a is not train}
-    if others["test"] is others.get("val"):
-        del others["test"]
-    files = real_files(train)
-    _warn_of_twice("train", train, files)
-    trained = set(files)
-    for name, annotations in others.items():
+    splits = {"train": train, "val": val} | ({} if test is val else {"test": test})
+    trained: set[str] = set()
+    for name, annotations in splits.items():
         files = real_files(annotations)
         _warn_of_twice(name, annotations, files)
         shared = [video for video, file in enumerate(files) if file in trained]
+        trained = trained or set(files)
         if shared:
             warnings.warn(
                 f"{len(shared)} of {len(files)} videos of {name} are training videos too, such as "
