@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from touched_file import touch
 
 from gcvideo.data.listing._annotation import (
     Annotations,
@@ -13,10 +14,8 @@ from gcvideo.data.listing._annotation import (
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for name in ("run/b 1.mp4", "run/a.AVI", "jump/c.mp4", "jump/.notes.txt", "x.mp4"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    return tmp_path
+    names = ("run/b 1.mp4", "run/a.AVI", "jump/c.mp4", "jump/.notes.txt", "x.mp4")
+    return touch(tmp_path, *names)
 
 
 def write(root: Path, name: str, *lines: str) -> str:
@@ -43,9 +42,7 @@ def test_a_folder_elsewhere_gives_absolute_paths(root: Path, tmp_path_factory) -
 
 
 def test_folders_named_by_numbers_are_names(root: Path) -> None:
-    for name in ("10", "9"):
-        (root / "n" / name).mkdir(parents=True)
-        (root / "n" / name / "v.mp4").touch()
+    touch(root, "n/10/v.mp4", "n/9/v.mp4")
     found = read_annotations("n", root=root)
     assert (found.classes, found.labels.tolist()) == (("10", "9"), [0, 1])
 
@@ -153,7 +150,7 @@ def test_a_folder_without_videos_or_classes_is_refused(root: Path) -> None:
     (root / "empty" / "run").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"there are no videos in '.*empty'; put them into one"):
         read_annotations("empty", root=root)
-    (root / "empty" / "run" / "v.mp4").touch()
+    touch(root, "empty/run/v.mp4")
     with pytest.raises(ValueError, match="has only one class, 'run'"):
         read_annotations("empty", root=root)
 

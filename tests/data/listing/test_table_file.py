@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from touched_file import touch
 
 from gcvideo.data.listing._annotation import read_annotations, read_classes
 
@@ -10,10 +11,7 @@ CLASSES = ("grüßen", "springen")
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for name in ("jump/ä.mp4", "wave/ß.mp4", "wave/y.mp4", "x.mp4", "a b.mp4"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    return tmp_path
+    return touch(tmp_path, "jump/ä.mp4", "wave/ß.mp4", "wave/y.mp4", "x.mp4", "a b.mp4")
 
 
 def table(separator: str = ",", header: str = "path,label") -> str:

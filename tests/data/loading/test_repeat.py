@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from touched_file import touch, touch_levels
 
 from gcvideo.data import annotated_videos
 from gcvideo.data.listing._annotation import read_annotations
@@ -10,9 +11,7 @@ from gcvideo.data.loading._source import real_files
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for name in ("a/0.mp4", "a/1.mp4", "b/0.mp4", "b/1.mp4"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+    touch_levels(tmp_path, ["a", "b"])
     (tmp_path / "link").symlink_to(tmp_path / "a")
     (tmp_path / "b" / "2.mp4").symlink_to(tmp_path / "a" / "1.mp4")
     return tmp_path
@@ -46,10 +45,7 @@ def test_files_listed_again_are_counted(root: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:.* are listed again")
 def test_a_drawn_split_with_one_file_in_two_classes_is_warned_of(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        for number in range(20):
-            (tmp_path / name / f"{number}.mp4").touch()
+    touch(tmp_path, *(f"{name}/{number}.mp4" for name in "ab" for number in range(20)))
     (tmp_path / "b" / "more").symlink_to(tmp_path / "a")
     with pytest.warns(UserWarning, match="are training videos too") as caught:
         splits = annotated_videos(root=str(tmp_path), val_fraction=0.5)

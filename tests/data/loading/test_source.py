@@ -32,14 +32,6 @@ def test_a_test_list_alone_leaves_nothing_to_train_on(video_folder):
     assert (len(splits.train), len(splits.test)) == (0, 12)
 
 
-def test_folders_named_train_and_val_are_found(video_folder, tmp_path):
-    for name in ("train", "val"):
-        shutil.copytree(video_folder, tmp_path / name)
-    splits = annotated_videos(root=str(tmp_path))
-    assert (len(splits.train), len(splits.val)) == (12, 12)
-    assert not splits.is_drawn
-
-
 def test_flip_pairs_give_the_labels_of_mirrored_videos(video_folder):
     splits = annotated_videos(root=str(video_folder), flip_pairs=[["dark", "light"]])
     assert splits.swapped_labels == {0: 1, 1: 0}
