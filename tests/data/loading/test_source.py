@@ -3,13 +3,10 @@ import shutil
 import pytest
 import torch
 from broken_files import damage_packet, empty
-from small_protocol import make_protocol
-from torchvision.transforms import v2
+from small_data import make_module
 
 from gcvideo.data import (
     TrainingVideos,
-    TrainTransform,
-    VideoDataModule,
     VideoSplits,
     annotated_videos,
     read_annotations,
@@ -111,9 +108,7 @@ def test_the_frame_index_of_the_root_is_found_and_changes_nothing_that_is_shown(
     )
 
     def items(splits):
-        transform = TrainTransform([v2.RandomCrop(32)])
-        module = VideoDataModule(splits, protocol=make_protocol(), transform=transform)
-        videos = module.train_dataloader().dataset
+        videos = make_module(splits).train_dataloader().dataset
         assert isinstance(videos, TrainingVideos)
         return [videos[0, video] for video in range(len(videos))]
 
