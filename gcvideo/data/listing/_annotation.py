@@ -205,22 +205,19 @@ def _parse(
 
 def _labels(rows: Listing, names: Sequence[str], place: Path) -> Int64[np.ndarray, " n"]:
     label_of = {name: label for label, name in enumerate(names)}
-    # A split may lack some of the texts.
-    _, firsts = np.unique(rows.codes, return_index=True)
-    first_rows = {rows.label(row): row for row in np.sort(firsts).tolist()}
-    named = bool(names) and label_of.keys() >= first_rows.keys()
-    if not named and not all(map(INTEGER.fullmatch, first_rows)):
-        unknown = [text for text in first_rows if text not in label_of]
+    texts = dict.fromkeys(rows.labels)
+    named = bool(names) and label_of.keys() >= texts.keys()
+    if not named and not all(map(INTEGER.fullmatch, texts)):
+        unknown = [text for text in texts if text not in label_of]
         text = next((text for text in unknown if not INTEGER.fullmatch(text)), unknown[0])
         close = difflib.get_close_matches(text, names, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "give all with data.classes"
         rule = f"one of the {len(names)} classes" if names else "a whole number"
-        number = rows.numbers[first_rows[text]]
+        number = rows.numbers[rows.labels.index(text)]
         raise ValueError(f"{place}, row {number}: label '{text}' is not {rule}; {hint}")
-    value = np.zeros(len(rows.texts), dtype=np.int64)
-    for text, row in first_rows.items():
-        value[rows.codes[row]] = label_of[text] if named else int(text.partition(".")[0])
-    labels = value[rows.codes]
+    if not named:
+        label_of = {text: int(text.partition(".")[0]) for text in texts}
+    labels = np.array([label_of[text] for text in rows.labels], dtype=np.int64)
     if named:
         return labels
     end = len(names) or int(labels.max()) + 1
@@ -233,7 +230,7 @@ def _labels(rows: Listing, names: Sequence[str], place: Path) -> Int64[np.ndarra
     if len(outside):
         row = int(outside[0])
         raise ValueError(
-            f"{place}, row {rows.numbers[row]}: label {rows.label(row)} is not in 0..{end - 1}, "
+            f"{place}, row {rows.numbers[row]}: label {rows.labels[row]} is not in 0..{end - 1}, "
             f"the {end} classes; correct it, or give all names with data.classes"
         )
     return labels

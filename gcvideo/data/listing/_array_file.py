@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +42,7 @@ def write_arrays(
         ) from error
 
 
-class ArrayFile(Mapping[str, Shaped[np.ndarray, "..."]]):
+class ArrayFile(dict[str, Shaped[np.ndarray, "..."]]):
     """Arrays of a safetensors file as read-only views of the mapped file.
 
     All processes that read the file share its pages. A pickle holds the path alone.
@@ -55,12 +55,13 @@ class ArrayFile(Mapping[str, Shaped[np.ndarray, "..."]]):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            self._arrays, self.metadata = self._map()
+            arrays, self.metadata = self._map()
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"'{self.path}' is not a complete safetensors file ({error}); delete it and have it "
                 "made anew"
             ) from error
+        super().__init__(arrays)
 
     def _map(self) -> tuple[dict[str, Shaped[np.ndarray, "..."]], dict[str, str]]:
         content = np.memmap(self.path, np.uint8, "r")
@@ -71,15 +72,6 @@ class ArrayFile(Mapping[str, Shaped[np.ndarray, "..."]]):
         if end != len(content):
             raise ValueError(f"{len(content)} bytes instead of {end}")
         return {name: _view(content, start, entry) for name, entry in header.items()}, metadata
-
-    def __getitem__(self, name: str) -> Shaped[np.ndarray, "..."]:
-        return self._arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
 
     def __reduce__(self) -> tuple[type["ArrayFile"], tuple[Path]]:
         return ArrayFile, (self.path,)

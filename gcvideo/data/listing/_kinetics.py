@@ -183,21 +183,16 @@ def match_clips(
     def match(row: ListedClip, path: str | None) -> MatchedClip:
         if path is None:
             return MatchedClip(row, None, "missing")
-        is_bad = _absolute(root, path) in known_bad or not _has_content(root / path)
-        return MatchedClip(row, path, "bad" if is_bad else "found")
+        # False for a link to nowhere too.
+        has_content = os.path.isfile(root / path) and os.path.getsize(root / path)  # noqa: PTH113, PTH202
+        is_found = has_content and _absolute(root, path) not in known_bad
+        return MatchedClip(row, path, "found" if is_found else "bad")
 
     return list(map(match, listed, find_clips([row.clip for row in listed], root)))
 
 
 def _absolute(root: Path, path: str) -> str:
     return os.path.abspath(root / path)  # noqa: PTH100 - links stay as they are
-
-
-def _has_content(file: Path) -> bool:
-    try:
-        return file.stat().st_size > 0
-    except OSError:  # a link to nowhere
-        return False
 
 
 def read_unreadable(table: Path) -> list[str]:

@@ -2,15 +2,11 @@
 
 import re
 import sys
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import Int64
 
 from gcvideo.data.listing._kinetics import KINETICS_COLUMNS, find_clips, kinetics_clips
 from gcvideo.data.listing._table_file import FILE_NAMES, WINDOWS, Table, find_encoding, open_text
@@ -33,25 +29,21 @@ class Listing:
     Args:
         paths: path of each row; None where its file is not there (Kinetics only).
         numbers: number of each row, as error messages count them.
-        codes: label of each row, as its place in ``texts``.
-        texts: labels as they are written.
+        labels: label of each row, as it is written.
+        texts: labels of the source, of all its splits.
         classes: names that the source itself gives, of all its splits, in label order.
         from_file: whether one file says it all, so that the same bytes are the same listing.
     """
 
     paths: Sequence[str | None]
-    numbers: Int64[np.ndarray, " n"]
-    codes: Int64[np.ndarray, " n"]
+    numbers: Sequence[int]
+    labels: Sequence[str]
     texts: tuple[str, ...]
     classes: tuple[str, ...]
     from_file: bool
 
     def __len__(self) -> int:
         return len(self.paths)
-
-    def label(self, row: int) -> str:
-        """The label of a row as it is written."""
-        return self.texts[self.codes[row]]
 
 
 def read_listing(
@@ -71,14 +63,13 @@ def _listing(
     rows: Iterable[tuple[int, str | None, str]], classes: Sequence[str] = (), *, from_file: bool
 ) -> Listing:
     """The columns of (number, path, label)."""
-    paths, numbers, codes = [], array("q"), array("q")
-    code_of: dict[str, int] = {}
+    numbers, paths, labels = [], [], []
+    texts: dict[str, str] = {}
     for number, path, label in rows:
         numbers.append(number)
         paths.append(path)
-        codes.append(code_of.setdefault(label, len(code_of)))
-    numbers, codes = (np.array(column, dtype=np.int64) for column in (numbers, codes))
-    return Listing(paths, numbers, codes, tuple(code_of), tuple(classes), from_file)
+        labels.append(texts.setdefault(label, label))
+    return Listing(paths, numbers, labels, tuple(texts), tuple(classes), from_file)
 
 
 def _read_folder(place: Path, root: Path, classes: Sequence[str] | None) -> Listing:
@@ -176,7 +167,7 @@ def _read_kinetics(table: Table, root: Path, split: str | None) -> Listing:
     rows = ((number, None, clip.label) for number, clip in enumerate(clips, start=2))
     whole = _listing(rows, from_file=False)
     chosen = _of_split(whole, [clip.split for clip in clips], split, table.file)
-    paths = find_clips([clips[i - 2] for i in chosen.numbers.tolist()], root)
+    paths = find_clips([clips[i - 2] for i in chosen.numbers], root)
     return replace(chosen, paths=paths, classes=_names(whole.texts))
 
 
@@ -190,17 +181,16 @@ def _check_labels(listing: Listing, file: Path, classes: Sequence[str]) -> None:
     texts = set(listing.texts)
     named = {text for text in texts if not INTEGER.fullmatch(text)}
     all_gaps = named != texts and all(text.lower() in _NO_LABEL for text in named)
-    for code in np.unique(listing.codes).tolist():
-        text = listing.texts[code]
+    for text in dict.fromkeys(listing.labels):
         parts = [part.strip() for part in re.split("[;,|]", text)]
         several = len(parts) > 1 and all(p in texts or INTEGER.fullmatch(p) for p in parts)
         if text in classes or not (several or (all_gaps and text in named)):
             continue
-        row = int(np.argmax(listing.codes == code))
+        number = listing.numbers[listing.labels.index(text)]
         what = "is not a label among whole numbers; complete or delete the row"
         if several:
             what = "is several labels; keep one, for each video has one class"
-        raise ValueError(f"{file}, row {listing.numbers[row]}: '{text}' {what}")
+        raise ValueError(f"{file}, row {number}: '{text}' {what}")
 
 
 def _of_split(whole: Listing, splits: Sequence[str], split: str | None, file: Path) -> Listing:
@@ -213,8 +203,10 @@ def _of_split(whole: Listing, splits: Sequence[str], split: str | None, file: Pa
         raise ValueError(
             f"{file} has no rows of the split '{split}'; its column split has {', '.join(present)}"
         )
-    paths = [whole.paths[i] for i in chosen]
-    return replace(whole, paths=paths, numbers=whole.numbers[chosen], codes=whole.codes[chosen])
+    paths, numbers, labels = (
+        [column[i] for i in chosen] for column in (whole.paths, whole.numbers, whole.labels)
+    )
+    return replace(whole, paths=paths, numbers=numbers, labels=labels)
 
 
 def _column(table: Table, names: Sequence[str]) -> int:

@@ -179,17 +179,6 @@ def test_a_damaged_file_is_made_anew(
     assert len(parsed) == 2
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("GCVIDEO_CACHE", str(tmp_path / "file"))
-    with pytest.warns(UserWarning, match=r"10000 samples cannot be kept .* set GCVIDEO_CACHE to"):
-        long = annotations(LONG_LIST)
-    monkeypatch.setenv("GCVIDEO_CACHE", str(tmp_path / "other"))
-    assert same(pickle.loads(pickle.dumps(long)), annotations(LONG_LIST))
-
-
 def _read(root: Path) -> int:
     return len(read_annotations("t.csv", root=root).paths)
 
