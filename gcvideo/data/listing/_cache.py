@@ -21,7 +21,7 @@ def cache_folder(root: str | None = None) -> Path:
         return Path.home() / ".cache" / "gcvideo"
     except RuntimeError as error:
         raise CacheError(
-            f"there is no '~/.cache/gcvideo', for this user has no home folder ({error}); {_REMEDY}"
+            f"there is no '~/.cache/gcvideo', because this user has no home folder ({error}); {_REMEDY}"
         ) from error
 
 

@@ -32,7 +32,7 @@ class Listing:
         labels: label of each row, as it is written.
         texts: labels of the source, of all its splits.
         classes: names that the source itself gives, of all its splits, in label order.
-        from_file: whether one file says it all, so that the same bytes are the same listing.
+        from_file: True if one file says it all, so that the same bytes are the same listing.
     """
 
     paths: Sequence[str | None]
@@ -135,7 +135,7 @@ def _text_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, str, str
         if not is_video_name(path) and any(map(is_video_name, parts[:-1])):
             raise ValueError(
                 f"{file}, row {number}: '{line.strip()}' has more than one word after the video; of "
-                "several labels keep one, for each video has one class; names with spaces need a "
+                "several labels keep one, since each video has one class; names with spaces need a "
                 "table with the columns path,label"
             )
         yield number, path, label
@@ -189,7 +189,7 @@ def _check_labels(listing: Listing, file: Path, classes: Sequence[str]) -> None:
         number = listing.numbers[listing.labels.index(text)]
         what = "is not a label among whole numbers; complete or delete the row"
         if several:
-            what = "is several labels; keep one, for each video has one class"
+            what = "is several labels; keep one, since each video has one class"
         raise ValueError(f"{file}, row {number}: '{text}' {what}")
 
 

@@ -17,30 +17,24 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_CHUNK = 2**20
 
 
 def find_encoding(file: Path) -> str | None:
     """The encoding of a text file; None if it is neither UTF-8 nor has the mark of UTF-16 or UTF-32."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    is_utf8 = True
-    with file.open("rb") as stream:
-        head = stream.read(_CHUNK)
-        for mark, name in _MARKS.items():
-            if head.startswith(mark):
-                return name
-        for chunk in chain([head], iter(lambda: stream.read(_CHUNK), b"")):
-            if b"\0" in chunk:
-                raise ValueError(
-                    f"{file} contains zero bytes, so it is not UTF-8 text; save it as UTF-8, or as "
-                    "UTF-16 with its byte order mark"
-                )
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError:
-                is_utf8 = False
-                decoder.reset()
-    return FILE_NAMES if is_utf8 else None
+    content = file.read_bytes()
+    for mark, name in _MARKS.items():
+        if content.startswith(mark):
+            return name
+    if b"\0" in content:
+        raise ValueError(
+            f"{file} contains zero bytes, so it is not UTF-8 text; save it as UTF-8, or as UTF-16 with "
+            "its byte order mark"
+        )
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return None
+    return FILE_NAMES
 
 
 @contextmanager
@@ -88,7 +82,7 @@ class Table:
                     raise ValueError(
                         f"{self.file}, row {number} has {len(row)} fields for the columns "
                         f"{', '.join(self.headings)}; quote a field that contains the separator; of "
-                        "several labels keep one, for each video has one class"
+                        "several labels keep one, since each video has one class"
                     )
                 if any(row):
                     yield number, row[:width] + [""] * (width - len(row))

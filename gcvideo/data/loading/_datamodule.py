@@ -43,9 +43,9 @@ class VideoDataModule(LightningDataModule):
         clips_per_video: views per training video and epoch.
         num_workers: processes per loader; None: one per core, at most 8, none on a single core.
         seed: seed of the order, the clips and the crops.
-        pin_memory: whether batches are page-locked, for a CUDA device.
+        pin_memory: page-locked batches, for a CUDA device.
         multigrid: shapes of the training batches; None: all alike. With it the trainer must be told
-            ``reload_dataloaders_every_n_epochs=1``, for epochs differ in their number of batches.
+            ``reload_dataloaders_every_n_epochs=1``, because epochs differ in their number of batches.
         transforms: augmentations of training by crop in pixels, one for each of
             ``multigrid.crop_sizes``.
         test_batch_size: videos per batch of the test, each with all its views.
@@ -134,7 +134,7 @@ class VideoDataModule(LightningDataModule):
         """Training clips for batch norm statistics, others than those that the epoch trains on.
 
         A pure function of (seed, epoch): order, clips and crops come from a seed of their own, drawn
-        from ``SeedSequence([seed, 1])``. Multigrid has no part in it, for the statistics are those
+        from ``SeedSequence([seed, 1])``. Multigrid plays no part, because the statistics are those
         that validation and test use: all clips have the base shape.
 
         Args:
@@ -187,7 +187,7 @@ class VideoDataModule(LightningDataModule):
         return self._loader(videos, sampler=sampler, batch_size=self.batch_size, persistent=True)
 
     def test_dataloader(self) -> DataLoader[VideoItem]:
-        # Results are kept by video: a slow file need not hold up those behind it.
+        # Results are kept by video: a slow file need not hold up those after it.
         limit = None if self.trainer is None else self.trainer.limit_test_batches
         is_whole = limit is None or (isinstance(limit, float) and limit == 1)  # 1 is one batch
         videos = self.test_videos()

@@ -27,7 +27,7 @@ class MMActionSampling(ClipSampling):
     Args:
         target_fps: frames per second at which the clip lasts tau T frames; None takes the frames
             as they come.
-        out_of_bound: what an index past the end of a short video becomes: "loop" starts over
+        out_of_bound: rule for an index past the end of a short video: "loop" starts over
             (index mod n), "repeat_last" repeats the last sampled frame that exists.
     """
 
@@ -147,7 +147,7 @@ class MMActionSegmentSampling(WholeVideoSampling):
     """mmaction2 ``UniformSampleFrames``: one random frame from each of T parts, in the test as well.
 
         n >= 2 T:      i-th frame ~ randint{floor(i n / T)..floor((i + 1) n / T) - 1},    i = 0..T-1
-        T <= n < 2 T:  0..T-1, behind n - T random places of T + 1 one frame further each
+        T <= n < 2 T:  0..T-1, after n - T random places of T + 1 one frame further each
         n < T:         (s + i) mod n;    train: s ~ randint(n);    test: s_k = floor(k n / K), k if n < K
 
     The random numbers of a test are those of numpy's ``RandomState(seed)``, anew for each video.

@@ -25,12 +25,12 @@ class EvaluationProtocol:
         sampling: rule for the frames of clips, in training (random) and test (uniform).
         num_frames: frames per clip, T.
         sampling_rate: source frames from one sampled frame to the next, tau.
-        by_time: whether ``sampling`` counts places on an even grid of the video's mean rate, each with
+        by_time: True if ``sampling`` counts places on an even grid of the video's mean rate, each with
             the frame shown there, instead of the frames themselves. At a constant rate both are the
             same.
         num_clips: clips per video in the test.
         num_crops: spatial windows per clip in the test: 1 or 3, or 10 where ``crops`` has as many.
-        square_pixels: whether frames of oblong pixels first get square ones, as in players.
+        square_pixels: square pixels for frames of oblong ones, as in players.
         short_side: pixels of the shorter side that frames are resized to (bilinear).
         resizing: rule for the longer side, in training too.
         crop_size: pixels of the square window in the test.

@@ -79,9 +79,9 @@ class ClipSampling(ABC):
 
 
 class WholeVideoSampling(ClipSampling):
-    """A mark of the rules that spread a clip over the whole video: tau has no part in them.
+    """A rule that spreads a clip over the whole video, where tau plays no part.
 
-    A window of a longer video is tau T frames for them.
+    A window of a longer video is tau T frames long.
     """
 
 

@@ -39,7 +39,7 @@ class SlowFastSampling(ClipSampling):
         first = ceil(floor(s p) / p),    last = floor(floor((s + c - 1) p) / p)
         indices = first + clamp(linspace(0, c - 1, T), 0, last - first)
 
-    so that a clip starts with the frame behind s instead of the one before. ``pyav`` keeps one frame
+    so that a clip starts with the frame after s instead of the one before. ``pyav`` keeps one frame
     more, with which its loop ends, and has no least c; ``torchvision`` counts frames within 100 us of the
     end, and reads videos of at most tau T frames, and clips without a frame, as a whole. p is that of an
     MP4 file which FFmpeg writes at the rate, 512 at 24, 25 and 30 frames a second. The rate is in single

@@ -31,8 +31,8 @@ class VideoSplits:
         index: frame index of the files; None: each file is scanned when it is opened.
         max_bad_fraction: share of unreadable training videos at which training stops.
         time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
-        square_pixels: whether frames of oblong pixels get square ones, whatever the protocol says.
-        is_drawn: whether train and val are parts of one list, drawn by chance.
+        square_pixels: square pixels for frames of oblong ones, whatever the protocol says.
+        is_drawn: True if train and val are random parts of one list.
 
     Raises:
         ValueError: if splits disagree about classes, a flip pair names an unknown class or a number
@@ -127,7 +127,7 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
         index: file of a frame index; None: the one kept for ``root``, if there is one.
         max_bad_fraction: share of unreadable training videos at which training stops.
         time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
-        square_pixels: whether frames of oblong pixels get square ones, whatever the protocol says.
+        square_pixels: square pixels for frames of oblong ones, whatever the protocol says.
 
     Raises:
         FileNotFoundError, ValueError: naming the source, the row and the remedy.
@@ -186,7 +186,7 @@ def _warn_of_repeats(train: Annotations, val: Annotations, test: Annotations) ->
     """Warn of files that come twice in a split, and of training files in the others.
 
     Files are the same where their real paths are. In a list of 10,000 videos or more, links are
-    resolved for folders alone, for each file would have to be asked for.
+    resolved for folders alone, since each file would have to be looked up.
     """
     splits = {"train": train, "val": val} | ({} if test is val else {"test": test})
     trained: set[str] = set()
@@ -198,7 +198,7 @@ def _warn_of_repeats(train: Annotations, val: Annotations, test: Annotations) ->
         if shared:
             warnings.warn(
                 f"{len(shared)} of {len(files)} videos of {name} are training videos too, such as "
-                f"'{annotations.paths[shared[0]]}', so that its accuracy flatters; take them out of "
+                f"'{annotations.paths[shared[0]]}', so its accuracy is too good; take them out of "
                 "one of the two",
                 stacklevel=3,
             )

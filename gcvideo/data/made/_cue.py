@@ -72,7 +72,7 @@ def cue_videos(
         train_per_class: training videos of each of four shapes.
         val_per_class: validation videos of each shape.
         test_per_class: test videos of each shape.
-        rounds: how often a video shows its three things; 6 frames each, at 30 per second.
+        rounds: times that a video shows its three things; 6 frames each, at 30 per second.
         size: height and width in pixels; even.
         seed: seed of all choices.
 

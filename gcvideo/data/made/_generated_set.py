@@ -82,7 +82,7 @@ def _make(folder: Path, write: Callable[[Path], None]) -> None:
         try:
             draft.rename(folder)
         except OSError:
-            # Another process was faster; its set is the same, for the seed is.
+            # Another process was faster; its set is the same, because the seed is.
             if not folder.is_dir():
                 raise
     finally:
