@@ -1,6 +1,5 @@
 """The official Kinetics lists, YouTube ids and seconds instead of file names, and what is on disk of them."""
 
-import csv
 import os
 import re
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from gcvideo._invocation import command_line
-from gcvideo.data.listing._table_file import Table, open_text
+from gcvideo.data.listing._table_file import FILE_NAMES, Table, open_text
 from gcvideo.data.listing._video_folder import is_video_name, split_name
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
@@ -200,12 +199,12 @@ def read_unreadable(table: Path) -> list[str]:
     remedy = f"give bad= the bad_videos.csv that `{command_line('check')}` wrote"
     if not table.is_file():
         raise FileNotFoundError(f"there is no file '{table}'; {remedy}")
-    with table.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        rows = csv.DictReader(file)
-        columns = rows.fieldnames or ()
-        if not {"path", "status"}.issubset(columns):
+    with open_text(table, FILE_NAMES) as stream:
+        rows = Table(table, stream)
+        path, status = rows.find(("path",)), rows.find(("status",))
+        if path is None or status is None:
             raise ValueError(
-                f"{table} has the columns {', '.join(columns) or '(none)'}, but needs path and "
+                f"{table} has the columns {', '.join(rows.headings) or '(none)'}, but needs path and "
                 f"status; {remedy}"
             )
-        return [row["path"] for row in rows if row["status"] == "unreadable"]
+        return [row[path] for _, row in rows if row[status] == "unreadable"]
