@@ -32,7 +32,7 @@ FILES = (
 )
 
 
-def clip(label: str = "air drumming", youtube_id: str = "-abc") -> KineticsClip:
+def clip(label="air drumming", youtube_id="-abc"):
     return KineticsClip(label, youtube_id, 5, 15, "train")
 
 
@@ -48,17 +48,17 @@ def clip(label: str = "air drumming", youtube_id: str = "-abc") -> KineticsClip:
         "train/air_drumming/-abc_000005_000015.mp4",
     ],
 )
-def test_a_clip_is_found_under_every_usual_name(tmp_path: Path, name: str) -> None:
+def test_a_clip_is_found_under_every_usual_name(tmp_path, name):
     touch(tmp_path, name, "-abc.json")
     assert find_clips([clip()], tmp_path) == [name]
 
 
-def test_the_cut_clip_goes_before_the_whole_video(tmp_path: Path) -> None:
+def test_the_cut_clip_goes_before_the_whole_video(tmp_path):
     touch(tmp_path, "-abc.mp4", "-abc_000005_000015.mp4")
     assert find_clips([clip()], tmp_path) == ["-abc_000005_000015.mp4"]
 
 
-def test_each_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_folder_is_listed_once(tmp_path, monkeypatch):
     touch(tmp_path, "air_drumming/-abc.mp4")
     listed = []
     listdir = os.listdir
@@ -67,7 +67,7 @@ def test_each_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert listed == [tmp_path, tmp_path / "air_drumming"]
 
 
-def test_no_clip_at_all_is_an_error(tmp_path: Path) -> None:
+def test_no_clip_at_all_is_an_error(tmp_path):
     with pytest.raises(
         FileNotFoundError,
         match=r"none of the 1 Kinetics clips .*-abc_000005_000015\.mp4' first; set root \(data\.root\)",
@@ -75,7 +75,7 @@ def test_no_clip_at_all_is_an_error(tmp_path: Path) -> None:
         find_clips([clip()], tmp_path)
 
 
-def test_the_official_list_counts_what_is_missing(tmp_path: Path) -> None:
+def test_the_official_list_counts_what_is_missing(tmp_path):
     rows = ["zumba,a,1,11,train", "abseiling,b,0,10,train", "zumba,c,0,10,validate"]
     (tmp_path / "k.csv").write_text(HEADER + "\n".join([*rows, "abseiling,d,2,12,train"]))
     touch(tmp_path, "a_000001_000011.mp4", "zumba/c.mp4", "abseiling/d.mp4")
@@ -91,7 +91,7 @@ def test_the_official_list_counts_what_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def kinetics_folder(tmp_path: Path) -> Path:
+def kinetics_folder(tmp_path):
     for name in FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"" if "zero" in name else b"video")
@@ -100,7 +100,7 @@ def kinetics_folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("bad", ["zumba/broken.mp4", "{root}/zumba/../zumba/broken.mp4"])
-def test_every_row_is_found_missing_or_bad(kinetics_folder: Path, bad: str) -> None:
+def test_every_row_is_found_missing_or_bad(kinetics_folder, bad):
     listed = listed_clips(kinetics_folder / "list.csv")
     matched = match_clips(listed, kinetics_folder, [bad.format(root=kinetics_folder)])
     assert [match.path for match in matched] == [FILES[0], None, *FILES[1:]]
@@ -113,9 +113,7 @@ def test_every_row_is_found_missing_or_bad(kinetics_folder: Path, bad: str) -> N
     assert Coverage.of([]).fraction == 1
 
 
-def test_a_relative_root_and_a_link_to_nowhere(
-    kinetics_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_root_and_a_link_to_nowhere(kinetics_folder, monkeypatch):
     monkeypatch.chdir(kinetics_folder.parent)
     (kinetics_folder / "gone.mp4").symlink_to("nowhere")
     listed = listed_clips(kinetics_folder / "list.csv")
@@ -124,7 +122,7 @@ def test_a_relative_root_and_a_link_to_nowhere(
     assert [match.status for match in matched[:4]] == ["found", "bad", "bad", "bad"]
 
 
-def test_the_files_are_those_that_annotations_find(kinetics_folder: Path) -> None:
+def test_the_files_are_those_that_annotations_find(kinetics_folder):
     matched = match_clips(listed_clips(kinetics_folder / "list.csv"), kinetics_folder)
     read = read_annotations("list.csv", root=kinetics_folder, split="train")
     ours = [match for match in matched if match.listed.split == "train" and match.path]
@@ -134,7 +132,7 @@ def test_the_files_are_those_that_annotations_find(kinetics_folder: Path) -> Non
 
 
 @pytest.mark.parametrize(("name", "split"), [("val", "val"), ("validate", "val"), ("test", "test")])
-def test_a_list_without_splits_is_named_by_its_file(tmp_path: Path, name: str, split: str) -> None:
+def test_a_list_without_splits_is_named_by_its_file(tmp_path, name, split):
     table = tmp_path / f"{name}.csv"
     table.write_text("label,youtube_id,time_start,time_end\nzumba,a,1,11\n")
     assert [row.split for row in listed_clips(table)] == [split]
@@ -163,15 +161,13 @@ def test_a_list_without_splits_is_named_by_its_file(tmp_path: Path, name: str, s
         ),
     ],
 )
-def test_a_table_that_is_no_official_list_is_refused(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_a_table_that_is_no_official_list_is_refused(tmp_path, text, message):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         listed_clips(tmp_path / "list.csv")
 
 
-def test_missing_files_and_folders_are_named(kinetics_folder: Path) -> None:
+def test_missing_files_and_folders_are_named(kinetics_folder):
     none = kinetics_folder / "none"
     with pytest.raises(FileNotFoundError, match=r"no file '.*none'; give csv= an official"):
         listed_clips(none)
@@ -185,7 +181,7 @@ def test_missing_files_and_folders_are_named(kinetics_folder: Path) -> None:
         match_clips(listed, none)
 
 
-def test_only_unreadable_videos_of_a_check_are_bad(tmp_path: Path) -> None:
+def test_only_unreadable_videos_of_a_check_are_bad(tmp_path):
     table = tmp_path / "bad_videos.csv"
     table.write_text('path,status,reason\na.mp4,damaged,"x"\n"b, c.mp4",unreadable,y\n')
     assert read_unreadable(table) == ["b, c.mp4"]

@@ -83,7 +83,7 @@ def test_a_window_follows_the_target_rate():
     assert SlowFastSampling(target_fps=15.0).test(300, 15.0, SPEC_8X8, 10)[0, -1] == 63
 
 
-def test_a_window_between_two_frames_takes_the_next_frame() -> None:
+def test_a_window_between_two_frames_takes_the_next_frame():
     clips = PyTorchVideoSampling().test(10, 1.0, ClipSpec(2, 2), 4)
     assert clips.tolist() == [[0, 0], [3, 3], [5, 5], [8, 8]]
 
@@ -93,7 +93,7 @@ def test_a_window_between_two_frames_takes_the_next_frame() -> None:
     length=st.floats(0, 300, width=32),
     steps=st.integers(1, 70),
 )
-def test_linspace_is_torchs(start: float, length: float, steps: int) -> None:
+def test_linspace_is_torchs(start, length, steps):
     expected = torch.linspace(start, start + length, steps).numpy().astype(np.int64)
     assert np.array_equal(torch_linspace(start, start + length, steps).astype(np.int64), expected)
 
@@ -151,7 +151,7 @@ def test_a_video_without_frames_and_no_clips_are_refused(sampling):
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan")])
-def test_a_frame_rate_that_is_not_positive_is_refused(fps: float) -> None:
+def test_a_frame_rate_that_is_not_positive_is_refused(fps):
     with pytest.raises(ValueError, match=r"fps is .* but must be positive"):
         SlowFastSampling().test(300, fps, SPEC_8X8, 1)
 
@@ -163,6 +163,6 @@ def test_another_reader_is_refused():
 
 
 @pytest.mark.parametrize(("num_frames", "sampling_rate"), [(0, 8), (8, 0)])
-def test_a_clip_needs_frames_and_a_rate(num_frames: int, sampling_rate: int) -> None:
+def test_a_clip_needs_frames_and_a_rate(num_frames, sampling_rate):
     with pytest.raises(ValueError, match=r"(num_frames|sampling_rate) is 0 but must be at least 1"):
         ClipSpec(num_frames, sampling_rate)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from broken_files import damage_packet, empty
 from small_data import make_module
+from touched_file import touch, touch_levels
 
 from gcvideo.data import (
     TrainingVideos,
@@ -11,6 +12,8 @@ from gcvideo.data import (
     annotated_videos,
     read_annotations,
 )
+from gcvideo.data.loading import _source as source
+from gcvideo.data.loading._source import real_files
 from gcvideo.data.video._frame_index import index_path, write_index
 from gcvideo.data.video._index_entry import index_video
 
@@ -121,3 +124,69 @@ def test_the_frame_index_of_the_root_is_found_and_changes_nothing_that_is_shown(
         assert ours["video"] == theirs["video"]
         assert ours["problems"] == theirs["problems"]
     assert sum(len(item["problems"]) for item in found) >= 2
+
+
+@pytest.fixture
+def linked_root(tmp_path):
+    touch_levels(tmp_path, ["a", "b"])
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    (tmp_path / "b" / "2.mp4").symlink_to(tmp_path / "a" / "1.mp4")
+    return tmp_path
+
+
+def write(root, **lists):
+    for name, rows in lists.items():
+        (root / f"{name}.txt").write_text(rows.replace(",", "\n") + "\n")
+    return {"root": str(linked_root), "classes": ["a", "b"]} | {
+        name: f"{name}.txt" for name in lists
+    }
+
+
+def test_training_files_in_another_split_are_counted(linked_root):
+    given = write(
+        linked_root,
+        train="a/0.mp4 0,a/1.mp4 0,b/0.mp4 1",
+        val="link/0.mp4 0,b/1.mp4 1,b/2.mp4 0",
+        test=f"b/1.mp4 1,{linked_root}/b/0.mp4 1",
+    )
+    with pytest.warns(UserWarning, match="are training videos too") as caught:
+        annotated_videos(**given)
+    first, second = (str(warning.message) for warning in caught)
+    assert first.startswith("2 of 3 videos of val are training videos too, such as 'link/0.mp4'")
+    assert second.startswith("1 of 2 videos of test are training videos too")
+
+
+def test_files_listed_again_are_counted(linked_root):
+    given = write(linked_root, train="a/0.mp4 0,a/0.mp4 0,./a/0.mp4 1,b/0.mp4 1", val="b/1.mp4 1")
+    with pytest.warns(UserWarning, match=r"2 of 4 videos of train are .* 1 of them under another"):
+        annotated_videos(**given)
+
+
+@pytest.mark.filterwarnings("ignore:.* are listed again")
+def test_a_drawn_split_with_one_file_in_two_classes_is_warned_of(tmp_path):
+    touch(tmp_path, *(f"{name}/{number}.mp4" for name in "ab" for number in range(20)))
+    (tmp_path / "b" / "more").symlink_to(tmp_path / "a")
+    with pytest.warns(UserWarning, match="are training videos too") as caught:
+        splits = annotated_videos(root=str(tmp_path), val_fraction=0.5)
+    said = next(
+        str(w.message) for w in caught if "of val are training videos too" in str(w.message)
+    )
+    shared = {*real_files(splits.val)} & {*real_files(splits.train)}
+    assert shared
+    assert said.startswith(f"{sum(file in shared for file in real_files(splits.val))} of 30 ")
+
+
+def test_of_long_lists_links_of_folders_alone_are_resolved(linked_root, monkeypatch):
+    write(linked_root, all="link/0.mp4 0,b/2.mp4 1")
+    listed = read_annotations("all.txt", root=linked_root)
+    assert real_files(listed) == [
+        str(linked_root.resolve() / name) for name in ("a/0.mp4", "a/1.mp4")
+    ]
+    monkeypatch.setattr(source, "LONG_LIST", 1)
+    assert real_files(listed) == [
+        str(linked_root.resolve() / name) for name in ("a/0.mp4", "b/2.mp4")
+    ]
+
+
+def test_splits_without_repeats_say_nothing(linked_root):
+    annotated_videos(**write(linked_root, train="a/0.mp4 0,b/0.mp4 1", val="b/1.mp4 1,a/1.mp4 0"))
