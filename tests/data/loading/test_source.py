@@ -137,9 +137,7 @@ def linked_root(tmp_path):
 def write(root, **lists):
     for name, rows in lists.items():
         (root / f"{name}.txt").write_text(rows.replace(",", "\n") + "\n")
-    return {"root": str(linked_root), "classes": ["a", "b"]} | {
-        name: f"{name}.txt" for name in lists
-    }
+    return {"root": str(root), "classes": ["a", "b"]} | {name: f"{name}.txt" for name in lists}
 
 
 def test_training_files_in_another_split_are_counted(linked_root):
