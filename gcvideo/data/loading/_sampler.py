@@ -56,9 +56,9 @@ class EpochBatchSampler(Sampler[list[TrainingKey]]):
     holds the same videos over all ranks, also where the sizes vary.
 
     Args:
-        sampler: the videos of the rank.
+        sampler: videos of the rank.
         batch_size: videos per batch, of the base shape with multigrid.
-        multigrid: sizes of the batches, and the shapes that then stand in their keys.
+        multigrid: sizes of the batches, and shapes that their keys then contain.
     """
 
     def __init__(
@@ -83,12 +83,11 @@ class EpochBatchSampler(Sampler[list[TrainingKey]]):
     def __iter__(self) -> Iterator[list[TrainingKey]]:
         first = self._num_seen if self.sampler.epoch == self._resumed_epoch else 0
         keys = iter(self.sampler)
+        turns = cycle(zip(self._sizes(), self._shapes(), strict=True))
         # All at once: the epoch may change before the first batch is asked for.
         batches: list[list[TrainingKey]] = [
             [key if shape is None else (*key, shape.clip) for key in islice(keys, size)]
-            for size, shape in islice(
-                cycle(zip(self._sizes(), self._shapes(), strict=True)), len(self)
-            )
+            for size, shape in islice(turns, len(self))
         ]
         return iter(batches[first:])
 
