@@ -1,6 +1,7 @@
 """Sample lists: which videos there are and what they show."""
 
 import difflib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,6 @@ from gcvideo.data.listing._path_list import (
     LONG_LIST,
     PathList,
     keep_list,
-    kept_content,
     recall_list,
     remember_list,
     source_key,
@@ -65,8 +65,10 @@ class Annotations:
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Frozen for everybody else.
         vars(self).update(state)
-        if self._file is not None:
-            vars(self).update(zip(_KEPT, kept_content(self._file), strict=True))
+        if (file := self._file) is not None:
+            paths = PathList.from_arrays(file["text"], file["offsets"])
+            kept = paths, file["labels"], tuple(json.loads(file.metadata["classes"]))
+            vars(self).update(zip(_KEPT, kept, strict=True))
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -141,14 +141,6 @@ def keep_list(
         return None
 
 
-def kept_content(
-    file: ArrayFile,
-) -> tuple[PathList, Int64[np.ndarray, " n"], tuple[str, ...]]:
-    """Paths, labels and class names of a kept list."""
-    paths = PathList.from_arrays(file["text"], file["offsets"])
-    return paths, file["labels"], tuple(json.loads(file.metadata["classes"]))
-
-
 def source_key(source: Path, classes: Sequence[str] | None, split: str | None) -> str:
     """What a list file says and how it is asked: the same key, the same list.
 

@@ -29,7 +29,7 @@ class VideoSplits:
         test: videos scored with all views.
         flip_pairs: names of classes that a horizontal flip exchanges.
         index: frame index of the files; None: each file is scanned when it is opened.
-        max_bad_fraction: share of unreadable training videos at which training stops.
+        max_bad_fraction: share of unreadable training videos above which training stops.
         time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
         square_pixels: square pixels for frames of oblong ones, whatever the protocol says.
         is_drawn: True if train and val are random parts of one list.
@@ -125,7 +125,7 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
         seed: seed of that division.
         flip_pairs: pairs of class names that a horizontal flip exchanges, such as left and right.
         index: file of a frame index; None: the one kept for ``root``, if there is one.
-        max_bad_fraction: share of unreadable training videos at which training stops.
+        max_bad_fraction: share of unreadable training videos above which training stops.
         time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
         square_pixels: square pixels for frames of oblong ones, whatever the protocol says.
 
