@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from gcvideo._console import Console
-from gcvideo.data import VideoSplits, check_listable, write_list, write_text
+from gcvideo.data import VideoSplits, check_listable, write_text
+from gcvideo.data.listing._list_file import list_text
 
 _CONSOLE = Console()
 
@@ -26,6 +27,6 @@ def record_split(folder: Path, splits: VideoSplits) -> None:
         _CONSOLE.print(f"warning: the split is not written: {error}", soft_wrap=True)
         return
     for name, annotations in lists.items():
-        file = folder / f"{name}.txt"
-        write_list(file, annotations.paths, annotations.labels, splits.classes)
+        text = list_text(annotations.paths, annotations.labels, splits.classes)
+        write_text(folder / f"{name}.txt", text)
     write_text(folder / "classes.txt", "".join(f"{name}\n" for name in splits.classes))

@@ -46,9 +46,14 @@ def write_list(
         labels: number of the class of each path.
         classes: names in label order.
     """
+    write_text(file, list_text(paths, labels, classes))
+
+
+def list_text(paths: Sequence[str], labels: Int64[np.ndarray, " n"], classes: Sequence[str]) -> str:
+    """What ``write_list`` writes."""
     texts = classes if _writes_names(classes) else [str(label) for label in range(len(classes))]
     rows = zip(paths, labels.tolist(), strict=True)
-    write_text(file, "".join(f"{path} {texts[label]}\n" for path, label in rows))
+    return "".join(f"{path} {texts[label]}\n" for path, label in rows)
 
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
