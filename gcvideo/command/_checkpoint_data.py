@@ -13,7 +13,7 @@ from gcvideo._console import Console
 from gcvideo._construction import construct
 from gcvideo.command._readability import bad_videos_error, unreadable_videos
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoReadError, VideoSplits
-from gcvideo.data.listing._split_folder import held_out_source
+from gcvideo.data.listing._video_folder import held_out_source
 from gcvideo.inference import Checkpoint
 
 _CONSOLE = Console()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from gcvideo.data.listing import _class_folder as class_folder
+from gcvideo.data.listing import _video_folder as video_folder
 
 _LIST_SUFFIX = ".txt"
 
@@ -68,7 +68,7 @@ def _find(pattern: str) -> tuple[list[str], _Rows]:
     if path.is_file():
         return _listed(path) if path.suffix.lower() == _LIST_SUFFIX else ([pattern], [])
     if path.is_dir():
-        found = [path / below for below in class_folder.find_videos(path).paths]
+        found = [path / below for below in video_folder.find_videos(path).paths]
     else:
         # Path.glob takes no absolute pattern.
         matches = glob.glob(pattern, recursive=True)  # noqa: PTH207

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from gcvideo._lazy_name import lazy_names
 from gcvideo.data._parallel import ProcessDiedError as ProcessDiedError
 from gcvideo.data._parallel import parallel_map as parallel_map
-from gcvideo.data.listing._annotation import VIDEO_SUFFIXES as VIDEO_SUFFIXES
 from gcvideo.data.listing._annotation import Annotations as Annotations
 from gcvideo.data.listing._annotation import read_annotations as read_annotations
 from gcvideo.data.listing._annotation import read_classes as read_classes
@@ -14,7 +13,8 @@ from gcvideo.data.listing._list_file import check_listable as check_listable
 from gcvideo.data.listing._list_file import write_list as write_list
 from gcvideo.data.listing._list_file import write_table as write_table
 from gcvideo.data.listing._list_file import write_text as write_text
-from gcvideo.data.listing._sample_list import PathList as PathList
+from gcvideo.data.listing._path_list import PathList as PathList
+from gcvideo.data.listing._video_folder import VIDEO_SUFFIXES as VIDEO_SUFFIXES
 from gcvideo.data.loading._crop import CropLayout as CropLayout
 from gcvideo.data.loading._crop import MMActionCrops as MMActionCrops
 from gcvideo.data.loading._crop import NonLocalCrops as NonLocalCrops

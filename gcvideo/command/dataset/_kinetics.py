@@ -12,14 +12,14 @@ from gcvideo._console import Console
 from gcvideo.command._output_check import check_folder
 from gcvideo.command.dataset._work import write_lists
 from gcvideo.data import check_listable, read_classes, write_table
-from gcvideo.data.listing._coverage import (
+from gcvideo.data.listing._kinetics import (
     Coverage,
+    KineticsClip,
     MatchedClip,
     listed_clips,
     match_clips,
     read_unreadable,
 )
-from gcvideo.data.listing._kinetics import KineticsClip
 
 _CONSOLE = Console()
 _NUM_SHOWN = 10

@@ -1,6 +1,7 @@
 """Sample lists: which videos there are and what they show."""
 
 import difflib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,18 +12,16 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from gcvideo.data.listing._array_file import ArrayFile
-from gcvideo.data.listing._class_folder import VIDEO_SUFFIXES as VIDEO_SUFFIXES
-from gcvideo.data.listing._list_store import (
+from gcvideo.data.listing._listing import INTEGER, Listing, read_listing
+from gcvideo.data.listing._path_list import (
     LONG_LIST,
+    PathList,
     keep_list,
-    kept_content,
     recall_list,
     remember_list,
     source_key,
 )
-from gcvideo.data.listing._listing import INTEGER, Listing, read_listing
-from gcvideo.data.listing._sample_list import PathList
-from gcvideo.data.listing._table_file import WINDOWS, find_encoding, open_text
+from gcvideo.data.listing._table_file import open_text
 
 _KEPT = ("paths", "labels", "classes")
 
@@ -35,10 +34,10 @@ class Annotations:
     ``~/.cache/gcvideo``, which all processes map; a pickle of it names that file.
 
     Args:
-        paths: as listed: relative to ``root``, or absolute; kept as a ``PathList``.
-        labels: one a video, counted from 0.
+        paths: paths as listed, relative to ``root`` or absolute; kept as a ``PathList``.
+        labels: label of each video, counted from 0.
         classes: names in label order.
-        source: where the list came from.
+        source: folder or file that the list came from.
         root: folder that relative paths start from.
         num_missing: listed videos left out because their files are not there (Kinetics only).
     """
@@ -66,8 +65,10 @@ class Annotations:
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Frozen for everybody else.
         vars(self).update(state)
-        if self._file is not None:
-            vars(self).update(zip(_KEPT, kept_content(self._file), strict=True))
+        if (file := self._file) is not None:
+            paths = PathList.from_arrays(file["text"], file["offsets"])
+            kept = paths, file["labels"], tuple(json.loads(file.metadata["classes"]))
+            vars(self).update(zip(_KEPT, kept, strict=True))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -98,16 +99,16 @@ def read_annotations(
     - The official Kinetics CSV: see ``gcvideo.data.listing._kinetics``.
     - Any other file: lines "path label"; the path may contain spaces.
 
-    What encodings, separators and names of folders are understood stands in ``docs/data.md``.
+    ``docs/data.md`` says which encodings, separators and folder names are understood.
 
     Class names: ``classes``; else those in the table, sorted; else the folders of the videos where
     they go one to one with the labels; else the labels. Only the first file is looked up.
 
     Args:
-        source: relative to ``root``, or to the working folder if it is not there.
+        source: folder or file, relative to ``root``, or to the working folder if it is not there.
         root: folder that relative paths of videos start from.
         classes: names in label order.
-        split: rows of a table to take, if it has a column split; of no effect elsewhere.
+        split: split whose rows are taken from a table that has a column split.
 
     Raises:
         FileNotFoundError: if the source, its first video or every Kinetics clip is missing.
@@ -116,11 +117,16 @@ def read_annotations(
     Warns:
         UserWarning: of class folders without a video, and of folders that may be something else.
     """
-    place = _locate(source, Path(root))
+    root = Path(root)
+    place = next((place for place in (root / source, Path(source)) if place.exists()), None)
+    if place is None:
+        raise FileNotFoundError(
+            f"there is neither '{root / source}' nor '{source}'; give a folder, a text list or a CSV"
+        )
     key = source_key(place, classes, split) if place.is_file() else None
     kept = recall_list(key) if key else None
     if kept is None:
-        found = _parse(place, str(root), classes, split, key)
+        found = _parse(place, root, classes, split, key)
     else:
         found = Annotations.__new__(Annotations)
         found.__setstate__(
@@ -140,7 +146,7 @@ def read_classes(path: str | Path) -> tuple[str, ...]:
     Raises:
         FileNotFoundError, ValueError: if the file is missing or empty, or a name comes twice.
     """
-    with open_text(Path(path), find_encoding(Path(path)) or WINDOWS) as lines:
+    with open_text(Path(path)) as lines:
         names = tuple(line.strip() for line in lines if line.strip())
     if not names:
         raise ValueError(f"class list '{path}' is empty; write one class name a line")
@@ -174,19 +180,11 @@ def stratified_split(
     return annotations.subset(np.flatnonzero(~in_val)), annotations.subset(np.flatnonzero(in_val))
 
 
-def _locate(source: str | Path, root: Path) -> Path:
-    for place in (root / source, Path(source)):
-        if place.exists():
-            return place
-    tried = f"'{root / source}' nor '{source}'"
-    raise FileNotFoundError(f"there is neither {tried}; give a folder, a text list or a CSV")
-
-
 def _parse(
-    place: Path, root: str, classes: Sequence[str] | None, split: str | None, key: str | None
+    place: Path, root: Path, classes: Sequence[str] | None, split: str | None, key: str | None
 ) -> Annotations:
     """The list in a source; a long one is remembered under ``key`` unless other files matter."""
-    rows = read_listing(place, Path(root), split, classes)
+    rows = read_listing(place, root, split, classes)
     if not len(rows):
         raise ValueError(f"{place} lists no videos; check data.train, data.val and data.test")
     names = tuple(classes or rows.classes)
@@ -200,7 +198,7 @@ def _parse(
             "give each class its folder or label"
         )
     missing = len(rows) - len(paths)
-    found = Annotations(paths, labels[present], names, str(place), root, missing)
+    found = Annotations(paths, labels[present], names, str(place), str(root), missing)
     # The file may have changed while it was read.
     if key and found._file and rows.from_file and key == source_key(place, classes, split):
         remember_list(key, found._file)
@@ -209,32 +207,23 @@ def _parse(
 
 def _labels(rows: Listing, names: Sequence[str], place: Path) -> Int64[np.ndarray, " n"]:
     label_of = {name: label for label, name in enumerate(names)}
-    # A split may lack some of the texts.
-    _, firsts = np.unique(rows.codes, return_index=True)
-    first_rows = {rows.label(row): row for row in np.sort(firsts).tolist()}
-    named = bool(names) and label_of.keys() >= first_rows.keys()
-    if not named and not all(map(INTEGER.fullmatch, first_rows)):
-        unknown = [text for text in first_rows if text not in label_of]
+    texts = dict.fromkeys(rows.labels)
+    named = bool(names) and label_of.keys() >= texts.keys()
+    if not named and not all(map(INTEGER.fullmatch, texts)):
+        unknown = [text for text in texts if text not in label_of]
         text = next((text for text in unknown if not INTEGER.fullmatch(text)), unknown[0])
         close = difflib.get_close_matches(text, names, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "give all with data.classes"
         rule = f"one of the {len(names)} classes" if names else "a whole number"
-        number = rows.numbers[first_rows[text]]
+        number = rows.numbers[rows.labels.index(text)]
         raise ValueError(f"{place}, row {number}: label '{text}' is not {rule}; {hint}")
-    value = np.zeros(len(rows.texts), dtype=np.int64)
-    for text, row in first_rows.items():
-        value[rows.codes[row]] = label_of[text] if named else int(text.partition(".")[0])
-    labels = value[rows.codes]
     if not named:
-        _check_range(labels, rows, len(names), place)
-    return labels
-
-
-def _check_range(
-    labels: Int64[np.ndarray, " n"], rows: Listing, num_classes: int, place: Path
-) -> None:
-    end = num_classes or int(labels.max()) + 1
-    if labels.min() == 1 and (not num_classes or labels.max() == num_classes):
+        label_of = {text: int(text.partition(".")[0]) for text in texts}
+    labels = np.array([label_of[text] for text in rows.labels], dtype=np.int64)
+    if named:
+        return labels
+    end = len(names) or int(labels.max()) + 1
+    if labels.min() == 1 and (not names or labels.max() == len(names)):
         raise ValueError(
             f"{place}: labels start at 1 and end at {labels.max()}; gcvideo counts from 0: "
             "subtract one from every label"
@@ -243,9 +232,10 @@ def _check_range(
     if len(outside):
         row = int(outside[0])
         raise ValueError(
-            f"{place}, row {rows.numbers[row]}: label {rows.label(row)} is not in 0..{end - 1}, "
+            f"{place}, row {rows.numbers[row]}: label {rows.labels[row]} is not in 0..{end - 1}, "
             f"the {end} classes; correct it, or give all names with data.classes"
         )
+    return labels
 
 
 def _class_names(paths: Sequence[str], labels: Int64[np.ndarray, " n"]) -> tuple[str, ...]:

@@ -1,32 +1,20 @@
-"""Named numpy arrays in one file, read by memory mapping."""
+"""Named numpy arrays in one file, read by memory mapping, and rows of different lengths in them."""
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int, Integer, Shaped
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-_DTYPES = {
-    "BOOL": "?",
-    "U8": "u1",
-    "I8": "i1",
-    "U16": "<u2",
-    "I16": "<i2",
-    "U32": "<u4",
-    "I32": "<i4",
-    "U64": "<u8",
-    "I64": "<i8",
-    "F16": "<f2",
-    "F32": "<f4",
-    "F64": "<f8",
-}
+from gcvideo._draft import draft_of
+
 _LENGTH_BYTES = 8
+_ROWS_AT_ONCE = 65_536
 
 
 def write_arrays(
@@ -34,47 +22,30 @@ def write_arrays(
     arrays: Mapping[str, Shaped[np.ndarray, "..."]],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write arrays as one safetensors file, at once or not at all.
+    """Write arrays of booleans, integers or floats as one safetensors file, whole or not at all.
 
-    Readers of an older file at ``path`` keep what they have mapped, and of several writers at once
-    the last one wins.
-
-    Args:
-        path: in a folder that exists.
-        arrays: of booleans, integers or floats, of any shape.
-        metadata: texts kept beside the arrays.
-
-    Raises:
-        OSError: if the file cannot be written.
+    Readers of an older file at ``path`` keep what they have mapped; the last of several writers wins.
     """
     path = Path(path)
-    draft = path.with_name(f".{path.name}-{uuid4().hex}")
+    # save_file takes the memory as it lies; reshape undoes what ascontiguousarray does to 0-d arrays.
+    plain = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
     try:
-        # For the usual errors, and for the usual permissions: safetensors lets only the owner read.
-        draft.touch()
-        mode = draft.stat().st_mode
-        # save_file takes the memory as it lies; reshape undoes what 0-d arrays get from ascontiguous.
-        plain = {
-            name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()
-        }
-        save_file(plain, draft, dict(metadata) if metadata else None)
-        draft.chmod(mode)
-        draft.replace(path)
+        with draft_of(path, several_writers=True) as draft:
+            # For the usual errors and permissions: safetensors lets only the owner read.
+            draft.touch()
+            mode = draft.stat().st_mode
+            save_file(plain, draft, dict(metadata) if metadata else None)
+            draft.chmod(mode)
     except SafetensorError as error:
         raise OSError(
             f"'{path}' cannot be written ({error}); make room or choose another folder"
         ) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
-class ArrayFile(Mapping[str, Shaped[np.ndarray, "..."]]):
+class ArrayFile(dict[str, Shaped[np.ndarray, "..."]]):
     """Arrays of a safetensors file as read-only views of the mapped file.
 
     All processes that read the file share its pages. A pickle holds the path alone.
-
-    Args:
-        path: a file of :func:`write_arrays`, or any safetensors file of numpy types.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -84,12 +55,13 @@ class ArrayFile(Mapping[str, Shaped[np.ndarray, "..."]]):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            self._arrays, self.metadata = self._map()
+            arrays, self.metadata = self._map()
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"'{self.path}' is no complete safetensors file ({error}); delete it and have it "
+                f"'{self.path}' is not a complete safetensors file ({error}); delete it and have it "
                 "made anew"
             ) from error
+        super().__init__(arrays)
 
     def _map(self) -> tuple[dict[str, Shaped[np.ndarray, "..."]], dict[str, str]]:
         content = np.memmap(self.path, np.uint8, "r")
@@ -101,25 +73,50 @@ class ArrayFile(Mapping[str, Shaped[np.ndarray, "..."]]):
             raise ValueError(f"{len(content)} bytes instead of {end}")
         return {name: _view(content, start, entry) for name, entry in header.items()}, metadata
 
-    def __getitem__(self, name: str) -> Shaped[np.ndarray, "..."]:
-        return self._arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
     def __reduce__(self) -> tuple[type["ArrayFile"], tuple[Path]]:
         return ArrayFile, (self.path,)
 
 
 def _view(content: np.memmap, start: int, entry: Mapping[str, Any]) -> Shaped[np.ndarray, "..."]:
-    dtype, shape, (begin, end) = (
-        np.dtype(_DTYPES[entry["dtype"]]),
-        entry["shape"],
-        entry["data_offsets"],
-    )
+    kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+    # "I64" is numpy's "<i8".
+    dtype = np.dtype("?" if kind == "BOOL" else f"<{kind[0].lower()}{int(kind[1:]) // 8}")
     if end - begin != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{end - begin} bytes for an array {shape} of {dtype}")
     return np.ndarray(shape, dtype, content, start + begin)
+
+
+class Ragged(NamedTuple):
+    """Rows of different lengths in one flat array: row i is ``values[offsets[i]:offsets[i + 1]]``."""
+
+    values: Shaped[np.ndarray, "v"]
+    offsets: Integer[np.ndarray, "n+1"]
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Sequence[int] | np.ndarray], dtype: type) -> "Ragged":
+        """Copies of the given rows."""
+        arrays = [np.asarray(row, dtype) for row in rows]
+        offsets = np.cumsum([0, *map(len, arrays)], dtype=np.int64)
+        return cls(np.concatenate(arrays) if arrays else np.empty(0, dtype), offsets)
+
+    def row(self, index: int) -> Shaped[np.ndarray, "w"]:
+        """One row, as a view."""
+        return self.values[int(self.offsets[index]) : int(self.offsets[index + 1])]
+
+    def take(self, rows: Int[np.ndarray, "m"]) -> "Ragged":
+        """The rows at ``rows``, in that order; negative ones count from the end."""
+        starts = np.asarray(self.offsets[:-1], np.int64)[rows]
+        lengths = np.asarray(self.offsets[1:], np.int64)[rows] - starts
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        values = np.empty(offsets[-1], self.values.dtype)
+        # In parts, because the position of each value takes eight times the room of a byte.
+        for first in range(0, len(starts), _ROWS_AT_ONCE):
+            goal = offsets[first : first + _ROWS_AT_ONCE + 1]
+            shift = np.repeat(starts[first : first + _ROWS_AT_ONCE] - goal[:-1], np.diff(goal))
+            values[goal[0] : goal[-1]] = self.values[shift + np.arange(goal[0], goal[-1])]
+        return Ragged(values, offsets)
+
+    def followed_by(self, other: "Ragged") -> "Ragged":
+        """The rows of both."""
+        offsets = np.concatenate([self.offsets, other.offsets[1:] + self.offsets[-1]])
+        return Ragged(np.concatenate([self.values, other.values]), offsets.astype(np.int64))

@@ -13,11 +13,7 @@ class CacheError(ValueError):
 
 
 def cache_folder(root: str | None = None) -> Path:
-    """``root``, else ``$GCVIDEO_CACHE``, else ``~/.cache/gcvideo``; it need not exist yet.
-
-    Raises:
-        CacheError: if there is no home folder.
-    """
+    """``root``, else ``$GCVIDEO_CACHE``, else ``~/.cache/gcvideo``; it need not exist yet."""
     given = root or os.environ.get("GCVIDEO_CACHE")
     if given:
         return Path(given)
@@ -25,20 +21,13 @@ def cache_folder(root: str | None = None) -> Path:
         return Path.home() / ".cache" / "gcvideo"
     except RuntimeError as error:
         raise CacheError(
-            f"there is no '~/.cache/gcvideo', for this user has no home folder ({error}); {_REMEDY}"
+            f"there is no '~/.cache/gcvideo', because this user has no home folder ({error}); {_REMEDY}"
         ) from error
 
 
 @contextmanager
 def writing_cache(path: Path) -> Iterator[None]:
-    """Within, an error of the file system becomes one that names the path and the remedy.
-
-    Args:
-        path: that is read or written.
-
-    Raises:
-        CacheError: if it cannot be.
-    """
+    """Turn errors of the file system into a CacheError that names the path and the remedy."""
     try:
         yield
     except OSError as error:

@@ -1,15 +1,22 @@
-"""The official Kinetics lists: YouTube ids and seconds instead of file names."""
+"""The official Kinetics lists, YouTube ids and seconds instead of file names, and what is on disk of them."""
 
 import os
+import re
 import sys
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from gcvideo.data.listing._table_file import WINDOWS, Table, find_encoding, open_text
+from gcvideo._invocation import command_line
+from gcvideo.data.listing._table_file import FILE_NAMES, Table, open_text
+from gcvideo.data.listing._video_folder import is_video_name, split_name
 
-KINETICS_COLUMNS = frozenset({"label", "youtube_id", "time_start", "time_end"})
+_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+KINETICS_COLUMNS = frozenset(_COLUMNS)
+_FILE_NAME = re.compile(r"[\w -]+")
 
 
 class KineticsClip(NamedTuple):
@@ -21,29 +28,23 @@ class KineticsClip(NamedTuple):
     time_end: int
     split: str
 
-
-def read_kinetics(path: Path) -> list[KineticsClip]:
-    """Rows of an official CSV (label, youtube_id, time_start, time_end, split).
-
-    Raises:
-        ValueError: if a row has no label, or a time is no whole number of seconds.
-    """
-    with open_text(path, find_encoding(path) or WINDOWS) as stream:
-        return kinetics_clips(Table(path, stream))
+    @property
+    def timed_name(self) -> str:
+        """The usual name of its file, without the suffix."""
+        return f"{self.youtube_id}_{self.time_start:06d}_{self.time_end:06d}"
 
 
 def kinetics_clips(table: Table) -> list[KineticsClip]:
-    """Rows of a table that has the columns of an official CSV; errors as of ``read_kinetics``."""
-    label, youtube_id, time_start, time_end = map(
-        table.columns.index, ("label", "youtube_id", "time_start", "time_end")
-    )
+    """Rows of a table that has the columns of an official CSV."""
+    label, youtube_id, time_start, time_end = map(table.columns.index, _COLUMNS)
     split = table.find(("split",))
     clips = []
     for number, row in table:
         if not row[label]:
             raise ValueError(f"{table.file}, row {number} has no label; complete or delete it")
         try:
-            start, end = _seconds(row[time_start]), _seconds(row[time_end])
+            # pandas writes whole numbers of a column with gaps as 12.0.
+            start, end = (int(row[i].removesuffix(".0")) for i in (time_start, time_end))
         except ValueError:
             raise ValueError(
                 f"{table.file}, row {number}: time_start is {row[time_start] or None!r} and "
@@ -55,27 +56,12 @@ def kinetics_clips(table: Table) -> list[KineticsClip]:
     return clips
 
 
-def _seconds(text: str) -> int:
-    # pandas writes whole numbers of a column with gaps as 12.0.
-    return int(text.removesuffix(".0"))
-
-
-def find_clips(
-    clips: Sequence[KineticsClip], root: Path, suffixes: Collection[str]
-) -> list[str | None]:
+def find_clips(clips: Sequence[KineticsClip], root: Path) -> list[str | None]:
     """The file of each clip relative to ``root``, None where there is none.
 
     Looks for ``{id}_{start:06d}_{end:06d}`` and ``{id}``, in ``root``, in a folder named like the
     split, and in one named like the class, with spaces or underscores, in either. Every folder is
     listed once; no file is looked up singly.
-
-    Args:
-        clips: rows of the official list.
-        root: folder of the videos.
-        suffixes: lower-case endings of video files.
-
-    Raises:
-        FileNotFoundError: if no clip at all is found.
     """
 
     @cache
@@ -83,19 +69,21 @@ def find_clips(
         if not (root / folder).is_dir():
             return {}
         # A Path for each of 650,000 files would take 4 s and half a gigabyte.
-        names = map(os.path.splitext, sorted(os.listdir(root / folder)))  # noqa: PTH208
-        return {
-            stem: os.path.join(folder, stem + suffix)  # noqa: PTH118
-            for stem, suffix in names
-            if suffix.lower() in suffixes
-        }
+        names = filter(is_video_name, sorted(os.listdir(root / folder)))  # noqa: PTH208
+        return {name[: name.rfind(".")]: os.path.join(folder, name) for name in names}  # noqa: PTH118
 
     @cache
     def places(label: str, split: str) -> list[dict[str, str]]:
-        return [found for folder in _folders(label, split) if (found := videos(folder))]
+        paths = (
+            Path(above, folder)
+            for above in ("", split)
+            for folder in ("", label, label.replace(" ", "_"))
+        )
+        folders = dict.fromkeys("" if path == Path() else str(path) for path in paths)
+        return [found for folder in folders if (found := videos(folder))]
 
     def find(clip: KineticsClip) -> str | None:
-        timed = _timed(clip)
+        timed = clip.timed_name
         for files in places(clip.label, clip.split):
             if file := files.get(timed) or files.get(clip.youtube_id):
                 return file
@@ -105,20 +93,118 @@ def find_clips(
     if clips and not any(found):
         raise FileNotFoundError(
             f"none of the {len(clips)} Kinetics clips is in '{root}'; tried "
-            f"'{root / _timed(clips[0])}.mp4' first; set root (data.root) to the folder of the videos"
+            f"'{root / clips[0].timed_name}.mp4' first; set root (data.root) to the folder of the videos"
         )
     return found
 
 
-def _timed(clip: KineticsClip) -> str:
-    return f"{clip.youtube_id}_{clip.time_start:06d}_{clip.time_end:06d}"
+class ListedClip(NamedTuple):
+    """A row of an official list and its split, which the row may call otherwise: "validate" for val."""
+
+    clip: KineticsClip
+    split: str
 
 
-def _folders(label: str, split: str) -> list[str]:
-    """Where clips may lie, below the root; the root itself is ''."""
-    paths = (
-        str(Path(above, folder))
-        for above in ("", split)
-        for folder in ("", label, label.replace(" ", "_"))
-    )
-    return ["" if path == "." else path for path in dict.fromkeys(paths)]
+class MatchedClip(NamedTuple):
+    """A row of an official list and its file, relative to the root; one that is bad cannot be used."""
+
+    listed: ListedClip
+    path: str | None
+    status: Literal["found", "missing", "bad"]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Numbers of clips with a file that can be used, without a file and with one that cannot be used."""
+
+    found: int
+    missing: int
+    bad: int
+
+    @classmethod
+    def of(cls, clips: Iterable[MatchedClip]) -> "Coverage":
+        """Of all ``clips`` together."""
+        count = Counter(clip.status for clip in clips)
+        return cls(count["found"], count["missing"], count["bad"])
+
+    @property
+    def listed(self) -> int:
+        return self.found + self.missing + self.bad
+
+    @property
+    def fraction(self) -> float:
+        """``found / listed``; 1 where nothing is listed."""
+        return self.found / self.listed if self.listed else 1.0
+
+
+def listed_clips(file: Path, split: str | None = None) -> list[ListedClip]:
+    """Rows of an official Kinetics CSV; ``split``, else the name of the file, is that of rows without."""
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file '{file}'; give csv= an official Kinetics CSV")
+    with open_text(file) as stream:
+        table = Table(file, stream)
+        if lacking := sorted(KINETICS_COLUMNS - set(table.columns)):
+            raise ValueError(
+                f"{file} has the columns {', '.join(table.headings) or '(none)'}, but an official "
+                f"Kinetics CSV has {', '.join(lacking)} too; give csv= such a file"
+            )
+        return list(_with_splits(table, split or _usual_split(file.stem)))
+
+
+def _with_splits(table: Table, default: str) -> Iterator[ListedClip]:
+    for number, clip in enumerate(kinetics_clips(table), start=2):
+        if not clip.split and default not in {"train", "val", "test"}:
+            raise ValueError(
+                f"{table.file}, row {number} has no split; name the file train.csv, val.csv or "
+                "test.csv, or give split="
+            )
+        split = _usual_split(clip.split) if clip.split else default
+        if not _FILE_NAME.fullmatch(split):
+            raise ValueError(
+                f"{table.file}, row {number}: the split '{split}' cannot name a file; use train, val "
+                "or test"
+            )
+        yield ListedClip(clip, split)
+
+
+def _usual_split(text: str) -> str:
+    return split_name(text) or text
+
+
+def match_clips(
+    listed: Sequence[ListedClip], root: Path, bad: Collection[str] = ()
+) -> list[MatchedClip]:
+    """The file of each clip; bad are empty ones and those named so, absolute or relative to ``root``."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"root is '{root}', which is not a folder; give the videos' folder")
+    known_bad = {_absolute(root, path) for path in bad}
+
+    def match(row: ListedClip, path: str | None) -> MatchedClip:
+        if path is None:
+            return MatchedClip(row, None, "missing")
+        # False for a link to nowhere too.
+        has_content = os.path.isfile(root / path) and os.path.getsize(root / path)  # noqa: PTH113, PTH202
+        is_found = has_content and _absolute(root, path) not in known_bad
+        return MatchedClip(row, path, "found" if is_found else "bad")
+
+    return list(map(match, listed, find_clips([row.clip for row in listed], root)))
+
+
+def _absolute(root: Path, path: str) -> str:
+    return os.path.abspath(root / path)  # noqa: PTH100 - links stay as they are
+
+
+def read_unreadable(table: Path) -> list[str]:
+    """Paths of the unreadable videos in a ``bad_videos.csv`` of a check; damaged ones are usable."""
+    remedy = f"give bad= the bad_videos.csv that `{command_line('check')}` wrote"
+    if not table.is_file():
+        raise FileNotFoundError(f"there is no file '{table}'; {remedy}")
+    with open_text(table, FILE_NAMES) as stream:
+        rows = Table(table, stream)
+        path, status = rows.find(("path",)), rows.find(("status",))
+        if path is None or status is None:
+            raise ValueError(
+                f"{table} has the columns {', '.join(rows.headings) or '(none)'}, but needs path and "
+                f"status; {remedy}"
+            )
+        return [row[path] for _, row in rows if row[status] == "unreadable"]

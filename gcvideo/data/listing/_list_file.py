@@ -1,14 +1,14 @@
-"""Lists and tables as text files, written at once or not at all."""
+"""Lists and tables as text files, written whole or not at all."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from io import StringIO
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from jaxtyping import Int64
 
+from gcvideo._draft import draft_of
 from gcvideo.data.listing._listing import INTEGER
 
 
@@ -41,9 +41,9 @@ def write_list(
     Labels are numbers, or names where a class is called by a number.
 
     Args:
-        file: in a folder that exists.
-        paths: relative to the root of the data, or absolute.
-        labels: one a path.
+        file: list to write, in a folder that exists.
+        paths: paths of the videos, relative to the root of the data or absolute.
+        labels: number of the class of each path.
         classes: names in label order.
     """
     write_text(file, list_text(paths, labels, classes))
@@ -57,30 +57,19 @@ def list_text(paths: Sequence[str], labels: Int64[np.ndarray, " n"], classes: Se
 
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV with a header line."""
-    with _draft_of(file) as draft:
-        writer = csv.writer(draft)
-        writer.writerow(columns)
-        writer.writerows(rows)
+    """Write a CSV with a header line, whole or not at all."""
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(file, text.getvalue())
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text by renaming a finished draft: a reader never sees half a file."""
-    with _draft_of(file) as draft:
-        draft.write(text)
-
-
-@contextmanager
-def _draft_of(file: Path) -> Iterator[TextIO]:
-    """A file beside, which replaces ``file`` once it has been written without an error."""
-    draft = file.with_name(f".{file.name}.draft")
-    try:
+    """Write a text whole or not at all: a reader never sees half a file."""
+    with draft_of(file) as draft:
         # File names need not be UTF-8; lists are read the same way.
-        with draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text:
-            yield text
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
+        draft.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _writes_names(classes: Sequence[str]) -> bool:

@@ -2,27 +2,15 @@
 
 import re
 import sys
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Int64
-
-from gcvideo.data.listing._class_folder import VIDEO_SUFFIXES, class_folders, is_video_name
-from gcvideo.data.listing._folder_question import check_class_folders, warn_of_left_out
 from gcvideo.data.listing._kinetics import KINETICS_COLUMNS, find_clips, kinetics_clips
-from gcvideo.data.listing._split_folder import split_name
-from gcvideo.data.listing._table_file import (
-    FILE_NAMES,
-    WINDOWS,
-    Encoding,
-    Table,
-    find_encoding,
-    open_text,
-)
+from gcvideo.data.listing._table_file import FILE_NAMES, WINDOWS, Table, find_encoding, open_text
+from gcvideo.data.listing._video_folder import class_folders, is_video_name, split_name
 
 # A label may come as 3.0, which is how pandas writes whole numbers of a column with gaps.
 INTEGER = re.compile(r"-?[0-9]+(?:\.0*)?")
@@ -30,6 +18,8 @@ _NO_LABEL = frozenset({"nan", "none", "null", "na", "n/a", "?", "-"})
 _PATH_COLUMNS = ("path", "file", "video", "filename")
 _LABEL_COLUMNS = ("label", "class", "class_name")
 _NUM_LOOKED_UP = 100
+# What a byte that is not UTF-8 becomes.
+_STRAY_BYTE = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True)
@@ -37,17 +27,17 @@ class Listing:
     """Rows in columns, with each label's text once; an object a row would take 400 bytes.
 
     Args:
-        paths: None where the file of a row is not there (Kinetics only).
-        numbers: of the rows, as error messages count them.
-        codes: label of each row, as its place in ``texts``.
-        texts: labels as they are written.
+        paths: path of each row; None where its file is not there (Kinetics only).
+        numbers: number of each row, as error messages count them.
+        labels: label of each row, as it is written.
+        texts: labels of the source, of all its splits.
         classes: names that the source itself gives, of all its splits, in label order.
-        from_file: whether one file says it all, so that the same bytes are the same listing.
+        from_file: True if one file says it all, so that the same bytes are the same listing.
     """
 
     paths: Sequence[str | None]
-    numbers: Int64[np.ndarray, " n"]
-    codes: Int64[np.ndarray, " n"]
+    numbers: Sequence[int]
+    labels: Sequence[str]
     texts: tuple[str, ...]
     classes: tuple[str, ...]
     from_file: bool
@@ -55,72 +45,42 @@ class Listing:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def label(self, row: int) -> str:
-        """The label of a row as it is written."""
-        return self.texts[self.codes[row]]
-
 
 def read_listing(
     place: Path, root: Path, split: str | None, classes: Sequence[str] | None = None
 ) -> Listing:
-    """The rows of a folder, a text list, a table or an official Kinetics CSV.
-
-    Args:
-        place: the folder or file.
-        root: folder that relative paths of videos start from.
-        split: rows of a table to take, if it has a column split.
-        classes: names that are known to be classes, so that they are not questioned.
-
-    Raises:
-        FileNotFoundError: if every Kinetics clip is missing.
-        ValueError: naming the row that lacks something, or the folders that are no classes.
-    """
+    """The rows of a folder, a text list, a table or an official Kinetics CSV, of one split of it."""
     if place.is_dir():
         return _read_folder(place, root, classes)
     encoding = find_encoding(place)
-    if encoding is None:
-        listing = _read_by_files(place, root, split)
-    else:
-        listing = _read_file(place, root, split, encoding)
+    read = partial(_read_file, place, root, split)
+    listing = _read_by_files(place, root, read) if encoding is None else read(encoding)
     _check_labels(listing, place, classes or ())
     return listing
-
-
-class _Codes(dict[str, int]):
-    """Numbers texts in the order in which they come."""
-
-    def __missing__(self, text: str) -> int:
-        self[text] = code = len(self)
-        return code
 
 
 def _listing(
     rows: Iterable[tuple[int, str | None, str]], classes: Sequence[str] = (), *, from_file: bool
 ) -> Listing:
     """The columns of (number, path, label)."""
-    paths, numbers, codes, code_of = [], array("q"), array("q"), _Codes()
+    numbers, paths, labels = [], [], []
+    texts: dict[str, str] = {}
     for number, path, label in rows:
         numbers.append(number)
         paths.append(path)
-        codes.append(code_of[label])
-    numbers, codes = (np.array(column, dtype=np.int64) for column in (numbers, codes))
-    return Listing(paths, numbers, codes, tuple(code_of), tuple(classes), from_file)
+        labels.append(texts.setdefault(label, label))
+    return Listing(paths, numbers, labels, tuple(texts), tuple(classes), from_file)
 
 
 def _read_folder(place: Path, root: Path, classes: Sequence[str] | None) -> Listing:
-    folders = class_folders(place)
-    if classes is None or not any(found.paths for found in folders.values()):
-        check_class_folders(place, folders)
-    warn_of_left_out(place, folders)
+    folders = class_folders(place, classes)
     above = place.relative_to(root) if place.is_relative_to(root) else place.absolute()
-    videos = (
-        (str(above / name / path), name) for name, found in folders.items() for path in found.paths
-    )
+    videos = [(str(above / name / path), name) for name in folders for path in folders[name]]
     rows = ((number, path, name) for number, (path, name) in enumerate(videos, start=1))
-    return _listing(rows, [name for name, found in folders.items() if found.paths], from_file=False)
+    return _listing(rows, [*folders], from_file=False)
 
 
-def _read_file(file: Path, root: Path, split: str | None, encoding: Encoding) -> Listing:
+def _read_file(file: Path, root: Path, split: str | None, encoding: str) -> Listing:
     with open_text(file, encoding) as stream:
         first = stream.readline()
         table = Table(file, chain([first], stream))
@@ -129,7 +89,7 @@ def _read_file(file: Path, root: Path, split: str | None, encoding: Encoding) ->
         if table.find(_PATH_COLUMNS) is not None and table.find(_LABEL_COLUMNS) is not None:
             return _read_table(table, split)
         lines = chain([first], stream)
-        if not _is_path_label(first):
+        if not is_video_name("".join(first.rsplit(maxsplit=1)[:-1])):
             if is_video_name(table.headings[0] if table.headings[1:] else ""):
                 return _read_table(Table(file, lines, ("path", "label")), split)
             if file.suffix.lower() == ".csv":
@@ -138,35 +98,27 @@ def _read_file(file: Path, root: Path, split: str | None, encoding: Encoding) ->
         return _listing(_text_rows(file, lines), from_file=True)
 
 
-def _read_by_files(file: Path, root: Path, split: str | None) -> Listing:
-    """A list that is no UTF-8: its bytes are names of files, or it was written on Windows."""
-    as_names = _read_file(file, root, split, FILE_NAMES)
+def _read_by_files(file: Path, root: Path, read: Callable[[str], Listing]) -> Listing:
+    """A list that is not UTF-8: its bytes are names of files, or it was written on Windows."""
+    as_names = read(FILE_NAMES)
     try:
-        as_text = _read_file(file, root, split, WINDOWS)
+        as_text = read(WINDOWS)
     except ValueError:
         as_text = as_names
-    odd = (row for row, path in enumerate(as_names.paths) if path and not path.isprintable())
-    rows = [row for row in odd if _has_bytes(as_names.paths[row])][:_NUM_LOOKED_UP]
+    odd = (row for row, path in enumerate(as_names.paths) if path and _STRAY_BYTE.search(path))
+    rows = [*islice(odd, _NUM_LOOKED_UP)]
     num_names, num_texts = (
         sum((root / (listing.paths[row] or "")).is_file() for row in rows)
         for listing in (as_names, as_text)
     )
     if rows and not num_names and not num_texts:
         raise ValueError(
-            f"{file}, row {as_names.numbers[rows[0]]}: {as_names.paths[rows[0]]!r} is no UTF-8, and there "
+            f"{file}, row {as_names.numbers[rows[0]]}: {as_names.paths[rows[0]]!r} is not UTF-8, and there "
             f"is no file of these bytes nor of '{as_text.paths[rows[0]]}', as Windows (cp1252) would "
             "read them; save the list as UTF-8, and set data.root to the folder that the paths start from"
         )
     chosen = as_names if num_names > num_texts else as_text
     return replace(chosen, from_file=False)
-
-
-def _has_bytes(path: str | None) -> bool:
-    return any("\udc80" <= letter <= "\udcff" for letter in path or "")
-
-
-def _is_path_label(line: str) -> bool:
-    return is_video_name(next(iter(line.rsplit(maxsplit=1)[:-1]), ""))
 
 
 def _text_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
@@ -182,8 +134,8 @@ def _text_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, str, str
         path, label = line.strip().rsplit(maxsplit=1)
         if not is_video_name(path) and any(map(is_video_name, parts[:-1])):
             raise ValueError(
-                f"{file}, row {number}: '{line.strip()}' has more than one word behind the video; of "
-                "several labels keep one, for each video has one class; names with spaces need a "
+                f"{file}, row {number}: '{line.strip()}' has more than one word after the video; of "
+                "several labels keep one, since each video has one class; names with spaces need a "
                 "table with the columns path,label"
             )
         yield number, path, label
@@ -215,7 +167,7 @@ def _read_kinetics(table: Table, root: Path, split: str | None) -> Listing:
     rows = ((number, None, clip.label) for number, clip in enumerate(clips, start=2))
     whole = _listing(rows, from_file=False)
     chosen = _of_split(whole, [clip.split for clip in clips], split, table.file)
-    paths = find_clips([clips[i - 2] for i in chosen.numbers.tolist()], root, VIDEO_SUFFIXES)
+    paths = find_clips([clips[i - 2] for i in chosen.numbers], root)
     return replace(chosen, paths=paths, classes=_names(whole.texts))
 
 
@@ -228,35 +180,33 @@ def _check_labels(listing: Listing, file: Path, classes: Sequence[str]) -> None:
     """Refuse a label that is several labels, or a word for a gap among whole numbers."""
     texts = set(listing.texts)
     named = {text for text in texts if not INTEGER.fullmatch(text)}
-    gaps = {text for text in named if text.lower() in _NO_LABEL}
-    if gaps != named or gaps == texts:
-        gaps = set()
-    for code in np.unique(listing.codes).tolist():
-        text = listing.texts[code]
+    all_gaps = named != texts and all(text.lower() in _NO_LABEL for text in named)
+    for text in dict.fromkeys(listing.labels):
         parts = [part.strip() for part in re.split("[;,|]", text)]
         several = len(parts) > 1 and all(p in texts or INTEGER.fullmatch(p) for p in parts)
-        if text in classes or not (several or text in gaps):
+        if text in classes or not (several or (all_gaps and text in named)):
             continue
-        row = int(np.argmax(listing.codes == code))
-        what = "is several labels; keep one, for each video has one class"
-        raise ValueError(
-            f"{file}, row {listing.numbers[row]}: '{text}' "
-            f"{what if several else 'is no label among whole numbers; complete or delete the row'}"
-        )
+        number = listing.numbers[listing.labels.index(text)]
+        what = "is not a label among whole numbers; complete or delete the row"
+        if several:
+            what = "is several labels; keep one, since each video has one class"
+        raise ValueError(f"{file}, row {number}: '{text}' {what}")
 
 
 def _of_split(whole: Listing, splits: Sequence[str], split: str | None, file: Path) -> Listing:
     present = sorted({*splits} - {""})
     if split is None or not present:
         return whole
-    wanted = {name for name in present if name == split or split_name(name) == split}
+    wanted = {name for name in present if split in (name, split_name(name))}
     chosen = [i for i, name in enumerate(splits) if name in wanted]
     if not chosen:
         raise ValueError(
             f"{file} has no rows of the split '{split}'; its column split has {', '.join(present)}"
         )
-    paths = [whole.paths[i] for i in chosen]
-    return replace(whole, paths=paths, numbers=whole.numbers[chosen], codes=whole.codes[chosen])
+    paths, numbers, labels = (
+        [column[i] for i in chosen] for column in (whole.paths, whole.numbers, whole.labels)
+    )
+    return replace(whole, paths=paths, numbers=numbers, labels=labels)
 
 
 def _column(table: Table, names: Sequence[str]) -> int:

@@ -1,16 +1,19 @@
+"""The loaders of a data set for training, validation and test."""
+
 import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TypedDict
+from typing import Any
 
 import numpy as np
 import torch
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from gcvideo.data._parallel import default_num_workers
+from gcvideo.data.listing._annotation import Annotations
 from gcvideo.data.loading._dataset import (
     EvaluationVideos,
     TrainingVideos,
@@ -22,12 +25,6 @@ from gcvideo.data.loading._protocol import EvaluationProtocol
 from gcvideo.data.loading._sampler import EpochBatchSampler, EpochSampler, ExactSampler
 from gcvideo.data.loading._source import VideoSplits
 from gcvideo.data.loading._transform import TrainTransform
-from gcvideo.data.video._frame_index import FrameIndex
-
-
-class _Reading(TypedDict):
-    index: FrameIndex | None
-    time_budget_seconds: float | None
 
 
 class VideoDataModule(LightningDataModule):
@@ -35,8 +32,8 @@ class VideoDataModule(LightningDataModule):
 
     Training batches hold ``batch_size`` videos with ``clips_per_video`` views each. Validation uses
     one centre view, the test all views of the protocol; the batches of a whole test come in any order.
-    What training could not read stands in ``batch["problems"]``; the callback
-    ``gcvideo.training.BadVideos`` reports and limits it.
+    ``batch["problems"]`` says what training could not read; the callback ``gcvideo.training.BadVideos``
+    reports and limits it.
 
     Args:
         splits: annotated videos.
@@ -45,10 +42,10 @@ class VideoDataModule(LightningDataModule):
         batch_size: videos per step and device; with multigrid, of the base shape.
         clips_per_video: views per training video and epoch.
         num_workers: processes per loader; None: one per core, at most 8, none on a single core.
-        seed: of the order, the clips and the crops.
+        seed: seed of the order, the clips and the crops.
         pin_memory: page-locked batches, for a CUDA device.
         multigrid: shapes of the training batches; None: all alike. With it the trainer must be told
-            ``reload_dataloaders_every_n_epochs=1``, for epochs differ in their number of batches.
+            ``reload_dataloaders_every_n_epochs=1``, because epochs differ in their number of batches.
         transforms: augmentations of training by crop in pixels, one for each of
             ``multigrid.crop_sizes``.
         test_batch_size: videos per batch of the test, each with all its views.
@@ -97,12 +94,12 @@ class VideoDataModule(LightningDataModule):
         self._past: Sequence[int] = ()
 
     def resume(self, epoch: int, num_batches: int, past: Sequence[int] = ()) -> None:
-        """Let the next training loader go on in ``epoch`` behind its first ``num_batches`` batches.
+        """Let the next training loader go on in ``epoch`` after its first ``num_batches`` batches.
 
         Args:
-            epoch: to go on in.
-            num_batches: that it has seen.
-            past: batches of each epoch before, which had other lists or devices perhaps.
+            epoch: epoch to go on in.
+            num_batches: batches of it that have been seen.
+            past: batches of each epoch before, which may have had other lists or devices.
 
         Raises:
             ValueError: if the epoch has fewer batches.
@@ -110,7 +107,7 @@ class VideoDataModule(LightningDataModule):
         self._epoch, self._num_seen, self._past = epoch, num_batches, past
         if num_batches > self.num_batches(epoch):
             raise ValueError(
-                f"the run stopped behind batch {num_batches} of epoch {epoch + 1}, which has "
+                f"the run stopped after batch {num_batches} of epoch {epoch + 1}, which has "
                 f"{self.num_batches(epoch)} with the videos that are listed; start a new run from its weights "
                 "with weights=checkpoint weights.path=..."
             )
@@ -131,39 +128,25 @@ class VideoDataModule(LightningDataModule):
         batches.resume(self._epoch, self._num_seen)
         if self.trainer is not None:
             batches.sampler.set_epoch(max(self._epoch, self.trainer.current_epoch))
-        return DataLoader(
-            dataset,
-            batch_sampler=batches,
-            persistent_workers=self.num_workers > 0,
-            num_workers=self.num_workers,
-            pin_memory=self.pin_memory,
-            collate_fn=collate_videos,
-            worker_init_fn=_start_worker,
-        )
+        return self._loader(dataset, batch_sampler=batches, persistent=True)
 
     def statistics_dataloader(self, epoch: int, num_batches: int) -> DataLoader[VideoItem]:
         """Training clips for batch norm statistics, others than those that the epoch trains on.
 
         A pure function of (seed, epoch): order, clips and crops come from a seed of their own, drawn
-        from ``SeedSequence([seed, 1])``. Multigrid has no part in it, for the statistics are those
+        from ``SeedSequence([seed, 1])``. Multigrid plays no part, because the statistics are those
         that validation and test use: all clips have the base shape.
 
         Args:
-            epoch: of the training.
+            epoch: epoch of the training.
             num_batches: batches per rank; fewer if there are not so many videos.
         """
         seed = int(np.random.SeedSequence([self.seed, 1]).generate_state(1, np.uint64)[0])
         dataset = self._train_videos(seed)
         sampler = EpochSampler(len(dataset), seed=seed, **self._ranks())
         sampler.set_epoch(epoch)
-        return DataLoader(
-            dataset,
-            batch_sampler=list(islice(EpochBatchSampler(sampler, self.batch_size), num_batches)),
-            num_workers=self.num_workers,
-            pin_memory=self.pin_memory,
-            collate_fn=collate_videos,
-            worker_init_fn=_start_worker,
-        )
+        batches = islice(EpochBatchSampler(sampler, self.batch_size), num_batches)
+        return self._loader(dataset, batch_sampler=[*batches])
 
     def _train_videos(self, seed: int) -> TrainingVideos:
         if self.transform is None:
@@ -175,7 +158,8 @@ class VideoDataModule(LightningDataModule):
             transforms=self.transforms,
             clips_per_video=self.clips_per_video,
             seed=seed,
-            **self._reading(),
+            index=self.splits.index,
+            time_budget_seconds=self.splits.time_budget_seconds,
         )
 
     def _train_batches(self) -> EpochBatchSampler:
@@ -198,50 +182,50 @@ class VideoDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[VideoItem]:
         # In order: the loss is a sum, and a limited validation is of the first videos.
-        return self._exact_loader(self.val_videos(), self.batch_size, persistent=True)
+        videos = self.val_videos()
+        sampler = ExactSampler(len(videos), **self._ranks())
+        return self._loader(videos, sampler=sampler, batch_size=self.batch_size, persistent=True)
 
     def test_dataloader(self) -> DataLoader[VideoItem]:
-        # Results are kept by video: a slow file need not hold up those behind it.
+        # Results are kept by video: a slow file need not hold up those after it.
         limit = None if self.trainer is None else self.trainer.limit_test_batches
         is_whole = limit is None or (isinstance(limit, float) and limit == 1)  # 1 is one batch
-        return self._exact_loader(
-            self.test_videos(), self.test_batch_size, persistent=False, in_order=not is_whole
+        videos = self.test_videos()
+        sampler = ExactSampler(len(videos), **self._ranks())
+        return self._loader(
+            videos, sampler=sampler, batch_size=self.test_batch_size, in_order=not is_whole
         )
 
     def val_videos(self) -> EvaluationVideos:
         """The videos of the validation with one centre view."""
-        protocol = self.protocol.single_view()
-        return EvaluationVideos(self.splits.val, protocol=protocol, **self._reading())
+        return self._evaluated(self.splits.val, self.protocol.single_view())
 
     def test_videos(self) -> EvaluationVideos:
         """The videos of the test with all their views."""
-        return EvaluationVideos(self.splits.test, protocol=self.protocol, **self._reading())
+        return self._evaluated(self.splits.test, self.protocol)
 
-    def _exact_loader(
-        self,
-        dataset: EvaluationVideos,
-        batch_size: int,
-        *,
-        persistent: bool,
-        in_order: bool = True,
+    def _evaluated(
+        self, annotations: Annotations, protocol: EvaluationProtocol
+    ) -> EvaluationVideos:
+        return EvaluationVideos(
+            annotations,
+            protocol=protocol,
+            index=self.splits.index,
+            time_budget_seconds=self.splits.time_budget_seconds,
+        )
+
+    def _loader(
+        self, dataset: Dataset[VideoItem], *, persistent: bool = False, **options: Any
     ) -> DataLoader[VideoItem]:
         return DataLoader(
             dataset,
-            batch_size=batch_size,
-            sampler=ExactSampler(len(dataset), **self._ranks()),
             persistent_workers=persistent and self.num_workers > 0,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             collate_fn=collate_videos,
             worker_init_fn=_start_worker,
-            in_order=in_order,
+            **options,
         )
-
-    def _reading(self) -> _Reading:
-        return {
-            "index": self.splits.index,
-            "time_budget_seconds": self.splits.time_budget_seconds,
-        }
 
     def _ranks(self) -> dict[str, int]:
         if self.trainer is None:

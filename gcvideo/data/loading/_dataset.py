@@ -1,3 +1,5 @@
+"""Listed videos as items and batches of views."""
+
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -93,9 +95,10 @@ class _ListedVideos(Dataset[VideoItem]):
     def __init__(
         self,
         annotations: Annotations,
+        *,
         protocol: EvaluationProtocol,
-        index: FrameIndex | None,
-        time_budget_seconds: float | None,
+        index: FrameIndex | None = None,
+        time_budget_seconds: float | None = None,
     ) -> None:
         self.annotations = annotations
         self.protocol = protocol
@@ -105,11 +108,12 @@ class _ListedVideos(Dataset[VideoItem]):
     def __len__(self) -> int:
         return len(self.annotations)
 
-    def _read(self, video: int, sample: _Sample) -> _Clips:
+    def _read(self, video: int, sample: _Sample, *, tolerant: bool = False) -> _Clips:
         path, timeline = self.annotations.path(video), None
-        if self.index is not None:
+        # Of a damaged file, what is shown must not depend on whether there is an index.
+        if self.index is not None and not tolerant:
             timeline = self.index.find(self.annotations.paths[video], path)
-        return _read_clips(path, sample, self.protocol, timeline=timeline)
+        return _read_clips(path, sample, self.protocol, timeline=timeline, tolerant=tolerant)
 
 
 class TrainingVideos(_ListedVideos):
@@ -124,11 +128,11 @@ class TrainingVideos(_ListedVideos):
         annotations: videos and labels.
         protocol: clip sampling, T and tau.
         transform: spatial augmentation of a clip.
-        transforms: with multigrid, those of clips whose key has a shape, by its crop in pixels.
+        transforms: augmentations of clips whose key has a shape (multigrid), by its crop in pixels.
         clips_per_video: views per item, each with a clip, crop and flip of its own.
-        seed: of the whole run.
-        index: of the frames of the files, which then need not be scanned.
-        time_budget_seconds: for reading one file; more makes it unreadable. None: no limit.
+        seed: seed of the whole run.
+        index: frame index, which saves scanning the files.
+        time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
     """
 
     def __init__(
@@ -145,7 +149,9 @@ class TrainingVideos(_ListedVideos):
     ) -> None:
         if clips_per_video < 1:
             raise ValueError(f"clips_per_video is {clips_per_video}; it must be at least 1")
-        super().__init__(annotations, protocol, index, time_budget_seconds)
+        super().__init__(
+            annotations, protocol=protocol, index=index, time_budget_seconds=time_budget_seconds
+        )
         self.transform = transform
         self.transforms = dict(transforms or {})
         self.clips_per_video = clips_per_video
@@ -176,10 +182,14 @@ class TrainingVideos(_ListedVideos):
             if reason:
                 problems.append(VideoProblem(video, path, reason, clips.num_damaged, None))
             read = time.perf_counter()
-            views, labels = self._transform(transform, video, clips, streams)
+            label = int(self.annotations.labels[video])
+            views = [
+                transform(clips.frames[clip], label, int(rng.integers(2**63)))
+                for clip, rng in zip(clips.positions, streams, strict=True)
+            ]
             return {
-                "views": views,
-                "labels": labels,
+                "views": torch.stack([view for view, _ in views]),
+                "labels": torch.tensor([label for _, label in views]),
                 "video": video,
                 "problems": tuple(problems),
                 "seconds": (read - started, time.perf_counter() - read),
@@ -199,49 +209,26 @@ class TrainingVideos(_ListedVideos):
         others = rng.choice(len(self), min(len(self), _MAX_REPLACEMENTS + 1), replace=False)
         yield from islice((int(v) for v in others if v != slot), _MAX_REPLACEMENTS)
 
-    def _streams(self, epoch: int, slot: int) -> list[np.random.Generator]:
-        return [
-            np.random.default_rng([self.seed, epoch, slot, view])
-            for view in range(self.clips_per_video)
-        ]
-
-    def _sample(
-        self, streams: Sequence[np.random.Generator], spec: ClipSpec, video: Timeline
-    ) -> Int[np.ndarray, "v t"]:
-        return np.stack([self.protocol.train_clip(video, rng, spec) for rng in streams])
-
     def _read_if_need_be_damaged(
         self, epoch: int, slot: int, video: int, spec: ClipSpec
     ) -> tuple[_Clips, list[np.random.Generator], str]:
-        streams = self._streams(epoch, slot)
-        try:
-            return self._read(video, partial(self._sample, streams, spec)), streams, ""
-        except VideoReadError as error:
-            streams = self._streams(epoch, slot)
-            sample = partial(self._sample, streams, spec)
-            path = self.annotations.path(video)
-            with suppress(VideoReadError):
-                # Without the index, or what is shown would depend on whether there is one.
-                clips = _read_clips(path, sample, self.protocol, tolerant=True)
-                return clips, streams, error.reason
-            raise
+        """Clips, the random numbers that their views go on with, and what is damaged, if anything."""
 
-    def _transform(
-        self,
-        transform: TrainTransform,
-        video: int,
-        clips: _Clips,
-        streams: Sequence[np.random.Generator],
-    ) -> tuple[UInt8[Tensor, "v 3 t h w"], Int64[Tensor, " v"]]:
-        label = int(self.annotations.labels[video])
-        views, labels = zip(
-            *(
-                transform(clips.frames[clip], label, int(rng.integers(2**63)))
-                for clip, rng in zip(clips.positions, streams, strict=True)
-            ),
-            strict=True,
-        )
-        return torch.stack(views), torch.tensor(labels)
+        def read(*, tolerant: bool) -> tuple[_Clips, list[np.random.Generator]]:
+            keys = [[self.seed, epoch, slot, view] for view in range(self.clips_per_video)]
+            streams = [np.random.default_rng(key) for key in keys]
+
+            def sample(timeline: Timeline) -> Int[np.ndarray, "v t"]:
+                return np.stack([self.protocol.train_clip(timeline, rng, spec) for rng in streams])
+
+            return self._read(video, sample, tolerant=tolerant), streams
+
+        try:
+            return *read(tolerant=False), ""
+        except VideoReadError as error:
+            with suppress(VideoReadError):
+                return *read(tolerant=True), error.reason
+            raise
 
 
 class EvaluationVideos(_ListedVideos):
@@ -252,19 +239,9 @@ class EvaluationVideos(_ListedVideos):
     Args:
         annotations: videos and labels.
         protocol: clips, crops and sizes.
-        index: of the frames of the files, which then need not be scanned.
-        time_budget_seconds: for reading one file; more makes it unreadable. None: no limit.
+        index: frame index, which saves scanning the files.
+        time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
     """
-
-    def __init__(
-        self,
-        annotations: Annotations,
-        *,
-        protocol: EvaluationProtocol,
-        index: FrameIndex | None = None,
-        time_budget_seconds: float | None = None,
-    ) -> None:
-        super().__init__(annotations, protocol, index, time_budget_seconds)
 
     def __getitem__(self, video: int) -> VideoItem:
         started = time.perf_counter()
@@ -272,14 +249,12 @@ class EvaluationVideos(_ListedVideos):
         clips = run_within(self.time_budget_seconds, self.annotations.path(video), work)
         read = time.perf_counter()
         views = evaluation_views(clips.frames, clips.positions, self.protocol)
-        labels = torch.full((len(views),), int(self.annotations.labels[video]))
-        seconds = (read - started, time.perf_counter() - read)
         return {
             "views": views,
-            "labels": labels,
+            "labels": torch.full((len(views),), int(self.annotations.labels[video])),
             "video": video,
             "problems": (),
-            "seconds": seconds,
+            "seconds": (read - started, time.perf_counter() - read),
         }
 
 

@@ -11,11 +11,11 @@ class VideoProblem(NamedTuple):
     """What was wrong with one listed video when it was its turn.
 
     Args:
-        video: its place in the list.
-        path: of the file.
-        reason: why it cannot be read as it is.
-        damaged_packets: that were left out so that the rest could be read.
-        replaced_by: the video that was shown instead; None if it was shown, or not replaced.
+        video: place in the list.
+        path: path of the file.
+        reason: reason why it cannot be read as it is.
+        damaged_packets: packets that were left out so that the rest could be read.
+        replaced_by: video that was shown instead; None if this one was shown, or not replaced.
     """
 
     video: int

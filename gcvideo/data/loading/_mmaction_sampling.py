@@ -6,18 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
 
-from gcvideo.data.loading._sampling import (
-    ClipSpec,
-    WholeVideoSampling,
-    require_clips,
-    require_frames,
-)
+from gcvideo.data.loading._sampling import Clip, Clips, ClipSampling, ClipSpec, WholeVideoSampling
 
 
 @dataclass(frozen=True)
-class MMActionSampling:
+class MMActionSampling(ClipSampling):
     """mmaction2 ``SampleFrames``: every tau-th frame, test clips spread to the very end.
 
         indices = s + i tau,    i = 0..T-1
@@ -33,71 +27,58 @@ class MMActionSampling:
     Args:
         target_fps: frames per second at which the clip lasts tau T frames; None takes the frames
             as they come.
-        out_of_bound: what an index past the end of a short video becomes: "loop" starts over
+        out_of_bound: rule for an index past the end of a short video: "loop" starts over
             (index mod n), "repeat_last" repeats the last sampled frame that exists.
     """
 
     target_fps: float | None = None
     out_of_bound: Literal["loop", "repeat_last"] = "loop"
 
-    def train(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "t"]:
-        require_frames(num_video_frames, fps)
-        if self.target_fps is None:
+    def _train(self, n: int, fps: float, spec: ClipSpec, rng: np.random.Generator) -> Clip:
+        length = self._window(spec, fps)
+        if length is None:
             length = float(spec.num_frames * spec.sampling_rate)
-        else:
-            length = self._window(spec, fps, self.target_fps)
-        num_starts = max(math.floor(num_video_frames - length + 1), 1)
-        start = int(rng.integers(num_starts))
-        return self._bounded(start + self._steps(spec, fps), num_video_frames)
+        start = int(rng.integers(max(math.floor(n - length + 1), 1)))
+        return self._bounded(start + self._steps(spec, fps), n)
 
-    def test(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, num_clips: int
-    ) -> Int64[np.ndarray, "k t"]:
-        require_frames(num_video_frames, fps)
-        require_clips(num_clips)
+    def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
         if spec.num_frames == 1:
-            part = num_video_frames / num_clips
+            part = n / num_clips
             starts = [int(k * part + part / 2) for k in range(num_clips)]
             return np.array(starts, dtype=np.int64)[:, None]
-        if self.target_fps is None:
+        length = self._window(spec, fps)
+        if length is None:
             length = float((spec.num_frames - 1) * spec.sampling_rate + 1)
-        else:
-            length = self._window(spec, fps, self.target_fps)
-        slack = max(num_video_frames - length, 0.0)
-        steps = self._steps(spec, fps)
-        starts = [self._start(k, slack, num_clips) for k in range(num_clips)]
-        return np.stack([self._bounded(start + steps, num_video_frames) for start in starts])
-
-    def _start(self, clip: int, slack: float, num_clips: int) -> int:
+        slack = max(n - length, 0.0)
         if num_clips == 1:
-            return int(slack // 2)
+            starts = [int(slack // 2)]
+        elif self.target_fps is None:
+            starts = [round(k * (slack / (num_clips - 1))) for k in range(num_clips)]
+        else:
+            starts = [k * math.floor(slack / (num_clips - 1)) for k in range(num_clips)]
+        steps = self._steps(spec, fps)
+        return np.stack([self._bounded(start + steps, n) for start in starts])
+
+    def _window(self, spec: ClipSpec, fps: float) -> float | None:
         if self.target_fps is None:
-            return round(clip * (slack / (num_clips - 1)))
-        return clip * math.floor(slack / (num_clips - 1))
+            return None
+        return max(1.0, spec.num_frames * spec.sampling_rate * (fps / self.target_fps))
 
-    @staticmethod
-    def _window(spec: ClipSpec, fps: float, target_fps: float) -> float:
-        return max(1.0, spec.num_frames * spec.sampling_rate * (fps / target_fps))
+    def _steps(self, spec: ClipSpec, fps: float) -> Clip:
+        window = self._window(spec, fps)
+        if window is None:
+            return spec.steps
+        return np.linspace(0, window - 1, spec.num_frames).astype(np.int64)
 
-    def _steps(self, spec: ClipSpec, fps: float) -> Int64[np.ndarray, "t"]:
-        if self.target_fps is None:
-            return _every(spec)
-        last = self._window(spec, fps, self.target_fps) - 1
-        return np.linspace(0, last, spec.num_frames).astype(np.int64)
-
-    def _bounded(
-        self, indices: Int64[np.ndarray, "t"], num_video_frames: int
-    ) -> Int64[np.ndarray, "t"]:
+    def _bounded(self, indices: Clip, n: int) -> Clip:
         if self.out_of_bound == "loop":
-            return indices % num_video_frames
-        inside = indices < num_video_frames
+            return indices % n
+        inside = indices < n
         return np.where(inside, indices, indices[inside].max())
 
 
 @dataclass(frozen=True)
-class MMActionDenseSampling:
+class MMActionDenseSampling(ClipSampling):
     """mmaction2 ``DenseSampleFrames``: every tau-th frame, starts spread to R frames before the end.
 
         indices = (s + i tau) mod n,    i = 0..T-1,    m = max(n - R, 0)
@@ -123,23 +104,16 @@ class MMActionDenseSampling:
                 f"sample_range is {self.sample_range} but must be at least 1 frame; mmaction2 has 64"
             )
 
-    def train(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "t"]:
-        require_frames(num_video_frames, fps)
-        start = int(rng.integers(max(num_video_frames - self.sample_range, 1)))
-        return (start + _every(spec)) % num_video_frames
+    def _train(self, n: int, fps: float, spec: ClipSpec, rng: np.random.Generator) -> Clip:
+        start = int(rng.integers(max(n - self.sample_range, 1)))
+        return (start + spec.steps) % n
 
-    def test(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, num_clips: int
-    ) -> Int64[np.ndarray, "k t"]:
-        require_frames(num_video_frames, fps)
-        require_clips(num_clips)
+    def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
         if num_clips == 1:
-            return MMActionSampling().test(num_video_frames, fps, spec, 1)
-        slack = max(num_video_frames - self.sample_range, 0)
+            return MMActionSampling().test(n, fps, spec, 1)
+        slack = max(n - self.sample_range, 0)
         starts = np.linspace(0, slack, num_clips, dtype=np.int64)
-        return (starts[:, None] + _every(spec)) % num_video_frames
+        return (starts[:, None] + spec.steps) % n
 
 
 @dataclass(frozen=True)
@@ -153,25 +127,18 @@ class MMActionUniformSampling(WholeVideoSampling):
     Source: mmaction2, datasets/transforms/loading.py.
     """
 
-    def train(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "t"]:
-        require_frames(num_video_frames, fps)
-        bounds = self._bounds(num_video_frames, spec)
+    def _train(self, n: int, fps: float, spec: ClipSpec, rng: np.random.Generator) -> Clip:
+        bounds = self._bounds(n, spec)
         return rng.integers(bounds[:-1], bounds[1:], endpoint=True)
 
-    def test(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, num_clips: int
-    ) -> Int64[np.ndarray, "k t"]:
-        require_frames(num_video_frames, fps)
-        require_clips(num_clips)
-        step = (num_video_frames - 1) / spec.num_frames / (num_clips + 1)
+    def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
+        step = (n - 1) / spec.num_frames / (num_clips + 1)
         shifts = (step * np.arange(1, num_clips + 1)).astype(np.int64)
-        return self._bounds(num_video_frames, spec)[:-1] + shifts[:, None]
+        return self._bounds(n, spec)[:-1] + shifts[:, None]
 
     @staticmethod
-    def _bounds(num_video_frames: int, spec: ClipSpec) -> Int64[np.ndarray, "b"]:
-        part = (num_video_frames - 1) / spec.num_frames
+    def _bounds(n: int, spec: ClipSpec) -> Clip:
+        part = (n - 1) / spec.num_frames
         return np.round(part * np.arange(spec.num_frames + 1)).astype(np.int64)
 
 
@@ -180,7 +147,7 @@ class MMActionSegmentSampling(WholeVideoSampling):
     """mmaction2 ``UniformSampleFrames``: one random frame from each of T parts, in the test as well.
 
         n >= 2 T:      i-th frame ~ randint{floor(i n / T)..floor((i + 1) n / T) - 1},    i = 0..T-1
-        T <= n < 2 T:  0..T-1, behind n - T random places of T + 1 one frame further each
+        T <= n < 2 T:  0..T-1, after n - T random places of T + 1 one frame further each
         n < T:         (s + i) mod n;    train: s ~ randint(n);    test: s_k = floor(k n / K), k if n < K
 
     The random numbers of a test are those of numpy's ``RandomState(seed)``, anew for each video.
@@ -188,25 +155,17 @@ class MMActionSegmentSampling(WholeVideoSampling):
     Source: mmaction2, datasets/transforms/pose_transforms.py.
 
     Args:
-        seed: of the test.
+        seed: seed of the test.
     """
 
     seed: int = 255
 
-    def train(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "t"]:
-        require_frames(num_video_frames, fps)
-        start = int(rng.integers(num_video_frames)) if num_video_frames < spec.num_frames else 0
-        return self._clip(num_video_frames, spec, start, rng.choice, rng.integers)
+    def _train(self, n: int, fps: float, spec: ClipSpec, rng: np.random.Generator) -> Clip:
+        start = int(rng.integers(n)) if n < spec.num_frames else 0
+        return self._clip(n, spec, start, rng.choice, rng.integers)
 
-    def test(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, num_clips: int
-    ) -> Int64[np.ndarray, "k t"]:
-        require_frames(num_video_frames, fps)
-        require_clips(num_clips)
+    def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
         random = np.random.RandomState(self.seed)
-        n = num_video_frames
         starts = [k if n < num_clips else k * n // num_clips for k in range(num_clips)]
         clips = [self._clip(n, spec, start, random.choice, random.randint) for start in starts]
         return np.stack(clips)
@@ -218,7 +177,7 @@ class MMActionSegmentSampling(WholeVideoSampling):
         start: int,
         choice: Callable[..., np.ndarray],
         randint: Callable[[np.ndarray], np.ndarray],
-    ) -> Int64[np.ndarray, "t"]:
+    ) -> Clip:
         num_frames = spec.num_frames
         steps = np.arange(num_frames, dtype=np.int64)
         if n < num_frames:
@@ -229,7 +188,3 @@ class MMActionSegmentSampling(WholeVideoSampling):
             return steps + np.cumsum(places)[:-1]
         bounds = np.arange(num_frames + 1, dtype=np.int64) * n // num_frames
         return bounds[:-1] + randint(np.diff(bounds))
-
-
-def _every(spec: ClipSpec) -> Int64[np.ndarray, "t"]:
-    return np.arange(spec.num_frames, dtype=np.int64) * spec.sampling_rate

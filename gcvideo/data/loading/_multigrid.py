@@ -1,6 +1,8 @@
+"""Shapes of training clips and batches that change in cycles (multigrid)."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 
@@ -31,9 +33,9 @@ class MultigridSchedule:
     """The shapes of a whole training run, as ``Multigrid.schedule`` makes them.
 
     Args:
-        phases: in order; the last ends with the run.
+        phases: phases in order; the last ends with the run.
         milestones: epochs at which a stepwise rate drops.
-        short_cycle: crops of the batches in front of one of the long-cycle shape, in pixels before
+        short_cycle: crops of the batches before each one of the long-cycle shape, in pixels before
             rounding.
         bn_base_size: clips that share one set of batch statistics.
     """
@@ -48,11 +50,9 @@ class MultigridSchedule:
         return self.phases[-1].end_epoch
 
     def long_cycle(self, epoch: float) -> BatchShape:
-        """The base shape of an epoch; behind the last one, that of the last."""
-        for phase in self.phases:
-            if epoch < phase.end_epoch:
-                return phase.shape
-        return self.phases[-1].shape
+        """The base shape of an epoch; after the last one, that of the last."""
+        shapes = (phase.shape for phase in self.phases if epoch < phase.end_epoch)
+        return next(shapes, self.phases[-1].shape)
 
     def short_cycle_shapes(self, epoch: int) -> tuple[BatchShape, ...]:
         """What the batches of an epoch look like in turn: batch k has shape k mod their number."""
@@ -73,7 +73,7 @@ class MultigridSchedule:
 
     @property
     def largest_factor(self) -> int:
-        """Of the batch size, over the run."""
+        """The largest factor of the batch size in the run."""
         return max(shape.factor for shape in self._all_shapes())
 
     def _all_shapes(self) -> list[BatchShape]:
@@ -132,11 +132,7 @@ class Multigrid:
     cycle_ends: Sequence[float] = (94 / 239, 154 / 239, 196 / 239)
 
     def __post_init__(self) -> None:
-        factors = [
-            *self.short_cycle_factors,
-            *(f for pair in self.long_cycle_factors for f in pair),
-        ]
-        for factor in factors:
+        for factor in chain(self.short_cycle_factors, *self.long_cycle_factors):
             if not 0 < factor <= 1:
                 raise ValueError(
                     f"a factor of the cycles is {factor:g}; shapes are at most the base shape: choose "
@@ -173,12 +169,12 @@ class Multigrid:
         """The shapes of a run whose recipe has these base shape and epochs.
 
         Args:
-            base: of the recipe.
-            num_epochs: of the recipe; the run takes ``epoch_factor`` times as many.
+            base: clips of the recipe.
+            num_epochs: epochs of the recipe; the run takes ``epoch_factor`` times as many.
             milestones: epochs of the recipe at which its rate drops; None: it has none.
 
         Raises:
-            ValueError: if there is less than one epoch, a milestone behind the last, or two drops of the
+            ValueError: if there is less than one epoch, a milestone after the last, or two drops of the
                 rate in one epoch of the run.
         """
         if num_epochs * self.epoch_factor < 1:
@@ -196,7 +192,7 @@ class Multigrid:
             )
         short_cycle = tuple(base.crop_size * factor for factor in self.short_cycle_factors)
         if self.long_cycle_factors:
-            phases, drops = self._long_cycles(base, num_epochs, milestones)
+            phases, drops = self._long_cycles(base, short_cycle, num_epochs, milestones)
         else:
             phases = [LongCyclePhase(int(num_epochs * self.epoch_factor), BatchShape(1, base))]
             drops = [int(milestone * self.epoch_factor) for milestone in milestones]
@@ -214,50 +210,44 @@ class Multigrid:
         )
 
     def _long_cycles(
-        self, base: ClipShape, num_epochs: int, milestones: Sequence[float]
+        self,
+        base: ClipShape,
+        short_cycle: Sequence[float],
+        num_epochs: int,
+        milestones: Sequence[float],
     ) -> tuple[list[LongCyclePhase], list[int]]:
-        shapes = [self._long_shape(base, *factors) for factors in self.long_cycle_factors]
-        mean_factors = [self._mean_factor(base, shape) for shape in shapes]
-        cycle = list(zip(shapes, mean_factors, strict=True))
+        """The phases, and the epochs of the run at which the rate drops."""
+        shapes, means = [], []
+        for frames_factor, crop_factor in self.long_cycle_factors:
+            num_frames = max(1, round(base.num_frames * frames_factor))
+            sampling_rate = round(base.sampling_rate * base.num_frames / num_frames)
+            crop_size = round(base.crop_size * crop_factor)
+            factors = [
+                round(base.num_frames * base.crop_size**2 / (num_frames * crop**2))
+                for crop in (*short_cycle, crop_size)
+            ]
+            shapes.append(BatchShape(factors[-1], ClipShape(num_frames, sampling_rate, crop_size)))
+            means.append(sum(factors) / len(factors))
         lengths = [
-            ((right - left) * mean / sum(mean_factors), shape)
+            ((right - left) * mean / sum(means), shape)
             for left, right in pairwise([0, *milestones])
-            for shape, mean in cycle
+            for shape, mean in zip(shapes, means, strict=True)
         ]
         # Added up as in PySlowFast: the run may end on half an epoch, where the last bit decides.
         iterations = sum(
             length / mean
-            for (length, _), mean in zip(lengths, mean_factors * len(milestones), strict=True)
+            for (length, _), mean in zip(lengths, means * len(milestones), strict=True)
         )
-        saving = milestones[-1] / iterations if milestones else sum(mean_factors) / len(cycle)
+        saving = milestones[-1] / iterations if milestones else sum(means) / len(means)
         last = (num_epochs - milestones[-1] if milestones else num_epochs) / saving
-        lengths.append((last * mean_factors[-1], shapes[-1]))
+        lengths.append((last * means[-1], shapes[-1]))
         stretch = num_epochs * self.epoch_factor / sum(length for length, _ in lengths)
         phases, end = [], 0.0
         for length, shape in lengths:
             end += length * stretch
             phases.append(LongCyclePhase(round(end), shape))
-        drops = [phases[i].end_epoch for i in range(len(cycle) - 1, len(phases) - 1, len(cycle))]
+        drops = [phase.end_epoch for phase in phases[len(shapes) - 1 : -1 : len(shapes)]]
         if drops:
             # Half of the last phase keeps the rate before the last drop.
             drops[-1] = (drops[-1] + phases[-1].end_epoch) // 2
         return phases, drops
-
-    @staticmethod
-    def _long_shape(base: ClipShape, frames_factor: float, crop_factor: float) -> BatchShape:
-        num_frames = max(1, round(base.num_frames * frames_factor))
-        crop_size = round(base.crop_size * crop_factor)
-        sampling_rate = round(base.sampling_rate * base.num_frames / num_frames)
-        factor = _batch_factor(base, num_frames, crop_size)
-        return BatchShape(factor, ClipShape(num_frames, sampling_rate, crop_size))
-
-    def _mean_factor(self, base: ClipShape, shape: BatchShape) -> float:
-        """Mean batch size over a short cycle, in base batch sizes."""
-        crops = [base.crop_size * factor for factor in self.short_cycle_factors]
-        crops.append(shape.clip.crop_size)
-        factors = [_batch_factor(base, shape.clip.num_frames, crop) for crop in crops]
-        return sum(factors) / len(factors)
-
-
-def _batch_factor(base: ClipShape, num_frames: int, crop_size: float) -> int:
-    return round(base.num_frames * base.crop_size**2 / (num_frames * crop_size**2))

@@ -1,13 +1,14 @@
+"""The rule of video-nonlocal-net for clips."""
+
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
 
-from gcvideo.data.loading._sampling import ClipSpec, require_clips, require_frames
+from gcvideo.data.loading._sampling import Clip, Clips, ClipSampling, ClipSpec
 
 
 @dataclass(frozen=True)
-class NonLocalSampling:
+class NonLocalSampling(ClipSampling):
     """video-nonlocal-net: every tau-th frame, wrapping round from the end to the start.
 
         indices = (s + i tau) mod n,    i = 0..T-1
@@ -18,24 +19,16 @@ class NonLocalSampling:
     Source: video-nonlocal-net (Caffe2), customized_video_io.cc.
     """
 
-    def train(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "t"]:
-        require_frames(num_video_frames, fps)
-        last_start = max(num_video_frames - spec.num_frames * spec.sampling_rate, 0)
+    def _train(self, n: int, fps: float, spec: ClipSpec, rng: np.random.Generator) -> Clip:
+        last_start = max(n - spec.num_frames * spec.sampling_rate, 0)
         start = int(rng.integers(last_start, endpoint=True))
-        return (start + np.arange(spec.num_frames) * spec.sampling_rate) % num_video_frames
+        return (start + spec.steps) % n
 
-    def test(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, num_clips: int
-    ) -> Int64[np.ndarray, "k t"]:
-        require_frames(num_video_frames, fps)
-        require_clips(num_clips)
+    def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
         if num_clips == 1:
             span = (spec.num_frames - 1) * spec.sampling_rate + 1
-            starts = np.array([max(num_video_frames - span, 0) // 2])
+            starts = np.array([max(n - span, 0) // 2])
         else:
-            gap = np.float32(num_video_frames) / np.float32(num_clips)
+            gap = np.float32(n) / np.float32(num_clips)
             starts = (np.arange(num_clips, dtype=np.float32) * gap).astype(np.int64)
-        steps = np.arange(spec.num_frames) * spec.sampling_rate
-        return (starts[:, None] + steps) % num_video_frames
+        return (starts[:, None] + spec.steps) % n

@@ -1,3 +1,5 @@
+"""What a video is shown as, and how its views are scored."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,28 +21,28 @@ class EvaluationProtocol:
     two numbers can be compared or known not to be comparable.
 
     Args:
-        name: for results.
-        sampling: frame indices of clips, in training (random) and test (uniform).
-        num_frames: T, frames per clip.
-        sampling_rate: tau, distance of sampled frames in source frames.
-        by_time: whether ``sampling`` counts places on an even grid of the video's mean rate, each with
+        name: name in results.
+        sampling: rule for the frames of clips, in training (random) and test (uniform).
+        num_frames: frames per clip, T.
+        sampling_rate: source frames from one sampled frame to the next, tau.
+        by_time: True if ``sampling`` counts places on an even grid of the video's mean rate, each with
             the frame shown there, instead of the frames themselves. At a constant rate both are the
             same.
         num_clips: clips per video in the test.
         num_crops: spatial windows per clip in the test: 1 or 3, or 10 where ``crops`` has as many.
-        square_pixels: widen or narrow frames of oblong pixels to square ones first, as players do.
+        square_pixels: square pixels for frames of oblong ones, as in players.
         short_side: pixels of the shorter side that frames are resized to (bilinear).
-        resizing: how long the longer side gets, in training too.
+        resizing: rule for the longer side, in training too.
         crop_size: pixels of the square window in the test.
         val_crop_size: pixels of the centre window of the single view in validation and prediction.
         train_crop_size: pixels of the crop in training; the fully-convolutional heads pool over
             windows of a 32nd of it.
-        crops: where the windows lie.
+        crops: places of the windows.
         head: "adaptive", "fcn_logit" or "fcn_prob".
         average: "prob", "logit" or "max" over views.
         mean: RGB mean on the scale [0, 1].
         std: RGB standard deviation on the scale [0, 1].
-        antialias: low-pass before shrinking; PySlowFast, PyTorchVideo and mmaction2 do not.
+        antialias: low-pass before shrinking, which PySlowFast, PyTorchVideo and mmaction2 leave out.
 
     Raises:
         ValueError: for counts below one, a number of crops that ``crops`` lacks or a crop larger than
@@ -105,19 +107,12 @@ class EvaluationProtocol:
 
     def windows(self, height: int, width: int) -> list[Window]:
         """The ``num_crops`` windows of a resized frame."""
-        corners = self.crops.corners(height, width, self.crop_size, self.num_crops)
-        return [Window(*corner) for corner in corners]
+        return self.crops.corners(height, width, self.crop_size, self.num_crops)
 
     def train_clip(
         self, video: Timeline, rng: np.random.Generator, spec: ClipSpec | None = None
     ) -> Int64[np.ndarray, "t"]:
-        """Frame indices of one random clip of a video.
-
-        Args:
-            video: when its frames are shown.
-            rng: source of the randomness.
-            spec: of the clip; None: that of the protocol.
-        """
+        """Frame indices of one random clip of a video, of another length or pace if ``spec`` says so."""
         info = video.info
         clip = self.sampling.train(info.num_frames, info.fps, spec or self.spec, rng)
         return self._frames(clip, video)
@@ -141,11 +136,8 @@ class EvaluationProtocol:
         self, num_clips: int | None = None, num_crops: int | None = None
     ) -> "EvaluationProtocol":
         """The same protocol with another number of clips or crops; None keeps it."""
-        return replace(
-            self,
-            num_clips=self.num_clips if num_clips is None else num_clips,
-            num_crops=self.num_crops if num_crops is None else num_crops,
-        )
+        given = {"num_clips": num_clips, "num_crops": num_crops}
+        return replace(self, **{name: n for name, n in given.items() if n is not None})
 
     def for_prediction(self, num_clips: int, num_crops: int) -> "EvaluationProtocol":
         """The single view, with its own crop size, or as many views as are asked for."""

@@ -1,21 +1,23 @@
+"""The rules of PyTorchVideo for clips."""
+
 import math
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Int64
 
 from gcvideo.data.loading._sampling import (
+    Clip,
+    Clips,
+    ClipSampling,
     ClipSpec,
     exact_rate,
-    require_clips,
-    require_frames,
     torch_linspace,
 )
 
 
 @dataclass(frozen=True)
-class PyTorchVideoSampling:
+class PyTorchVideoSampling(ClipSampling):
     """PyTorchVideo: the frames of a time window, thinned evenly to T.
 
         window = [s, s + d) seconds,    d = tau T / target_fps,    D = n / fps
@@ -37,39 +39,29 @@ class PyTorchVideoSampling:
     inclusive: bool = False
     target_fps: float = 30.0
 
-    def train(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "t"]:
-        require_frames(num_video_frames, fps)
-        start = Fraction(float(rng.uniform(0, float(self._slack(num_video_frames, fps, spec)))))
-        return self._indices(start, num_video_frames, fps, spec)
+    def _train(self, n: int, fps: float, spec: ClipSpec, rng: np.random.Generator) -> Clip:
+        start = Fraction(float(rng.uniform(0, float(self._slack(n, fps, spec)))))
+        return self._indices(start, n, fps, spec)
 
-    def test(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, num_clips: int
-    ) -> Int64[np.ndarray, "k t"]:
-        require_frames(num_video_frames, fps)
-        require_clips(num_clips)
-        starts = self._starts(self._slack(num_video_frames, fps, spec), num_clips)
-        return np.stack([self._indices(s, num_video_frames, fps, spec) for s in starts])
-
-    def _starts(self, slack: Fraction, num_clips: int) -> list[Fraction]:
+    def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
+        slack = self._slack(n, fps, spec)
         if num_clips == 1:
             # Not PyTorchVideo's: whole frames are not lost to the last bit of d.
-            return [(slack / 2).limit_denominator(1_000_000)]
-        parts = num_clips - 1 if self.inclusive else num_clips
-        return [slack * k / parts for k in range(num_clips)]
+            starts = [(slack / 2).limit_denominator(1_000_000)]
+        else:
+            parts = num_clips - 1 if self.inclusive else num_clips
+            starts = [slack * k / parts for k in range(num_clips)]
+        return np.stack([self._indices(start, n, fps, spec) for start in starts])
 
     def _window(self, spec: ClipSpec) -> Fraction:
         return Fraction(spec.num_frames * spec.sampling_rate / self.target_fps)
 
-    def _slack(self, num_video_frames: int, fps: float, spec: ClipSpec) -> Fraction:
-        return max(num_video_frames / exact_rate(fps) - self._window(spec), Fraction(0))
+    def _slack(self, n: int, fps: float, spec: ClipSpec) -> Fraction:
+        return max(n / exact_rate(fps) - self._window(spec), Fraction(0))
 
-    def _indices(
-        self, start: Fraction, num_video_frames: int, fps: float, spec: ClipSpec
-    ) -> Int64[np.ndarray, "t"]:
+    def _indices(self, start: Fraction, n: int, fps: float, spec: ClipSpec) -> Clip:
         rate = exact_rate(fps)
-        first = min(math.ceil(start * rate), num_video_frames - 1)
-        end = min(math.ceil((start + self._window(spec)) * rate), num_video_frames)
+        first = min(math.ceil(start * rate), n - 1)
+        end = min(math.ceil((start + self._window(spec)) * rate), n)
         last = max(end - 1, first)
         return first + torch_linspace(0.0, float(last - first), spec.num_frames).astype(np.int64)

@@ -1,10 +1,12 @@
-from collections.abc import Iterator
+"""The order of videos and batches, over epochs, ranks and interruptions."""
+
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, cycle, islice
 
 import numpy as np
 from torch.utils.data import Sampler
 
-from gcvideo.data.loading._multigrid import ClipShape, MultigridSchedule
+from gcvideo.data.loading._multigrid import BatchShape, ClipShape, MultigridSchedule
 
 # Epoch, video and, with multigrid, what the clips look like.
 TrainingKey = tuple[int, int] | tuple[int, int, ClipShape]
@@ -54,16 +56,13 @@ class EpochBatchSampler(Sampler[list[TrainingKey]]):
     holds the same videos over all ranks, also where the sizes vary.
 
     Args:
-        sampler: the videos of the rank.
+        sampler: videos of the rank.
         batch_size: videos per batch, of the base shape with multigrid.
-        multigrid: sizes of the batches, and the shapes that then stand in their keys.
+        multigrid: sizes of the batches, and shapes that their keys then contain.
     """
 
     def __init__(
-        self,
-        sampler: EpochSampler,
-        batch_size: int,
-        multigrid: MultigridSchedule | None = None,
+        self, sampler: EpochSampler, batch_size: int, multigrid: MultigridSchedule | None = None
     ) -> None:
         self.sampler = sampler
         self.batch_size = batch_size
@@ -83,28 +82,22 @@ class EpochBatchSampler(Sampler[list[TrainingKey]]):
 
     def __iter__(self) -> Iterator[list[TrainingKey]]:
         first = self._num_seen if self.sampler.epoch == self._resumed_epoch else 0
+        keys = iter(self.sampler)
+        turns = cycle(zip(self._sizes(), self._shapes(), strict=True))
         # All at once: the epoch may change before the first batch is asked for.
-        return iter(self._batches()[first:])
-
-    def _batches(self) -> list[list[TrainingKey]]:
-        keys, sizes = iter(self.sampler), cycle(self._sizes())
-        num_batches = len(self)
         batches: list[list[TrainingKey]] = [
-            [*islice(keys, size)] for size in islice(sizes, num_batches)
+            [key if shape is None else (*key, shape.clip) for key in islice(keys, size)]
+            for size, shape in islice(turns, len(self))
         ]
+        return iter(batches[first:])
+
+    def _shapes(self) -> Sequence[BatchShape | None]:
         if self.multigrid is None:
-            return batches
-        shapes = cycle(self.multigrid.short_cycle_shapes(self.sampler.epoch))
-        return [
-            [(epoch, video, shape.clip) for epoch, video, *_ in batch]
-            for batch, shape in zip(batches, shapes, strict=False)
-        ]
+            return [None]
+        return self.multigrid.short_cycle_shapes(self.sampler.epoch)
 
     def _sizes(self) -> list[int]:
-        if self.multigrid is None:
-            return [self.batch_size]
-        shapes = self.multigrid.short_cycle_shapes(self.sampler.epoch)
-        return [self.batch_size * shape.factor for shape in shapes]
+        return [self.batch_size * (shape.factor if shape else 1) for shape in self._shapes()]
 
 
 class ExactSampler(Sampler[int]):

@@ -6,9 +6,9 @@ its own. Released weights were trained and scored with the spacing of their own 
 "fixed" there.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -16,14 +16,17 @@ from jaxtyping import Int64
 # Of rates: 30000/1001 is found again in the nearest double.
 _MAX_DENOMINATOR = 1_000_000
 
+Clip = Int64[np.ndarray, "t"]
+Clips = Int64[np.ndarray, "k t"]
+
 
 @dataclass(frozen=True)
 class ClipSpec:
     """Length and pace of a clip: "8x8" is 8 frames, every 8th frame of the video.
 
     Args:
-        num_frames: T, frames per clip.
-        sampling_rate: tau, distance between two sampled frames in frames of the video.
+        num_frames: frames per clip, T.
+        sampling_rate: frames of the video from one sampled frame to the next, tau.
 
     Raises:
         ValueError: if either is below one.
@@ -40,9 +43,13 @@ class ClipSpec:
                     "a usual clip is num_frames=8, sampling_rate=8"
                 )
 
+    @property
+    def steps(self) -> Clip:
+        """Places of the frames, counted from the first: every tau-th one."""
+        return np.arange(self.num_frames, dtype=np.int64) * self.sampling_rate
 
-@runtime_checkable
-class ClipSampling(Protocol):
+
+class ClipSampling(ABC):
     """A published rule for choosing the frames of training and test clips.
 
     A single test clip is the middle one, also where a published formula for many would give the
@@ -52,37 +59,38 @@ class ClipSampling(Protocol):
 
     def train(
         self, num_video_frames: int, fps: float, spec: ClipSpec, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "t"]:
+    ) -> Clip:
         """Frame indices of one random clip."""
-        ...
+        _require_frames(num_video_frames, fps)
+        return self._train(num_video_frames, fps, spec, rng)
 
-    def test(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, num_clips: int
-    ) -> Int64[np.ndarray, "k t"]:
+    def test(self, num_video_frames: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
         """Frame indices of ``num_clips`` fixed clips."""
-        ...
+        _require_frames(num_video_frames, fps)
+        if num_clips < 1:
+            raise ValueError(f"num_clips is {num_clips} but must be at least 1; the papers use 10")
+        return self._test(num_video_frames, fps, spec, num_clips)
+
+    @abstractmethod
+    def _train(self, n: int, fps: float, spec: ClipSpec, rng: np.random.Generator) -> Clip: ...
+
+    @abstractmethod
+    def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips: ...
 
 
-class WholeVideoSampling:
-    """A mark of the rules that spread a clip over the whole video: tau has no part in them.
+class WholeVideoSampling(ClipSampling):
+    """A rule that spreads a clip over the whole video, where tau plays no part.
 
-    A window of a longer video is tau T frames for them.
+    A window of a longer video is tau T frames long.
     """
 
 
-def require_frames(num_video_frames: int, fps: float) -> None:
-    """Raise ValueError for a video without frames, or a rate that is not positive."""
+def _require_frames(num_video_frames: int, fps: float) -> None:
     if num_video_frames < 1:
         reason = f"num_video_frames is {num_video_frames} but a clip needs at least 1 frame"
         raise ValueError(f"{reason}; leave videos without frames out of the list")
     if not fps > 0:
         raise ValueError(f"fps is {fps} but must be positive; pass the video's frames per second")
-
-
-def require_clips(num_clips: int) -> None:
-    """Raise ValueError where no clip is asked for."""
-    if num_clips < 1:
-        raise ValueError(f"num_clips is {num_clips} but must be at least 1; the papers use 10")
 
 
 def exact_rate(fps: float) -> Fraction:

@@ -1,15 +1,17 @@
+"""The rules of PySlowFast for clips."""
+
 import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Int64
 
 from gcvideo.data.loading._sampling import (
+    Clip,
+    Clips,
+    ClipSampling,
     ClipSpec,
     exact_rate,
-    require_clips,
-    require_frames,
     torch_linspace,
 )
 
@@ -21,7 +23,7 @@ _END_MARGIN_US = 100  # torchvision's, against the rounding of time stamps
 
 
 @dataclass(frozen=True)
-class SlowFastSampling:
+class SlowFastSampling(ClipSampling):
     """PySlowFast: T points evenly over a window of c = max(1, tau T fps / target_fps) frames.
 
         indices = clamp(linspace(s, s + c - 1, T), 0, n - 1),    d = max(n - c, 0)
@@ -37,7 +39,7 @@ class SlowFastSampling:
         first = ceil(floor(s p) / p),    last = floor(floor((s + c - 1) p) / p)
         indices = first + clamp(linspace(0, c - 1, T), 0, last - first)
 
-    so that a clip starts with the frame behind s instead of the one before. ``pyav`` keeps one frame
+    so that a clip starts with the frame after s instead of the one before. ``pyav`` keeps one frame
     more, with which its loop ends, and has no least c; ``torchvision`` counts frames within 100 us of the
     end, and reads videos of at most tau T frames, and clips without a frame, as a whole. p is that of an
     MP4 file which FFmpeg writes at the rate, 512 at 24, 25 and 30 frames a second. The rate is in single
@@ -65,39 +67,35 @@ class SlowFastSampling:
         if self.reader not in get_args(Reader):
             raise ValueError(f"reader is {self.reader!r}; choose {', '.join(get_args(Reader))}")
 
-    def train(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "t"]:
-        require_frames(num_video_frames, fps)
-        video = self._video(num_video_frames, fps, spec)
+    def _train(self, n: int, fps: float, spec: ClipSpec, rng: np.random.Generator) -> Clip:
+        video = self._video(n, fps, spec)
         start = float(rng.uniform(0, self._slack(video, spec)))
         return self._indices(start, video, spec)
 
-    def test(
-        self, num_video_frames: int, fps: float, spec: ClipSpec, num_clips: int
-    ) -> Int64[np.ndarray, "k t"]:
-        require_frames(num_video_frames, fps)
-        require_clips(num_clips)
-        video = self._video(num_video_frames, fps, spec)
+    def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
+        video = self._video(n, fps, spec)
         if num_clips == 1:
             # Not PySlowFast's, and so without its last bit: half a frame must not become less.
             window = max(1.0, spec.sampling_rate * spec.num_frames * fps / self.target_fps)
-            starts = [float(max(num_video_frames - window, 0.0) // 2)]
+            starts = [float(max(n - window, 0.0) // 2)]
         else:
             slack = self._slack(video, spec)
-            starts = [self._start(k, slack, num_clips) for k in range(num_clips)]
+            step = math.floor(slack / (num_clips - 1))
+            starts = [
+                float(k * step) if self.offset else slack * k / num_clips for k in range(num_clips)
+            ]
         return np.stack([self._indices(start, video, spec) for start in starts])
 
-    def _video(self, num_video_frames: int, fps: float, spec: ClipSpec) -> "_Video":
+    def _video(self, n: int, fps: float, spec: ClipSpec) -> "_Video":
         clock = _mp4_clock(fps)
         if self.reader == "pyav":
-            return _Video(num_video_frames, fps, num_video_frames, True, *clock)
-        rate, seconds = float(np.float32(fps)), num_video_frames * clock[0] * (1 / clock[1])
+            return _Video(n, fps, n, True, *clock)
+        rate, seconds = float(np.float32(fps)), n * clock[0] * (1 / clock[1])
         is_cut = (
             self.reader == "torchvision" and rate * seconds > spec.num_frames * spec.sampling_rate
         )
-        length = rate * seconds if is_cut else num_video_frames
-        return _Video(num_video_frames, rate, length, is_cut, *clock)
+        length = rate * seconds if is_cut else n
+        return _Video(n, rate, length, is_cut, *clock)
 
     def _window(self, video: "_Video", spec: ClipSpec) -> float:
         frames = spec.sampling_rate * spec.num_frames / self.target_fps * video.fps
@@ -106,12 +104,7 @@ class SlowFastSampling:
     def _slack(self, video: "_Video", spec: ClipSpec) -> float:
         return max(video.length - self._window(video, spec), 0.0)
 
-    def _start(self, clip: int, slack: float, num_clips: int) -> float:
-        if not self.offset:
-            return slack * clip / num_clips
-        return float(clip * math.floor(slack / (num_clips - 1)))
-
-    def _indices(self, start: float, video: "_Video", spec: ClipSpec) -> Int64[np.ndarray, "t"]:
+    def _indices(self, start: float, video: "_Video", spec: ClipSpec) -> Clip:
         window = self._window(video, spec)
         first, last = self._span(start, start + window - 1, video)
         if first > last:

@@ -1,6 +1,10 @@
+"""The data set of a run: its splits, found and held against each other."""
+
+import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from gcvideo._invocation import command_line
@@ -10,8 +14,8 @@ from gcvideo.data.listing._annotation import (
     read_classes,
     stratified_split,
 )
-from gcvideo.data.listing._repeat import warn_of_repeats
-from gcvideo.data.listing._split_folder import split_folders
+from gcvideo.data.listing._path_list import LONG_LIST
+from gcvideo.data.listing._video_folder import split_folders
 from gcvideo.data.video._frame_index import FrameIndex
 
 
@@ -20,15 +24,15 @@ class VideoSplits:
     """The annotated videos of a data set, with one list of class names for all splits.
 
     Args:
-        train: may be empty where only a test is wanted.
-        val: watched during training.
-        test: scored with all views.
+        train: videos to train on; none where only a test is wanted.
+        val: videos watched during training.
+        test: videos scored with all views.
         flip_pairs: names of classes that a horizontal flip exchanges.
-        index: of the frames of the files; None: each file is scanned when it is opened.
-        max_bad_fraction: training stops when more than this share of its videos is unreadable.
-        time_budget_seconds: for reading one file, which is unreadable beyond; None: no limit.
-        square_pixels: show frames of oblong pixels with square ones, whatever the protocol says.
-        is_drawn: whether train and val are parts of one list, drawn by chance.
+        index: frame index of the files; None: each file is scanned when it is opened.
+        max_bad_fraction: share of unreadable training videos above which training stops.
+        time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
+        square_pixels: square pixels for frames of oblong ones, whatever the protocol says.
+        is_drawn: True if train and val are random parts of one list.
 
     Raises:
         ValueError: if splits disagree about classes, a flip pair names an unknown class or a number
@@ -66,7 +70,7 @@ class VideoSplits:
         for name in (name for pair in self.flip_pairs for name in pair):
             if name not in self.classes:
                 raise ValueError(
-                    f"flip_pairs names {name!r}, which is no class; classes: {_short(self.classes)}"
+                    f"flip_pairs names {name!r}, which is not a class; classes: {_short(self.classes)}"
                 )
 
     @property
@@ -82,13 +86,6 @@ class VideoSplits:
 
 def _short(names: Sequence[str]) -> str:
     return f"[{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}] ({len(names)})"
-
-
-def _class_names(folder: Path, classes: str | Sequence[str] | None) -> Sequence[str] | None:
-    if not isinstance(classes, str):
-        return classes
-    below = folder / classes
-    return read_classes(below if below.is_file() else classes)
 
 
 def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
@@ -125,12 +122,12 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
         classes: names in label order, or a text file with one a line, below ``root`` or else below
             the working folder; None: taken from the lists.
         val_fraction: share of each class that becomes val where no val is given.
-        seed: of that division.
+        seed: seed of that division.
         flip_pairs: pairs of class names that a horizontal flip exchanges, such as left and right.
         index: file of a frame index; None: the one kept for ``root``, if there is one.
-        max_bad_fraction: training stops when more than this share of its videos is unreadable.
-        time_budget_seconds: for reading one file, which is unreadable beyond; None: no limit.
-        square_pixels: show frames of oblong pixels with square ones, whatever the protocol says.
+        max_bad_fraction: share of unreadable training videos above which training stops.
+        time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
+        square_pixels: square pixels for frames of oblong ones, whatever the protocol says.
 
     Raises:
         FileNotFoundError, ValueError: naming the source, the row and the remedy.
@@ -138,12 +135,15 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
     folder = Path(root)
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"data.root is '{root}', which is no folder; give the videos' folder"
+            f"data.root is '{root}', which is not a folder; give the videos' folder"
         )
-    names = _class_names(folder, classes)
+    names = classes
+    if isinstance(names, str):
+        below = folder / names
+        names = read_classes(below if below.is_file() else names)
     if index is not None and not Path(index).is_file():
         raise FileNotFoundError(
-            f"data.index is '{index}', which is no file; make one with `{command_line('index')}` or "
+            f"data.index is '{index}', which is not a file; make one with `{command_line('index')}` or "
             "leave data.index out"
         )
     make_splits = partial(
@@ -178,5 +178,64 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
         val_list = read(val_source, "val", names)
     test_source = test or found.get("test")
     test_list = read(test_source, "test", names) if test_source else val_list
-    warn_of_repeats({"train": train_list, "val": val_list, "test": test_list})
+    _warn_of_repeats(train_list, val_list, test_list)
     return make_splits(train_list, val_list, test_list, is_drawn=val_source is None)
+
+
+def _warn_of_repeats(train: Annotations, val: Annotations, test: Annotations) -> None:
+    """Warn of files that come twice in a split, and of training files in the others.
+
+    Files are the same where their real paths are. In a list of 10,000 videos or more, links are
+    resolved for folders alone, since each file would have to be looked up.
+    """
+    splits = {"train": train, "val": val} | ({} if test is val else {"test": test})
+    trained: set[str] = set()
+    for name, annotations in splits.items():
+        files = real_files(annotations)
+        _warn_of_twice(name, annotations, files)
+        shared = [video for video, file in enumerate(files) if file in trained]
+        trained = trained or set(files)
+        if shared:
+            warnings.warn(
+                f"{len(shared)} of {len(files)} videos of {name} are training videos too, such as "
+                f"'{annotations.paths[shared[0]]}', so its accuracy is too good; take them out of "
+                "one of the two",
+                stacklevel=3,
+            )
+
+
+def real_files(annotations: Annotations) -> list[str]:
+    """The file of each video with its links resolved: those of folders, and of files in short lists."""
+    is_short = len(annotations) < LONG_LIST
+
+    # A Path each would take ten times as long.
+    @cache
+    def real_folder(folder: str) -> str:
+        return os.path.realpath(os.path.join(annotations.root, folder))  # noqa: PTH118
+
+    def real(path: str) -> str:
+        folder, name = os.path.split(path)
+        file = f"{real_folder(folder)}{os.sep}{name}"
+        return os.path.realpath(file) if is_short and os.path.islink(file) else file  # noqa: PTH114
+
+    return [real(path) for path in annotations.paths]
+
+
+def _warn_of_twice(name: str, annotations: Annotations, files: list[str]) -> None:
+    if len(set(files)) == len(files):
+        return
+    label_of: dict[str, int] = {}
+    again, num_other = [], 0
+    for video, (file, label) in enumerate(zip(files, annotations.labels.tolist(), strict=True)):
+        if file in label_of:
+            again.append(video)
+            num_other += label_of[file] != label
+        else:
+            label_of[file] = label
+    warnings.warn(
+        f"{len(again)} of {len(files)} videos of {name} are listed again, such as "
+        f"'{annotations.paths[again[0]]}'"
+        + (f", {num_other} of them under another class" if num_other else "")
+        + "; each counts as often as it is listed: take them out",
+        stacklevel=4,
+    )

@@ -1,3 +1,5 @@
+"""Frames that stand for given times."""
+
 import numpy as np
 from jaxtyping import Float64, Int64
 
@@ -19,7 +21,7 @@ def frames_at(
     Args:
         wanted: times in seconds.
         shown: t, seconds at which each frame is shown, ascending.
-        step_seconds: from one time on an even grid to the next.
+        step_seconds: seconds from one time on an even grid to the next.
     """
     middles = wanted + (0.5 - _ROUNDING) * step_seconds
     return np.maximum(np.searchsorted(shown, middles) - 1, 0)

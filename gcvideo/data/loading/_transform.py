@@ -1,8 +1,10 @@
+"""Augmentation of training clips, and the fixed views of an evaluation."""
+
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
@@ -25,7 +27,7 @@ class TrainTransform:
             labels cannot be swapped, set ``flip_prob`` to 0.
 
     Raises:
-        ValueError: if ``flip_prob`` is no probability.
+        ValueError: if ``flip_prob`` is not a probability.
     """
 
     def __init__(
@@ -62,9 +64,9 @@ class ShortSideResize:
 
     Args:
         min_size: pixels of the shorter side.
-        max_size: end, itself excluded, of the range that starts with ``min_size`` and that the length
-            is drawn from; None, or ``min_size``: the length is that.
-        resizing: of the protocol.
+        max_size: end, itself excluded, of the range from ``min_size`` that the length is drawn from;
+            None, or ``min_size``: the length is ``min_size``.
+        resizing: rule of the protocol for the longer side.
 
     Raises:
         ValueError: if ``max_size`` is below ``min_size``.
@@ -90,20 +92,19 @@ class ShortSideResize:
 
 def evaluation_views(
     frames: UInt8[np.ndarray, "u h w 3"],
-    clips: np.ndarray,
+    clips: Int[np.ndarray, "k t"],
     protocol: EvaluationProtocol,
 ) -> UInt8[Tensor, "v 3 t s s"]:
     """Views of a video in temporal-major order: view = clip * num_crops + crop.
 
     Args:
-        frames: the distinct frames that the clips use, RGB.
-        clips: (num_clips, t) positions in ``frames``.
-        protocol: gives resize and crops; ``num_crops`` windows per clip.
+        frames: distinct frames that the clips use, RGB.
+        clips: positions in ``frames`` that each clip takes.
+        protocol: sizes and windows.
     """
-    video = resize_frames(torch.from_numpy(frames).permute(0, 3, 1, 2), protocol)
+    pictures = resize_frames(torch.from_numpy(frames).permute(0, 3, 1, 2), protocol).numpy()
     size = protocol.crop_size
-    windows = protocol.windows(*video.shape[2:])
-    pictures = video.numpy()
+    windows = protocol.windows(*pictures.shape[2:])
     views = np.empty((len(clips), len(windows), 3, clips.shape[1], size, size), np.uint8)
     for frame, picture in enumerate(pictures):
         # Colours are parted once per frame, not once per view that shows it: then rows are copied.

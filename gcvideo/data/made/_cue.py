@@ -1,10 +1,12 @@
+"""The cue set: videos whose class needs things of different times and places together."""
+
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
 from gcvideo.data.loading._source import VideoSplits
-from gcvideo.data.made._generated_set import GeneratedSet
+from gcvideo.data.made._generated_set import generated_set
 
 CUE_PERIOD = 6
 """Frames after which a cue video repeats its three things."""
@@ -70,9 +72,9 @@ def cue_videos(
         train_per_class: training videos of each of four shapes.
         val_per_class: validation videos of each shape.
         test_per_class: test videos of each shape.
-        rounds: how often a video shows its three things; 6 frames each, at 30 per second.
+        rounds: times that a video shows its three things; 6 frames each, at 30 per second.
         size: height and width in pixels; even.
-        seed: of all choices.
+        seed: seed of all choices.
 
     Raises:
         ValueError: if videos of the set are missing, or for a size that is odd or smaller than a glyph.
@@ -83,18 +85,14 @@ def cue_videos(
             f"size is {size}; a glyph is {_GLYPH_SIZE} pixels wide and h264 needs an even size: give an "
             f"even number of at least {_GLYPH_SIZE}, such as 28"
         )
-    videos = GeneratedSet(
+    videos = generated_set(
+        root,
         name="cue",
         spec=spec,
         classes=tuple(CUE_SHAPES),
-        videos_per_class={
-            "train": train_per_class,
-            "val": val_per_class,
-            "test": test_per_class,
-        },
-        seed=seed,
+        videos_per_class={"train": train_per_class, "val": val_per_class, "test": test_per_class},
         render=lambda shape, rng: render_cue(shape, spec, rng),
-    ).splits(root)
+    )
     return VideoSplits(videos["train"], videos["val"], videos["test"])
 
 

@@ -1,3 +1,5 @@
+"""The demo set: motions of random textures."""
+
 import math
 from dataclasses import dataclass
 
@@ -8,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gcvideo.data.loading._source import VideoSplits
-from gcvideo.data.made._generated_set import GeneratedSet
+from gcvideo.data.made._generated_set import generated_set
 
 # Velocity of the texture per frame: (right, down) in frame widths, log of the scale, clockwise radians.
 _MOTIONS = {
@@ -29,7 +31,7 @@ _SHIFT_PER_FRAME, _LOG_SCALE_PER_FRAME, _RADIANS_PER_FRAME = 0.02, 0.04, 0.06
 class DemoSpec:
     """What the demo set holds; part of its folder's name, so that another spec is another set.
 
-    ``shake`` is the amplitude of a camera shake, in what the slowest motion does in two frames.
+    ``shake`` is the amplitude of a camera shake, in units of what the slowest motion does in two frames.
     Without it, a net that only compares neighbouring frames without their order, such as C2D with
     its temporal pool, could tell turning (a still centre) from zooming and shifting.
     """
@@ -63,17 +65,17 @@ def demo_videos(
         val_per_class: validation videos of each motion; the test uses them too.
         num_frames: frames per video, at 30 per second.
         size: height and width in pixels; even.
-        seed: of textures and motions.
+        seed: seed of textures and motions.
     """
     spec = DemoSpec(train_per_class, val_per_class, num_frames, size, seed)
-    videos = GeneratedSet(
+    videos = generated_set(
+        root,
         name="demo",
         spec=spec,
-        classes=tuple(sorted(_MOTIONS)),
+        classes=sorted(_MOTIONS),
         videos_per_class={"train": train_per_class, "val": val_per_class},
-        seed=seed,
         render=lambda motion, rng: render_motion(motion, spec, rng),
-    ).splits(root)
+    )
     return VideoSplits(videos["train"], videos["val"], videos["val"], _FLIP_PAIRS)
 
 

@@ -13,9 +13,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from gcvideo._invocation import command_line
-from gcvideo.data.listing._array_file import ArrayFile, write_arrays
+from gcvideo.data.listing._array_file import ArrayFile, Ragged, write_arrays
 from gcvideo.data.listing._cache import CacheError, cache_folder
-from gcvideo.data.listing._ragged import Ragged
 from gcvideo.data.video._container import VideoReadError
 from gcvideo.data.video._decoding import VideoReader
 from gcvideo.data.video._orientation import Orientation

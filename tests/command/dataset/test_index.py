@@ -114,7 +114,7 @@ def test_a_video_that_hangs_is_named(run_index, monkeypatch, capsys):
 def test_a_damaged_index_is_made_anew(run_index, videos, capsys):
     index_path(videos).parent.mkdir(parents=True)
     index_path(videos).write_bytes(b"torn")
-    with pytest.warns(UserWarning, match="no complete safetensors file"):
+    with pytest.warns(UserWarning, match="not a complete safetensors file"):
         assert len(run_index()) == 12
     assert "a new one is made" in capsys.readouterr().out
 

@@ -4,8 +4,7 @@ import pytest
 
 from gcvideo.command.dataset._kinetics import kinetics
 from gcvideo.data import read_annotations, read_classes
-from gcvideo.data.listing._coverage import Coverage
-from gcvideo.data.listing._kinetics import read_kinetics
+from gcvideo.data.listing._kinetics import Coverage, listed_clips
 
 HEADER = "label,youtube_id,time_start,time_end,split\n"
 TRAIN = (
@@ -66,8 +65,8 @@ def test_lists_classes_coverage_and_the_missing_rest_are_written(run_kinetics, f
         ["train", "", "(total)", "5", "2", "1", "2"],
         ["val", "", "(total)", "2", "1", "1", "0"],
     ]
-    rest = read_kinetics(lists / "missing.csv")
-    assert [clip.youtube_id for clip in rest] == ["gone", "broken", "zero", "lost"]
+    rest = listed_clips(lists / "missing.csv")
+    assert [row.clip.youtube_id for row in rest] == ["gone", "broken", "zero", "lost"]
     assert table(lists / "missing.csv")[0] == HEADER.strip().split(",")
     assert {file.name for file in lists.iterdir()} == {
         *("train.txt", "val.txt", "classes.txt", "coverage.csv", "missing.csv")
@@ -118,7 +117,7 @@ def test_mistakes_are_named_with_their_remedy(run_kinetics, folder):
         run_kinetics("split=train", tables="val.csv")
     with pytest.raises(FileNotFoundError, match=r"no file '.*none\.csv'; give csv="):
         run_kinetics(tables="none.csv")
-    with pytest.raises(FileNotFoundError, match=r"root is '.*none', which is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"root is '.*none', which is not a folder"):
         run_kinetics(f"root={folder}/none")
     assert not (folder / "lists").exists()
 

@@ -137,7 +137,7 @@ def test_training_starts_from_a_checkpoint_with_other_classes(
         (["model.block.ratio=0.0001"], r"smallest ratio that leaves two is 2/"),
         (["data.root=???"], r"data\.root has no value; give it on the command line: data\.root="),
         (["num_classes=5"], "num_classes is 5 but the data has 2 classes"),
-        (["data.root=/no/such"], r"data\.root is '/no/such', which is no folder"),
+        (["data.root=/no/such"], r"data\.root is '/no/such', which is not a folder"),
         (["batch_size=64"], "batch_size is 64 but there are only 10 training videos"),
         (["model.placement.res4=[9]"], "res4 has no block 9: it has 6 blocks"),
         (["weights=checkpoint", "weights.path=/no/such.ckpt"], "no weights at '/no/such.ckpt'"),

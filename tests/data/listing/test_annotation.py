@@ -1,7 +1,6 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
+from touched_file import touch
 
 from gcvideo.data.listing._annotation import (
     Annotations,
@@ -12,24 +11,22 @@ from gcvideo.data.listing._annotation import (
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for name in ("run/b 1.mp4", "run/a.AVI", "jump/c.mp4", "jump/.notes.txt", "x.mp4"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    return tmp_path
+def root(tmp_path):
+    names = ("run/b 1.mp4", "run/a.AVI", "jump/c.mp4", "jump/.notes.txt", "x.mp4")
+    return touch(tmp_path, *names)
 
 
-def write(root: Path, name: str, *lines: str) -> str:
+def write(root, name, *lines):
     (root / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return name
 
 
-def annotations(labels: list[int], classes: tuple[str, ...] = ("a", "b", "c")) -> Annotations:
+def annotations(labels, classes=("a", "b", "c")):
     paths = tuple(f"{i}.mp4" for i in range(len(labels)))
     return Annotations(paths, np.array(labels, dtype=np.int64), classes, "list.txt")
 
 
-def test_a_folder_gives_its_subfolders_as_classes(root: Path) -> None:
+def test_a_folder_gives_its_subfolders_as_classes(root):
     found = read_annotations(root, root=root)
     assert found.paths == ("jump/c.mp4", "run/a.AVI", "run/b 1.mp4")
     assert found.labels.tolist() == [0, 1, 1]
@@ -37,28 +34,24 @@ def test_a_folder_gives_its_subfolders_as_classes(root: Path) -> None:
     assert found.path(0) == str(root / "jump/c.mp4")
 
 
-def test_a_folder_elsewhere_gives_absolute_paths(root: Path, tmp_path_factory) -> None:
+def test_a_folder_elsewhere_gives_absolute_paths(root, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     assert read_annotations(root, root=elsewhere).path(0) == str(root / "jump/c.mp4")
 
 
-def test_folders_named_by_numbers_are_names(root: Path) -> None:
-    for name in ("10", "9"):
-        (root / "n" / name).mkdir(parents=True)
-        (root / "n" / name / "v.mp4").touch()
+def test_folders_named_by_numbers_are_names(root):
+    touch(root, "n/10/v.mp4", "n/9/v.mp4")
     found = read_annotations("n", root=root)
     assert (found.classes, found.labels.tolist()) == (("10", "9"), [0, 1])
 
 
-def test_a_source_is_looked_for_in_the_root_then_in_the_working_folder(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_source_is_looked_for_in_the_root_then_in_the_working_folder(root, monkeypatch):
     monkeypatch.chdir(root.parent)
     assert len(read_annotations(root.name, root=root.name)) == 3
 
 
 @pytest.mark.parametrize("separator", [" ", "\t", "  \t "])
-def test_a_text_list_has_paths_with_spaces(root: Path, separator: str) -> None:
+def test_a_text_list_has_paths_with_spaces(root, separator):
     name = write(root, "l.txt", f"jump/c.mp4{separator}0", "", f"run/b 1.mp4{separator}1")
     found = read_annotations(name, root=root, split="train")
     assert found.paths == ("jump/c.mp4", "run/b 1.mp4")
@@ -66,12 +59,12 @@ def test_a_text_list_has_paths_with_spaces(root: Path, separator: str) -> None:
     assert found.classes == ("jump", "run")
 
 
-def test_labels_that_do_not_follow_the_folders_name_themselves(root: Path) -> None:
+def test_labels_that_do_not_follow_the_folders_name_themselves(root):
     name = write(root, "l.txt", "run/a.AVI 0", "run/b 1.mp4 2")
     assert read_annotations(name, root=root).classes == ("0", "1", "2")
 
 
-def test_class_names_can_be_given_and_used_as_labels(root: Path) -> None:
+def test_class_names_can_be_given_and_used_as_labels(root):
     numbered = write(root, "l.txt", "x.mp4 1", "run/a.AVI 2")
     named = write(root, "n.txt", "x.mp4 b", "run/a.AVI c")
     for name in (numbered, named):
@@ -81,14 +74,14 @@ def test_class_names_can_be_given_and_used_as_labels(root: Path) -> None:
 
 @pytest.mark.parametrize("path_column", ["path", "file", "video", "filename"])
 @pytest.mark.parametrize("label_column", ["label", "class", "class_name"])
-def test_a_table_names_its_columns(root: Path, path_column: str, label_column: str) -> None:
+def test_a_table_names_its_columns(root, path_column, label_column):
     name = write(root, "t.csv", f"{path_column},{label_column}", "run/a.AVI,run", "x.mp4,hop")
     found = read_annotations(name, root=root)
     assert (found.paths, found.labels.tolist()) == (("run/a.AVI", "x.mp4"), [1, 0])
     assert found.classes == ("hop", "run")
 
 
-def test_a_table_serves_several_splits_with_the_same_labels(root: Path) -> None:
+def test_a_table_serves_several_splits_with_the_same_labels(root):
     rows = ["run/a.AVI,run,train", "x.mp4,hop,train", "jump/c.mp4,run,validation"]
     name = write(root, "t.csv", "file, class ,split", *rows)
     assert len(read_annotations(name, root=root)) == 3
@@ -113,9 +106,7 @@ def test_a_table_serves_several_splits_with_the_same_labels(root: Path) -> None:
         ("i.csv", ["label,path", "0,x.mp4", "1"], r"i\.csv, row 3 has no path; complete or delete"),
     ],
 )
-def test_a_list_that_cannot_be_used_says_why(
-    root: Path, name: str, lines: list[str], message: str
-) -> None:
+def test_a_list_that_cannot_be_used_says_why(root, name, lines, message):
     with pytest.raises(ValueError, match=message):
         read_annotations(write(root, name, *lines), root=root)
 
@@ -130,17 +121,17 @@ def test_a_list_that_cannot_be_used_says_why(
         (["x.mp4 zzz"], "row 1: label 'zzz' is not one of the 3 classes; give all"),
     ],
 )
-def test_labels_must_fit_the_classes_given(root: Path, lines: list[str], message: str) -> None:
+def test_labels_must_fit_the_classes_given(root, lines, message):
     with pytest.raises(ValueError, match=message):
         read_annotations(write(root, "l.txt", *lines), root=root, classes=["run", "jump", "sit"])
 
 
-def test_a_part_may_lack_the_first_class_where_classes_are_given(root: Path) -> None:
+def test_a_part_may_lack_the_first_class_where_classes_are_given(root):
     found = read_annotations(write(root, "l.txt", "x.mp4 1"), root=root, classes=["a", "b", "c"])
     assert found.labels.tolist() == [1]
 
 
-def test_what_is_not_there_is_named(root: Path) -> None:
+def test_what_is_not_there_is_named(root):
     with pytest.raises(
         FileNotFoundError, match=r"neither '.*nowhere' nor 'nowhere'; give a folder"
     ):
@@ -149,16 +140,16 @@ def test_what_is_not_there_is_named(root: Path) -> None:
         read_annotations(write(root, "l.txt", "gone.mp4 0", "x.mp4 1"), root=root)
 
 
-def test_a_folder_without_videos_or_classes_is_refused(root: Path) -> None:
+def test_a_folder_without_videos_or_classes_is_refused(root):
     (root / "empty" / "run").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"there are no videos in '.*empty'; put them into one"):
         read_annotations("empty", root=root)
-    (root / "empty" / "run" / "v.mp4").touch()
+    touch(root, "empty/run/v.mp4")
     with pytest.raises(ValueError, match="has only one class, 'run'"):
         read_annotations("empty", root=root)
 
 
-def test_class_lists_are_one_name_a_line(root: Path) -> None:
+def test_class_lists_are_one_name_a_line(root):
     assert read_classes(root / write(root, "c.txt", "air drumming", "", "zumba ")) == (
         "air drumming",
         "zumba",
@@ -171,7 +162,7 @@ def test_class_lists_are_one_name_a_line(root: Path) -> None:
         read_classes(root / "none.txt")
 
 
-def test_a_stratified_split_has_every_class_in_both_parts() -> None:
+def test_a_stratified_split_has_every_class_in_both_parts():
     whole = annotations([0] * 10 + [1] * 2 + [2] * 5)
     train, val = stratified_split(whole, 0.2, seed=3)
     assert np.bincount(train.labels).tolist() == [8, 1, 4]
@@ -180,27 +171,27 @@ def test_a_stratified_split_has_every_class_in_both_parts() -> None:
     assert train.classes == val.classes == whole.classes
 
 
-def test_a_stratified_split_follows_its_seed() -> None:
+def test_a_stratified_split_follows_its_seed():
     whole = annotations([0, 1] * 20)
     assert stratified_split(whole, 0.5, 1)[1].paths == stratified_split(whole, 0.5, 1)[1].paths
     assert stratified_split(whole, 0.5, 1)[1].paths != stratified_split(whole, 0.5, 2)[1].paths
 
 
-def test_a_split_that_cannot_be_made_says_why() -> None:
+def test_a_split_that_cannot_be_made_says_why():
     with pytest.raises(ValueError, match=r"class 'b' of list\.txt has a single video"):
         stratified_split(annotations([0, 0, 1]), 0.5, 0)
     with pytest.raises(ValueError, match=r"val_fraction is 1\.0 but must be between 0 and 1"):
         stratified_split(annotations([0, 0, 1, 1]), 1.0, 0)
 
 
-def test_a_subset_keeps_order_and_classes() -> None:
+def test_a_subset_keeps_order_and_classes():
     part = annotations([0, 1, 2]).subset([2, 0])
     assert (part.paths, part.labels.tolist()) == (("2.mp4", "0.mp4"), [2, 0])
     assert part.classes == ("a", "b", "c")
     assert len(part.subset([])) == 0
 
 
-def test_the_shared_lists_are_read(data_folder: Path) -> None:
+def test_the_shared_lists_are_read(data_folder):
     root = data_folder / "ut_interaction"
     train = read_annotations(data_folder / "ut_interaction_train.txt", root=root)
     assert len(train) == 83

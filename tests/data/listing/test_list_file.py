@@ -22,9 +22,7 @@ from gcvideo.data.listing._list_file import (
         tuple(str(number) for number in range(1, 5)),
     ],
 )
-def test_a_list_reads_back_with_the_same_paths_and_labels(
-    tmp_path: Path, classes: tuple[str, ...]
-) -> None:
+def test_a_list_reads_back_with_the_same_paths_and_labels(tmp_path, classes):
     labels = np.repeat(np.arange(1, len(classes), dtype=np.int64), 2)
     paths = [f"some folder/é {i}.mp4" for i in range(len(labels))]
     (tmp_path / "some folder").mkdir()
@@ -39,14 +37,14 @@ def test_a_list_reads_back_with_the_same_paths_and_labels(
 
 
 @pytest.mark.parametrize("path", [" a.mp4", "a.mp4 ", "a\nb.mp4", "a\rb.mp4"])
-def test_a_path_that_a_list_cannot_hold_is_refused(path: str) -> None:
+def test_a_path_that_a_list_cannot_hold_is_refused(path):
     with pytest.raises(
         ValueError, match=r"starts or ends with a space or has a line break.*rename"
     ):
         check_listable(["fine.mp4", path], ["a", "b"])
 
 
-def test_classes_called_by_a_number_beside_one_with_a_space_are_refused() -> None:
+def test_classes_called_by_a_number_beside_one_with_a_space_are_refused():
     check_listable([], ["clap hands", "wave"])
     check_listable([], ["7", "wave"])
     with pytest.raises(
@@ -55,7 +53,7 @@ def test_classes_called_by_a_number_beside_one_with_a_space_are_refused() -> Non
         check_listable([], ["7", "clap hands"])
 
 
-def test_a_table_reads_back_and_no_draft_is_left(tmp_path: Path) -> None:
+def test_a_table_reads_back_and_no_draft_is_left(tmp_path):
     rows = [("a, b", 'c "d"'), ("e\nf", "\udce9")]
     write_table(tmp_path / "table.csv", ("x", "y"), rows)
     with (tmp_path / "table.csv").open(errors="surrogateescape", newline="") as file:
@@ -63,9 +61,7 @@ def test_a_table_reads_back_and_no_draft_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "table.csv"]
 
 
-def test_an_interrupted_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     write_text(tmp_path / "a.txt", "old")
 
     def fail(self, target):

@@ -5,21 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from small_protocol import make_protocol
+from small_data import make_module, random_crop
 from torchvision.transforms import v2
 
-import gcvideo.data.loading._dataset
-from gcvideo.data import TrainTransform, VideoDataModule, annotated_videos
-
-
-def make_module(root, **changes):
-    given = {
-        "protocol": make_protocol(),
-        "transform": TrainTransform([v2.RandomCrop(32)]),
-        "batch_size": 2,
-        "num_workers": 0,
-    }
-    return VideoDataModule(annotated_videos(root=str(root)), **(given | changes))
+from gcvideo.data import TrainTransform, annotated_videos
+from gcvideo.data.loading import _dataset as dataset
 
 
 @pytest.mark.usefixtures("unchecked")  # a stand-in for the trainer
@@ -29,7 +19,7 @@ def test_the_number_of_batches_is_known_without_a_loader(video_folder, world_siz
     module.trainer = SimpleNamespace(global_rank=0, world_size=world_size, current_epoch=0)
     expected = {1: 5, 2: 2}[world_size]
     assert [module.num_batches(epoch) for epoch in (0, 7)] == [expected] * 2
-    module.transform = TrainTransform([v2.RandomCrop(32)])
+    module.transform = random_crop()
     assert len(module.train_dataloader()) == expected
 
 
@@ -38,8 +28,8 @@ def test_items_and_batches_say_how_long_reading_and_transforming_took(
     video_folder, monkeypatch, budget
 ):
     read, transform = (
-        gcvideo.data.loading._dataset._read_clips,
-        gcvideo.data.loading._dataset.evaluation_views,
+        dataset._read_clips,
+        dataset.evaluation_views,
     )
 
     def wait(seconds, work):
@@ -52,8 +42,8 @@ def test_items_and_batches_say_how_long_reading_and_transforming_took(
     class SlowTransform(TrainTransform):
         __call__ = wait(0.15, TrainTransform.__call__)
 
-    monkeypatch.setattr(gcvideo.data.loading._dataset, "_read_clips", wait(0.3, read))
-    monkeypatch.setattr(gcvideo.data.loading._dataset, "evaluation_views", wait(0.15, transform))
+    monkeypatch.setattr(dataset, "_read_clips", wait(0.3, read))
+    monkeypatch.setattr(dataset, "evaluation_views", wait(0.15, transform))
     module = make_module(video_folder, transform=SlowTransform([v2.RandomCrop(32)]))
     module.splits = annotated_videos(root=str(video_folder), time_budget_seconds=budget)
     for loader in (module.train_dataloader(), module.val_dataloader()):
@@ -108,12 +98,12 @@ def test_views_of_a_video_differ_count_in_the_batch_and_take_one_opening(video_f
     """Repeated augmentation: Hoffer et al. 2020; PySlowFast's AUG.NUM_SAMPLE."""
     opened = []
 
-    class Reader(gcvideo.data.loading._dataset.VideoReader):
+    class Reader(dataset.VideoReader):
         def __init__(self, path, **options):
             opened.append(path)
             super().__init__(path, **options)
 
-    monkeypatch.setattr(gcvideo.data.loading._dataset, "VideoReader", Reader)
+    monkeypatch.setattr(dataset, "VideoReader", Reader)
     module = make_module(video_folder, clips_per_video=3)
     batch = next(iter(module.train_dataloader()))
     assert batch["views"].shape == (2, 3, 3, 4, 32, 32)
@@ -143,7 +133,7 @@ def test_a_test_of_no_videos_at_a_time_is_refused(video_folder):
 
 @pytest.mark.usefixtures("unchecked")  # a stand-in for the trainer
 def test_a_limited_validation_or_test_is_of_the_first_videos(video_folder, tmp_path, monkeypatch):
-    read = gcvideo.data.loading._dataset._read_clips
+    read = dataset._read_clips
 
     def slow_first(*args, **kwargs):
         # Of two workers, the one with the first video.
@@ -152,7 +142,7 @@ def test_a_limited_validation_or_test_is_of_the_first_videos(video_folder, tmp_p
             time.sleep(1)
         return read(*args, **kwargs)
 
-    monkeypatch.setattr(gcvideo.data.loading._dataset, "_read_clips", slow_first)
+    monkeypatch.setattr(dataset, "_read_clips", slow_first)
     module = make_module(video_folder, batch_size=1, num_workers=2)
     module.splits = replace(module.splits, val=module.splits.train, test=module.splits.train)
     module.trainer = SimpleNamespace(
@@ -169,5 +159,5 @@ def test_epochs_of_before_keep_their_batches_where_lists_change(video_folder):
     assert [module.num_batches(epoch) for epoch in range(3)] == [5, 5, 5]
     module.resume(2, 5, past=[9, 8])
     assert [module.num_batches(epoch) for epoch in range(4)] == [9, 8, 5, 5]
-    with pytest.raises(ValueError, match="stopped behind batch 6 of epoch 3, which has 5 with the"):
+    with pytest.raises(ValueError, match="stopped after batch 6 of epoch 3, which has 5 with the"):
         module.resume(2, 6, past=[9, 8])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from broken_files import UNREADABLE, damage_packet
+from small_data import make_module, random_crop
 from small_protocol import make_protocol
-from torchvision.transforms import v2
 
 from gcvideo.data import (
     EpochBatchSampler,
@@ -17,22 +17,11 @@ from gcvideo.data import (
     ExactSampler,
     TrainingVideos,
     TrainTransform,
-    VideoDataModule,
     annotated_videos,
     read_annotations,
     read_frames,
     write_video,
 )
-
-
-def make_module(root, **changes):
-    given = {
-        "protocol": make_protocol(),
-        "transform": TrainTransform([v2.RandomCrop(32)]),
-        "batch_size": 2,
-        "num_workers": 0,
-    }
-    return VideoDataModule(annotated_videos(root=str(root)), **(given | changes))
 
 
 def test_training_items_are_a_pure_function_of_seed_epoch_video_and_view(video_folder):
@@ -42,7 +31,7 @@ def test_training_items_are_a_pure_function_of_seed_epoch_video_and_view(video_f
         return TrainingVideos(
             annotations,
             protocol=make_protocol(),
-            transform=TrainTransform([v2.RandomCrop(32)]),
+            transform=random_crop(),
             clips_per_video=clips_per_video,
             seed=seed,
         )[epoch, video]["views"]
@@ -86,14 +75,8 @@ def shown(splits, num_workers, world_size=1):
     """Video, views and labels by the listed video that they stand for."""
     found = {}
     for rank in range(world_size):
-        module = VideoDataModule(
-            splits,
-            protocol=make_protocol(),
-            transform=TrainTransform([v2.RandomCrop(32)]),
-            batch_size=1,
-            clips_per_video=2,
-            num_workers=num_workers,
-            seed=5,
+        module = make_module(
+            splits, batch_size=1, clips_per_video=2, num_workers=num_workers, seed=5
         )
         module.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, current_epoch=0)
         loader = module.train_dataloader()
@@ -124,13 +107,7 @@ def test_clips_and_crops_depend_on_no_number_of_workers_or_ranks(
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_batches_come_in_the_same_order_from_any_number_of_workers(partly_broken, num_workers):
     def videos():
-        module = VideoDataModule(
-            partly_broken,
-            protocol=make_protocol(),
-            transform=TrainTransform([v2.RandomCrop(32)]),
-            batch_size=3,
-            num_workers=num_workers,
-        )
+        module = make_module(partly_broken, batch_size=3, num_workers=num_workers)
         return [batch["video"].tolist() for batch in module.train_dataloader()]
 
     order = np.random.default_rng([0, 0]).permutation(10)

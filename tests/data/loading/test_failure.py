@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from broken_files import UNREADABLE, damage_packet, empty
+from small_data import random_crop
 from small_protocol import make_protocol
 from torch.utils.data import DataLoader
-from torchvision.transforms import v2
 
 from gcvideo.data import (
     EvaluationVideos,
@@ -34,7 +34,7 @@ def make_videos(folder):
     annotations = read_annotations(folder, root=folder)
 
     def make(**changes):
-        given = {"protocol": make_protocol(), "transform": TrainTransform([v2.RandomCrop(32)])}
+        given = {"protocol": make_protocol(), "transform": random_crop()}
         return TrainingVideos(annotations, **(given | {"clips_per_video": 2} | changes))
 
     return make

@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from small_data import make_module, random_crop
 from small_protocol import make_protocol
 from torchvision.transforms import v2
 
@@ -11,8 +12,6 @@ from gcvideo.data import (
     SlowFastSampling,
     TrainingVideos,
     TrainTransform,
-    VideoDataModule,
-    annotated_videos,
     read_annotations,
 )
 from gcvideo.data.loading._multigrid import ClipShape, Multigrid
@@ -101,16 +100,13 @@ def test_a_key_with_a_shape_becomes_a_clip_of_it_over_the_same_time(video_folder
     assert torch.equal(same["views"], dataset[0, 3]["views"])
 
 
-def make_module(root, **changes):
+def multigrid_module(root, **changes):
     given = {
-        "protocol": make_protocol(),
-        "transform": TrainTransform([v2.RandomCrop(32)]),
-        "transforms": {size: TrainTransform([v2.RandomCrop(size)]) for size in (16, 32)},
+        "transforms": {size: random_crop(size) for size in (16, 32)},
         "multigrid": small_schedule(),
         "batch_size": 1,
-        "num_workers": 0,
     }
-    return VideoDataModule(annotated_videos(root=str(root)), **(given | changes))
+    return make_module(root, **(given | changes))
 
 
 @pytest.mark.usefixtures("unchecked")  # a stand-in for the trainer
@@ -118,7 +114,7 @@ def make_module(root, **changes):
 def test_a_loader_made_for_an_epoch_gives_its_shapes_and_knows_its_length(
     video_folder, num_workers
 ):
-    module = make_module(video_folder, num_workers=num_workers)
+    module = multigrid_module(video_folder, num_workers=num_workers)
     found = []
     for epoch in range(4):
         module.trainer = SimpleNamespace(global_rank=0, world_size=1, current_epoch=epoch)
@@ -131,7 +127,7 @@ def test_a_loader_made_for_an_epoch_gives_its_shapes_and_knows_its_length(
 
 
 def test_statistics_are_taken_on_clips_of_the_base_shape(video_folder):
-    loader = make_module(video_folder, batch_size=1).statistics_dataloader(0, 3)
+    loader = multigrid_module(video_folder).statistics_dataloader(0, 3)
     assert [tuple(batch["views"].shape) for batch in loader] == [(1, 1, 3, 4, 32, 32)] * 3
 
 
@@ -147,4 +143,4 @@ def test_statistics_are_taken_on_clips_of_the_base_shape(video_folder):
 )
 def test_multigrid_that_does_not_fit_the_data_is_refused(video_folder, changes, message):
     with pytest.raises(ValueError, match=message):
-        make_module(video_folder, **changes).train_dataloader()
+        multigrid_module(video_folder, **changes).train_dataloader()

@@ -1,10 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from small_protocol import make_protocol
 from torchvision.transforms import v2
 
 from gcvideo.data import (
-    EvaluationProtocol,
     MMActionCrops,
     MMActionResizing,
     NonLocalCrops,
@@ -13,7 +15,6 @@ from gcvideo.data import (
     SlowFastCrops,
     SlowFastReaderResizing,
     SlowFastResizing,
-    SlowFastSampling,
     TorchvisionResizing,
     TrainTransform,
     evaluation_views,
@@ -25,18 +26,7 @@ def clip(num_frames=4, height=40, width=56):
     return np.random.default_rng(0).integers(0, 256, (num_frames, height, width, 3), np.uint8)
 
 
-def protocol(**changes):
-    given = {
-        "name": "test",
-        "sampling": SlowFastSampling(),
-        "num_frames": 4,
-        "sampling_rate": 2,
-        "short_side": 40,
-        "crop_size": 32,
-        "val_crop_size": 32,
-        "train_crop_size": 32,
-    }
-    return EvaluationProtocol(**(given | changes))
+protocol = partial(make_protocol, num_crops=3, short_side=40, crop_size=32)
 
 
 def test_same_seed_gives_the_same_view_and_another_seed_another():

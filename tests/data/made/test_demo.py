@@ -68,12 +68,3 @@ def test_the_set_is_made_once_and_listed_by_class(tmp_path):
     assert (len(splits.train), len(splits.val), len(splits.classes)) == (8, 8, 8)
     with VideoReader(splits.train.path(0)) as reader:
         assert (reader.info.num_frames, reader.info.height) == (8, 32)
-
-
-def test_another_seed_is_another_set_and_an_incomplete_one_is_named(tmp_path):
-    first = demo_videos(root=str(tmp_path), **SMALL)
-    demo_videos(root=str(tmp_path), **SMALL, seed=1)
-    assert len(list(tmp_path.iterdir())) == 2
-    (tmp_path / first.train.path(0)).unlink()
-    with pytest.raises(ValueError, match="has 7 train videos instead of 8; delete the folder"):
-        demo_videos(root=str(tmp_path), **SMALL)

@@ -1,13 +1,13 @@
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from gcvideo.data import read_frames
-from gcvideo.data.made._generated_set import GeneratedSet
+from gcvideo.data.made._generated_set import generated_set
 
 TWO_MAKERS = """
 import sys, time
@@ -29,24 +29,25 @@ class GreySpec:
     seed: int = 0
 
 
-def grey_set(per_class=2, *, fail_at=None, **changes):
+def grey_set(root, *, fail_at=None, during=lambda: None, **changes):
     """Videos of one grey: dark or bright, and a random shade of it."""
     spec = GreySpec(**changes)
     drawn = []
 
     def render(name, rng):
         drawn.append(name)
+        during()
         if len(drawn) == fail_at:
             raise KeyboardInterrupt
         level = spec.first_level + {"dark": 0, "bright": 100}[name] + rng.integers(40)
         return np.full((3, 16, 16, 3), level, np.uint8)
 
-    return GeneratedSet(
+    return generated_set(
+        str(root),
         name="grey",
         spec=spec,
         classes=("bright", "dark"),
-        videos_per_class={"train": per_class, "val": 1},
-        seed=spec.seed,
+        videos_per_class={"train": 2, "val": 1},
         render=render,
     )
 
@@ -56,7 +57,7 @@ def content(folder):
 
 
 def test_a_set_has_its_classes_in_the_given_order_and_what_was_drawn_for_each(tmp_path):
-    splits = grey_set().splits(str(tmp_path))
+    splits = grey_set(tmp_path)
     assert {name: len(split) for name, split in splits.items()} == {"train": 4, "val": 2}
     for split in splits.values():
         assert split.classes == ("bright", "dark")
@@ -68,7 +69,7 @@ def test_a_set_has_its_classes_in_the_given_order_and_what_was_drawn_for_each(tm
 def test_the_same_description_gives_the_same_bytes_and_another_one_another_folder(tmp_path):
     folders = []
     for root, changes in (("a", {}), ("b", {}), ("c", {"seed": 1}), ("d", {"first_level": 60})):
-        grey_set(**changes).splits(str(tmp_path / root))
+        grey_set(tmp_path / root, **changes)
         folders += list((tmp_path / root).iterdir())
     same, again, other_seed, other_level = folders
     assert same.name == again.name
@@ -80,31 +81,27 @@ def test_the_same_description_gives_the_same_bytes_and_another_one_another_folde
 
 def test_an_interrupted_set_leaves_nothing_and_is_made_anew(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        grey_set(fail_at=3).splits(str(tmp_path))
+        grey_set(tmp_path, fail_at=3)
     assert list(tmp_path.iterdir()) == []
-    assert len(grey_set().splits(str(tmp_path))["train"]) == 4
+    assert len(grey_set(tmp_path)["train"]) == 4
 
 
 def test_a_set_with_missing_videos_is_named_with_its_remedy(tmp_path):
-    train = grey_set().splits(str(tmp_path))["train"]
+    train = grey_set(tmp_path)["train"]
     (tmp_path / train.path(0)).unlink()
     message = "the grey set in '.*' has 3 train videos instead of 4; delete the folder"
     with pytest.raises(ValueError, match=message):
-        grey_set().splits(str(tmp_path))
+        grey_set(tmp_path)
 
 
 def test_a_set_that_another_process_finished_first_is_taken(tmp_path):
-    grey_set().splits(str(tmp_path / "other"))
+    grey_set(tmp_path / "other")
     (finished,) = (tmp_path / "other").iterdir()
-    mine = grey_set()
-    render = mine.render
 
-    def render_while_the_other_finishes(name, rng):
+    def finish_first():
         shutil.copytree(finished, tmp_path / "mine" / finished.name, dirs_exist_ok=True)
-        return render(name, rng)
 
-    late = replace(mine, render=render_while_the_other_finishes)
-    assert len(late.splits(str(tmp_path / "mine"))["train"]) == 4
+    assert len(grey_set(tmp_path / "mine", during=finish_first)["train"]) == 4
     assert [path.name for path in (tmp_path / "mine").iterdir()] == [finished.name]
 
 

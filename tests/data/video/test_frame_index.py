@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcvideo.data.listing._array_file import write_arrays
-from gcvideo.data.listing._ragged import Ragged
+from gcvideo.data.listing._array_file import Ragged, write_arrays
 from gcvideo.data.video._container import VideoReadError
 from gcvideo.data.video._decoding import VideoReader
 from gcvideo.data.video._frame_index import FrameIndex, index_path, index_video, write_index

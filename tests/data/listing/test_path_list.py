@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcvideo.data.listing import _ragged as ragged
-from gcvideo.data.listing import _sample_list as sample_list
-from gcvideo.data.listing._sample_list import PathList
+from gcvideo.data.listing import _array_file as array_file
+from gcvideo.data.listing import _path_list as path_list
+from gcvideo.data.listing._path_list import PathList
 
 # Lone surrogates too, which stand for the bytes of file names that are no UTF-8.
 TEXTS = st.lists(st.text(st.characters(), max_size=8), max_size=12)
 
 
 @given(TEXTS)
-def test_a_list_equals_what_it_was_made_from(texts: list[str]) -> None:
+def test_a_list_equals_what_it_was_made_from(texts):
     paths = PathList(texts)
     assert len(paths) == len(texts)
     assert list(paths) == texts
@@ -27,13 +27,13 @@ def test_a_list_equals_what_it_was_made_from(texts: list[str]) -> None:
     assert pickle.loads(pickle.dumps(paths)) == paths
 
 
-def test_file_names_that_are_no_utf8_survive() -> None:
+def test_file_names_that_are_no_utf8_survive():
     name = b"caf\xe9 \xff.mp4".decode("utf-8", "surrogateescape")
     assert PathList([name])[0].encode("utf-8", "surrogateescape") == b"caf\xe9 \xff.mp4"
 
 
 @given(st.data())
-def test_taking_is_indexing_one_by_one(data: st.DataObject) -> None:
+def test_taking_is_indexing_one_by_one(data):
     texts = data.draw(TEXTS.filter(len))
     chosen = data.draw(st.lists(st.integers(-len(texts), len(texts) - 1)))
     expected = [texts[i] for i in chosen]
@@ -41,14 +41,14 @@ def test_taking_is_indexing_one_by_one(data: st.DataObject) -> None:
     assert PathList(texts).take(np.array(chosen, dtype=np.int64)) == expected
 
 
-def test_taking_goes_over_the_rows_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ragged, "_ROWS_AT_ONCE", 3)
+def test_taking_goes_over_the_rows_in_parts(monkeypatch):
+    monkeypatch.setattr(array_file, "_ROWS_AT_ONCE", 3)
     texts = [f"{'x' * (i % 4)}{i}" for i in range(10)]
     for stop in range(11):
         assert PathList(texts).take(range(stop)[::-1]) == texts[:stop][::-1]
 
 
-def test_a_slice_is_a_list() -> None:
+def test_a_slice_is_a_list():
     paths = PathList(["a", "", "c", "d"])
     assert paths[1:3] == ("", "c")
     assert paths[::-2] == ("d", "")
@@ -56,29 +56,29 @@ def test_a_slice_is_a_list() -> None:
     assert paths.index("d") == 3
 
 
-def test_a_text_of_its_letters_is_no_equal() -> None:
+def test_a_text_of_its_letters_is_no_equal():
     assert PathList(["a", "b"]) != "ab"
     assert PathList(["a", "b"]) != 2
     assert PathList(["ab", ""]) != PathList(["a", "b"])
 
 
 @pytest.mark.parametrize("index", [2, -3, 100])
-def test_what_is_not_in_the_list_is_named(index: int) -> None:
+def test_what_is_not_in_the_list_is_named(index):
     with pytest.raises(IndexError, match=f"no path {index} in a list of 2; count from 0"):
         PathList(["a", "b"])[index]
     with pytest.raises(IndexError):
         PathList(["a", "b"]).take([index])
 
 
-def test_the_arrays_cannot_be_written() -> None:
+def test_the_arrays_cannot_be_written():
     paths = PathList(["a", "b"])
     for values in (paths.text, paths.offsets):
         with pytest.raises(ValueError, match="read-only"):
             values[0] = 1
 
 
-def test_offsets_take_four_bytes_until_they_need_eight() -> None:
+def test_offsets_take_four_bytes_until_they_need_eight():
     assert PathList(["a", "b"]).offsets.dtype == np.uint32
     beyond = np.array([0, 2**32], dtype=np.int64)
-    assert sample_list._narrow(beyond).dtype == np.int64
-    np.testing.assert_array_equal(sample_list._narrow(beyond), beyond)
+    assert path_list._narrow(beyond).dtype == np.int64
+    np.testing.assert_array_equal(path_list._narrow(beyond), beyond)

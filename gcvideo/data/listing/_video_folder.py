@@ -1,0 +1,247 @@
+"""Folders of videos as cameras, Macs and network disks leave them: of classes, and of splits."""
+
+import os
+import re
+import warnings
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+VIDEO_SUFFIXES = frozenset(
+    {".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif"}
+    | {".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg"}
+    | {".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts"}
+    | {".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vob"}
+    | {".webm", ".wmv", ".wtv", ".y4m"}
+)
+_SYSTEM_NAMES = frozenset(
+    {"__macosx", "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"}
+    | {"$recycle.bin", "system volume information", "lost+found"}
+)
+_SPLIT_OF = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_WEBP = ".webp (FFmpeg does not read its animations)"
+_CLOSED = "closed to this user"
+# Not the pictures, texts and hidden files that lie beside videos everywhere.
+_LOUD = frozenset({_WEBP, _CLOSED})
+_NUM_NAMED = 5
+
+
+class FoundVideos(NamedTuple):
+    """What lies below a folder, at any depth.
+
+    Args:
+        paths: videos, relative to the folder and sorted by their parts.
+        left_out: number of files and folders that are not among them, by the reason why.
+    """
+
+    paths: list[str]
+    left_out: Counter[str]
+
+    def reasons(self, *, loud: bool = False) -> str:
+        """What was left out, as a text; only what somebody may miss, if ``loud``."""
+        counted = sorted(self.left_out.items())
+        return ", ".join(f"{n} {why}" for why, n in counted if why in _LOUD or not loud)
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file name ends like that of a video."""
+    return name[name.rfind(".") :].lower() in VIDEO_SUFFIXES
+
+
+def find_videos(folder: str | Path, above: str | Path | None = None) -> FoundVideos:
+    """Videos below a folder: linked folders are followed, each real one is entered once.
+
+    Left out are hidden files and folders, those that macOS, Windows and network disks add, and what
+    does not end like a video. A folder is not a video, whatever its name ends in. Links must not lead
+    back to the folder ``above``.
+    """
+    paths: list[str] = []
+    left_out: Counter[str] = Counter()
+    seen = set() if above is None else {_identity(above)}
+    folders, links = [""], []
+    while folders or links:
+        # Links last: a folder that lies here goes by its own name.
+        below = folders.pop() if folders else links.pop(links.index(min(links)))
+        place = os.path.join(folder, below)  # noqa: PTH118 - a third of the cost of Path
+        try:
+            if (identity := _identity(place)) in seen:
+                left_out["linked in a loop or twice"] += 1
+                continue
+            seen.add(identity)
+            entries = list(os.scandir(place))
+        except OSError:
+            left_out[_CLOSED] += 1
+            continue
+        for entry in entries:
+            path = os.path.join(below, entry.name)  # noqa: PTH118
+            if _is_hidden(entry.name):
+                left_out["hidden"] += 1
+            elif entry.is_dir():
+                (links if entry.is_symlink() else folders).append(path)
+            elif not is_video_name(entry.name):
+                suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+                left_out[_WEBP if suffix == ".webp" else suffix or "without a suffix"] += 1
+            elif entry.is_symlink() or entry.is_file():
+                # A link to nowhere as well: it is a listed video that cannot be read.
+                paths.append(path)
+            else:
+                left_out["not a regular file"] += 1
+    paths.sort(key=lambda path: path.split(os.sep))  # noqa: PTH206
+    return FoundVideos(paths, left_out)
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden, or belongs to the system and not to its user."""
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    status = os.stat(folder)  # noqa: PTH116
+    return status.st_dev, status.st_ino
+
+
+def class_folders(place: Path, classes: Sequence[str] | None = None) -> dict[str, list[str]]:
+    """The class folders directly below ``place`` that have videos, and their paths below each.
+
+    Warns of folders without a video, and of videos that cannot be read; refuses, or warns of, folders
+    that look like something other than classes, unless ``classes`` says that they are.
+    """
+    with os.scandir(place) as entries:
+        names = sorted(
+            entry.name
+            for entry in entries
+            if entry.is_dir() and not _is_hidden(entry.name) and not is_video_name(entry.name)
+        )
+    folders = {name: find_videos(place / name, above=place) for name in names}
+    filled = {name: found.paths for name, found in folders.items() if found.paths}
+    if not filled:
+        _refuse_empty(place, folders)
+    if classes is None:
+        _question(place, filled)
+    without = [f"{name}: {f.reasons() or 'empty'}" for name, f in folders.items() if not f.paths]
+    _warn(f"folders of '{place}' without a video, which are not classes; left out there:", without)
+    unread = [
+        f"{name}: {reasons}" for name in filled if (reasons := folders[name].reasons(loud=True))
+    ]
+    _warn(f"left out in class folders of '{place}':", unread)
+    return filled
+
+
+def _refuse_empty(place: Path, folders: Mapping[str, FoundVideos]) -> None:
+    with os.scandir(place) as entries:
+        loose = sum(entry.is_file() and is_video_name(entry.name) for entry in entries)
+    left_out = "; ".join(f"{n}: {f.reasons()}" for n, f in folders.items() if f.left_out)
+    seen = f", left out are {left_out}" if left_out else ""
+    if loose:
+        raise ValueError(
+            f"'{place}' has {loose} videos but no class folders with videos{seen}; put them into one "
+            "folder per class, or give the folder above if this is one class"
+        )
+    raise ValueError(f"there are no videos in '{place}'{seen}; put them into one folder per class")
+
+
+def _question(place: Path, filled: Mapping[str, list[str]]) -> None:
+    """Refuse folders that cannot be classes, and warn of those that may be something else."""
+    splits = [name for name in filled if split_name(name)]
+    if len({split_name(name) for name in splits}) > 1 or len(splits) == len(filled):
+        raise ValueError(
+            f"'{place}' has the folders {_some(splits)}, which are called like splits, not like classes; "
+            f"give data.root={place} alone, or one of them, such as data.train={place / splits[0]}; if "
+            "they are classes, name all with data.classes"
+        )
+    inner = _shared_folders(filled)
+    if not inner:
+        return
+    if len(filled) == 1:
+        (outer,) = filled
+        raise ValueError(
+            f"'{place}' has one folder, {outer}, which has the folders {_some(inner)}; give "
+            f"data.root={place / outer} if these are the classes or the splits"
+        )
+    seen = f"every folder of '{place}' ({_some([*filled])}) has the same folders ({_some(inner)})"
+    if all(map(split_name, inner)):
+        raise ValueError(
+            f"{seen}, which are called like splits; put the splits above the classes, as in "
+            f"{inner[0]}/{next(iter(filled))}, or write lists of 'path label' for data.train and data.val"
+        )
+    if _is_numbered(inner):
+        return
+    if _is_numbered([*filled]):
+        raise ValueError(
+            f"{seen}: the inner ones look like the classes; write lists of 'path label' for data.train "
+            "and data.val; if the outer ones are the classes, name all with data.classes"
+        )
+    warnings.warn(
+        f"{seen}; gcvideo takes the outer ones for the classes: if the inner ones are, write "
+        "lists of 'path label' for data.train and data.val",
+        stacklevel=3,
+    )
+
+
+def _shared_folders(filled: Mapping[str, list[str]]) -> list[str]:
+    """Folders that most class folders have, where these have nothing beside folders."""
+    count: Counter[str] = Counter()
+    for paths in filled.values():
+        parts = {path.split(os.sep, 1)[0] if os.sep in path else "" for path in paths}
+        if "" in parts:
+            return []
+        count.update(parts)
+    is_shared = len(count) > 1 and all(number >= len(filled) / 2 for number in count.values())
+    return sorted(count) if is_shared else []
+
+
+def _is_numbered(names: list[str]) -> bool:
+    """Whether the names are one word with numbers, such as subject1, subject2."""
+    words = [re.fullmatch(r"(\D*)\d+", name) for name in names]
+    return len({word and word[1].lower() for word in words}) == 1 and words[0] is not None
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "")
+
+
+def _warn(head: str, lines: list[str]) -> None:
+    more = [f"and {len(lines) - _NUM_NAMED} more"] if len(lines) > _NUM_NAMED else []
+    if lines:
+        warnings.warn("\n  ".join([head, *lines[:_NUM_NAMED], *more]), stacklevel=3)
+
+
+def split_name(text: str) -> str | None:
+    """The split "train", "val" or "test" that a text names in any case; None if it names none."""
+    return _SPLIT_OF.get(text.strip().lower())
+
+
+def split_folders(
+    root: Path, classes: Collection[str] = (), splits: Collection[str] = ("train", "val", "test")
+) -> dict[str, str]:
+    """Folders of ``root`` by the split they are called like; they have folders and are not ``classes``."""
+    with os.scandir(root) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir())
+    found: dict[str, str] = {}
+    for name in names:
+        split = split_name(name)
+        if split is None or split not in splits or name in classes or not _has_folders(root / name):
+            continue
+        if split in found:
+            raise ValueError(
+                f"'{root}' has the folders '{Path(found[split]).name}' and '{name}', which both are "
+                f"called {split}; say which is meant with data.{split}={root / name}, or rename one"
+            )
+        found[split] = str(root.absolute() / name)
+    return found
+
+
+def _has_folders(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(entry.is_dir() and not _is_hidden(entry.name) for entry in entries)
+
+
+def held_out_source(root: Path, classes: Collection[str] = ()) -> str:
+    """The folder to test on below a root: its test, else its val, else all of it."""
+    found = split_folders(root, classes)
+    return found.get("test") or found.get("val") or str(root.absolute())
