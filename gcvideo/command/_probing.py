@@ -17,8 +17,7 @@ from gcvideo.command._checkpoint_data import (
 from gcvideo.command._class_report import baselines, describe_baselines, describe_source
 from gcvideo.command._output_check import make_folder
 from gcvideo.command._record import write_config, write_environment, write_json
-from gcvideo.comparison._probe import score_under_probes
-from gcvideo.comparison._time_need import TimeNeed, class_time_needs, time_need
+from gcvideo.comparison._probe import TimeNeed, class_time_needs, score_under_probes, time_need
 from gcvideo.data import VideoDataModule
 from gcvideo.data.listing._list_file import write_table
 from gcvideo.inference import load_checkpoint

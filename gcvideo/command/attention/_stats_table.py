@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich.table import Table as ScreenTable
-
 from gcvideo._console import Console
 from gcvideo.attention._pair_distance import PairMeans
 from gcvideo.attention._query_independence import QueryIndependence
@@ -88,12 +86,7 @@ def show_tables(rows: Sequence[LayerRow], notes: Sequence[str], *, published: bo
     if published:
         tables.append((_PUBLISHED_TITLE, PUBLISHED))
     for title, table in tables:
-        screen = ScreenTable(*table.header, title=title, title_justify="left")
-        for column, name in zip(screen.columns, table.header, strict=True):
-            column.justify = "left" if name in ("method", "layer", "map") else "right"
-        for row in table.rows:
-            screen.add_row(*row)
-        _CONSOLE.print(screen)
+        _CONSOLE.print(table.on_screen(title))
     for note in notes:
         _CONSOLE.print(note, soft_wrap=True)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from rich.table import Table
 
 import gcvideo
 from gcvideo._console import Console
@@ -20,6 +19,7 @@ from gcvideo.command.compare._plan import PlannedVariant, cell_folder
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.compare._speed import Speed, measure_speed
 from gcvideo.comparison._results import CellResult, Comparison, CurvePoint, VariantResult
+from gcvideo.comparison._table import Table, comparison_table
 from gcvideo.data import EvaluationProtocol, VideoSplits
 
 
@@ -65,39 +65,19 @@ def gather(
 
 def print_outcome(comparison: Comparison, folder: Path, console: Console) -> None:
     """A short table; the report has all of it."""
-    table = Table(
-        "variant",
-        "blocks",
-        "parameters",
-        "GMACs",
-        "ms per clip",
-        "top-1",
-        "to baseline",
-        "adjusted p",
-    )
-    for variant in comparison.variants:
-        top1 = variant.top_k(1)
-        difference = comparison.differences.get(variant.name)
-        table.add_row(
-            variant.name,
-            str(len(variant.blocks)),
-            f"{variant.num_parameters:,}",
-            f"{variant.macs / 1e9:.3f}",
-            "-" if variant.ms_per_clip is None else f"{variant.ms_per_clip:.2f}",
-            "-" if top1.mean is None else _with_spread(top1.mean, top1.spread, ".3f"),
-            "-"
-            if difference is None or difference.top1.mean is None
-            else _with_spread(difference.top1.mean, difference.top1.spread, "+.3f"),
-            "-" if difference is None else f"{comparison.adjusted_p_values[variant.name]:.2g}",
-        )
-    console.print(table)
+    table = comparison_table(comparison)
+    places = [table.header.index(name) for name in _ON_SCREEN if name in table.header]
+    rows = [tuple(row[place] for place in places) for row in (table.header, *table.rows)]
+    console.print(Table(rows[0], tuple(rows[1:])).on_screen())
     for line in comparison.missing:
         console.print(f"missing: {line}", soft_wrap=True)
     console.print(f"report in {folder / 'report.html'}", soft_wrap=True)
 
 
-def _with_spread(mean: float, spread: float | None, form: str) -> str:
-    return f"{mean:{form}}" + ("" if spread is None else f" ± {spread:.3f}")
+_ON_SCREEN = (
+    *("variant", "top-1 (%)", "difference (points)", "Holm p", "parameters (M)"),
+    *("MACs per view (G)", "ms per clip"),
+)
 
 
 def _variant(
@@ -125,7 +105,6 @@ def _cell(folder: Path, seed: int) -> CellResult:
         scores=scores,
         curve=_curve(folder / "csv" / "metrics.csv"),
         probes=content["probes"],
-        seconds=content["seconds"],
     )
 
 

@@ -13,14 +13,11 @@ from torch import Tensor
 from gcvideo.command._assembly import build
 from gcvideo.command._record import processor_name, write_json
 from gcvideo.command.compare._plan import PlannedVariant
-from gcvideo.comparison._peak_memory import peak_bytes
-from gcvideo.comparison._timing import median_milliseconds
-from gcvideo.comparison._training_step import training_step
+from gcvideo.comparison._step_cost import median_milliseconds, peak_bytes, training_step
 from gcvideo.data import EvaluationProtocol
 from gcvideo.models import ClipClassifier, computing_in, precision_type
 
 _MAX_CLIPS = 8
-_ROUNDS, _WARMUP = 15, 2
 
 
 class Speed(NamedTuple):
@@ -74,15 +71,14 @@ def _measure(
 ) -> Mapping[str, Speed]:
     models = {plan.name: _model(plan.cfg).to(device) for plan in planned}
     views = _views(cfg).to(device)
-    kept: dict[str, Any] = {"rounds": _ROUNDS, "warmup": _WARMUP}
     with computing_in(precision_type(cfg.val_precision, "val_precision"), device):
-        inference = median_milliseconds(models, views, **kept)
+        inference = median_milliseconds(models, views)
     with _autocast(cfg, device):
-        training = median_milliseconds(models, views, training=True, **kept)
+        training = median_milliseconds(models, views, training=True)
         return {
             name: Speed(
-                inference[name].median,
-                training[name].median,
+                inference[name],
+                training[name],
                 peak_bytes(training_step(model.train(), views), device),
             )
             for name, model in models.items()
