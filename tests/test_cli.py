@@ -7,8 +7,8 @@ import pytest
 
 from gcvideo import cli
 from gcvideo._invocation import command_line
-from gcvideo.command.configuration._config_comment import read_comments
-from gcvideo.command.configuration._config_folder import config_folder
+from gcvideo.command.configuration._composition import config_folder
+from gcvideo.command.configuration._help_text import read_comments
 
 WITH_CONFIG = [name for name, command in cli.COMMANDS.items() if command.config is not None]
 

@@ -22,8 +22,8 @@ import gcvideo
 from gcvideo._invocation import command_line
 from gcvideo.command._quiet import quiet_libraries
 from gcvideo.command._rank_config import global_rank
-from gcvideo.command.configuration._warmup import shorten_warmup
-from gcvideo.command.configuration._weight_group import register_published_weights
+from gcvideo.command.configuration._composition import register_published_weights
+from gcvideo.command.configuration._value_rule import shorten_warmup
 from gcvideo.data import (
     ClipShape,
     EvaluationProtocol,

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from gcvideo._console import Console
 from gcvideo.command._assembly import build
 from gcvideo.command._output_check import check_folder
-from gcvideo.command.configuration._model import compose_model
+from gcvideo.command.configuration._composition import compose_model
 from gcvideo.comparison._table import Table, describe_blocks
 from gcvideo.data.listing._list_file import write_table, write_text
 from gcvideo.models import Cost, count_cost

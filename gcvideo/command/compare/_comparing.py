@@ -28,8 +28,7 @@ from gcvideo.command.compare._plan import (
 )
 from gcvideo.command.compare._request import ComparisonRequest, parse_request
 from gcvideo.command.configuration._command_words import read_words, search_path
-from gcvideo.command.configuration._composition import check_overrides, initialized
-from gcvideo.command.configuration._config_folder import config_folder
+from gcvideo.command.configuration._composition import check_overrides, config_folder, initialized
 from gcvideo.command.configuration._help_text import print_help
 from gcvideo.command.train._estimation import given_step_seconds
 from gcvideo.comparison import write_report

@@ -3,8 +3,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from gcvideo import cli
+from gcvideo.command.configuration._command_words import PATH_KEYS
 from gcvideo.command.configuration._composition import check_overrides
-from gcvideo.command.configuration._path_word import PATH_KEYS
 from gcvideo.command.configuration._value_rule import RULES, ValueRuleError, check_values
 
 # Names, texts and lists, whose own code says what is wrong with them.
