@@ -11,6 +11,7 @@ from small_benchmark import lines_of, run_benchmark
 from speed_reference import mmcv_context_block, timm_global_context, timm_squeeze_excitation
 from torch import nn
 
+from gcvideo.command._device import choose_device
 from gcvideo.nn import ContextBlock, global_context, squeeze_excitation
 
 # Of so many values that normalising them does not enlarge the rounding.
@@ -186,5 +187,5 @@ def test_a_gpu_is_taken_where_there_is_one(monkeypatch, available, kind):
     monkeypatch.setattr(
         torch, "cuda", SimpleNamespace(is_available=lambda: available, device_count=lambda: 2)
     )
-    assert benchmark_setting.choose_device("auto").type == kind
-    assert benchmark_setting.choose_device("cuda:1") == torch.device("cuda:1")
+    assert choose_device("auto").type == kind
+    assert choose_device("cuda:1") == torch.device("cuda:1")

@@ -17,6 +17,7 @@ from gcvideo.attention._heat_map import HeatMap, cell_of_frames
 from gcvideo.attention._map import DEFAULT_QUERIES, AttentionMap, attention_maps, temporal_shares
 from gcvideo.attention._sheet import write_attention_sheet
 from gcvideo.command._checkpoint_data import announce_evaluation
+from gcvideo.command._device import choose_device
 from gcvideo.command._output_check import check_folder
 from gcvideo.command._record import write_json
 from gcvideo.command._video_list import find_videos
@@ -123,7 +124,7 @@ def _only_video(pattern: str) -> str:
 
 def _load(cfg: DictConfig, checkpoint: str) -> TrainedClassifier:
     dtype = precision_type(cfg.precision)
-    classifier = load(checkpoint, device=cfg.device, packages=list(cfg.packages))
+    classifier = load(checkpoint, device=choose_device(cfg.device), packages=list(cfg.packages))
     classifier.dtype = dtype
     return classifier
 

@@ -11,6 +11,7 @@ from gcvideo._console import Console
 from gcvideo.attention._block_input import captured_inputs
 from gcvideo.attention._query_independence import average_query_independence, query_independence
 from gcvideo.command._checkpoint_data import announce_evaluation, checkpoint_splits
+from gcvideo.command._device import choose_device
 from gcvideo.command._output_check import make_folder
 from gcvideo.command._record import write_config, write_environment, write_json
 from gcvideo.command._video_list import find_videos
@@ -81,7 +82,7 @@ def attention_stats(cfg: DictConfig) -> QueryStatistics:
     write_environment(folder / "environment.json")
     announce_evaluation(checkpoint.path, protocol, cfg.precision)
 
-    model.to(cfg.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model.to(choose_device(cfg.device))
     measured: dict[int, list[list[LayerRow]]] = {}
     failures = {}
     for video, views in _read(cfg, protocol, listed, chosen):
