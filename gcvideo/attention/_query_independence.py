@@ -58,15 +58,6 @@ def query_independence(
     Source: Cao et al., GCNet (arXiv:1904.11492), Table 1. Differs from the paper: a block with axes
     "hw" or "t" has one map per frame or place; pairs are then those within one map, so that there are
     no temporal or no spatial ones.
-
-    Args:
-        block: in evaluation mode.
-        x: input of the block.
-        num_pairs: drawn for the divergence where the map is too large for all.
-        seed: of these pairs.
-
-    Raises:
-        ValueError: if the block is in training mode or ``num_pairs`` is below one.
     """
     if block.training:
         raise ValueError(
@@ -96,9 +87,6 @@ def average_query_independence(measured: Sequence[QueryIndependence]) -> QueryIn
     """The mean over views or layers; what is undefined in some of them is averaged over the others.
 
     Standard errors are those of independent samples, sqrt(sum_n s_n^2) / N.
-
-    Args:
-        measured: at least one.
     """
     divergences = [m.divergence for m in measured if m.divergence is not None]
     return QueryIndependence(

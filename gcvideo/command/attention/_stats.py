@@ -1,3 +1,5 @@
+"""Query independence of the non-local blocks of a net, measured on videos."""
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from gcvideo._console import Console
-from gcvideo.attention._block_input import captured_inputs
+from gcvideo.attention._map import captured_inputs
 from gcvideo.attention._query_independence import average_query_independence, query_independence
 from gcvideo.command._checkpoint_data import announce_evaluation, checkpoint_splits
 from gcvideo.command._device import choose_device

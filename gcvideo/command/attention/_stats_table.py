@@ -33,15 +33,7 @@ _PUBLISHED_TITLE = (
 
 
 class LayerRow(NamedTuple):
-    """What was measured of one block, or of all in the mean.
-
-    Args:
-        layer: such as "res4.5", or "mean".
-        kind: the pairwise function.
-        axes: that are attended over.
-        grid: frames, height and width of the feature map, such as "8x14x14".
-        measured: distances.
-    """
+    """What was measured of one block such as "res4.5", or of all in the "mean", on a grid "8x14x14"."""
 
     layer: str
     kind: str
