@@ -71,26 +71,17 @@ def settle(cfg: DictConfig, splits: VideoSplits) -> list[str]:
         )
     if cfg.trainer.precision == "auto":
         cfg.trainer.precision = best_precision(cfg.trainer.accelerator)
-    if cfg.batch_norm.mode not in ("local", "sync", "frozen"):
-        raise ValueError(
-            f"batch_norm.mode is {cfg.batch_norm.mode!r}; choose local, sync or frozen"
-        )
     schedule = multigrid_schedule(cfg)
     if schedule is not None:
         cfg.trainer.max_epochs = schedule.num_epochs
         cfg.trainer.reload_dataloaders_every_n_epochs = 1
-    _check_epochs(cfg)
-    return shorten_warmup(cfg)
-
-
-def _check_epochs(cfg: DictConfig) -> None:
-    """Refuse a run too short for its first validation."""
     num_epochs, interval = cfg.trainer.max_epochs, cfg.trainer.check_val_every_n_epoch
     if interval is not None and interval > num_epochs:
         raise ValueError(
             f"trainer.check_val_every_n_epoch is {interval} and the run has {num_epochs} epochs, so nothing "
             f"would be validated and there would be no best.ckpt; give at most {num_epochs}"
         )
+    return shorten_warmup(cfg)
 
 
 def multigrid_schedule(cfg: DictConfig) -> MultigridSchedule | None:

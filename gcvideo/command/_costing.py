@@ -36,14 +36,7 @@ _CONSOLE = Console()
 
 @dataclass(frozen=True)
 class ModelCost:
-    """Cost of a model.
-
-    Args:
-        words: its name in ``conf/model``, and other overrides of ``conf/train.yaml``.
-        blocks: kind, settings and places of what is inserted; "none" without.
-        costs: one for each crop size; parameters are the same in all.
-        published_parameters: number in GCNet's Kinetics table; None if it does not stand there.
-    """
+    """Cost of a model, at each crop size, and the number of parameters in GCNet's Kinetics table."""
 
     words: str
     blocks: str

@@ -45,10 +45,8 @@ def probe_clips(
         return views.take_along_dim(order[:, :, None, :, None, None], dim=3)
     if kind == "reversed":
         return views.flip(3)
-    if kind == "frozen":
-        middle = num_frames // 2
-        return views[:, :, :, middle : middle + 1].expand_as(views)
-    raise ValueError(f"kind is {kind!r}; choose one of {', '.join(get_args(ProbeKind))}")
+    middle = num_frames // 2  # frozen
+    return views[:, :, :, middle : middle + 1].expand_as(views)
 
 
 def _shuffled_order(num_frames: int, seed: int, video: int, view: int) -> Int64[np.ndarray, " t"]:

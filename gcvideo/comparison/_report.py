@@ -20,7 +20,6 @@ from gcvideo.comparison._table import (
     csv_table,
     markdown_table,
     mean_and_spread,
-    missing_cells,
     percent,
     percent_decimals,
     seed_table,
@@ -82,7 +81,7 @@ def report_page(comparison: Comparison) -> str:
     """The report as one HTML file, for desktop and phone, online or not."""
     template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     others = [v.name for v in comparison.variants if v.name != comparison.baseline]
-    missing = missing_cells(comparison)
+    missing = comparison.missing
     return template.substitute(
         title=escape(comparison.title),
         outcome=_paragraphs([describe_baseline(comparison)])
@@ -213,7 +212,7 @@ def _making(comparison: Comparison) -> str:
         text.format(baseline=comparison.baseline, number=len(comparison.differences))
         for text in _STATISTICS
     )
-    done = "" if missing_cells(comparison) else "<p>No cell is missing.</p>"
+    done = "" if comparison.missing else "<p>No cell is missing.</p>"
     table = _scrolling(settings.html(), "settings")
     return f"<dl>{facts}</dl>{table}{done}{_paragraphs([*statistics, _MACS])}"
 

@@ -129,26 +129,8 @@ def comparison_table(comparison: Comparison) -> Table:
 
 def markdown_table(comparison: Comparison) -> str:
     """The table of a comparison as Markdown, with missing cells and the legend below."""
-    missing = [_markdown_text(f"Missing: {text}") for text in missing_cells(comparison)]
+    missing = [_markdown_text(f"Missing: {text}") for text in comparison.missing]
     return comparison_table(comparison).markdown() + "\n" + "\n\n".join([*missing, *LEGEND]) + "\n"
-
-
-def missing_cells(comparison: Comparison) -> tuple[str, ...]:
-    """What the comparison says to be missing; where that is too little, all seeds that only others have."""
-    lacking = {
-        variant.name: sorted({*comparison.seeds} - {cell.seed for cell in variant.cells})
-        for variant in comparison.variants
-    }
-    if sum(map(len, lacking.values())) <= len(comparison.missing):
-        return comparison.missing
-    return (
-        *comparison.missing,
-        *(
-            f"{name}: no result with seed {_seeds(seeds)}"
-            for name, seeds in lacking.items()
-            if seeds
-        ),
-    )
 
 
 def csv_table(comparison: Comparison) -> str:

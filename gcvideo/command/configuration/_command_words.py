@@ -18,36 +18,12 @@ _SEARCH_PATH = "hydra.searchpath"
 _FLAGS_OF_HYDRA = ("cfg", "info", "hydra_help", "shell_completion", "experimental_rerun")
 
 
-PATH_KEYS = frozenset(
-    {
-        "annotated",
-        "bad",
-        "beside",
-        "checkpoint",
-        "classes",
-        "contact_sheets",
-        "csv",
-        "figure",
-        "folder",
-        "json",
-        "output",
-        "output_dir",
-        "resume",
-        "root",
-        "source",
-        "video",
-        "videos",
-        "data.classes",
-        "data.index",
-        "data.root",
-        "data.test",
-        "data.train",
-        "data.val",
-        "weights.path",
-        "hydra.run.dir",
-        "hydra.sweep.dir",
-    }
-)
+PATH_KEYS = {
+    *("annotated", "bad", "beside", "checkpoint", "classes", "contact_sheets", "csv", "figure"),
+    *("folder", "json", "output", "output_dir", "resume", "root", "source", "video", "videos"),
+    *("data.classes", "data.index", "data.root", "data.test", "data.train", "data.val"),
+    *("weights.path", "hydra.run.dir", "hydra.sweep.dir"),
+}
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 
 

@@ -56,94 +56,48 @@ LIMIT = Rule(
     lambda value: _is_number(value) and (isinstance(value, int) or value <= 1) and value >= 0,
 ).or_null()
 
+
+def _each(rule: Rule, keys: str) -> dict[str, Rule]:
+    return dict.fromkeys(keys.split(), rule)
+
+
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(
-        (
-            "base_batch_size",
-            "batch_norm.group_size",
-            "batch_size",
-            "checkpoint.every_n_steps",
-            "clips_per_video",
-            "crop_size",
-            "data.test_per_class",
-            "data.train_per_class",
-            "data.val_per_class",
-            "epochs",
-            "gop_size",
-            "log_every_n_steps",
-            "max_short_side",
-            "max_videos",
-            "num_classes",
-            "num_clips",
-            "num_crops",
-            "num_frames",
-            "num_pairs",
-            "num_threads",
-            "num_videos",
-            "protocol.sampling.sample_range",
-            "rounds",
-            "sampling_rate",
-            "short_side",
-            "top_k",
-            "trainer.accumulate_grad_batches",
-            "trainer.check_val_every_n_epoch",
-            "trainer.max_epochs",
-            "trainer.num_nodes",
-            "video_frames",
-            "video_size",
-            "width",
-        ),
+    **_each(
         whole(1),
+        """
+        base_batch_size batch_norm.group_size batch_size checkpoint.every_n_steps
+        clips_per_video crop_size data.test_per_class data.train_per_class data.val_per_class
+        epochs gop_size log_every_n_steps max_short_side max_videos num_classes num_clips
+        num_crops num_frames num_pairs num_threads num_videos protocol.sampling.sample_range
+        rounds sampling_rate short_side top_k trainer.accumulate_grad_batches
+        trainer.check_val_every_n_epoch trainer.max_epochs trainer.num_nodes video_frames
+        video_size width
+        """,
     ),
-    **dict.fromkeys(
-        (
-            "batch_norm.precise_batches",
-            "crf",
-            "data.seed",
-            "num_workers",
-            "protocol.sampling.seed",
-            "seed",
-            "early_stopping.patience",
-        ),
+    **_each(
         whole(0),
+        """
+        batch_norm.precise_batches crf data.seed num_workers protocol.sampling.seed seed
+        early_stopping.patience
+        """,
     ),
-    **dict.fromkeys(
-        ("data.time_budget_seconds", "lr", "stride_seconds", "time_budget_seconds"), POSITIVE
-    ),
-    **dict.fromkeys(
-        (
-            "block_lr_multiplier",
-            "scheduler.gamma",
-            "trainer.gradient_clip_val",
-            "warmup_epochs",
-            "weight_decay",
-        ),
+    **_each(POSITIVE, "data.time_budget_seconds lr stride_seconds time_budget_seconds"),
+    **_each(
         NOT_NEGATIVE,
+        "block_lr_multiplier scheduler.gamma trainer.gradient_clip_val warmup_epochs weight_decay",
     ),
-    **dict.fromkeys(
-        ("data.max_bad_fraction", "scheduler.start", "threshold", "transform.flip_prob"), SHARE
-    ),
-    **dict.fromkeys(("dropout", "label_smoothing"), PART),
-    **dict.fromkeys(("data.val_fraction", "ema.decay"), BETWEEN),
-    **dict.fromkeys(
-        (
-            "accept_changed_lists",
-            "activation_checkpointing",
-            "compile",
-            "compiled",
-            "data.square_pixels",
-            "drop_damaged",
-            "keep_freed_memory",
-            "protocol.by_time",
-            "published",
-            "trainer.enable_progress_bar",
-            "tune_batch_size",
-        ),
+    **_each(SHARE, "data.max_bad_fraction scheduler.start threshold transform.flip_prob"),
+    **_each(PART, "dropout label_smoothing"),
+    **_each(BETWEEN, "data.val_fraction ema.decay"),
+    **_each(
         BOOLEAN,
+        """
+        accept_changed_lists activation_checkpointing compile compiled data.square_pixels drop_damaged
+        keep_freed_memory protocol.by_time published trainer.enable_progress_bar tune_batch_size
+        """,
     ),
-    **dict.fromkeys(
-        ("trainer.limit_test_batches", "trainer.limit_train_batches", "trainer.limit_val_batches"),
-        LIMIT,
+    **_each(
+        LIMIT, "trainer.limit_test_batches trainer.limit_train_batches trainer.limit_val_batches"
     ),
     "batch_norm.mode": one_of("local", "sync", "frozen"),
     "inflation": one_of("mean", "centre"),
