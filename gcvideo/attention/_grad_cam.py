@@ -55,7 +55,7 @@ def grad_cam(
     def keep(module: nn.Module, args: Any, output: Any) -> Tensor:
         if not isinstance(output, Tensor) or output.ndim != 5:
             raise ValueError(
-                f"the output of '{name}' is no feature map over (t, h, w); choose a layer in front of the "
+                f"the output of '{name}' is not a feature map over (t, h, w); choose a layer before the "
                 "head, such as 'res5'"
             )
         features.append(output.detach().requires_grad_())

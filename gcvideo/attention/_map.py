@@ -90,7 +90,7 @@ def attention_maps(
     """The maps of a net's blocks on one view, on the grid of the layer.
 
     A non-local block has one map for each query, a context block a single one. Keys that were pooled
-    2 x 2 share their weight out evenly among their four cells; a last odd row or column is no key
+    2 x 2 share their weight out evenly among their four cells; a last odd row or column is not a key
     and has none. With ``axes="hw"`` or ``"t"`` a query sees its own frame or its own place: all
     else is zero. The weights of a context block, which then sum to one in each frame or place,
     are divided by the number of these.
@@ -106,7 +106,7 @@ def attention_maps(
     for query in queries:
         if len(query) != 3 or not all(0 <= part <= 1 for part in query):
             raise ValueError(
-                f"the query {list(query)} is no position; give [t, y, x] as fractions of the clip from 0 "
+                f"the query {list(query)} is not a position; give [t, y, x] as fractions of the clip from 0 "
                 "to 1, such as [0.5,0.5,0.5] for its middle"
             )
     with captured_inputs(model.net) as inputs:

@@ -44,7 +44,7 @@ def run_command(
 
     Args:
         name: command, for messages.
-        words: command line behind the name.
+        words: command line after the name.
         job: function of the configuration; its value is the objective of a sweep.
         config_name: file of the command in ``conf``.
         plain: keys whose values may stand alone; see :func:`read_words`.

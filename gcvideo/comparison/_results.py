@@ -40,7 +40,7 @@ class CellResult:
         probes: top-1 accuracy, in [0, 1], by what was done to the frames, such as "shuffled".
 
     Raises:
-        ValueError: for results that do not fit each other or are no numbers.
+        ValueError: for results that do not fit each other or are not numbers.
     """
 
     seed: int

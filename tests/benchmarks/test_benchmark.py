@@ -149,7 +149,7 @@ def test_a_block_that_timm_has_not_is_refused(settings):
         (["non_local_shape=[1,8,0,4,4]"], r"non_local_shape has \[1, 8, 0, 4, 4\]; give"),
         (["what=net", "models=[]"], r"models is \[\], .*; give at least one model"),
         (["what=training", "crop_size=16"], r"crop_size 16; give at least .* at least 32 pixels"),
-        (["what=net", "models=[slow_xx]"], r"'slow_xx' makes no model: "),
+        (["what=net", "models=[slow_xx]"], r"'slow_xx' is not a model: "),
         (["what=training", "layouts=[]"], r"layouts is \[\]; give at least one, such as"),
         (["what=profile", "models=[slow,i3d]"], r"\['slow', 'i3d'\]; a profile is that of one net"),
         (["json=/dev/null/a.json"], r"'/dev/null/a.json' cannot be written: .* with json="),

@@ -118,8 +118,8 @@ def _score(cfg: DictConfig, folder: Path, started: float) -> None:
     videos, ordered = list(splits.test.paths), tables[ORDERED]
     if len(ordered) != len(videos):
         raise RuntimeError(
-            f"{len(videos)} videos are listed but {len(ordered)} were scored; the cell does not stand for "
-            "the list"
+            f"{len(videos)} videos are listed but {len(ordered)} were scored, so the cell "
+            "does not represent the list"
         )
     ordered.write(folder / "scores.csv", videos, splits.classes)
     labels, scores = ordered.labels(), ordered.scores()

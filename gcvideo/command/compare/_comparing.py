@@ -40,7 +40,7 @@ def run_comparison(words: Sequence[str]) -> None:
     """Run a comparison from a command line; mistakes of the user end in one message.
 
     Args:
-        words: command line behind the name of the command.
+        words: command line after the name of the command.
     """
     console = Console(stderr=True)
     try:

@@ -135,7 +135,7 @@ def _facts(
         f"trained in {cfg.trainer.precision}, scored in {cfg.val_precision}",
         "recipe": f"{cfg.epochs} epochs, batch {cfg.batch_size} x {cfg.clips_per_video}, "
         f"{cfg.optimizer._target_.rpartition('.')[2]}, lr {cfg.lr:g} per {cfg.base_batch_size}, "
-        f"{cfg.scheduler._target_.rpartition('.')[2]} behind {cfg.warmup_epochs:g} epochs of warm-up, "
+        f"{cfg.scheduler._target_.rpartition('.')[2]} after {cfg.warmup_epochs:g} epochs of warm-up, "
         f"weight decay {cfg.weight_decay:g}, dropout {cfg.dropout:g}; weights of the last epoch",
         "data": f"{len(splits.train)} training and {len(splits.test)} test videos, "
         f"{len(splits.classes)} classes",

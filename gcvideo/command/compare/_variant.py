@@ -116,7 +116,7 @@ def _settings(factor: str, value: str) -> dict[str, str]:
     """What a factor sets below ``model``."""
     if factor not in _FACTORS:
         raise VariantError(
-            f"'{factor}' is no factor of a comparison; there are block, {', '.join(_FACTORS)}"
+            f"'{factor}' is not a factor of a comparison; the factors are block, {', '.join(_FACTORS)}"
         )
     return _FACTORS[factor](value)
 

@@ -28,7 +28,7 @@ _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 
 
 class CommandWordError(ValueError):
-    """Words that a command has no use for."""
+    """Words that a command cannot use."""
 
 
 class NullGroupError(ValueError):
@@ -65,7 +65,7 @@ def read_words(
     plain: Sequence[str] = (),
     is_swept: bool = False,
 ) -> CommandWords:
-    """Read the words behind the name of a command.
+    """Read the words after the name of a command.
 
     Args:
         name: command, for messages.
@@ -83,7 +83,7 @@ def read_words(
     parser.prog = command_line(name)
     found = parser.parse_intermixed_args(list(words))
     if found.multirun and not is_swept:
-        raise CommandWordError(f"'{name}' does not take -m: it leaves no run folder for each value")
+        raise CommandWordError(f"'{name}' does not take -m: it keeps no run folder for each value")
     resume = [word for word in found.overrides if key_of(word) == "resume"]
     if found.multirun and resume:
         raise CommandWordError(
@@ -96,7 +96,7 @@ def read_words(
         folder = Path(found.config_dir)
         if not folder.is_dir():
             raise CommandWordError(
-                f"--config-dir is '{folder}', which is no folder; give one that is laid out as conf/ is, "
+                f"--config-dir is '{folder}', which is not a folder; give one that is laid out as conf/ is, "
                 "such as mine/model/my_net.yaml"
             )
         overrides.append(f"{_SEARCH_PATH}=[{quoted(f'file://{folder.resolve()}')}]")
@@ -113,7 +113,7 @@ def read_words(
 
 
 def _with_plain(name: str, words: Sequence[str], plain: Sequence[str]) -> list[str]:
-    """The words with keys in front of those that stand alone."""
+    """The words, with keys for those that stand alone."""
     alone = [
         word
         for word in words
@@ -130,7 +130,7 @@ def _with_plain(name: str, words: Sequence[str], plain: Sequence[str]) -> list[s
     takes_all = bool(keys) and keys[-1].endswith("*")
     if len(alone) > len(keys) and not takes_all:
         raise CommandWordError(
-            f"'{alone[len(keys)]}' is one too many: beside KEY=VALUE, '{name}' takes "
+            f"'{alone[len(keys)]}' is one too many: besides KEY=VALUE, '{name}' takes "
             + " and ".join(key.rstrip("*") for key in keys)
         )
     single = keys[:-1] if takes_all else keys
@@ -143,7 +143,7 @@ def _with_plain(name: str, words: Sequence[str], plain: Sequence[str]) -> list[s
 
 
 def without_null_groups(words: Sequence[str], config_name: str) -> Iterator[str]:
-    """The words with what ``GROUP=null`` stands for: the choice ``none`` of a group, or its default."""
+    """The words, with what ``GROUP=null`` means: the choice ``none`` of a group, or its default."""
     file = config_folder() / f"{config_name}.yaml"
     content: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     groups = [entry for entry in content.get("defaults", []) if isinstance(entry, dict)]
@@ -159,9 +159,7 @@ def without_null_groups(words: Sequence[str], config_name: str) -> Iterator[str]
             yield f"{group}=" + ",".join("none" if c.lower() == "null" else c for c in choices)
         elif len(choices) > 1 or group not in optional:
             names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-            raise NullGroupError(
-                f"'{word}': there is no run without a {group}; choose one of {names}"
-            )
+            raise NullGroupError(f"'{word}': a run needs a {group}; choose one of {names}")
 
 
 def quoted(text: str) -> str:
@@ -173,7 +171,7 @@ def literal_paths(words: Sequence[str], *, is_sweep: bool = False) -> list[str]:
     """The words of a command line, with the values of path-valued keys as strings of Hydra's grammar.
 
     In a path ``( ) [ ] { } , : = ' "`` and spaces mean nothing. A value stays as it is if it is null, is
-    quoted already, or is a list in brackets that is no file of that name. Interpolations such as
+    quoted already, or is a list in brackets unless a file has that name. Interpolations such as
     ``${data.root}`` keep their meaning. In a sweep, commas separate values.
     """
 
@@ -198,7 +196,7 @@ def _literal_value(value: str) -> str:
 
 
 def search_path(overrides: Sequence[str]) -> list[Path]:
-    """Folders of yaml files that overrides name beside ``conf``."""
+    """Folders of yaml files that overrides add to ``conf``."""
     parsed = OverridesParser.create().parse_overrides(
         [word for word in overrides if key_of(word) == _SEARCH_PATH]
     )

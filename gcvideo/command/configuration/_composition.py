@@ -1,6 +1,6 @@
-"""From overrides to a configuration; a mistake is told before a job starts, with what comes near.
+"""From overrides to a configuration; mistakes are reported before a job starts, with near misses.
 
-What takes seconds to import, torch and Lightning, comes with the job.
+Torch and Lightning, which take seconds to import, come with the job.
 """
 
 import difflib
@@ -60,8 +60,8 @@ def compose_model(words: str, *settings: str) -> DictConfig:
     """The configuration of a training with a net.
 
     Args:
-        words: name in ``conf/model``, and other overrides of ``conf/train.yaml`` behind it.
-        settings: overrides in front of those.
+        words: name in ``conf/model``, followed by overrides of ``conf/train.yaml``.
+        settings: overrides that come before those.
 
     Raises:
         ValueError: for words that make no model.
@@ -72,7 +72,7 @@ def compose_model(words: str, *settings: str) -> DictConfig:
     except HydraException as error:
         reason = str(error).partition("\nConfig search path")[0]
         raise ValueError(
-            f"'{words}' makes no model: {reason}\nGive a name of conf/model, with overrides behind it if "
+            f"'{words}' is not a model: {reason}\nGive a name in conf/model, followed by overrides if "
             "need be, such as 'slow_gc placement@model.placement=all'"
         ) from error
 
@@ -162,6 +162,6 @@ def _explained(error: Exception, parsed: Sequence[Override], known: Sequence[str
         leaf = key.rpartition(".")[2]
         near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
         near = near or [name for name in known if name.rpartition(".")[2] == leaf][:3]
-        hint = f"did you mean {' or '.join(near)}?" if near else "no key comes near"
-        hints.append(f"'{key}' is no key of this configuration: {hint}")
+        hint = f"did you mean {' or '.join(near)}?" if near else "no key is similar"
+        hints.append(f"'{key}' is not a key of this configuration: {hint}")
     return "\n".join(hints) or str(error).strip()

@@ -39,14 +39,14 @@ def print_help(
     console.print(f"\nusage: {usage}", soft_wrap=True)
     groups = dict(_groups(content.get("defaults", []), folder))
     rows = [(k.key, k.default, k.text) for k in comments.keys if k.key not in groups]
-    console.print("\nkeys, with what they are if nothing is said", _table(rows), sep="\n")
+    console.print("\nkeys and their defaults", _table(rows), sep="\n")
     if "recipe" in groups:
         recipe = cast(DictConfig, OmegaConf.load(folder / "recipe" / f"{groups['recipe']}.yaml"))
         numbers = " ".join(f"{key}={value}" for key, value in recipe.items() if key != "defaults")
         console.print(f"the recipe of data={groups['data']}: {numbers}")
     if groups:
         rows = [(group, choice, _choices(folder / group)) for group, choice in groups.items()]
-        console.print("\ngroups, with the file that is taken, and all", _table(rows), sep="\n")
+        console.print("\ngroups: the default file, and all there are", _table(rows), sep="\n")
     flags = [f"{flag} {text}" for flag, text in _FLAGS.items() if is_swept or flag != "-m"]
     console.print(f"\n{'; '.join(flags)}\n\nexamples")
     for example in comments.examples[:_NUM_EXAMPLES]:
@@ -59,14 +59,14 @@ def _table(rows: Iterable[tuple[str, str, str]]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for key, default, text in rows:
-        # What is looked up elsewhere says nothing here.
+        # A reference to another key says nothing here.
         shown = key if "${" in default or len(default) > _LONGEST else f"{key}={default}"
         table.add_row(shown, text)
     return table
 
 
 def _groups(defaults: Sequence[Any], folder: Path) -> Iterator[tuple[str, str]]:
-    """Groups of a defaults list with the choice that is made if nothing is said."""
+    """Groups of a defaults list with its default choices."""
     data = "null"
     for entry in defaults:
         for group, choice in entry.items_ex(resolve=False) if isinstance(entry, DictConfig) else ():

@@ -16,7 +16,7 @@ class ValueRuleError(ValueError):
 
 
 class Rule(NamedTuple):
-    """What a value has to be, in words that stand behind "give", and whether one is."""
+    """What a value has to be, in words that follow "give", and whether one is."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -176,7 +176,7 @@ def check_warmup(cfg: DictConfig, typed: Collection[str]) -> None:
         num_epochs = cfg.trainer.max_epochs
         raise ValueRuleError(
             f"warmup_epochs is {cfg.scheduler.warmup_epochs:g} and the run has {num_epochs} epochs, so the "
-            f"rate would hardly leave its warm-up; give at most {_LONGEST * num_epochs:g}, or leave "
+            f"rate would hardly get past its warm-up; give at most {_LONGEST * num_epochs:g}, or leave "
             "warmup_epochs out"
         )
 

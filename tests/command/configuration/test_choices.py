@@ -200,7 +200,7 @@ def test_null_leaves_a_test_with_the_data_of_the_checkpoint():
 def test_null_is_refused_where_nothing_goes_without(group):
     with pytest.raises(NullGroupError) as caught:
         list(without_null_groups([f"{group}=null"], "train"))
-    assert f"no run without a {group}; choose one of {choices(group)[0]}, " in str(caught.value)
+    assert f"a run needs a {group}; choose one of {choices(group)[0]}, " in str(caught.value)
 
 
 def test_a_callback_or_logger_that_is_set_to_null_is_left_out(start):
