@@ -109,7 +109,7 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
             )
         if request.estimate is not False:
             estimated = estimate_comparison(request, planned, splits, folder)
-            console.print(estimated.table())
+            console.print(estimated.table().on_screen("estimate"))
             console.print(estimated.summary(), soft_wrap=True)
             return None
         jobs, num_finished = open_jobs(request, planned, folder)

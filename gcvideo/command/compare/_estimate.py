@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, open_dict
-from rich.table import Table
 
 from gcvideo.command._assembly import build, build_data, build_module
 from gcvideo.command._duration import duration
@@ -16,6 +15,7 @@ from gcvideo.command.compare._cell import PROBES, is_finished, launcher_config
 from gcvideo.command.compare._plan import PlannedVariant, cell_folder
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.train._estimation import Estimate, measure, memory_size
+from gcvideo.comparison._table import Table
 from gcvideo.data import EvaluationProtocol, VideoSplits
 
 
@@ -58,13 +58,9 @@ class ComparisonEstimate:
         return max(longest, self.hours / self.num_parallel)
 
     def table(self) -> Table:
-        table = Table(
-            *("variant", "step", "memory", "one cell", "cells to train", "together"),
-            title="estimate",
-            title_justify="left",
-        )
-        for variant in self.variants:
-            table.add_row(
+        header = ("variant", "step", "memory", "one cell", "cells to train", "together")
+        rows = (
+            (
                 variant.name,
                 f"{variant.cell.step.seconds:.3g} s",
                 f"about {memory_size(variant.cell.memory.total)}",
@@ -72,7 +68,9 @@ class ComparisonEstimate:
                 f"{variant.num_open} of {variant.num_cells}",
                 duration(3600 * variant.hours),
             )
-        return table
+            for variant in self.variants
+        )
+        return Table(header, tuple(rows))
 
     def summary(self) -> str:
         """Where the steps were measured, and how long all of it takes under the launcher."""
