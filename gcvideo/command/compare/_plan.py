@@ -1,8 +1,8 @@
 """What a comparison will train, checked before anything is trained."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hydra import compose
 from hydra.errors import HydraException
@@ -13,6 +13,7 @@ from gcvideo.command._assembly import build, settle
 from gcvideo.command.compare._cell import Job, is_finished
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.compare._variant import BARE, Variant, VariantError
+from gcvideo.command.configuration._value_rule import items_of
 from gcvideo.data import VideoSplits
 from gcvideo.models import Cost, count_cost, inserted_blocks
 
@@ -134,7 +135,7 @@ def _plan(
 
 def _check_same(folder: Path, cfg: DictConfig) -> None:
     before, now = (
-        dict(_leaves("", OmegaConf.to_container(c, resolve=True)))
+        {k: v for k, v in items_of(c, resolve=True) if not isinstance(v, dict) or not v}
         for c in (OmegaConf.load(folder / "config.yaml"), cfg)
     )
     changed = [
@@ -148,11 +149,3 @@ def _check_same(folder: Path, cfg: DictConfig) -> None:
             f"{' and more' if len(changed) > 3 else ''}; give the comparison another folder=..., or delete "
             "this one"
         )
-
-
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, Mapping) or not value:
-        yield name, value
-        return
-    for key, child in value.items():
-        yield from _leaves(f"{name}.{key}" if name else str(key), child)

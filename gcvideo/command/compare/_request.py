@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
@@ -137,9 +137,7 @@ def _preset(presets: Sequence[Path], name: str | None) -> dict[str, Any]:
     known = {file.stem: file for folder in presets for file in sorted(folder.glob("*.yaml"))}
     if name not in known:
         raise VariantError(f"preset is '{name}'; choose one of {', '.join(sorted(known))}")
-    content = OmegaConf.to_container(OmegaConf.load(known[name]))
-    assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(known[name])))
 
 
 def _net(recipe: Sequence[str]) -> str:

@@ -5,10 +5,9 @@ Torch and Lightning, which take seconds to import, come with the job.
 
 import difflib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -19,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import gcvideo
-from gcvideo.command.configuration._value_rule import check_values, check_warmup
+from gcvideo.command.configuration._value_rule import check_values, check_warmup, items_of
 
 _COMPOSING = HydraException, OmegaConfBaseException
 
@@ -111,7 +110,8 @@ def check_overrides(config_name: str, overrides: Sequence[str]) -> None:
             try:
                 cfg = compose(config_name, words)
             except _COMPOSING as error:
-                known = sorted({*groups, *_keys(_composable(config_name, first))})
+                keys = (key for key, _ in items_of(_composable(config_name, first)))
+                known = sorted({*groups, *keys})
                 swept = " ".join(word for word in words if word not in first)
                 where = f"\nwith {swept} of the sweep" if swept else ""
                 raise OverrideError(_explained(error, parsed, known) + where) from error
@@ -140,17 +140,6 @@ def _composable(config_name: str, words: Sequence[str]) -> DictConfig:
             continue
         accepted.extend(added)
     return config
-
-
-def _keys(config: DictConfig) -> Iterator[str]:
-    """All keys, with those above them."""
-
-    def below(above: str, value: Any) -> Iterator[str]:
-        for key, child in value.items() if isinstance(value, dict) else ():
-            yield f"{above}{key}"
-            yield from below(f"{above}{key}.", child)
-
-    return below("", OmegaConf.to_container(config, resolve=False))
 
 
 def _explained(error: Exception, parsed: Sequence[Override], known: Sequence[str]) -> str:

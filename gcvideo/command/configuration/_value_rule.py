@@ -5,7 +5,7 @@ A wrong value would otherwise show deep in a library, after seconds or hours, an
 
 import math
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -128,8 +128,8 @@ def check_values(cfg: DictConfig, defaults: DictConfig) -> None:
         if value is not _ABSENT and not rule.holds(value):
             shown = "null" if value is None else repr(value) if isinstance(value, str) else value
             raise ValueRuleError(f"{key} is {shown}; give {rule.text}")
-    for key in _wanted(defaults):
-        if _value(cfg, key) is None:
+    for key, default in items_of(defaults):
+        if default == "???" and _value(cfg, key) is None:
             raise ValueRuleError(f"{key} is null; it needs a value")
     # Without any validation there is no best checkpoint and nothing to report.
     orders = ("short_side", "max_short_side"), ("trainer.check_val_every_n_epoch", "epochs")
@@ -139,13 +139,15 @@ def check_values(cfg: DictConfig, defaults: DictConfig) -> None:
             raise ValueRuleError(f"{upper} is {high}, below {lower} of {low}; give at least {low}")
 
 
-def _wanted(node: DictConfig, above: str = "") -> Iterator[str]:
-    """Keys that have no value until the command line gives one."""
-    for key in map(str, node):
-        if OmegaConf.is_missing(node, key):
-            yield f"{above}{key}"
-        elif not OmegaConf.is_interpolation(node, key) and OmegaConf.is_dict(node[key]):
-            yield from _wanted(cast(DictConfig, node[key]), f"{above}{key}.")
+def items_of(cfg: Any, *, resolve: bool = False) -> Iterator[tuple[str, Any]]:
+    """All keys of a configuration, with those above them, and their plain values."""
+
+    def below(above: str, value: Any) -> Iterator[tuple[str, Any]]:
+        for key, child in value.items() if isinstance(value, dict) else ():
+            yield f"{above}{key}", child
+            yield from below(f"{above}{key}.", child)
+
+    return below("", OmegaConf.to_container(cfg, resolve=resolve))
 
 
 _ABSENT = object()
