@@ -12,11 +12,12 @@ from omegaconf import DictConfig
 from roofline import measure_roofline
 from speed_figure import write_profile_figure, write_speed_figure
 from speed_profile import profile_training, show_profile, write_profile
-from speed_setting import BenchmarkSetting, choose_device, choose_dtype
+from speed_setting import BenchmarkSetting, choose_dtype
 from speed_table import SpeedTable
 from step_profile import StepProfile
 
 from gcvideo._console import Console
+from gcvideo.command._device import choose_device
 from gcvideo.command._output_check import check_file
 from gcvideo.models import keep_freed_memory
 

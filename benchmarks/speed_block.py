@@ -17,7 +17,7 @@ from speed_setting import BenchmarkSetting, Step, compare
 from speed_table import Rate, SpeedTable
 from torch import Tensor, nn
 
-from gcvideo.comparison._peak_memory import peak_bytes
+from gcvideo.comparison._step_cost import peak_bytes
 from gcvideo.models import count_macs
 from gcvideo.nn import ContextBlock, NonLocalBlock, global_context, squeeze_excitation
 

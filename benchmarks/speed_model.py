@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from gcvideo.command._assembly import build
-from gcvideo.command.configuration._model import compose_model
+from gcvideo.command.configuration._composition import compose_model
 from gcvideo.data import EvaluationProtocol
 from gcvideo.models import ClipClassifier, settle_layout
 

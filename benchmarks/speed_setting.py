@@ -13,7 +13,7 @@ from roofline import Roofline
 from speed_table import Rate, SpeedTable
 from torch import Tensor
 
-from gcvideo.command._assembly import best_precision
+from gcvideo.command import best_precision
 from gcvideo.command._record import processor_name
 from gcvideo.training._data_wait import usable_cores
 
@@ -75,25 +75,6 @@ class BenchmarkSetting:
             "copy_gigabytes_per_second": self.roofline.gigabytes_per_second,
             "product_teraflops_per_second": self.roofline.teraflops_per_second,
         }
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of the key ``device``.
-
-    Raises:
-        ValueError: for an unknown or absent device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise ValueError(f"device is '{name}'; choose auto, cpu, cuda or cuda:<number>")
-    if kind == "cuda" and not int(index or 0) < torch.cuda.device_count():
-        raise ValueError(
-            f"device is '{name}', but torch sees {torch.cuda.device_count()} CUDA devices; choose one "
-            "of them, or device=cpu"
-        )
-    return torch.device(name)
 
 
 def choose_dtype(name: str, device: torch.device) -> tuple[torch.dtype, str]:

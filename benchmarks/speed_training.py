@@ -15,7 +15,7 @@ from speed_setting import BenchmarkSetting, choose_dtype
 from speed_table import SpeedTable
 from torch import Tensor, nn
 
-from gcvideo.comparison._training_step import training_step
+from gcvideo.comparison._step_cost import training_step
 from gcvideo.models import compile_net, count_cost, inserted_blocks
 
 LEGEND = (

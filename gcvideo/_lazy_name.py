@@ -1,3 +1,5 @@
+"""Packages that import their public names on first use."""
+
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence

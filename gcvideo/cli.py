@@ -146,7 +146,7 @@ def run(name: str, words: Sequence[str]) -> None:
 
     Args:
         name: key of ``COMMANDS``.
-        words: of the command line behind the name.
+        words: command line after the name.
 
     Raises:
         SystemExit: if the command fails; status 2 for a mistake in the words.
@@ -154,7 +154,7 @@ def run(name: str, words: Sequence[str]) -> None:
     command = COMMANDS[name]
     if command.config is None:
         sys.exit(_function(command.job)(words))
-    # Only now: the list of commands shall come at once.
+    # Only now, so that the list of commands comes at once.
     from gcvideo.command._application import run_command  # noqa: PLC0415
 
     def job(cfg: Any) -> float | None:
@@ -188,7 +188,7 @@ def _named(name: str, words: list[str]) -> tuple[str, list[str]]:
     if seconds:
         given = f"is '{words[0]}'" if words else "is missing"
         lines = [
-            f"error: the word behind '{name}' {given}; choose one of:",
+            f"error: the word after '{name}' {given}; choose one of:",
             *(f"  {name} {second:8} {COMMANDS[f'{name} {second}'].summary}" for second in seconds),
         ]
         is_help = bool(words) and words[0] in ("-h", "--help")

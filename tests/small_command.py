@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from documented_command import DocumentedCommand
 from gcvideo_runs import TINY
 
-from gcvideo.command.configuration._path_word import key_of
+from gcvideo.command.configuration._composition import key_of
 from gcvideo.weights import ZOO
 
 # Patterns of commands that are not run, and why.

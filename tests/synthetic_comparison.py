@@ -71,7 +71,6 @@ def make_comparison(
             scores=scores.softmax(1),
             curve=curve,
             probes={"shuffled": 0.8 * accuracy, "frozen": 0.3 + 0.01 * seed},
-            seconds=220.0,
         )
 
     results = tuple(

@@ -7,8 +7,8 @@ import pytest
 
 from gcvideo import cli
 from gcvideo._invocation import command_line
-from gcvideo.command.configuration._config_comment import read_comments
-from gcvideo.command.configuration._config_folder import config_folder
+from gcvideo.command.configuration._composition import config_folder
+from gcvideo.command.configuration._help_text import read_comments
 
 WITH_CONFIG = [name for name, command in cli.COMMANDS.items() if command.config is not None]
 
@@ -50,8 +50,8 @@ def test_the_list_comes_without_the_libraries_of_the_commands():
     [
         (["trian"], "there is no command 'trian'; did you mean 'train'?"),
         (["zzz"], "there is no command 'zzz'; `gcvideo` lists them"),
-        (["attention"], "the word behind 'attention' is missing; choose one of:"),
-        (["attention", "stat"], "the word behind 'attention' is 'stat'; choose one of:"),
+        (["attention"], "the word after 'attention' is missing; choose one of:"),
+        (["attention", "stat"], "the word after 'attention' is 'stat'; choose one of:"),
     ],
 )
 def test_a_word_that_is_no_command_ends_with_what_there_is(gcvideo_program, words, message):
@@ -123,7 +123,7 @@ def test_a_script_names_itself_and_the_program_names_the_program(monkeypatch, pr
         (["train", "--config-dir", "/no/folder"], 2, "--config-dir is '/no/folder', which is no"),
         (["train", "lr=(1"], 2, "put such a value into quotes within quotes"),
         (["predict", "-m", "checkpoint=a,b", "video=c"], 2, "'predict' does not take -m"),
-        (["probe", "a.ckpt", "b.ckpt"], 2, "'b.ckpt' is one too many: beside KEY=VALUE, 'probe'"),
+        (["probe", "a.ckpt", "b.ckpt"], 2, "'b.ckpt' is one too many: besides KEY=VALUE, 'probe'"),
         (
             ["attention", "stats", "a", "hydra.run.dir=/dev/null/b"],
             2,

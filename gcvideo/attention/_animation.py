@@ -1,3 +1,5 @@
+"""Maps over the frames of a clip, moving."""
+
 import math
 import textwrap
 from collections.abc import Sequence
@@ -8,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from gcvideo._draft import draft_of
 from gcvideo.attention._heat_map import (
     HeatMap,
     caption_font,
@@ -25,7 +28,7 @@ _GROUND, _INK = (24, 24, 24), (255, 255, 255)
 
 
 def write_attention_animation(
-    path: str | Path,
+    path: Path,
     clip: UInt8[Tensor, "3 t s s"],
     maps: Sequence[HeatMap],
     *,
@@ -33,50 +36,24 @@ def write_attention_animation(
 ) -> None:
     """Write a clip and maps over it side by side as an mp4, or as a gif that repeats for ever.
 
-    Below each map stand its colours, their range, and the share of the weight in the frame shown.
-
-    Args:
-        path: ``*.mp4`` or ``*.gif``; an older file is replaced once the new one is complete.
-        clip: one view, as :func:`gcvideo.data.read_views` gives it.
-        maps: with at most as many frames as the clip.
-        frames_per_second: the clip's pace; a gif keeps it to a hundredth of a second per frame.
-
-    Raises:
-        ValueError: if the path has another suffix, there is no map or the pace is not positive.
+    Below each map stand its colours, their range, and the share of the weight in the frame shown. A
+    gif keeps the pace to a hundredth of a second per frame.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in (".mp4", ".gif"):
-        raise ValueError(
-            f"an animation is an mp4 or a gif; end the name of '{path}' in one of them"
-        )
-    if not maps:
-        raise ValueError("there is no map to draw; pass at least one")
     if not frames_per_second > 0:
         raise ValueError(
             f"frames_per_second is {frames_per_second:g}; give the pace of the clip, above 0"
         )
     pictures = _pictures(clip, maps)
-    draft = path.with_name(f".{path.stem}.draft{suffix}")
-    try:
-        if suffix == ".mp4":
+    with draft_of(path) as draft:
+        if path.suffix == ".mp4":
             write_video(draft, pictures, fps=frames_per_second, options={"crf": "18"})
-        else:
-            _save_gif(draft, pictures, 1 / frames_per_second)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _save_gif(
-    path: Path, pictures: Sequence[UInt8[np.ndarray, "h w 3"]], frame_seconds: float
-) -> None:
-    # Colours that serve all pictures, so that nothing flickers; without dithering they make edges.
-    sample = np.concatenate(pictures)[::_SAMPLE_STEP, ::_SAMPLE_STEP]
-    palette = Image.fromarray(np.ascontiguousarray(sample)).quantize(256)
-    first, *others = [Image.fromarray(picture).quantize(palette=palette) for picture in pictures]
-    duration = round(1000 * frame_seconds)
-    first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
+            return
+        # Colours that serve all pictures, so that nothing flickers; without dithering they make edges.
+        sample = np.concatenate(pictures)[::_SAMPLE_STEP, ::_SAMPLE_STEP]
+        palette = Image.fromarray(np.ascontiguousarray(sample)).quantize(256)
+        first, *others = [Image.fromarray(p).quantize(palette=palette) for p in pictures]
+        duration = round(1000 / frames_per_second)
+        first.save(draft, save_all=True, append_images=others, duration=duration, loop=0)
 
 
 def _pictures(

@@ -1,3 +1,5 @@
+"""Grad-CAM: which cells of a layer speak for a class."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,14 +15,7 @@ from gcvideo.models import ClipClassifier, Head, stages_of
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GradCam:
-    """What speaks for a class, by cell of a layer.
-
-    Args:
-        layer: a stage, such as "res5", or the name of a module.
-        label: of the class.
-        logit: of the class.
-        weights: not negative.
-    """
+    """What speaks for a class, by cell of a layer: weights that are not negative."""
 
     layer: str
     label: int
@@ -47,14 +42,10 @@ def grad_cam(
     Differs from the paper: alpha is the mean over time as well as space.
 
     Args:
-        model: in evaluation mode.
-        view: as :func:`gcvideo.data.read_views` gives it.
-        label: of the class; None: the one with the largest logit.
+        model: net in evaluation mode.
+        view: clip, as :func:`gcvideo.data.read_views` gives it.
+        label: class; None: the one with the largest logit.
         layer: "res2" to "res5", or the name of a module of the net; None: the last residual stage.
-
-    Raises:
-        ValueError: if the net is in training mode, there is no such class or layer, or the layer's
-            output is no feature map.
     """
     if model.training:
         raise ValueError("the net is in training mode, where its logits change; call model.eval()")
@@ -64,7 +55,7 @@ def grad_cam(
     def keep(module: nn.Module, args: Any, output: Any) -> Tensor:
         if not isinstance(output, Tensor) or output.ndim != 5:
             raise ValueError(
-                f"the output of '{name}' is no feature map over (t, h, w); choose a layer in front of the "
+                f"the output of '{name}' is not a feature map over (t, h, w); choose a layer before the "
                 "head, such as 'res5'"
             )
         features.append(output.detach().requires_grad_())

@@ -71,11 +71,6 @@ def draw_heat_map(
     """The frames of a clip in grey under the colours of a map.
 
     The map is scaled bilinearly in space; in time a cell covers the frames that it stands for.
-
-    Args:
-        clip: one view.
-        heat: with at most as many frames as the clip.
-        size: height and width in pixels.
     """
     frames = _scaled_frames(clip, size)
     cells = cell_of_frames(len(frames), len(heat.weights))

@@ -1,19 +1,50 @@
 """Where the context and non-local blocks of a net look on one view."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcvideo.attention._block_input import captured_inputs
 from gcvideo.models import ClipClassifier, InsertedBlock, inserted_blocks
 from gcvideo.nn import ContextBlock, NonLocalBlock
 from gcvideo.nn._grid import fold, unfold
+
+
+@contextmanager
+def captured_inputs(net: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """What each inserted block of a net is given in the forward passes within, by the block's name.
+
+    The (b, c, t, h, w) feature map in front of the block, of the last pass; what a block adds to it is
+    ``block(x) - x``.
+    """
+    blocks = inserted_blocks(net)
+    if not blocks:
+        raise ValueError(
+            "the net holds no context block, so there is no attention to look at; take a checkpoint of "
+            "a model with one, such as model=slow_nl"
+        )
+    inputs: dict[str, Tensor] = {}
+
+    def keeping(name: str) -> Any:
+        def keep(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            inputs[name] = args[0].detach()
+
+        return keep
+
+    handles = [block.module.register_forward_pre_hook(keeping(block.name)) for block in blocks]
+    try:
+        yield inputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
 
 Query = Sequence[float]
 Cell = tuple[int, int, int]
@@ -59,25 +90,25 @@ def attention_maps(
     """The maps of a net's blocks on one view, on the grid of the layer.
 
     A non-local block has one map for each query, a context block a single one. Keys that were pooled
-    2 x 2 share their weight out evenly among their four cells; a last odd row or column is no key
+    2 x 2 share their weight out evenly among their four cells; a last odd row or column is not a key
     and has none. With ``axes="hw"`` or ``"t"`` a query sees its own frame or its own place: all
     else is zero. The weights of a context block, which then sum to one in each frame or place,
     are divided by the number of these.
 
     Args:
-        model: in evaluation mode.
-        view: as :func:`gcvideo.data.read_views` gives it.
+        model: net in evaluation mode.
+        view: clip, as :func:`gcvideo.data.read_views` gives it.
         queries: positions (t, y, x) as fractions of the view, each in [0, 1].
         layers: names such as "res4.5"; None: the last block of res4, or of the net if res4 has none.
-
-    Raises:
-        ValueError: if the net holds no block or is in training mode, a layer has none or one that
-            has no such map, or a query is not in the view.
     """
     if model.training:
         raise ValueError("the net is in training mode, where its maps change; call model.eval()")
     for query in queries:
-        _check_query(query)
+        if len(query) != 3 or not all(0 <= part <= 1 for part in query):
+            raise ValueError(
+                f"the query {list(query)} is not a position; give [t, y, x] as fractions of the clip from 0 "
+                "to 1, such as [0.5,0.5,0.5] for its middle"
+            )
     with captured_inputs(model.net) as inputs:
         blocks = _chosen_blocks(inserted_blocks(model.net), layers)
         model(view[None, None].to(model.mean.device))
@@ -110,14 +141,6 @@ def temporal_shares(weights: Float[np.ndarray, "t h w"]) -> Float[np.ndarray, " 
     """
     mass = np.abs(weights).sum((1, 2), dtype=np.float64)
     return mass / max(mass.sum(), np.finfo(np.float64).tiny)
-
-
-def _check_query(query: Query) -> None:
-    if len(query) != 3 or not all(0 <= part <= 1 for part in query):
-        raise ValueError(
-            f"the query {list(query)} is no position; give [t, y, x] as fractions of the clip from 0 to 1, "
-            "such as [0.5,0.5,0.5] for its middle"
-        )
 
 
 def _chosen_blocks(

@@ -65,9 +65,6 @@ def mean_cosine_distance(vectors: QueryVectors) -> CosineDistance:
 
     Source: Cao et al., GCNet (arXiv:1904.11492), Table 1; the split into pairs of space and of time is
     ours.
-
-    Args:
-        vectors: of all queries.
     """
     num_frames, num_places = vectors.num_frames, vectors.num_places
     frame_sums, frame_counts = 0, 0
@@ -114,21 +111,12 @@ def mean_jensen_shannon(
                = H((v_i + v_j) / 2) - (H(v_i) + H(v_j)) / 2,    H(v) = -sum_k v_k log v_k
 
     Unlike the cosine it needs every pair. Where (T S)^2 K is at most ``max_exact`` all are taken, else
-    random ones: an equal number for each pair of frames (each frame, for spatial pairs), so that the
-    mean over these strata is unbiased. Several maps share the pairs. In float64.
+    ``num_pairs`` random ones of each kind: an equal number, of at least two, for each pair of frames
+    (each frame, for spatial pairs), so that the mean over these strata is unbiased. Several maps share
+    the pairs. In float64.
 
     Source: Cao et al., GCNet (arXiv:1904.11492), Table 1, which does not name the base of the
     logarithm; here it is e.
-
-    Args:
-        vectors: of all queries; each sums to one over its K entries.
-        num_pairs: drawn of all, of the spatial and of the temporal pairs; rounded up to at least two
-            a stratum.
-        rng: source of random pairs.
-        max_exact: logarithms for one map above which pairs are drawn.
-
-    Raises:
-        ValueError: if ``num_pairs`` is below one.
     """
     if num_pairs < 1:
         raise ValueError(f"num_pairs is {num_pairs}; draw at least 1 pair of queries, such as 4096")

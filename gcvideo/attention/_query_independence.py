@@ -1,8 +1,8 @@
 """How much what a non-local block does depends on the query."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -58,15 +58,6 @@ def query_independence(
     Source: Cao et al., GCNet (arXiv:1904.11492), Table 1. Differs from the paper: a block with axes
     "hw" or "t" has one map per frame or place; pairs are then those within one map, so that there are
     no temporal or no spatial ones.
-
-    Args:
-        block: in evaluation mode.
-        x: input of the block.
-        num_pairs: drawn for the divergence where the map is too large for all.
-        seed: of these pairs.
-
-    Raises:
-        ValueError: if the block is in training mode or ``num_pairs`` is below one.
     """
     if block.training:
         raise ValueError(
@@ -96,48 +87,24 @@ def average_query_independence(measured: Sequence[QueryIndependence]) -> QueryIn
     """The mean over views or layers; what is undefined in some of them is averaged over the others.
 
     Standard errors are those of independent samples, sqrt(sum_n s_n^2) / N.
-
-    Args:
-        measured: at least one.
     """
     divergences = [m.divergence for m in measured if m.divergence is not None]
-    return QueryIndependence(
-        _mean_cosine([m.input for m in measured]),
-        _mean_cosine([m.output for m in measured]),
-        _mean_cosine([m.attention for m in measured]),
-        _mean_divergence(divergences) if divergences else None,
+    divergence = None
+    if divergences:
+        errors = torch.tensor([d.standard_errors for d in divergences], dtype=torch.float64)
+        num_defined = errors.isfinite().sum(0).clamp(min=1)
+        divergence = Divergence(
+            _mean([d.means for d in divergences]),
+            PairMeans(*(errors.square().nanmean(0) / num_defined).sqrt().tolist()),
+            is_exact=all(d.is_exact for d in divergences),
+        )
+    input_, output, attention = (
+        CosineDistance(_mean([d.means for d in column]), fmean(d.zero_share for d in column))
+        for column in zip(*((m.input, m.output, m.attention) for m in measured), strict=True)
     )
+    return QueryIndependence(input_, output, attention, divergence)
 
 
-def _mean_cosine(distances: Sequence[CosineDistance]) -> CosineDistance:
-    means = _mean_pairs([distance.means for distance in distances])
-    return CosineDistance(means, _mean(distance.zero_share for distance in distances))
-
-
-def _mean_divergence(divergences: Sequence[Divergence]) -> Divergence:
-    squares = [
-        PairMeans(*(error**2 for error in divergence.standard_errors)) for divergence in divergences
-    ]
-    # The square root of a mean of squares, over the square root of their number.
-    errors = [
-        math.sqrt(mean / max(1, _num_defined(values)))
-        for mean, values in zip(_mean_pairs(squares), zip(*squares, strict=True), strict=True)
-    ]
-    return Divergence(
-        _mean_pairs([divergence.means for divergence in divergences]),
-        PairMeans(*errors),
-        is_exact=all(divergence.is_exact for divergence in divergences),
-    )
-
-
-def _mean_pairs(values: Sequence[PairMeans]) -> PairMeans:
-    return PairMeans(*(_mean(column) for column in zip(*values, strict=True)))
-
-
-def _mean(values: Iterable[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return math.fsum(defined) / len(defined) if defined else math.nan
-
-
-def _num_defined(values: Sequence[float]) -> int:
-    return sum(not math.isnan(value) for value in values)
+def _mean(values: Sequence[PairMeans]) -> PairMeans:
+    """Of those that are defined; nan where none is."""
+    return PairMeans(*torch.tensor(values, dtype=torch.float64).nanmean(0).tolist())

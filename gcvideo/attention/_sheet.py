@@ -1,3 +1,5 @@
+"""Maps over the frames of a clip, side by side in one picture."""
+
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +25,7 @@ _GROUND, _INK, _BAR, _EVEN = (24, 24, 24), (255, 255, 255), (64, 140, 220), (255
 
 
 def write_attention_sheet(
-    path: str | Path,
+    path: Path,
     clip: UInt8[Tensor, "3 t s s"],
     maps: Sequence[HeatMap],
     *,
@@ -34,21 +36,7 @@ def write_attention_sheet(
     Above each row stand its caption and the range of its colours, below it the share of the weight in
     each frame as a curve of steps, which sums to 100 %, with a dashed line at even shares. The curves
     of all maps have one height.
-
-    Args:
-        path: of the image, ``*.png``; an older one is replaced once the new one is complete.
-        clip: one view, as :func:`gcvideo.data.read_views` gives it.
-        maps: with at most as many frames as the clip.
-        title: a line at the top.
-
-    Raises:
-        ValueError: if the path is no PNG or there is no map.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"an attention sheet is a PNG, and '{path}' is not; end its name in .png")
-    if not maps:
-        raise ValueError("there is no map to draw; pass at least one")
     num_frames = clip.shape[1]
     tile = max(_MIN_TILE, min(_MAX_TILE, _WIDTH // num_frames))
     captions = [f"{heat.caption}: {heat.range_text}" for heat in maps]

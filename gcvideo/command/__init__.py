@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from gcvideo._lazy_name import lazy_names
 
 if TYPE_CHECKING:
-    from gcvideo.command._assembly import best_precision as best_precision
     from gcvideo.command._converting import convert as convert
     from gcvideo.command._costing import cost as cost
+    from gcvideo.command._device import best_precision as best_precision
     from gcvideo.command._exporting import export as export
     from gcvideo.command._probing import probe as probe
     from gcvideo.command._testing import test as test
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __getattr__ = lazy_names(
     __name__,
     {
-        "_assembly": ("best_precision",),
+        "_device": ("best_precision",),
         "_converting": ("convert",),
         "_costing": ("cost",),
         "_exporting": ("export",),

@@ -2,8 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,7 @@ from gcvideo.command._rank_config import (
 from gcvideo.command._rank_failure import FirstRankWatch, RankWatch
 from gcvideo.command._user_error import user_error
 from gcvideo.command.configuration._command_words import CommandWords, read_words
-from gcvideo.command.configuration._composition import check_overrides, initialized
-from gcvideo.command.configuration._config_folder import config_folder
+from gcvideo.command.configuration._composition import check_overrides, config_folder, initialized
 
 _Watch = FirstRankWatch | RankWatch | None
 
@@ -46,9 +44,9 @@ def run_command(
 
     Args:
         name: command, for messages.
-        words: of the command line behind the name.
-        job: gets the composed configuration; its value is the objective of a sweep.
-        config_name: of the command's file in ``conf``.
+        words: command line after the name.
+        job: function of the configuration; its value is the objective of a sweep.
+        config_name: file of the command in ``conf``.
         plain: keys whose values may stand alone; see :func:`read_words`.
         is_swept: whether the command knows ``-m``.
 
@@ -68,7 +66,7 @@ def run_command(
 
                 print_help(name, read.config_name, plain, is_swept=is_swept)
                 return
-            start = _prepared(read, has_folder=_has_run_folder(config_name))
+            start = _prepared(read, config_name)
         except (ValueError, HydraException) as error:
             console.print(f"error: {error}", soft_wrap=True)
             raise SystemExit(2) from error
@@ -79,7 +77,7 @@ def run_command(
 
 
 def _prepared(
-    read: CommandWords, *, has_folder: bool
+    read: CommandWords, config_name: str
 ) -> Callable[[Callable[[DictConfig], Any]], None]:
     """What starts the job, once the words are known to fit."""
     if read.resume is not None:
@@ -91,32 +89,31 @@ def _prepared(
     words = list(read.overrides)
     if not read.is_shown:
         check_overrides(read.config_name, words)
-        words += _folder_words(read, has_folder=has_folder)
+        words += _folder_words(read, config_name)
 
     def start(run: Callable[[DictConfig], Any]) -> None:
         run.__module__ = "__main__"
         decorate = hydra.main(
             version_base="1.3", config_path=str(config_folder()), config_name=read.config_name
         )
-        with _command_line([sys.argv[0], *read.flags, *words]):
+        typed = sys.argv
+        sys.argv = [typed[0], *read.flags, *words]
+        try:
             decorate(run)()
+        finally:
+            sys.argv = typed
 
     return start
 
 
-def _has_run_folder(config_name: str) -> bool:
-    """Whether a command makes a folder for each run, and not only what its keys name."""
-    content: Any = OmegaConf.load(config_folder() / f"{config_name}.yaml")
-    return OmegaConf.to_container(content.hydra.run, resolve=False) != {"dir": "."}
-
-
-def _folder_words(read: CommandWords, *, has_folder: bool) -> list[str]:
+def _folder_words(read: CommandWords, config_name: str) -> list[str]:
     """The folder of a run, made before Hydra writes into it; an estimate needs none."""
     words = read.overrides
     if any(word.startswith("estimate=") and word != "estimate=false" for word in words):
         return ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
-    if not has_folder:
-        return []
+    content: Any = OmegaConf.load(config_folder() / f"{config_name}.yaml")
+    if OmegaConf.to_container(content.hydra.run, resolve=False) == {"dir": "."}:
+        return []  # of a command that makes only what its keys name
     from gcvideo.command._preflight import check_output_folder  # noqa: PLC0415 (torch)
     from gcvideo.command.train import _run_folder as run_folder  # noqa: PLC0415 (torch)
 
@@ -152,17 +149,6 @@ def _default_folder(read: CommandWords, key: str) -> Path:
         state.cfg = before
 
 
-@contextmanager
-def _command_line(words: list[str]) -> Iterator[None]:
-    """Within, Hydra reads these words."""
-    typed = sys.argv
-    sys.argv = words
-    try:
-        yield
-    finally:
-        sys.argv = typed
-
-
 def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     typed = list(sys.argv)
 
@@ -184,7 +170,7 @@ def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
         except Exception as error:
             if not _is_explained(error, watch, console):
                 raise
-            if _is_of_sweep():
+            if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
                 return None  # the other jobs go on, and the summary names this one
             raise SystemExit(1) from error
         finally:
@@ -192,10 +178,6 @@ def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
                 watch.close()
 
     return guarded
-
-
-def _is_of_sweep() -> bool:
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def _is_explained(error: Exception, watch: _Watch, console: Console) -> bool:

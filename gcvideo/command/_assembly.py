@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
@@ -20,10 +19,11 @@ from torch import nn
 
 import gcvideo
 from gcvideo._invocation import command_line
+from gcvideo.command._device import best_precision, device_of
 from gcvideo.command._quiet import quiet_libraries
 from gcvideo.command._rank_config import global_rank
-from gcvideo.command.configuration._warmup import shorten_warmup
-from gcvideo.command.configuration._weight_group import register_published_weights
+from gcvideo.command.configuration._composition import register_published_weights
+from gcvideo.command.configuration._value_rule import shorten_warmup
 from gcvideo.data import (
     ClipShape,
     EvaluationProtocol,
@@ -71,38 +71,17 @@ def settle(cfg: DictConfig, splits: VideoSplits) -> list[str]:
         )
     if cfg.trainer.precision == "auto":
         cfg.trainer.precision = best_precision(cfg.trainer.accelerator)
-    if cfg.batch_norm.mode not in ("local", "sync", "frozen"):
-        raise ValueError(
-            f"batch_norm.mode is {cfg.batch_norm.mode!r}; choose local, sync or frozen"
-        )
     schedule = multigrid_schedule(cfg)
     if schedule is not None:
         cfg.trainer.max_epochs = schedule.num_epochs
         cfg.trainer.reload_dataloaders_every_n_epochs = 1
-    _check_epochs(cfg)
-    return shorten_warmup(cfg)
-
-
-def _check_epochs(cfg: DictConfig) -> None:
-    """Refuse a run too short for its first validation."""
     num_epochs, interval = cfg.trainer.max_epochs, cfg.trainer.check_val_every_n_epoch
     if interval is not None and interval > num_epochs:
         raise ValueError(
             f"trainer.check_val_every_n_epoch is {interval} and the run has {num_epochs} epochs, so nothing "
             f"would be validated and there would be no best.ckpt; give at most {num_epochs}"
         )
-
-
-def best_precision(accelerator: str) -> str:
-    """The precision "bf16-mixed" where the hardware computes in bf16, else "32-true".
-
-    On a processor without bf16 instructions PyTorch emulates them, tens of times slower.
-    """
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        supported = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bf16-mixed" if supported else "32-true"
+    return shorten_warmup(cfg)
 
 
 def multigrid_schedule(cfg: DictConfig) -> MultigridSchedule | None:
@@ -211,7 +190,7 @@ def build_data(
         clips_per_video=cfg.clips_per_video,
         num_workers=cfg.num_workers,
         seed=cfg.seed,
-        pin_memory=torch.cuda.is_available() and cfg.trainer.accelerator != "cpu",
+        pin_memory=device_of(cfg.trainer) == "cuda",
         multigrid=multigrid,
         transforms={size: _transform(_with_crop(cfg, size), splits) for size in crop_sizes},
     )

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from rich.box import SIMPLE
-from rich.table import Table as ConsoleTable
 
 from gcvideo._console import Console
 from gcvideo.command._assembly import build
 from gcvideo.command._output_check import check_folder
-from gcvideo.command.configuration._model import compose_model
-from gcvideo.comparison._place import describe_blocks
-from gcvideo.comparison._table import Table
+from gcvideo.command.configuration._composition import compose_model
+from gcvideo.comparison._table import Table, describe_blocks
 from gcvideo.data.listing._list_file import write_table, write_text
 from gcvideo.models import Cost, count_cost
 from gcvideo.models._insertion import inserted_blocks
@@ -39,14 +36,7 @@ _CONSOLE = Console()
 
 @dataclass(frozen=True)
 class ModelCost:
-    """Cost of a model.
-
-    Args:
-        words: its name in ``conf/model``, and other overrides of ``conf/train.yaml``.
-        blocks: kind, settings and places of what is inserted; "none" without.
-        costs: one for each crop size; parameters are the same in all.
-        published_parameters: number in GCNet's Kinetics table; None if it does not stand there.
-    """
+    """Cost of a model, at each crop size, and the number of parameters in GCNet's Kinetics table."""
 
     words: str
     blocks: str
@@ -82,7 +72,7 @@ def cost(cfg: DictConfig) -> list[ModelCost]:
     found = [_count(str(words), cfg.num_frames, crop_sizes) for words in cfg.models]
     notes = [*_CONVENTION, *_block_notes(found)]
     table = _table(found)
-    _print(table, notes, f"{cfg.num_frames} frames, 400 classes")
+    _CONSOLE.print(table.on_screen(f"{cfg.num_frames} frames, 400 classes"), *notes, sep="\n")
     if cfg.output is not None:
         folder = Path(cfg.output)
         folder.mkdir(parents=True, exist_ok=True)
@@ -158,14 +148,3 @@ def _rows(models: Sequence[ModelCost]) -> Iterator[tuple[object, ...]]:
 
 def _block_macs(one: Cost) -> int:
     return sum(block.macs for block in one.blocks)
-
-
-def _print(table: Table, notes: Sequence[str], title: str) -> None:
-    shown = ConsoleTable(title=title, title_justify="left", box=SIMPLE, padding=0)
-    for number, heading in enumerate(table.header):
-        shown.add_column(heading, justify="right" if number else "left", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*row)
-    _CONSOLE.print(shown)
-    for note in notes:
-        _CONSOLE.print(note)

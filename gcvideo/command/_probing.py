@@ -1,7 +1,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 from rich.progress import track
 from rich.table import Table
@@ -15,10 +14,10 @@ from gcvideo.command._checkpoint_data import (
     origin,
 )
 from gcvideo.command._class_report import baselines, describe_baselines, describe_source
+from gcvideo.command._device import choose_device
 from gcvideo.command._output_check import make_folder
 from gcvideo.command._record import write_config, write_environment, write_json
-from gcvideo.comparison._probe import score_under_probes
-from gcvideo.comparison._time_need import TimeNeed, class_time_needs, time_need
+from gcvideo.comparison._probe import TimeNeed, class_time_needs, score_under_probes, time_need
 from gcvideo.data import VideoDataModule
 from gcvideo.data.listing._list_file import write_table
 from gcvideo.inference import read_checkpoint
@@ -53,7 +52,7 @@ def probe(cfg: DictConfig) -> TimeNeed:
     _CONSOLE.print(f"data       {describe_source(splits.test)}", soft_wrap=True)
 
     model = checkpoint.build_model(protocol, list(cfg.packages))
-    model.to(cfg.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model.to(choose_device(cfg.device))
     data = VideoDataModule(splits, protocol=protocol, num_workers=cfg.num_workers)
     with naming_bad_videos(data, folder):
         batches = track(data.test_dataloader(), "Probing", total=len(splits.test), transient=True)

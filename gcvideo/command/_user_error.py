@@ -1,3 +1,5 @@
+"""From an exception to the message that a user can act on."""
+
 import re
 
 from omegaconf.errors import MissingMandatoryValue

@@ -4,6 +4,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -14,7 +15,38 @@ from matplotlib.ticker import MaxNLocator
 
 from gcvideo.comparison._paired_difference import SeedValues
 from gcvideo.comparison._results import Comparison, CurvePoint, VariantResult
-from gcvideo.comparison._style import Style, variant_styles
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a variant looks in all plots."""
+
+    color: str
+    marker: str
+    line: str
+
+
+# Okabe and Ito's colours, which the colour-blind tell apart, without yellow: too pale on white.
+_BASELINE = Style("#000000", "o", "-")
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_MARKERS = "sD^vPX*"
+_LINES = ("-", "--", "-.", ":")
+
+
+def variant_styles(comparison: Comparison) -> dict[str, Style]:
+    """A style per variant, black and round for the baseline; 42 others are all different."""
+    names = [variant.name for variant in comparison.variants]
+    names.remove(comparison.baseline)
+    styles = {
+        name: Style(
+            _COLORS[index % len(_COLORS)],
+            _MARKERS[index % len(_MARKERS)],
+            _LINES[index // len(_COLORS) % len(_LINES)],
+        )
+        for index, name in enumerate(names)
+    }
+    return {comparison.baseline: _BASELINE, **styles}
+
 
 # As wide as a phone, so that letters keep their size there.
 _SIZE = (5.0, 3.6)
@@ -31,13 +63,7 @@ _SETTINGS: dict[Any, Any] = {
 def accuracy_figure(
     comparison: Comparison, cost: Callable[[VariantResult], float | None], cost_label: str
 ) -> str | None:
-    """Top-1 accuracy, with its spread over seeds, against a cost; None if no variant has both.
-
-    Args:
-        comparison: gives the variants.
-        cost: of a variant; None if not measured.
-        cost_label: with its unit.
-    """
+    """Top-1 accuracy, with its spread over seeds, against a cost; None if no variant has both."""
 
     def draw(axes: Axes) -> None:
         styles = variant_styles(comparison)
@@ -66,13 +92,7 @@ def accuracy_figure(
 def curve_figure(
     comparison: Comparison, value: Callable[[CurvePoint], float | None], label: str
 ) -> str | None:
-    """A value over epochs, mean over seeds with a band of its spread; None if nothing was measured.
-
-    Args:
-        comparison: gives the curves.
-        value: of a point; None if not measured.
-        label: of the value, with its unit.
-    """
+    """A value over epochs, mean over seeds with a band of its spread; None if nothing was measured."""
 
     def draw(axes: Axes) -> None:
         styles = variant_styles(comparison)

@@ -2,8 +2,8 @@
 
 import torch
 
-from gcvideo.comparison._number import mean_and_spread, p_value, percent, percent_decimals
 from gcvideo.comparison._results import Comparison
+from gcvideo.comparison._table import mean_and_spread, p_value, percent, percent_decimals
 
 _LEVEL = 0.05
 

@@ -1,9 +1,12 @@
-from collections.abc import Iterable, Sequence
+"""Clips whose frames are shuffled, reversed or frozen, and how far a net needs their order."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Int64, Num
+from jaxtyping import Bool, Int64, Num
 from torch import Tensor
 
 from gcvideo.data import VideoBatch
@@ -26,15 +29,6 @@ def probe_clips(
 
     The permutation of a view is a pure function of (seed, video, view). Where a clip repeats frames,
     as clips of short videos do, it may still show them in order.
-
-    Args:
-        views: of the videos.
-        kind: of the probe.
-        seed: of the permutations.
-        videos: index of each video in its list.
-
-    Raises:
-        ValueError: for an unknown kind, or clips of a single frame.
     """
     num_frames = views.shape[3]
     if num_frames < 2:
@@ -51,10 +45,8 @@ def probe_clips(
         return views.take_along_dim(order[:, :, None, :, None, None], dim=3)
     if kind == "reversed":
         return views.flip(3)
-    if kind == "frozen":
-        middle = num_frames // 2
-        return views[:, :, :, middle : middle + 1].expand_as(views)
-    raise ValueError(f"kind is {kind!r}; choose one of {', '.join(get_args(ProbeKind))}")
+    middle = num_frames // 2  # frozen
+    return views[:, :, :, middle : middle + 1].expand_as(views)
 
 
 def _shuffled_order(num_frames: int, seed: int, video: int, view: int) -> Int64[np.ndarray, " t"]:
@@ -76,19 +68,7 @@ def score_under_probes(
     seed: int,
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, VideoScores]:
-    """Scores of videos as they are, under "ordered", and under each probe; each is read once.
-
-    Args:
-        model: on any device; it is left in evaluation mode.
-        loader: batches of videos with their views, such as ``VideoDataModule.test_dataloader()``.
-        average: of the views, as for :func:`~gcvideo.evaluation.average_views`.
-        kinds: of the probes.
-        seed: of the permutations.
-        dtype: in which the net computes.
-
-    Raises:
-        ValueError: for an unknown kind, or clips of a single frame.
-    """
+    """Scores of videos as they are, under "ordered", and under each probe; each is read once."""
     model.eval()
     scores = {kind: VideoScores() for kind in (ORDERED, *kinds)}
     for batch in loader:
@@ -102,3 +82,58 @@ def score_under_probes(
                 logits = model(clips)
             table.add(videos, labels, average_views(logits, cast(Any, average)))
     return scores
+
+
+_WITHOUT_ORDER = ("shuffled", "frozen")
+
+
+@dataclass(frozen=True)
+class TimeNeed:
+    """How far a net needs the order of the frames to recognise some videos.
+
+    Args:
+        num_videos: that the shares are of; those of few videos mean little.
+        top1: share of the videos that are right, in order ("ordered") and by probe.
+    """
+
+    num_videos: int
+    top1: Mapping[str, float]
+
+    @property
+    def needs_time(self) -> float:
+        """What the order is worth, from -1 to 1.
+
+            top-1 in order - max(top-1 shuffled, top-1 frozen)
+
+        One: all videos are right in order, none without it. Zero: frames in any order, or a single
+        frame, do as well. A reversed clip keeps its motion, and has no part in it.
+        """
+        return self.top1[ORDERED] - max(self.top1[kind] for kind in _WITHOUT_ORDER)
+
+
+def time_need(scores: Mapping[str, VideoScores]) -> TimeNeed:
+    """The need of all videos together."""
+    return _need(_right(scores))
+
+
+def class_time_needs(
+    scores: Mapping[str, VideoScores], classes: Sequence[str]
+) -> dict[str, TimeNeed]:
+    """The need of each class that has videos, in label order; arguments and errors likewise."""
+    right, labels = _right(scores), scores[ORDERED].labels()
+    return {
+        name: _need({kind: hits[labels == label] for kind, hits in right.items()})
+        for label, name in enumerate(classes)
+        if (labels == label).any()
+    }
+
+
+def _right(scores: Mapping[str, VideoScores]) -> dict[str, Bool[Tensor, " n"]]:
+    if not len(scores[ORDERED]):
+        raise ValueError("there are no scores; probe at least one video")
+    return {kind: table.scores().argmax(1) == table.labels() for kind, table in scores.items()}
+
+
+def _need(right: Mapping[str, Bool[Tensor, " n"]]) -> TimeNeed:
+    top1 = {kind: float(hits.double().mean()) for kind, hits in right.items()}
+    return TimeNeed(len(right[ORDERED]), top1)

@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from gcvideo.comparison._paired_difference import PairedDifference, SeedValues
-from gcvideo.comparison._significance import holm_adjusted
+from gcvideo.comparison._paired_difference import PairedDifference, SeedValues, holm_adjusted
 from gcvideo.evaluation._accuracy import (
     class_accuracies,
     count_right,
@@ -39,10 +38,9 @@ class CellResult:
         scores: of the videos, a column per class.
         curve: of training.
         probes: top-1 accuracy, in [0, 1], by what was done to the frames, such as "shuffled".
-        seconds: that the cell took.
 
     Raises:
-        ValueError: for results that do not fit each other or are no numbers.
+        ValueError: for results that do not fit each other or are not numbers.
     """
 
     seed: int
@@ -51,7 +49,6 @@ class CellResult:
     scores: Float[Tensor, "n k"]
     curve: tuple[CurvePoint, ...]
     probes: Mapping[str, float]
-    seconds: float
 
     def __post_init__(self) -> None:
         where = f"the cell of seed {self.seed}"
@@ -108,7 +105,6 @@ class VariantResult:
         train_ms_per_clip: median milliseconds of a training step, per clip; None if not measured.
         peak_bytes: of a training step; None if not measured.
         cells: one per finished seed.
-        published_parameters: number in the publication, such as 34.30e6; None if there is none.
 
     Raises:
         ValueError: for two cells of one seed.
@@ -123,7 +119,6 @@ class VariantResult:
     train_ms_per_clip: float | None
     peak_bytes: int | None
     cells: tuple[CellResult, ...]
-    published_parameters: float | None = None
 
     def __post_init__(self) -> None:
         for seed, count in Counter(cell.seed for cell in self.cells).items():

@@ -1,22 +1,82 @@
-"""The table of a comparison, for programs (csv) and for people (Markdown, HTML)."""
+"""The table of a comparison, for programs (CSV) and for people (Markdown, HTML), and the numbers in it."""
 
 import csv
 import io
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 
-from gcvideo.comparison._number import (
-    DASH,
-    mean_and_spread,
-    p_value,
-    percent,
-    percent_decimals,
-    significant,
-)
-from gcvideo.comparison._place import describe_blocks
+from rich.box import SIMPLE
+from rich.table import Table as ScreenTable
+
+from gcvideo.comparison._paired_difference import SeedValues
 from gcvideo.comparison._results import Comparison, VariantResult
+
+DASH = "-"
+
+
+def significant(value: float | None, digits: int = 4) -> str:
+    """Rounded to so many significant digits, never to tens: 32.45, 0.04512, 4718."""
+    if value is None:
+        return DASH
+    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:.{max(0, digits - 1 - magnitude)}f}"
+
+
+def p_value(value: float | None) -> str:
+    """Three significant digits, or "< 0.001"."""
+    if value is None:
+        return DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3g}"
+
+
+def percent_decimals(comparison: Comparison) -> int:
+    """As many as one video of the test makes visible: two from a thousand videos on."""
+    sizes = [len(cell.videos) for variant in comparison.variants for cell in variant.cells]
+    return 2 if max(sizes, default=0) >= 1000 else 1
+
+
+def percent(value: float | None, decimals: int, *, signed: bool = False) -> str:
+    """A share in percent, or a difference of shares in points, with its sign."""
+    if value is None or math.isnan(value):
+        return DASH
+    text = f"{100 * value:{'+' if signed else ''}.{decimals}f}"
+    # What rounds to nothing has no side.
+    return text if float(text) else text.lstrip("+-")
+
+
+def mean_and_spread(values: SeedValues, decimals: int, *, signed: bool = False) -> str:
+    """Such as "81.3 ± 0.4" of shares; without values one dash."""
+    if values.mean is None:
+        return DASH
+    mean = percent(values.mean, decimals, signed=signed)
+    return f"{mean} ± {percent(values.spread, decimals)}"
+
+
+def describe_blocks(blocks: Sequence[str]) -> str:
+    """Count, kind and places of inserted blocks such as "res3.1 NL": "5 NL: res3.1,3 res4.0-2"."""
+    kinds: dict[str, dict[str, list[int]]] = {}
+    for block in blocks:
+        place, _, kind = block.partition(" ")
+        stage, _, index = place.rpartition(".")
+        kinds.setdefault(kind, {}).setdefault(stage, []).append(int(index))
+    parts = []
+    for kind, stages in kinds.items():
+        places = " ".join(f"{stage}.{_ranges(indices)}" for stage, indices in stages.items())
+        parts.append(f"{sum(map(len, stages.values()))} {kind}: {places}")
+    return "; ".join(parts) or "none"
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Such as "0-2,5"; the numbers ascend."""
+    runs = [[*run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
+    return ",".join(
+        str(run[0][1]) if len(run) == 1 else f"{run[0][1]}-{run[-1][1]}" for run in runs
+    )
+
 
 LEGEND = (
     f"{DASH}: not measured, or not defined (the baseline against itself, the spread of one seed).",
@@ -42,6 +102,15 @@ class Table:
         )
         return "\n".join([head, "|---" * len(self.header) + "|", *rows]) + "\n"
 
+    def on_screen(self, title: str | None = None) -> ScreenTable:
+        """For a terminal; all columns but the first are aligned to the right."""
+        shown = ScreenTable(title=title, title_justify="left", box=SIMPLE, padding=0)
+        for number, heading in enumerate(self.header):
+            shown.add_column(heading, justify="right" if number else "left", overflow="fold")
+        for row in self.rows:
+            shown.add_row(*row)
+        return shown
+
     def html(self) -> str:
         """A table element; its first column is that of row headers."""
         head = "".join(f'<th scope="col">{escape(text)}</th>' for text in self.header)
@@ -60,26 +129,8 @@ def comparison_table(comparison: Comparison) -> Table:
 
 def markdown_table(comparison: Comparison) -> str:
     """The table of a comparison as Markdown, with missing cells and the legend below."""
-    missing = [_markdown_text(f"Missing: {text}") for text in missing_cells(comparison)]
+    missing = [_markdown_text(f"Missing: {text}") for text in comparison.missing]
     return comparison_table(comparison).markdown() + "\n" + "\n\n".join([*missing, *LEGEND]) + "\n"
-
-
-def missing_cells(comparison: Comparison) -> tuple[str, ...]:
-    """What the comparison says to be missing; where that is too little, all seeds that only others have."""
-    lacking = {
-        variant.name: sorted({*comparison.seeds} - {cell.seed for cell in variant.cells})
-        for variant in comparison.variants
-    }
-    if sum(map(len, lacking.values())) <= len(comparison.missing):
-        return comparison.missing
-    return (
-        *comparison.missing,
-        *(
-            f"{name}: no result with seed {_seeds(seeds)}"
-            for name, seeds in lacking.items()
-            if seeds
-        ),
-    )
 
 
 def csv_table(comparison: Comparison) -> str:
@@ -128,12 +179,11 @@ def _cells(comparison: Comparison, variant: VariantResult) -> Iterator[tuple[str
         )
         yield from zip(_DIFFERENCE, texts, strict=True)
     yield "parameters (M)", significant(variant.num_parameters / 1e6)
-    if any(other.published_parameters is not None for other in comparison.variants):
-        yield "published parameters (M)", significant(_scaled(variant.published_parameters, 1e-6))
     yield "MACs per view (G)", significant(variant.macs / 1e9)
     yield "ms per clip", significant(variant.ms_per_clip, 3)
     yield "training ms per clip", significant(variant.train_ms_per_clip, 3)
-    yield "peak memory (MiB)", significant(_scaled(variant.peak_bytes, 2**-20), 3)
+    mebibytes = None if variant.peak_bytes is None else variant.peak_bytes / 2**20
+    yield "peak memory (MiB)", significant(mebibytes, 3)
     if comparison.has_top5:
         yield "top-5 (%)", mean_and_spread(variant.top_k(5), decimals)
     yield "mean class accuracy (%)", mean_and_spread(variant.mean_class_accuracy(), decimals)
@@ -155,7 +205,6 @@ def _raw_cells(
     yield "inserted blocks", "; ".join(variant.blocks)
     yield "number of inserted blocks", len(variant.blocks)
     yield "parameters", variant.num_parameters
-    yield "published parameters", variant.published_parameters
     yield "MACs per view", variant.macs
     yield "inference (ms per clip)", variant.ms_per_clip
     yield "training (ms per clip)", variant.train_ms_per_clip
@@ -177,10 +226,6 @@ def _raw_cells(
     for seed in comparison.seeds:
         yield f"top-1, seed {seed} (fraction)", accuracies["top-1"].values.get(seed)
         yield f"McNemar p, seed {seed}", difference and difference.mcnemar.get(seed)
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
 
 
 def _seeds(seeds: Iterable[int]) -> str:

@@ -183,9 +183,9 @@ def test_shares_of_frames_sum_to_one_and_count_weights_by_size():
         (
             NonLocalBlock,
             {"queries": [(0.5, 1.5, 0)]},
-            r"the query \[0\.5, 1\.5, 0\] is no position; give \[t, y, x\] as fractions",
+            r"the query \[0\.5, 1\.5, 0\] is not a position; give \[t, y, x\] as fractions",
         ),
-        (NonLocalBlock, {"queries": [(0.5, 0.5)]}, r"the query \[0\.5, 0\.5\] is no position"),
+        (NonLocalBlock, {"queries": [(0.5, 0.5)]}, r"the query \[0\.5, 0\.5\] is not a position"),
         (
             CrissCrossBlock,
             {},

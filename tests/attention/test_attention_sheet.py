@@ -94,19 +94,6 @@ def test_a_map_of_zeros_is_drawn_without_steps(tmp_path):
     assert not (sheet == BAR).all(-1).any()
 
 
-@pytest.mark.parametrize(
-    ("name", "maps", "message"),
-    [
-        ("a.jpg", [make_map([1, 1])], r"an attention sheet is a PNG, and '.*a\.jpg' is not; end"),
-        ("a.png", [], "there is no map to draw; pass at least one"),
-    ],
-)
-def test_what_cannot_be_drawn_is_refused(tmp_path, name, maps, message):
-    with pytest.raises(ValueError, match=message):
-        write_attention_sheet(tmp_path / name, make_clip(), maps, title="")
-    assert not list(tmp_path.iterdir())
-
-
 def test_an_interrupted_write_leaves_the_older_sheet(tmp_path, monkeypatch):
     before = written(tmp_path / "sheet.png", make_clip(), [make_map([1, 1])])
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gcvideo.attention._block_input import captured_inputs
+from gcvideo.attention._map import captured_inputs
 from gcvideo.models import Placement, inserted_blocks, slow_resnet
 from gcvideo.nn import NonLocalBlock, global_context
 

@@ -117,7 +117,7 @@ def test_the_model_is_left_as_it_was_and_may_be_frozen():
         ({"label": 3}, "there is no class 3; the net has 0 to 2"),
         ({"label": -1}, "there is no class -1; the net has 0 to 2"),
         ({"layer": "res6"}, "no layer is called 'res6'; choose one of res2, res3, res4, res5 or a"),
-        ({"layer": "blocks.5"}, r"the output of 'blocks\.5' is no feature map over \(t, h, w\)"),
+        ({"layer": "blocks.5"}, r"the output of 'blocks\.5' is not a feature map over \(t, h, w\)"),
     ],
 )
 def test_what_cannot_be_explained_is_refused(arguments, message):

@@ -11,6 +11,7 @@ from small_benchmark import lines_of, run_benchmark
 from speed_reference import mmcv_context_block, timm_global_context, timm_squeeze_excitation
 from torch import nn
 
+from gcvideo.command._device import choose_device
 from gcvideo.nn import ContextBlock, global_context, squeeze_excitation
 
 # Of so many values that normalising them does not enlarge the rounding.
@@ -148,7 +149,7 @@ def test_a_block_that_timm_has_not_is_refused(settings):
         (["non_local_shape=[1,8,0,4,4]"], r"non_local_shape has \[1, 8, 0, 4, 4\]; give"),
         (["what=net", "models=[]"], r"models is \[\], .*; give at least one model"),
         (["what=training", "crop_size=16"], r"crop_size 16; give at least .* at least 32 pixels"),
-        (["what=net", "models=[slow_xx]"], r"'slow_xx' makes no model: "),
+        (["what=net", "models=[slow_xx]"], r"'slow_xx' is not a model: "),
         (["what=training", "layouts=[]"], r"layouts is \[\]; give at least one, such as"),
         (["what=profile", "models=[slow,i3d]"], r"\['slow', 'i3d'\]; a profile is that of one net"),
         (["json=/dev/null/a.json"], r"'/dev/null/a.json' cannot be written: .* with json="),
@@ -186,5 +187,5 @@ def test_a_gpu_is_taken_where_there_is_one(monkeypatch, available, kind):
     monkeypatch.setattr(
         torch, "cuda", SimpleNamespace(is_available=lambda: available, device_count=lambda: 2)
     )
-    assert benchmark_setting.choose_device("auto").type == kind
-    assert benchmark_setting.choose_device("cuda:1") == torch.device("cuda:1")
+    assert choose_device("auto").type == kind
+    assert choose_device("cuda:1") == torch.device("cuda:1")

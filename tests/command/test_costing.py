@@ -129,7 +129,7 @@ def test_the_configured_table_has_every_net_bare_and_with_each_block():
 
 
 def test_an_unknown_model_is_refused():
-    with pytest.raises(ValueError, match=r"(?s)'slow_xx' makes no model: .*conf/model"):
+    with pytest.raises(ValueError, match=r"(?s)'slow_xx' is not a model: .*conf/model"):
         count(["slow_xx"])
 
 

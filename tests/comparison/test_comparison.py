@@ -6,8 +6,8 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from gcvideo.comparison._paired_difference import mcnemar_p_value, sign_flip_p_value
 from gcvideo.comparison._results import CellResult, Comparison, VariantResult
-from gcvideo.comparison._significance import mcnemar_p_value, sign_flip_p_value
 
 CLASSES = tuple("abcdef")
 
@@ -15,7 +15,7 @@ CLASSES = tuple("abcdef")
 def cell(seed, predictions, labels, *, probes=None, videos=None):
     scores = torch.nn.functional.one_hot(torch.tensor(predictions), 6).float()
     names = videos or tuple(f"{index}.mp4" for index in range(len(labels)))
-    return CellResult(seed, names, torch.tensor(labels), scores, (), probes or {}, 1.0)
+    return CellResult(seed, names, torch.tensor(labels), scores, (), probes or {})
 
 
 def random_cell(seed, num_videos=200):
@@ -23,7 +23,7 @@ def random_cell(seed, num_videos=200):
     labels = torch.randint(0, 6, (num_videos,), generator=random)
     scores = torch.rand(num_videos, 6, generator=random)
     names = tuple(f"{index}.mp4" for index in range(num_videos))
-    return CellResult(seed, names, labels, scores, (), {}, 1.0)
+    return CellResult(seed, names, labels, scores, (), {})
 
 
 def variant(name, *cells):
@@ -64,11 +64,11 @@ def test_accuracies_are_those_of_torchmetrics():
 
 def test_of_equal_scores_the_first_class_is_the_answer_as_in_argmax():
     labels = torch.arange(6)
-    same = CellResult(0, tuple("uvwxyz"), labels, torch.zeros(6, 6), (), {}, 1.0)
+    same = CellResult(0, tuple("uvwxyz"), labels, torch.zeros(6, 6), (), {})
     assert same.ranks.tolist() == [0, 1, 2, 3, 4, 5]
     scores = torch.randint(0, 3, (50, 6)).float()
     labels = torch.randint(0, 6, (50,))
-    ties = CellResult(0, tuple(map(str, range(50))), labels, scores, (), {}, 1.0)
+    ties = CellResult(0, tuple(map(str, range(50))), labels, scores, (), {})
     assert torch.equal(ties.ranks == 0, scores.argmax(1) == labels)
 
 

@@ -6,8 +6,7 @@ from xml.etree import ElementTree
 import pytest
 from synthetic_comparison import VARIANTS, make_comparison
 
-from gcvideo.comparison._figure import accuracy_figure, curve_figure, marker_figure
-from gcvideo.comparison._style import variant_styles
+from gcvideo.comparison._figure import accuracy_figure, curve_figure, marker_figure, variant_styles
 
 COLORS = {style.color.lower() for style in variant_styles(make_comparison(seeds=())).values()}
 

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import pytest
 from synthetic_comparison import CLASSES, FACTS, VARIANTS, make_comparison
 
-from gcvideo.comparison import _folder as folder_module
+from gcvideo.comparison import _report as report
 from gcvideo.comparison import write_report
-from gcvideo.comparison._page import report_page
+from gcvideo.comparison._report import report_page
 from gcvideo.comparison._table import csv_table, markdown_table
 
 VOID = {"meta", "link", "br"}
@@ -144,7 +144,7 @@ def test_an_interrupted_report_leaves_the_older_one(tmp_path, monkeypatch):
     def interrupted(comparison):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(folder_module, "report_page", interrupted)
+    monkeypatch.setattr(report, "report_page", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_report(make_comparison(seeds=(0,)), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files

@@ -84,11 +84,6 @@ def test_clips_of_one_frame_are_refused():
         probe_clips(numbered_clips(1), "reversed", seed=0, videos=VIDEOS)
 
 
-def test_an_unknown_probe_is_refused():
-    with pytest.raises(ValueError, match="kind is 'mixed'; choose one of shuffled, reversed"):
-        probe_clips(numbered_clips(2), "mixed", seed=0, videos=VIDEOS)
-
-
 def by_mean(levels):
     return torch.stack([levels.mean(1), levels.amax(1) - levels.mean(1)], 1)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcvideo.comparison._significance import holm_adjusted, mcnemar_p_value, sign_flip_p_value
+from gcvideo.comparison._paired_difference import holm_adjusted, mcnemar_p_value, sign_flip_p_value
 
 # Heights of Darwin's crossed less self-fertilised maize, in eighths of an inch.
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
@@ -46,11 +46,6 @@ def test_mcnemar_agrees_with_the_normal_curve_for_very_many_pairs():
     better, worse = 10_150, 9_850
     z = (abs(better - worse) - 1) / math.sqrt(better + worse)
     assert mcnemar_p_value(better, worse) == pytest.approx(math.erfc(z / math.sqrt(2)), rel=1e-3)
-
-
-def test_mcnemar_refuses_a_negative_number_of_pairs():
-    with pytest.raises(ValueError, match="there cannot be -1 better and 3 worse pairs; count from"):
-        mcnemar_p_value(-1, 3)
 
 
 def test_sign_flips_give_what_fisher_counted_for_darwins_maize():

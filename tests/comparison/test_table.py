@@ -1,13 +1,26 @@
 import csv
 import io
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
+from math import nan
 
 import pytest
 from synthetic_comparison import CLASSES, LONG_NAME, make_comparison
 
-from gcvideo.comparison._table import Table, comparison_table, csv_table, markdown_table, seed_table
+from gcvideo.comparison._paired_difference import SeedValues
+from gcvideo.comparison._table import (
+    Table,
+    comparison_table,
+    csv_table,
+    describe_blocks,
+    markdown_table,
+    mean_and_spread,
+    p_value,
+    percent,
+    percent_decimals,
+    seed_table,
+    significant,
+)
 
 
 class Cells(HTMLParser):
@@ -78,15 +91,6 @@ def test_the_table_for_people_is_rounded_and_has_dashes():
     assert column(table, "Holm p")[:2] == ["-", "< 0.001"]
     assert column(table, "seeds")[0] == "0 1 2"
     assert column(table, "top-1, frozen (%)")[0] == "31.0 ± 1.0"
-    assert "published parameters (M)" not in table.header
-
-
-def test_published_parameters_have_a_column_where_there_are_some():
-    comparison = make_comparison(seeds=(0,))
-    first = replace(comparison.variants[0], published_parameters=32.45e6)
-    comparison = replace(comparison, variants=(first, *comparison.variants[1:]))
-    published = column(comparison_table(comparison), "published parameters (M)")
-    assert published == ["32.45", *["-"] * 5]
 
 
 def test_top_five_needs_more_than_five_classes():
@@ -150,10 +154,6 @@ def test_what_is_missing_stands_below_the_table():
     named = ("nl, seed 2: out of memory",)
     complete = markdown_table(make_comparison(missing=named, dropped={("nl", 2)}))
     assert "Missing: nl, seed 2: out of memory\n" in complete
-    assert "no result" not in complete
-    silent = markdown_table(make_comparison(dropped={("nl", 2), ("nl", 1), ("se", 0)}))
-    assert "Missing: nl: no result with seed 1 2\n" in silent
-    assert "Missing: se: no result with seed 0\n" in silent
     assert "Missing" not in markdown_table(make_comparison())
 
 
@@ -168,3 +168,51 @@ def test_each_seed_has_a_row_with_its_own_test():
     ]
     assert rows[LONG_NAME, "2"][3] == f"{difference.mcnemar[2]:.3g}"
     assert rows[LONG_NAME, "1"][1:] == rows["none", "0"][1:] == ["-", "-", "-"]
+
+
+def test_numbers_keep_their_significant_digits_and_all_whole_ones():
+    values = 32.454096, 0.045118, 41739.2, 0.0, 9.99996
+    assert [*map(significant, values)] == ["32.45", "0.04512", "41739", "0.000", "10.000"]
+    assert significant(13.399, 3) == "13.4"
+
+
+def test_p_values_are_read_from_below_a_thousandth_to_one():
+    assert [*map(p_value, (1.0, 0.0496, 0.001, 0.00099, 0.0))] == [
+        *("1", "0.0496", "0.001", "< 0.001", "< 0.001")
+    ]
+
+
+def test_a_difference_has_a_sign_unless_it_rounds_to_nothing():
+    assert percent(0.123, 1, signed=True) == "+12.3"
+    assert percent(-0.123, 1, signed=True) == "-12.3"
+    assert {percent(value, 1, signed=True) for value in (0.0, 1e-9, -1e-9)} == {"0.0"}
+    assert percent(0.123, 2) == "12.30"
+
+
+def test_what_is_not_known_is_a_dash():
+    assert [significant(None), p_value(None), percent(None, 1), percent(nan, 1)] == ["-"] * 4
+    assert mean_and_spread(SeedValues({}), 1) == "-"
+    assert mean_and_spread(SeedValues({3: 0.5}), 1) == "50.0 ± -"
+    assert mean_and_spread(SeedValues({0: 0.5, 1: 0.7}), 1, signed=True) == "+60.0 ± 14.1"
+
+
+def test_two_decimals_stand_where_single_videos_are_that_small():
+    assert percent_decimals(make_comparison(num_videos=999, seeds=(0,))) == 1
+    assert percent_decimals(make_comparison(num_videos=1000, seeds=(0,))) == 2
+    assert percent_decimals(make_comparison(seeds=())) == 1
+
+
+@pytest.mark.parametrize(
+    ("blocks", "text"),
+    [
+        ((), "none"),
+        (("res4.5 ContextBlock",), "1 ContextBlock: res4.5"),
+        (
+            ("res3.1 NL", "res3.3 NL", "res4.0 NL", "res4.1 NL", "res4.2 NL", "res4.5 NL"),
+            "6 NL: res3.1,3 res4.0-2,5",
+        ),
+        (("res3.0 SE", "res3.0 GC", "res3.1 GC"), "1 SE: res3.0; 2 GC: res3.0-1"),
+    ],
+)
+def test_blocks_are_counted_and_placed(blocks, text):
+    assert describe_blocks(blocks) == text

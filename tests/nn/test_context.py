@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gcvideo.comparison._peak_memory import peak_bytes
+from gcvideo.comparison._step_cost import peak_bytes
 from gcvideo.nn import ContextBlock, global_context, simplified_non_local, squeeze_excitation
 
 GRIDS = [(7,), (3, 4), (2, 3, 4)]

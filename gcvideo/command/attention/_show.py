@@ -1,25 +1,29 @@
+"""Where the blocks of a net look in a video, in pictures and arrays."""
+
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int
 from omegaconf import DictConfig
-from rich.table import Table
-from torch import Tensor
 
 from gcvideo._console import Console
+from gcvideo._draft import draft_of
 from gcvideo.attention._animation import write_attention_animation
-from gcvideo.attention._grad_cam import GradCam, grad_cam
+from gcvideo.attention._grad_cam import grad_cam
 from gcvideo.attention._heat_map import HeatMap, cell_of_frames
 from gcvideo.attention._map import DEFAULT_QUERIES, AttentionMap, attention_maps, temporal_shares
 from gcvideo.attention._sheet import write_attention_sheet
 from gcvideo.command._checkpoint_data import announce_evaluation
+from gcvideo.command._device import choose_device
 from gcvideo.command._output_check import check_folder
 from gcvideo.command._record import write_json
 from gcvideo.command._video_list import find_videos
+from gcvideo.comparison._table import Table
 from gcvideo.data import EvaluationProtocol, VideoReader, read_views
 from gcvideo.inference import TrainedClassifier, load
 from gcvideo.models import computing_in, precision_type
@@ -65,7 +69,10 @@ def attention_show(cfg: DictConfig) -> Path:
             with a map, the second checkpoint takes other clips, or for an unknown ``precision``.
         VideoReadError: if the video cannot be read.
     """
-    video, output = _only_video(str(cfg.video)), Path(cfg.output)
+    videos = find_videos(str(cfg.video))
+    if len(videos) > 1:
+        raise ValueError(f"{len(videos)} videos match '{cfg.video}'; give one, such as {videos[0]}")
+    video, output = videos[0], Path(cfg.output)
     check_folder(output, "output")
     shown = _load(cfg, cfg.checkpoint)
     announce_evaluation(str(cfg.checkpoint), shown.protocol.single_view(), cfg.precision)
@@ -80,14 +87,19 @@ def attention_show(cfg: DictConfig) -> Path:
     layers = [cfg.layers] if isinstance(cfg.layers, str) else cfg.layers
     view = read_views(video, shown.protocol.single_view())[0]
     with computing_in(shown.dtype, shown.device):
-        found = _layers(shown, "", str(shown.source), view, queries, layers)
-        if beside is not None:
-            found += _layers(beside, "beside", str(beside.source), view, queries, layers)
+        found = []
+        for role, classifier in (("", shown), ("beside", beside)):
+            if classifier is not None:
+                maps = attention_maps(classifier.model, view, queries=queries, layers=layers)
+                for _, same in groupby(maps, lambda one: one.layer):
+                    found.append(_Layer(role, str(classifier.source), list(same)))
         cam = grad_cam(shown.model, view, label=label, layer=cfg.grad_cam_layer)
     scores = shown.scores(video)
 
     heats = [heat for layer in found for heat in _heat_maps(layer, queries, view.shape[1])]
-    heats.append(_cam_heat_map(cam, shown.classes))
+    cam_class = shown.classes[cam.label]
+    caption = f"Grad-CAM of {cam.layer} for '{cam_class}' (logit {cam.logit:.2f})"
+    heats.append(HeatMap(caption=caption, weights=cam.weights))
     best = shown.rank(scores, 1)[0]
     title = f"{Path(video).name}: predicted '{best.name}', score {best.score:.2f}"
     output.mkdir(parents=True, exist_ok=True)
@@ -95,9 +107,10 @@ def attention_show(cfg: DictConfig) -> Path:
     frames, pace = _clip_times(video, shown.protocol)
     for name in ("animation.mp4", "animation.gif"):
         write_attention_animation(output / name, view, heats, frames_per_second=pace)
-    for layer in found:
-        _write_array(output / layer.file_name, [m.weights for m in layer.maps])
-    _write_array(output / "grad_cam.npy", [cam.weights])
+    arrays = {layer.file_name: [m.weights for m in layer.maps] for layer in found}
+    for name, weights in (arrays | {"grad_cam.npy": [cam.weights]}).items():
+        with draft_of(output / name) as draft:
+            np.save(draft, np.stack(weights))
     write_json(
         output / "attention.json",
         {
@@ -107,23 +120,29 @@ def attention_show(cfg: DictConfig) -> Path:
             "frames_per_second": pace,
             "scores": {p.name: p.score for p in shown.rank(scores, _NUM_SCORES)},
             "arrays": [_layer_record(layer, queries) for layer in found],
-            "grad_cam": _cam_record(cam, shown.classes),
+            "grad_cam": {
+                "file": "grad_cam.npy",
+                "layer": cam.layer,
+                "label": cam.label,
+                "name": cam_class,
+                "logit": cam.logit,
+                "grid": list(cam.weights.shape),
+            },
         },
     )
-    _show(heats, output)
+    rows = (
+        (heat.caption, heat.range_text, f"{temporal_shares(heat.weights).max():.1%}")
+        for heat in heats
+    )
+    _CONSOLE.print(Table(("map", "range", "most in frame"), tuple(rows)).on_screen())
+    names = "sheet.png, animation.mp4, animation.gif, *.npy, attention.json"
+    _CONSOLE.print(f"{output}: {names}", soft_wrap=True)
     return output
-
-
-def _only_video(pattern: str) -> str:
-    videos = find_videos(pattern)
-    if len(videos) > 1:
-        raise ValueError(f"{len(videos)} videos match '{pattern}'; give one, such as {videos[0]}")
-    return videos[0]
 
 
 def _load(cfg: DictConfig, checkpoint: str) -> TrainedClassifier:
     dtype = precision_type(cfg.precision)
-    classifier = load(checkpoint, device=cfg.device, packages=list(cfg.packages))
+    classifier = load(checkpoint, device=choose_device(cfg.device), packages=list(cfg.packages))
     classifier.dtype = dtype
     return classifier
 
@@ -165,19 +184,6 @@ def _label(given: str, classes: Sequence[str]) -> int:
     raise ValueError(f"no class is called '{given}'; {known} {names}")
 
 
-def _layers(
-    classifier: TrainedClassifier,
-    role: str,
-    checkpoint: str,
-    view: UInt8[Tensor, "3 t h w"],
-    queries: Sequence[Sequence[float]],
-    layers: Sequence[str] | None,
-) -> list[_Layer]:
-    maps = attention_maps(classifier.model, view, queries=queries, layers=layers)
-    names = dict.fromkeys(m.layer for m in maps)
-    return [_Layer(role, checkpoint, [m for m in maps if m.layer == name]) for name in names]
-
-
 def _heat_maps(
     layer: _Layer, queries: Sequence[Sequence[float]], num_frames: int
 ) -> Iterator[HeatMap]:
@@ -202,11 +208,6 @@ def _heat_maps(
         )
 
 
-def _cam_heat_map(cam: GradCam, classes: Sequence[str]) -> HeatMap:
-    caption = f"Grad-CAM of {cam.layer} for '{classes[cam.label]}' (logit {cam.logit:.2f})"
-    return HeatMap(caption=caption, weights=cam.weights)
-
-
 def _clip_times(video: str, protocol: EvaluationProtocol) -> tuple[Int[np.ndarray, " t"], float]:
     """Indices of the clip's frames in the video, and how many of them pass in a second."""
     with VideoReader(video) as reader:
@@ -215,16 +216,6 @@ def _clip_times(video: str, protocol: EvaluationProtocol) -> tuple[Int[np.ndarra
     # A short video is repeated or ends in a still.
     steps = steps[steps > 0]
     return frames, 1 / float(steps.mean()) if len(steps) else reader.info.fps
-
-
-def _write_array(path: Path, maps: Sequence[Float[np.ndarray, "t h w"]]) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        with draft.open("wb") as file:
-            np.save(file, np.stack(maps))
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _layer_record(layer: _Layer, queries: Sequence[Sequence[float]]) -> dict[str, Any]:
@@ -242,24 +233,3 @@ def _layer_record(layer: _Layer, queries: Sequence[Sequence[float]]) -> dict[str
         record["queries"] = [list(query) for query in queries]
         record["query_cells"] = [m.query for m in layer.maps]
     return record
-
-
-def _cam_record(cam: GradCam, classes: Sequence[str]) -> dict[str, Any]:
-    return {
-        "file": "grad_cam.npy",
-        "layer": cam.layer,
-        "label": cam.label,
-        "name": classes[cam.label],
-        "logit": cam.logit,
-        "grid": list(cam.weights.shape),
-    }
-
-
-def _show(heats: Sequence[HeatMap], output: Path) -> None:
-    table = Table("map", "range", "most in frame")
-    for heat in heats:
-        shares = temporal_shares(heat.weights)
-        table.add_row(heat.caption, heat.range_text, f"{shares.max():.1%}")
-    _CONSOLE.print(table)
-    names = "sheet.png, animation.mp4, animation.gif, *.npy, attention.json"
-    _CONSOLE.print(f"{output}: {names}", soft_wrap=True)

@@ -1,4 +1,6 @@
-from collections.abc import Iterator, Sequence
+"""Query independence of the non-local blocks of a net, measured on videos."""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,9 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from gcvideo._console import Console
-from gcvideo.attention._block_input import captured_inputs
+from gcvideo.attention._map import captured_inputs
 from gcvideo.attention._query_independence import average_query_independence, query_independence
 from gcvideo.command._checkpoint_data import announce_evaluation, checkpoint_splits
+from gcvideo.command._device import choose_device
 from gcvideo.command._output_check import make_folder
 from gcvideo.command._record import write_config, write_environment, write_json
 from gcvideo.command._video_list import find_videos
@@ -43,8 +46,8 @@ class QueryStatistics:
     """Query independence of the non-local blocks of a net on some videos.
 
     Args:
-        layers: one row a block, in order of computation, averaged over videos and views.
-        mean: over the layers.
+        layers: one row per block, in order of computation, averaged over videos and views.
+        mean: average over the layers.
         videos: rows of the layers by path of the video, averaged over its views.
         failures: reasons by path of a video that could not be read.
     """
@@ -81,10 +84,17 @@ def attention_stats(cfg: DictConfig) -> QueryStatistics:
     write_environment(folder / "environment.json")
     announce_evaluation(checkpoint.path, protocol, cfg.precision)
 
-    model.to(cfg.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model.to(choose_device(cfg.device))
     measured: dict[int, list[list[LayerRow]]] = {}
     failures = {}
-    for video, views in _read(cfg, protocol, listed, chosen):
+    results = read_videos(
+        protocol,
+        [listed[video] for video in chosen],
+        num_workers=cfg.num_workers,
+        time_budget_seconds=cfg.time_budget_seconds,
+    )
+    for index, views in with_progress(results, len(chosen), "Measuring"):
+        video = chosen[index]
         if isinstance(views, VideoReadError):
             failures[listed[video]] = str(views)
         else:
@@ -134,24 +144,8 @@ def _listed(cfg: DictConfig, checkpoint: Checkpoint) -> Sequence[str]:
 def _chosen(num_videos: int, max_videos: int | None, seed: int) -> list[int]:
     if max_videos is None or max_videos >= num_videos:
         return list(range(num_videos))
-    if max_videos < 1:
-        raise ValueError(f"max_videos is {max_videos}; measure at least 1, or null for all")
-    return sorted(
-        np.random.default_rng(seed).choice(num_videos, max_videos, replace=False).tolist()
-    )
-
-
-def _read(
-    cfg: DictConfig, protocol: EvaluationProtocol, listed: Sequence[str], chosen: Sequence[int]
-) -> Iterator[tuple[int, np.ndarray | VideoReadError]]:
-    results = read_videos(
-        protocol,
-        [listed[video] for video in chosen],
-        num_workers=cfg.num_workers,
-        time_budget_seconds=cfg.time_budget_seconds,
-    )
-    for index, views in with_progress(results, len(chosen), "Measuring"):
-        yield chosen[index], views
+    rng = np.random.default_rng(seed)
+    return sorted(rng.choice(num_videos, max_videos, replace=False).tolist())
 
 
 @torch.inference_mode()

@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich.table import Table as ScreenTable
-
 from gcvideo._console import Console
 from gcvideo.attention._pair_distance import PairMeans
 from gcvideo.attention._query_independence import QueryIndependence
@@ -35,15 +33,7 @@ _PUBLISHED_TITLE = (
 
 
 class LayerRow(NamedTuple):
-    """What was measured of one block, or of all in the mean.
-
-    Args:
-        layer: such as "res4.5", or "mean".
-        kind: the pairwise function.
-        axes: that are attended over.
-        grid: frames, height and width of the feature map, such as "8x14x14".
-        measured: distances.
-    """
+    """What was measured of one block such as "res4.5", or of all in the "mean", on a grid "8x14x14"."""
 
     layer: str
     kind: str
@@ -88,12 +78,7 @@ def show_tables(rows: Sequence[LayerRow], notes: Sequence[str], *, published: bo
     if published:
         tables.append((_PUBLISHED_TITLE, PUBLISHED))
     for title, table in tables:
-        screen = ScreenTable(*table.header, title=title, title_justify="left")
-        for column, name in zip(screen.columns, table.header, strict=True):
-            column.justify = "left" if name in ("method", "layer", "map") else "right"
-        for row in table.rows:
-            screen.add_row(*row)
-        _CONSOLE.print(screen)
+        _CONSOLE.print(table.on_screen(title))
     for note in notes:
         _CONSOLE.print(note, soft_wrap=True)
 

@@ -1,13 +1,19 @@
-"""One cell of a comparison: a variant trained with a seed, then scored on every test video."""
+"""The cells of a comparison: a variant trained with a seed and scored, one after the other or by a launcher."""
 
 import json
+import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import torch
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
 from jaxtyping import Float, Int64
 from lightning import seed_everything
 from omegaconf import DictConfig
@@ -15,30 +21,28 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from gcvideo._console import Console
 from gcvideo._hint import override
 from gcvideo.command._assembly import build
+from gcvideo.command._device import device_of
+from gcvideo.command._duration import duration
 from gcvideo.command._record import write_json
 from gcvideo.command.train._resuming import resumed_config
 from gcvideo.command.train._training import train
 from gcvideo.comparison._probe import ORDERED, score_under_probes
 from gcvideo.data import VideoDataModule, VideoSplits
-from gcvideo.evaluation import VideoScores
 from gcvideo.inference import read_checkpoint
 from gcvideo.inference._checkpoint import write_tensors
 from gcvideo.models import inserted_blocks, precision_type
 from gcvideo.training import TrainingStopped
 
 PROBES = ("shuffled", "reversed", "frozen")
+_EXTRAS = {"joblib": "joblib", "submitit": "slurm"}
+_POLL_SECONDS = 0.5
 
 
 class CellScores(NamedTuple):
-    """What a finished cell left behind.
-
-    Args:
-        content: of ``cell.json``.
-        labels: one a test video.
-        scores: in [0, 1], one row a test video.
-    """
+    """What a finished cell left behind: the content of ``cell.json``, and a row per test video."""
 
     content: dict[str, Any]
     labels: Int64[Tensor, " n"]
@@ -49,10 +53,8 @@ def run_cell(cfg: DictConfig) -> None:
     """Train and score one cell in ``cfg.output_dir``; go on with it if it was begun.
 
     What it prints goes to ``log.txt`` there. ``cell.json``, written last, says that it is finished;
-    ``failure.txt``, why it is not.
-
-    Raises:
-        KeyboardInterrupt: after a signal, so that a launcher starts no other cell.
+    ``failure.txt``, why it is not. A signal becomes a KeyboardInterrupt, so that a launcher starts no
+    other cell.
     """
     folder = Path(str(cfg.output_dir))
     cfg.output_dir = str(folder)
@@ -91,18 +93,12 @@ def read_cell(folder: Path) -> CellScores:
     return CellScores(content, tensors["labels"], tensors["scores"])
 
 
-def top1(labels: Int64[Tensor, " n"], scores: Float[Tensor, "n k"]) -> float:
-    """Share of the videos whose best score is that of their label."""
-    return float(multiclass_accuracy(scores, labels, scores.shape[1], average="micro"))
-
-
 def _score(cfg: DictConfig, folder: Path, started: float) -> None:
     """All views of the protocol, in order and under the probes, by the weights of the last epoch."""
     # Not of the best epoch: where validation and test share videos, choosing would flatter.
     checkpoint = read_checkpoint(folder / "checkpoints" / "last.ckpt")
     protocol = checkpoint.build_protocol()
-    uses_gpu = cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    model = checkpoint.build_model(protocol).to("cuda" if uses_gpu else "cpu")
+    model = checkpoint.build_model(protocol).to(device_of(cfg.trainer))
     splits: VideoSplits = build(cfg.data)
     data = VideoDataModule(
         splits,
@@ -111,50 +107,144 @@ def _score(cfg: DictConfig, folder: Path, started: float) -> None:
         test_batch_size=max(1, cfg.batch_size // protocol.num_views),
     )
     seed_everything(cfg.seed, workers=False, verbose=False)
-    scores = score_under_probes(
+    tables = score_under_probes(
         model,
         data.test_dataloader(),
-        average=cast(Any, protocol.average),
+        average=protocol.average,
         kinds=PROBES if protocol.spec.num_frames > 1 else (),
         seed=cfg.seed,
         dtype=precision_type(cfg.val_precision, "val_precision"),
     )
-    videos = list(splits.test.paths)
-    _write(folder, cfg, scores, videos, model, splits.classes, time.perf_counter() - started)
-
-
-def _write(
-    folder: Path,
-    cfg: DictConfig,
-    scores: dict[str, VideoScores],
-    videos: Sequence[str],
-    model: Any,
-    classes: Sequence[str],
-    seconds: float,
-) -> None:
-    ordered = scores[ORDERED]
+    videos, ordered = list(splits.test.paths), tables[ORDERED]
     if len(ordered) != len(videos):
         raise RuntimeError(
-            f"{len(videos)} videos are listed but {len(ordered)} were scored; the cell does not stand for "
-            "the list"
+            f"{len(videos)} videos are listed but {len(ordered)} were scored, so the cell "
+            "does not represent the list"
         )
-    labels = ordered.labels()
-    ordered.write(folder / "scores.csv", videos, classes)
-    tensors = {"labels": labels, "scores": ordered.scores()}
-    write_tensors(folder / "scores.safetensors", tensors)
+    ordered.write(folder / "scores.csv", videos, splits.classes)
+    labels, scores = ordered.labels(), ordered.scores()
+    write_tensors(folder / "scores.safetensors", {"labels": labels, "scores": scores})
+    top1 = {
+        kind: float(multiclass_accuracy(table.scores(), labels, scores.shape[1], average="micro"))
+        for kind, table in tables.items()
+    }
     content = {
         "model": cfg.model.name,
         "seed": cfg.seed,
         "precision": {"training": cfg.trainer.precision, "test": cfg.val_precision},
-        "top1": top1(labels, ordered.scores()),
-        "probes": {
-            kind: top1(labels, probed.scores())
-            for kind, probed in scores.items()
-            if kind != ORDERED
-        },
+        "top1": top1.pop(ORDERED),
+        "probes": top1,
         "blocks": [f"{b.stage}.{b.index} {b.kind}" for b in inserted_blocks(model.net)],
-        "classes": list(classes),
-        "videos": list(videos),
-        "seconds": round(seconds, 1),
+        "classes": list(splits.classes),
+        "videos": videos,
+        "seconds": round(time.perf_counter() - started, 1),
     }
     write_json(folder / "cell.json", content)
+
+
+class LaunchError(ValueError):
+    """A launcher that is not installed, or settings that it does not have."""
+
+
+class Job(NamedTuple):
+    """A cell to be run: its name, such as "gc, seed 1", its folder, and words for ``conf/train.yaml``."""
+
+    name: str
+    folder: Path
+    overrides: Sequence[str]
+
+
+def launch(
+    jobs: Sequence[Job],
+    folder: Path,
+    *,
+    launcher: str,
+    settings: Sequence[str],
+) -> Mapping[str, BaseException]:
+    """Run jobs by a launcher; Hydra must be initialised with the folder of ``train.yaml``.
+
+    Args:
+        jobs: cells, in order.
+        folder: place that the folders of the jobs lie in.
+        launcher: choice of ``hydra/launcher``.
+        settings: words such as "hydra.launcher.n_jobs=2".
+
+    Returns:
+        What went wrong, by name of the job; the others are done.
+
+    Raises:
+        LaunchError: if the launcher is not installed or lacks a setting.
+    """
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    config = launcher_config(launcher, folder, settings)
+    context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+    plugin = Plugins.instance().instantiate_launcher(
+        hydra_context=context, task_function=run_cell, config=config
+    )
+    overrides = [
+        [*job.overrides, override("hydra.sweep.subdir", job.folder.relative_to(folder))]
+        for job in jobs
+    ]
+    done = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(jobs, done), daemon=True)
+    watcher.start()
+    try:
+        returned = plugin.launch(overrides, initial_job_idx=0)
+    finally:
+        done.set()
+        watcher.join()
+    return {
+        job.name: result._return_value
+        for job, result in zip(jobs, returned, strict=True)
+        if isinstance(result._return_value, BaseException)
+    }
+
+
+def launcher_config(launcher: str, folder: Path, settings: Sequence[str]) -> DictConfig:
+    """The configuration of Hydra with a launcher; arguments and errors are those of :func:`launch`."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    words = [
+        f"hydra/launcher={launcher}",
+        override("hydra.sweep.dir", folder),
+        "hydra.output_subdir=null",
+        "hydra/hydra_logging=none",
+        "hydra/job_logging=none",
+        *settings,
+    ]
+    try:
+        return hydra.compose_config("train", words, RunMode.MULTIRUN, with_log_configuration=False)
+    except HydraException as error:
+        extra = _EXTRAS.get(launcher.partition("_")[0])
+        if extra is not None and "hydra/launcher" in str(error):
+            raise LaunchError(
+                f"the launcher '{launcher}' is not installed; run pip install \"gcvideo[{extra}]\""
+            ) from error
+        raise LaunchError(
+            f"not all of {' '.join(settings)} fits the launcher '{launcher}' "
+            f"({str(error).splitlines()[0]}); leave it out or choose another launcher"
+        ) from error
+
+
+def _watch(jobs: Sequence[Job], done: threading.Event) -> None:
+    """Look at the folders, which shows the progress of any launcher."""
+    console = Console(file=sys.stdout)  # cells in this process redirect theirs
+    started, open_jobs, num_done = time.perf_counter(), list(jobs), 0
+    while open_jobs:
+        is_over = done.wait(_POLL_SECONDS)
+        for job in list(open_jobs):
+            if is_finished(job.folder):
+                result = read_cell(job.folder).content
+                text = f"top-1 {result['top1']:.3f} in {result['seconds']:.0f} s"
+            elif (job.folder / "failure.txt").is_file():
+                text = "failed: " + (job.folder / "failure.txt").read_text("utf-8").splitlines()[0]
+            else:
+                continue
+            open_jobs.remove(job)
+            num_done += 1
+            left = (time.perf_counter() - started) / num_done * len(open_jobs)
+            remaining = f", about {duration(left)} to go" if open_jobs else ""
+            console.print(f"[{num_done}/{len(jobs)}] {job.name}: {text}{remaining}", soft_wrap=True)
+        if is_over:
+            return

@@ -7,29 +7,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from hydra import compose
 
 from gcvideo._console import Console
 from gcvideo._invocation import command_line
 from gcvideo.command._assembly import build, settle
 from gcvideo.command._output_check import check_folder
 from gcvideo.command._user_error import user_error
-from gcvideo.command.compare._cell import read_cell, run_cell
+from gcvideo.command.compare._cell import Job, launch, read_cell
 from gcvideo.command.compare._estimate import estimate_comparison
-from gcvideo.command.compare._launching import Job, launch
 from gcvideo.command.compare._outcome import gather, print_outcome
 from gcvideo.command.compare._plan import (
     ComparisonError,
     block_arguments,
     cell_folder,
     cell_overrides,
-    first_config,
     open_jobs,
     plan_variants,
 )
 from gcvideo.command.compare._request import ComparisonRequest, parse_request
 from gcvideo.command.configuration._command_words import read_words, search_path
-from gcvideo.command.configuration._composition import check_overrides, initialized
-from gcvideo.command.configuration._config_folder import config_folder
+from gcvideo.command.configuration._composition import check_overrides, config_folder, initialized
 from gcvideo.command.configuration._help_text import print_help
 from gcvideo.command.train._estimation import given_step_seconds
 from gcvideo.comparison import write_report
@@ -42,7 +40,7 @@ def run_comparison(words: Sequence[str]) -> None:
     """Run a comparison from a command line; mistakes of the user end in one message.
 
     Args:
-        words: of the command line.
+        words: command line after the name of the command.
     """
     console = Console(stderr=True)
     try:
@@ -73,8 +71,9 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
     ``table.md`` and ``report.html``. A cell that fails does not stop the others; the report names it.
 
     Args:
-        words: as for :func:`gcvideo.command.compare._request.parse_request`.
-        typed: the same as they were typed, for the report; None: ``words``.
+        words: ``preset=``, factors, ``seeds=``, ``launcher=``, ``folder=``, ``baseline=``, ``verify=``
+            and ``estimate=``; all others are overrides of ``conf/train.yaml``.
+        typed: words as they were typed, for the report; None: ``words``.
 
     Returns:
         The comparison of all finished cells; None for an estimate.
@@ -90,16 +89,18 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
     if request.estimate is not False:
         given_step_seconds(request.estimate)
     # By itself: it composes too, and names what was misspelled.
-    check_overrides("train", [f"model={request.net}", *request.recipe])
+    recipe = [f"model={request.net}", *request.recipe]
+    check_overrides("train", recipe)
     console = Console()
     with initialized():
-        first = first_config(request)
-        folder = request.folder or Path("runs/compare") / f"{first.data_name}_{request.net}"
+        cfg = compose("train", recipe, return_hydra_config=True)
+        data_name = cfg.hydra.runtime.choices["data"]
+        folder = request.folder or Path("runs/compare") / f"{data_name}_{request.net}"
         folder = folder.resolve()
         if request.estimate is False:
             check_folder(folder, "folder")
-        splits: VideoSplits = build(first.cfg.data)
-        for line in settle(first.cfg, splits):
+        splits: VideoSplits = build(cfg.data)
+        for line in settle(cfg, splits):
             console.print(line, soft_wrap=True)
         planned = plan_variants(request, splits, folder)
         for plan in planned:
@@ -108,7 +109,7 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
             )
         if request.estimate is not False:
             estimated = estimate_comparison(request, planned, splits, folder)
-            console.print(estimated.table())
+            console.print(estimated.table().on_screen("estimate"))
             console.print(estimated.summary(), soft_wrap=True)
             return None
         jobs, num_finished = open_jobs(request, planned, folder)
@@ -117,9 +118,8 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
             soft_wrap=True,
         )
         errors = _launch(jobs, folder / "cells", request) if jobs else {}
-        comparison = gather(
-            request, planned, splits, folder, command=_command(typed or words), errors=errors
-        )
+        command = f"{command_line('compare')} {shlex.join(typed or words)}"
+        comparison = gather(request, planned, splits, folder, command=command, errors=errors)
         write_report(comparison, folder)
         print_outcome(comparison, folder, console)
         if request.verify is not None:
@@ -127,14 +127,10 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
     return comparison
 
 
-def _command(words: Sequence[str]) -> str:
-    return f"{command_line('compare')} {shlex.join(words)}"
-
-
 def _launch(
     jobs: Sequence[Job], folder: Path, request: ComparisonRequest
 ) -> Mapping[str, BaseException]:
-    return launch(jobs, folder, launcher=request.launcher, settings=request.settings, task=run_cell)
+    return launch(jobs, folder, launcher=request.launcher, settings=request.settings)
 
 
 def _verify(request: ComparisonRequest, folder: Path, name: str, seed: int) -> str:

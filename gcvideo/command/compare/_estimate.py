@@ -8,29 +8,20 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, open_dict
-from rich.table import Table
 
 from gcvideo.command._assembly import build, build_data, build_module
 from gcvideo.command._duration import duration
-from gcvideo.command.compare._cell import PROBES, is_finished
-from gcvideo.command.compare._launching import launcher_settings
+from gcvideo.command.compare._cell import PROBES, is_finished, launcher_config
 from gcvideo.command.compare._plan import PlannedVariant, cell_folder
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.train._estimation import Estimate, measure, memory_size
+from gcvideo.comparison._table import Table
 from gcvideo.data import EvaluationProtocol, VideoSplits
 
 
 @dataclass(frozen=True)
 class VariantEstimate:
-    """What the cells of a variant will take.
-
-    Args:
-        name: of the variant.
-        cell: the estimate of one training.
-        test_hours: of scoring the test videos in one cell, as they are and under the probes.
-        num_open: cells that are still to be trained.
-        num_cells: of them all.
-    """
+    """What the cells of a variant will take: one training, and scoring as they are and under probes."""
 
     name: str
     cell: Estimate
@@ -49,13 +40,7 @@ class VariantEstimate:
 
 @dataclass(frozen=True)
 class ComparisonEstimate:
-    """What a comparison will take.
-
-    Args:
-        variants: in order.
-        launcher: of ``hydra/launcher``.
-        num_parallel: cells that it runs at a time.
-    """
+    """What a comparison will take under a launcher that runs some cells at a time."""
 
     variants: Sequence[VariantEstimate]
     launcher: str
@@ -73,14 +58,9 @@ class ComparisonEstimate:
         return max(longest, self.hours / self.num_parallel)
 
     def table(self) -> Table:
-        """For the eyes."""
-        table = Table(
-            *("variant", "step", "memory", "one cell", "cells to train", "together"),
-            title="estimate",
-            title_justify="left",
-        )
-        for variant in self.variants:
-            table.add_row(
+        header = ("variant", "step", "memory", "one cell", "cells to train", "together")
+        rows = (
+            (
                 variant.name,
                 f"{variant.cell.step.seconds:.3g} s",
                 f"about {memory_size(variant.cell.memory.total)}",
@@ -88,7 +68,9 @@ class ComparisonEstimate:
                 f"{variant.num_open} of {variant.num_cells}",
                 duration(3600 * variant.hours),
             )
-        return table
+            for variant in self.variants
+        )
+        return Table(header, tuple(rows))
 
     def summary(self) -> str:
         """Where the steps were measured, and how long all of it takes under the launcher."""
@@ -109,32 +91,22 @@ def estimate_comparison(
     splits: VideoSplits,
     folder: Path,
 ) -> ComparisonEstimate:
-    """Estimate one cell of each variant; nothing is written.
+    """Estimate one cell of each variant; nothing is written."""
+    launcher = launcher_config(request.launcher, folder, request.settings).hydra.launcher
+    num_parallel = max(1, math.floor(launcher.get("array_parallelism", 1)))  # of SLURM
+    if launcher.get("n_jobs") is not None:
+        # As joblib counts: -1 is a job per core, -2 leaves one free.
+        from joblib import effective_n_jobs  # noqa: PLC0415 (of an optional launcher)
 
-    Args:
-        request: seeds and launcher; its ``estimate`` is true, or the seconds of a step of any variant
-            that were measured elsewhere.
-        planned: the variants.
-        splits: that the cells train and test on.
-        folder: of the comparison, which may hold finished cells.
-
-    Raises:
-        ValueError: if ``estimate`` is no duration, or the launcher is not installed.
-    """
-    settings = launcher_settings(request.launcher, folder, request.settings)
+        num_parallel = effective_n_jobs(launcher.n_jobs)
     variants: list[VariantEstimate] = []
     for plan in planned:
         video_seconds = variants[0].cell.video_seconds if variants else None
         cell, test_hours = _estimate_cell(plan.cfg, request.estimate, splits, video_seconds)
-        open_seeds = [
-            seed
-            for seed in request.seeds
-            if not is_finished(cell_folder(folder, plan.variant, seed))
-        ]
-        variants.append(
-            VariantEstimate(plan.name, cell, test_hours, len(open_seeds), len(request.seeds))
-        )
-    return ComparisonEstimate(variants, request.launcher, _num_parallel(settings))
+        finished = [is_finished(cell_folder(folder, plan.variant, s)) for s in request.seeds]
+        num_open, num_cells = finished.count(False), len(finished)
+        variants.append(VariantEstimate(plan.name, cell, test_hours, num_open, num_cells))
+    return ComparisonEstimate(variants, request.launcher, num_parallel)
 
 
 def _estimate_cell(
@@ -153,14 +125,3 @@ def _estimate_cell(
     area = (protocol.crop_size / cfg.crop_size) ** 2
     views = len(splits.test) * protocol.num_views
     return cell, cell.scoring_hours(views, num_passes=num_passes, area=area)
-
-
-def _num_parallel(launcher: DictConfig) -> int:
-    """Cells at a time: of joblib its jobs, of SLURM its tasks."""
-    jobs = launcher.get("n_jobs")
-    if jobs is not None:
-        # As joblib counts: -1 is a job per core, -2 leaves one free.
-        from joblib import effective_n_jobs  # noqa: PLC0415 (of an optional launcher)
-
-        return effective_n_jobs(jobs)
-    return max(1, math.floor(launcher.get("array_parallelism", 1)))

@@ -1,26 +1,33 @@
-"""What the cells of a comparison left behind, put together."""
+"""What the cells of a comparison left behind, put together with the speed of their nets."""
 
 import csv
+import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig
-from rich.table import Table
 
 import gcvideo
 from gcvideo._console import Console
 from gcvideo.command._assembly import build
-from gcvideo.command._record import git_commit, processor_name
+from gcvideo.command._device import device_of
+from gcvideo.command._record import git_commit, processor_name, write_json
 from gcvideo.command._user_error import user_error
 from gcvideo.command.compare._cell import is_finished, read_cell
 from gcvideo.command.compare._plan import PlannedVariant, cell_folder
 from gcvideo.command.compare._request import ComparisonRequest
-from gcvideo.command.compare._speed import Speed, measure_speed
 from gcvideo.comparison._results import CellResult, Comparison, CurvePoint, VariantResult
+from gcvideo.comparison._step_cost import median_milliseconds, peak_bytes, training_step
+from gcvideo.comparison._table import Table, comparison_table
 from gcvideo.data import EvaluationProtocol, VideoSplits
+from gcvideo.models import ClipClassifier, computing_in, precision_type
+
+_MAX_CLIPS = 8
 
 
 def gather(
@@ -32,16 +39,7 @@ def gather(
     command: str,
     errors: Mapping[str, BaseException],
 ) -> Comparison:
-    """The comparison of all finished cells.
-
-    Args:
-        request: names, seeds and baseline.
-        planned: the variants with their nets' cost.
-        splits: that the cells were trained and tested on.
-        folder: of the comparison.
-        command: that it was made with.
-        errors: by the name of the cell.
-    """
+    """The comparison of all finished cells; the command and its errors, by cell, go into the report."""
     speeds = measure_speed(planned, folder / "speed.json")
     variants, missing = [], []
     for plan in planned:
@@ -49,10 +47,23 @@ def gather(
         for seed in request.seeds:
             cell = cell_folder(folder, plan.variant, seed)
             if is_finished(cell):
-                cells.append(_cell(cell, seed))
+                content, labels, scores = read_cell(cell)
+                curve = _curve(cell / "csv" / "metrics.csv")
+                videos = tuple(content["videos"])
+                cells.append(CellResult(seed, videos, labels, scores, curve, content["probes"]))
             else:
                 missing.append(_reason(f"{plan.name}, seed {seed}", cell, errors))
-        variants.append(_variant(plan, tuple(cells), speeds.get(plan.name)))
+        variants.append(
+            VariantResult(
+                name=plan.name,
+                settings={"block": plan.variant.block, **dict(plan.variant.factors)},
+                blocks=plan.blocks,
+                num_parameters=plan.cost.num_parameters,
+                macs=plan.cost.macs,
+                **speeds[plan.name]._asdict(),
+                cells=tuple(cells),
+            )
+        )
     return Comparison(
         title=request.title,
         classes=splits.classes,
@@ -65,68 +76,19 @@ def gather(
 
 def print_outcome(comparison: Comparison, folder: Path, console: Console) -> None:
     """A short table; the report has all of it."""
-    table = Table(
-        "variant",
-        "blocks",
-        "parameters",
-        "GMACs",
-        "ms per clip",
-        "top-1",
-        "to baseline",
-        "adjusted p",
-    )
-    for variant in comparison.variants:
-        top1 = variant.top_k(1)
-        difference = comparison.differences.get(variant.name)
-        table.add_row(
-            variant.name,
-            str(len(variant.blocks)),
-            f"{variant.num_parameters:,}",
-            f"{variant.macs / 1e9:.3f}",
-            "-" if variant.ms_per_clip is None else f"{variant.ms_per_clip:.2f}",
-            "-" if top1.mean is None else _with_spread(top1.mean, top1.spread, ".3f"),
-            "-"
-            if difference is None or difference.top1.mean is None
-            else _with_spread(difference.top1.mean, difference.top1.spread, "+.3f"),
-            "-" if difference is None else f"{comparison.adjusted_p_values[variant.name]:.2g}",
-        )
-    console.print(table)
+    table = comparison_table(comparison)
+    places = [table.header.index(name) for name in _ON_SCREEN if name in table.header]
+    rows = [tuple(row[place] for place in places) for row in (table.header, *table.rows)]
+    console.print(Table(rows[0], tuple(rows[1:])).on_screen())
     for line in comparison.missing:
         console.print(f"missing: {line}", soft_wrap=True)
     console.print(f"report in {folder / 'report.html'}", soft_wrap=True)
 
 
-def _with_spread(mean: float, spread: float | None, form: str) -> str:
-    return f"{mean:{form}}" + ("" if spread is None else f" ± {spread:.3f}")
-
-
-def _variant(
-    plan: PlannedVariant, cells: tuple[CellResult, ...], speed: Speed | None
-) -> VariantResult:
-    return VariantResult(
-        name=plan.name,
-        settings={"block": plan.variant.block, **dict(plan.variant.factors)},
-        blocks=plan.blocks,
-        num_parameters=plan.cost.num_parameters,
-        macs=plan.cost.macs,
-        ms_per_clip=None if speed is None else speed.ms_per_clip,
-        train_ms_per_clip=None if speed is None else speed.train_ms_per_clip,
-        peak_bytes=None if speed is None else speed.peak_bytes,
-        cells=cells,
-    )
-
-
-def _cell(folder: Path, seed: int) -> CellResult:
-    content, labels, scores = read_cell(folder)
-    return CellResult(
-        seed=seed,
-        videos=tuple(content["videos"]),
-        labels=labels,
-        scores=scores,
-        curve=_curve(folder / "csv" / "metrics.csv"),
-        probes=content["probes"],
-        seconds=content["seconds"],
-    )
+_ON_SCREEN = (
+    *("variant", "top-1 (%)", "difference (points)", "Holm p", "parameters (M)"),
+    *("MACs per view (G)", "ms per clip"),
+)
 
 
 def _curve(path: Path) -> tuple[CurvePoint, ...]:
@@ -161,7 +123,7 @@ def _facts(
     request: ComparisonRequest, cfg: DictConfig, splits: VideoSplits, command: str
 ) -> dict[str, str]:
     protocol: EvaluationProtocol = build(cfg.protocol)
-    device = "CPU" if cfg.trainer.accelerator == "cpu" else _gpu_name() or "CPU"
+    device = torch.cuda.get_device_name() if device_of(cfg.trainer) == "cuda" else "CPU"
     threads = "" if cfg.num_threads is None else f", threads per cell: {cfg.num_threads}"
     return {
         "command": command,
@@ -171,7 +133,10 @@ def _facts(
         f"torch {torch.__version__}",
         "net": f"{request.net}, width {cfg.width}, {cfg.num_frames} frames of {cfg.crop_size} pixels, "
         f"trained in {cfg.trainer.precision}, scored in {cfg.val_precision}",
-        "recipe": _recipe(cfg),
+        "recipe": f"{cfg.epochs} epochs, batch {cfg.batch_size} x {cfg.clips_per_video}, "
+        f"{cfg.optimizer._target_.rpartition('.')[2]}, lr {cfg.lr:g} per {cfg.base_batch_size}, "
+        f"{cfg.scheduler._target_.rpartition('.')[2]} after {cfg.warmup_epochs:g} epochs of warm-up, "
+        f"weight decay {cfg.weight_decay:g}, dropout {cfg.dropout:g}; weights of the last epoch",
         "data": f"{len(splits.train)} training and {len(splits.test)} test videos, "
         f"{len(splits.classes)} classes",
         "protocol": str(protocol),
@@ -179,14 +144,64 @@ def _facts(
     }
 
 
-def _recipe(cfg: DictConfig) -> str:
-    return (
-        f"{cfg.epochs} epochs, batch {cfg.batch_size} x {cfg.clips_per_video}, "
-        f"{cfg.optimizer._target_.rpartition('.')[2]}, lr {cfg.lr:g} per {cfg.base_batch_size}, "
-        f"{cfg.scheduler._target_.rpartition('.')[2]} behind {cfg.warmup_epochs:g} epochs of warm-up, "
-        f"weight decay {cfg.weight_decay:g}, dropout {cfg.dropout:g}; weights of the last epoch"
-    )
+class Speed(NamedTuple):
+    """Median milliseconds of an inference and of a training step, and the memory of such a step.
+
+    Each in the precision that nets are scored and trained in.
+    """
+
+    ms_per_clip: float
+    train_ms_per_clip: float
+    peak_bytes: int
 
 
-def _gpu_name() -> str | None:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+def measure_speed(planned: Sequence[PlannedVariant], path: Path) -> Mapping[str, Speed]:
+    """Time the nets in turns, or recall what a file has of the same variants on this machine.
+
+    All are measured together, because only times of one run compare.
+    """
+    cfg = planned[0].cfg
+    device = device_of(cfg.trainer)
+    circumstances = {
+        "device": torch.cuda.get_device_name() if device == "cuda" else processor_name(),
+        "num_threads": cfg.num_threads,
+        "precision": {"training": cfg.trainer.precision, "inference": cfg.val_precision},
+        "clips": min(cfg.batch_size, _MAX_CLIPS),
+        "variants": sorted(plan.variant.folder for plan in planned),
+    }
+    if path.is_file():
+        kept = json.loads(path.read_text("utf-8"))
+        if kept["circumstances"] == circumstances:
+            return {p.name: Speed(**kept["speeds"][p.variant.folder]) for p in planned}
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(cfg.num_threads or num_threads)
+    try:
+        speeds = _measure(planned, cfg, device)
+    finally:
+        torch.set_num_threads(num_threads)
+    kept = {p.variant.folder: speeds[p.name]._asdict() for p in planned}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"circumstances": circumstances, "speeds": kept})
+    return speeds
+
+
+def _measure(
+    planned: Sequence[PlannedVariant], cfg: DictConfig, device: str
+) -> Mapping[str, Speed]:
+    models = {}
+    for plan in planned:
+        protocol: EvaluationProtocol = build(plan.cfg.protocol)
+        models[plan.name] = ClipClassifier(
+            build(plan.cfg.model.net), mean=protocol.mean, std=protocol.std, layout=cfg.layout
+        ).to(device)
+    num_clips = min(cfg.batch_size, _MAX_CLIPS)
+    shape = (num_clips, 1, 3, cfg.num_frames, cfg.crop_size, cfg.crop_size)
+    generator = torch.Generator().manual_seed(0)
+    views = torch.randint(256, shape, dtype=torch.uint8, generator=generator).to(device)
+    with computing_in(precision_type(cfg.val_precision, "val_precision"), device):
+        inference = median_milliseconds(models, views)
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(cfg.trainer.precision)
+    with nullcontext() if dtype is None else torch.autocast(device, dtype):
+        training = median_milliseconds(models, views, training=True)
+        peaks = {n: peak_bytes(training_step(m.train(), views), device) for n, m in models.items()}
+    return {name: Speed(inference[name], training[name], peaks[name]) for name in models}

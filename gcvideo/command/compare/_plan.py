@@ -1,8 +1,8 @@
 """What a comparison will train, checked before anything is trained."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hydra import compose
 from hydra.errors import HydraException
@@ -10,10 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from gcvideo._hint import override
 from gcvideo.command._assembly import build, settle
-from gcvideo.command.compare._cell import is_finished
-from gcvideo.command.compare._launching import Job
+from gcvideo.command.compare._cell import Job, is_finished
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.compare._variant import BARE, Variant, VariantError
+from gcvideo.command.configuration._value_rule import items_of
 from gcvideo.data import VideoSplits
 from gcvideo.models import Cost, count_cost, inserted_blocks
 
@@ -33,14 +33,9 @@ class ComparisonError(ValueError):
 
 
 class PlannedVariant(NamedTuple):
-    """A variant whose net has been built and looked at.
+    """A variant whose net has been built and looked at, with the configuration of its first cell.
 
-    Args:
-        name: as it is shown.
-        variant: the words for it.
-        cfg: configuration of its first cell.
-        blocks: as "res3.1 ContextBlock after_conv3".
-        cost: of one view.
+    Blocks are such as "res3.1 ContextBlock after_conv3"; the cost is that of one view.
     """
 
     name: str
@@ -51,16 +46,7 @@ class PlannedVariant(NamedTuple):
 
 
 def block_arguments(net: str, block: str, search: Sequence[str] = ()) -> frozenset[str]:
-    """The arguments that ``model/NET_BLOCK.yaml`` gives its block.
-
-    Args:
-        net: bare net.
-        block: name behind it.
-        search: words for Hydra that say where yaml files lie beside ``conf``.
-
-    Raises:
-        VariantError: if there is no such model.
-    """
+    """The arguments that ``model/NET_BLOCK.yaml`` gives its block; ``search`` has words on its place."""
     try:
         return frozenset(map(str, compose("train", [f"model={net}_{block}", *search]).model.block))
     except HydraException as error:
@@ -71,34 +57,10 @@ def block_arguments(net: str, block: str, search: Sequence[str] = ()) -> frozens
         ) from error
 
 
-class FirstConfig(NamedTuple):
-    """The configuration of the bare net, before data and machine have had their say.
-
-    Args:
-        cfg: to build the data from.
-        data_name: the word of ``data``.
-    """
-
-    cfg: DictConfig
-    data_name: str
-
-
-def first_config(request: ComparisonRequest) -> FirstConfig:
-    """Compose the recipe for the bare net."""
-    words = [f"model={request.net}", *request.recipe]
-    cfg = compose("train", words, return_hydra_config=True)
-    return FirstConfig(cfg, str(cfg.hydra.runtime.choices["data"]))
-
-
 def plan_variants(
     request: ComparisonRequest, splits: VideoSplits, folder: Path
 ) -> list[PlannedVariant]:
-    """Build every net once.
-
-    Raises:
-        ComparisonError: if a block was asked for and not inserted, or the other way round, or a cell
-            would train on several devices.
-    """
+    """Build every net once; its blocks must be those that were asked for."""
     return [
         _plan(name, variant, request, splits, folder)
         for name, variant in zip(request.names, request.variants, strict=True)
@@ -126,11 +88,7 @@ def cell_overrides(
 def open_jobs(
     request: ComparisonRequest, planned: Sequence[PlannedVariant], folder: Path
 ) -> tuple[list[Job], int]:
-    """The cells that are not finished, seed by seed, and the number of those that are.
-
-    Raises:
-        ComparisonError: if a cell in the folder was trained by another recipe.
-    """
+    """The cells that are not finished, seed by seed, and the number of those that are."""
     jobs, num_finished = [], 0
     for seed in request.seeds:
         for plan in planned:
@@ -176,7 +134,10 @@ def _plan(
 
 
 def _check_same(folder: Path, cfg: DictConfig) -> None:
-    before, now = (_flat(c) for c in (OmegaConf.load(folder / "config.yaml"), cfg))
+    before, now = (
+        {k: v for k, v in items_of(c, resolve=True) if not isinstance(v, dict) or not v}
+        for c in (OmegaConf.load(folder / "config.yaml"), cfg)
+    )
     changed = [
         f"{key} was {before.get(key)}, is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
@@ -188,15 +149,3 @@ def _check_same(folder: Path, cfg: DictConfig) -> None:
             f"{' and more' if len(changed) > 3 else ''}; give the comparison another folder=..., or delete "
             "this one"
         )
-
-
-def _flat(cfg: Any) -> dict[str, Any]:
-    return dict(_leaves("", OmegaConf.to_container(cfg, resolve=True)))
-
-
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, Mapping) or not value:
-        yield name, value
-        return
-    for key, child in value.items():
-        yield from _leaves(f"{name}.{key}" if name else str(key), child)

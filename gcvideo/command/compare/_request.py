@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
@@ -31,16 +31,16 @@ class ComparisonRequest:
     """What a comparison is to do.
 
     Args:
-        net: the word of ``model`` for the bare net.
+        net: word of ``model`` for the bare net.
         variants: in order; the first is the baseline unless another is named.
-        names: of the variants, as short as they can be told apart.
+        names: those of the variants, as short as they can be told apart.
         seeds: every variant is trained once with each.
         recipe: words for ``conf/train.yaml`` that are the same for all cells.
-        launcher: of ``hydra/launcher``.
+        launcher: choice of ``hydra/launcher``.
         settings: words for Hydra itself, such as "hydra.launcher.n_jobs=2".
-        folder: of the results; None: ``runs/compare/DATA_NET``.
+        folder: place of the results; None: ``runs/compare/DATA_NET``.
         baseline: name of a variant.
-        verify: "VARIANT:SEED" of a cell that is trained a second time and must come out the same.
+        verify: variant and seed of a cell that is trained a second time and must come out the same.
         estimate: whether only to say what it takes; or the seconds of a step, measured elsewhere.
         title: one line for the report.
     """
@@ -64,23 +64,25 @@ def parse_request(
     presets: Sequence[Path],
     keys_of: Callable[[str, str, Sequence[str]], frozenset[str]],
 ) -> ComparisonRequest:
-    """Read the words of a comparison.
-
-    Args:
-        words: of the command line: ``preset=``, factors, ``seeds=``, ``launcher=``, ``folder=``,
-            ``baseline=``, ``verify=``, ``estimate=``; all others are overrides of ``conf/train.yaml``.
-        presets: folders of ``NAME.yaml``, with ``title``, ``train``, ``variants``, ``seeds`` and
-            ``launcher``.
-        keys_of: arguments of a block's configuration, for a net, a block and words for Hydra.
-
-    Raises:
-        VariantError: for words that mean nothing here, or contradict each other.
-    """
-    own = {key: text for word in words if _is_own(key := _key(word), text := _text(word))}
+    """Read the words of a comparison, with the presets of some folders and the arguments of blocks."""
+    own: dict[str, str] = {}
+    rest = []
+    for word in words:
+        key, _, text = word.partition("=")
+        if key != "folder":
+            text = text.strip("'\"")
+        if key in (*_KEYS, "block") or any(knows(key, value) for value in _values(text)):
+            own[key] = text
+        else:
+            rest.append(word)
     preset = _preset(presets, own.get("preset"))
     given = {name: _values(own[name]) for name in FACTORS if name in own}
-    rest = [word for word in words if not _is_own(_key(word), _text(word))]
-    _check_single(rest)
+    for override in OverridesParser.create().parse_overrides(rest):
+        if override.is_sweep_override():
+            raise VariantError(
+                f"'{override.input_line}' has several values, but one recipe holds for all variants; "
+                f"what may vary is {', '.join(FACTORS)} and seeds"
+            )
     recipe = [*preset.get("train", ()), *rest]
     net = _net(recipe)
     search = tuple(word for word in recipe if word.startswith("hydra.searchpath="))
@@ -105,29 +107,12 @@ def parse_request(
         ),
         launcher=LAUNCHERS[launcher],
         settings=tuple(word for word in recipe if word.startswith("hydra")),
-        folder=Path(_unquoted(own["folder"])) if "folder" in own else None,
+        folder=Path(str(_value("folder", own["folder"]))) if "folder" in own else None,
         baseline=_known("baseline", own.get("baseline") or names[0], names),
         verify=_verify(own.get("verify"), names, seeds),
         estimate=_value("estimate", own.get("estimate", "false")),
         title=preset.get("title", "Comparison of blocks"),
     )
-
-
-def _key(word: str) -> str:
-    return word.partition("=")[0]
-
-
-def _text(word: str) -> str:
-    text = word.partition("=")[2]
-    return text if _key(word) == "folder" else text.strip("'\"")
-
-
-def _unquoted(text: str) -> str:
-    return str(OverridesParser.create().parse_overrides([f"folder={text}"])[0].value())
-
-
-def _is_own(key: str, text: str) -> bool:
-    return key in (*_KEYS, "block") or any(knows(key, value) for value in _values(text))
 
 
 def _value(key: str, text: str) -> Any:
@@ -137,15 +122,6 @@ def _value(key: str, text: str) -> Any:
 
 def _values(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _check_single(words: Sequence[str]) -> None:
-    for override in OverridesParser.create().parse_overrides(list(words)):
-        if override.is_sweep_override():
-            raise VariantError(
-                f"'{override.input_line}' has several values, but one recipe holds for all variants; "
-                f"what may vary is {', '.join(FACTORS)} and seeds"
-            )
 
 
 def _texts(group: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -161,9 +137,7 @@ def _preset(presets: Sequence[Path], name: str | None) -> dict[str, Any]:
     known = {file.stem: file for folder in presets for file in sorted(folder.glob("*.yaml"))}
     if name not in known:
         raise VariantError(f"preset is '{name}'; choose one of {', '.join(sorted(known))}")
-    content = OmegaConf.to_container(OmegaConf.load(known[name]))
-    assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(known[name])))
 
 
 def _net(recipe: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ _TRANSFORMS = {
     "bottleneck+relu": (None, "false", "true"),
     "bottleneck+ln+relu": (None, "true", "true"),
 }
+_POSITIONS = {word: word for word in ("after_conv3", "after_add", "after_relu")}
 _AXES = {"thw": "thw", "hw": "hw", "t": "t", "spacetime": "thw", "space": "hw", "time": "t"}
 _STAGE_WORD = re.compile(r"res([2-5])(?:(-|\+)(?:res)?([2-5]))?")
 
@@ -28,12 +29,7 @@ class VariantError(ValueError):
 
 @dataclass(frozen=True)
 class Variant:
-    """One line of a comparison.
-
-    Args:
-        block: a word of ``model=NET_BLOCK``, or "none".
-        factors: names and values, in the words of the command line, of what is not as usual.
-    """
+    """A block, a word of ``model=NET_BLOCK`` or "none", and factors in the words of the command line."""
 
     block: str
     factors: tuple[tuple[str, str], ...] = ()
@@ -53,27 +49,17 @@ class Variant:
         words = [f"model={net}" if self.block == BARE else f"model={net}_{self.block}"]
         for factor, value in self.factors:
             words += [f"++model.{key}={v}" for key, v in _settings(factor, value).items()]
-        if ("axes", "t") in self._canonical() and self.block == "nl":
+        is_temporal = any(f == "axes" and _AXES[v] == "t" for f, v in self.factors)
+        if is_temporal and self.block == "nl":
             # There is no spatial pooling of keys along the time line of one place.
             words.append("model.block.sub_sample=none")
         return words
-
-    def _canonical(self) -> Iterator[tuple[str, str]]:
-        return ((f, _AXES[v] if f == "axes" else v) for f, v in self.factors)
 
 
 def expand(
     factors: Mapping[str, Sequence[str]], keys_of: Callable[[str], frozenset[str]]
 ) -> list[Variant]:
-    """All combinations of blocks and factors, in order; a factor is left out where a block lacks it.
-
-    Args:
-        factors: values by factor, "block" among them.
-        keys_of: the arguments that the configuration of a block has.
-
-    Raises:
-        VariantError: for an unknown factor or value, or a factor that none of the blocks has.
-    """
+    """All combinations of blocks and factors, in order; a factor is left out where a block lacks it."""
     blocks = factors.get("block", ())
     if not blocks:
         raise VariantError(
@@ -130,7 +116,7 @@ def _settings(factor: str, value: str) -> dict[str, str]:
     """What a factor sets below ``model``."""
     if factor not in _FACTORS:
         raise VariantError(
-            f"'{factor}' is no factor of a comparison; there are block, {', '.join(_FACTORS)}"
+            f"'{factor}' is not a factor of a comparison; the factors are block, {', '.join(_FACTORS)}"
         )
     return _FACTORS[factor](value)
 
@@ -152,13 +138,6 @@ def _stages(value: str) -> dict[str, str]:
                 f"stages is '{value}', which runs backwards; write res{last}-{first}"
             )
     return {f"placement.{stage}": wanted.get(stage, "[]") for stage in STAGES}
-
-
-def _position(value: str) -> dict[str, str]:
-    return {"placement.position": _one_of("position", value, _POSITIONS)}
-
-
-_POSITIONS = {word: word for word in ("after_conv3", "after_add", "after_relu")}
 
 
 def _ratio(value: str) -> dict[str, str]:
@@ -185,10 +164,6 @@ def _fusion(value: str) -> dict[str, str]:
     return {"block.fusion": f"[{','.join(words)}]"}
 
 
-def _plain(key: str) -> Callable[[str], dict[str, str]]:
-    return lambda value: {f"block.{key}": value}
-
-
 def _one_of(factor: str, value: str, choices: Mapping[str, _T]) -> _T:
     if value not in choices:
         raise VariantError(f"{factor} is '{value}'; choose one of {', '.join(choices)}")
@@ -197,12 +172,12 @@ def _one_of(factor: str, value: str, choices: Mapping[str, _T]) -> _T:
 
 _FACTORS: Mapping[str, Callable[[str], dict[str, str]]] = {
     "stages": _stages,
-    "position": _position,
+    "position": lambda value: {"placement.position": _one_of("position", value, _POSITIONS)},
     "ratio": _ratio,
     "transform": _transform,
-    "pooling": _plain("pooling"),
+    "pooling": lambda value: {"block.pooling": value},
     "fusion": _fusion,
     "axes": lambda value: {"block.axes": _one_of("axes", value, _AXES)},
-    "kind": _plain("kind"),
+    "kind": lambda value: {"block.kind": value},
 }
 FACTORS = ("block", *_FACTORS)

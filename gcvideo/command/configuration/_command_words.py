@@ -1,33 +1,47 @@
-"""The words of a command line: flags of Hydra, overrides, and values that stand alone."""
+"""The words of a command line: flags of Hydra, overrides, paths, and values that stand alone."""
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from omegaconf import OmegaConf
 
 from gcvideo._invocation import command_line
-from gcvideo.command.configuration._config_folder import config_folder
-from gcvideo.command.configuration._null_group import without_null_groups
-from gcvideo.command.configuration._path_word import key_of, literal_paths, quoted
+from gcvideo.command.configuration._composition import config_folder, key_of
 
 _SEARCH_PATH = "hydra.searchpath"
 _FLAGS_OF_HYDRA = ("cfg", "info", "hydra_help", "shell_completion", "experimental_rerun")
 
 
+PATH_KEYS = {
+    *("annotated", "bad", "beside", "checkpoint", "classes", "contact_sheets", "csv", "figure"),
+    *("folder", "json", "output", "output_dir", "resume", "root", "source", "video", "videos"),
+    *("data.classes", "data.index", "data.root", "data.test", "data.train", "data.val"),
+    *("weights.path", "hydra.run.dir", "hydra.sweep.dir"),
+}
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+
+
 class CommandWordError(ValueError):
-    """Words that a command has no use for."""
+    """Words that a command cannot use."""
+
+
+class NullGroupError(ValueError):
+    """A group of the configuration that a command cannot do without."""
 
 
 class CommandWords(NamedTuple):
     """A command line that has been read.
 
     Args:
-        overrides: of the configuration, in Hydra's grammar.
-        flags: for Hydra, such as "--multirun".
-        config_name: of the primary configuration.
+        overrides: words in Hydra's grammar.
+        flags: words for Hydra itself, such as "--multirun".
+        config_name: file in ``conf``, without its ending.
         is_sweep: whether ``-m`` was given.
         wants_help: whether ``--help`` was given.
         is_shown: whether Hydra is only to show something, such as with ``--cfg job``.
@@ -51,24 +65,25 @@ def read_words(
     plain: Sequence[str] = (),
     is_swept: bool = False,
 ) -> CommandWords:
-    """Read the words behind the name of a command.
+    """Read the words after the name of a command.
 
     Args:
         name: command, for messages.
-        words: of the command line.
-        config_name: of the command's file in ``conf``.
+        words: what was typed.
+        config_name: file of the command in ``conf``.
         plain: keys whose values may stand alone; the last takes all that follow if it ends in "*".
         is_swept: whether the command knows ``-m``.
 
     Raises:
         CommandWordError: for words that stand alone and mean nothing, a sweep where there is none, or
             a run to go on with that is not one.
+        NullGroupError: for ``GROUP=null`` where the command needs the group.
     """
     parser = get_args_parser()
     parser.prog = command_line(name)
     found = parser.parse_intermixed_args(list(words))
     if found.multirun and not is_swept:
-        raise CommandWordError(f"'{name}' does not take -m: it leaves no run folder for each value")
+        raise CommandWordError(f"'{name}' does not take -m: it keeps no run folder for each value")
     resume = [word for word in found.overrides if key_of(word) == "resume"]
     if found.multirun and resume:
         raise CommandWordError(
@@ -76,9 +91,16 @@ def read_words(
         )
     overrides = _with_plain(name, found.overrides, plain)
     overrides = literal_paths(overrides, is_sweep=found.multirun)
-    overrides = list(without_null_groups(overrides, config_folder(), config_name))
+    overrides = list(without_null_groups(overrides, config_name))
     if found.config_dir is not None:
-        overrides.append(f"{_SEARCH_PATH}=[{quoted(f'file://{_own_folder(found.config_dir)}')}]")
+        folder = Path(found.config_dir)
+        if not folder.is_dir():
+            raise CommandWordError(
+                f"--config-dir is '{folder}', which is not a folder; give one that is laid out as conf/ is, "
+                "such as mine/model/my_net.yaml"
+            )
+        overrides.append(f"{_SEARCH_PATH}=[{quoted(f'file://{folder.resolve()}')}]")
+    run = resume[-1].partition("=")[2].strip("'\"") if resume else ""
     return CommandWords(
         overrides=tuple(overrides),
         flags=tuple(_flags(words, found)),
@@ -86,13 +108,17 @@ def read_words(
         is_sweep=found.multirun,
         wants_help=found.help,
         is_shown=any(getattr(found, flag) for flag in _FLAGS_OF_HYDRA),
-        resume=_value(resume[-1]) if resume else None,
+        resume=None if run in ("", "null") else run,
     )
 
 
 def _with_plain(name: str, words: Sequence[str], plain: Sequence[str]) -> list[str]:
-    """The words with keys in front of those that stand alone."""
-    alone = [word for word in words if _stands_alone(word)]
+    """The words, with keys for those that stand alone."""
+    alone = [
+        word
+        for word in words
+        if ("=" not in word and not word.startswith("~")) or Path(word).exists()
+    ]
     keyed = [word for word in words if word not in alone]
     given = {key_of(word) for word in keyed}
     keys = [key for key in plain if key.rstrip("*") not in given]
@@ -104,7 +130,7 @@ def _with_plain(name: str, words: Sequence[str], plain: Sequence[str]) -> list[s
     takes_all = bool(keys) and keys[-1].endswith("*")
     if len(alone) > len(keys) and not takes_all:
         raise CommandWordError(
-            f"'{alone[len(keys)]}' is one too many: beside KEY=VALUE, '{name}' takes "
+            f"'{alone[len(keys)]}' is one too many: besides KEY=VALUE, '{name}' takes "
             + " and ".join(key.rstrip("*") for key in keys)
         )
     single = keys[:-1] if takes_all else keys
@@ -116,18 +142,61 @@ def _with_plain(name: str, words: Sequence[str], plain: Sequence[str]) -> list[s
     return [*pairs, *keyed]
 
 
-def _stands_alone(word: str) -> bool:
-    """Whether a word is a value without a key: neither an assignment nor the deletion of a key."""
-    return ("=" not in word and not word.startswith("~")) or Path(word).exists()
+def without_null_groups(words: Sequence[str], config_name: str) -> Iterator[str]:
+    """The words, with what ``GROUP=null`` means: the choice ``none`` of a group, or its default."""
+    file = config_folder() / f"{config_name}.yaml"
+    content: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    groups = [entry for entry in content.get("defaults", []) if isinstance(entry, dict)]
+    optional = {group for entry in groups for group, choice in entry.items() if choice is None}
+    for word in words:
+        group, _, text = word.partition("=")
+        choices = text.split(",")
+        folder = config_folder() / group
+        is_null = group.isidentifier() and "null" in map(str.lower, choices) and folder.is_dir()
+        if not is_null:
+            yield word
+        elif (folder / "none.yaml").is_file():
+            yield f"{group}=" + ",".join("none" if c.lower() == "null" else c for c in choices)
+        elif len(choices) > 1 or group not in optional:
+            names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+            raise NullGroupError(f"'{word}': a run needs a {group}; choose one of {names}")
 
 
-def _value(word: str) -> str | None:
-    value = word.partition("=")[2].strip("'\"")
-    return None if value in ("", "null") else value
+def quoted(text: str) -> str:
+    """A text as a string of Hydra's grammar."""
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def literal_paths(words: Sequence[str], *, is_sweep: bool = False) -> list[str]:
+    """The words of a command line, with the values of path-valued keys as strings of Hydra's grammar.
+
+    In a path ``( ) [ ] { } , : = ' "`` and spaces mean nothing. A value stays as it is if it is null, is
+    quoted already, or is a list in brackets unless a file has that name. Interpolations such as
+    ``${data.root}`` keep their meaning. In a sweep, commas separate values.
+    """
+
+    def literal(word: str) -> str:
+        name, sign, value = word.partition("=")
+        if not sign or key_of(word) not in PATH_KEYS:
+            return word
+        # Where somebody writes Hydra's grammar, the word is left to Hydra.
+        if is_sweep and re.search(r"['\"\[]|^\w+\(", value):
+            return word
+        parts = value.split(",") if is_sweep else [value]
+        return f"{name}={','.join(map(_literal_value, parts))}"
+
+    return [literal(word) for word in words]
+
+
+def _literal_value(value: str) -> str:
+    is_list = value.startswith("[") and value.endswith("]") and not Path(value).exists()
+    if value in ("", "null", "???") or is_list or _QUOTED.fullmatch(value):
+        return value
+    return quoted(value)
 
 
 def search_path(overrides: Sequence[str]) -> list[Path]:
-    """Folders of yaml files that overrides name beside ``conf``."""
+    """Folders of yaml files that overrides add to ``conf``."""
     parsed = OverridesParser.create().parse_overrides(
         [word for word in overrides if key_of(word) == _SEARCH_PATH]
     )
@@ -136,16 +205,6 @@ def search_path(overrides: Sequence[str]) -> list[Path]:
         for override in parsed
         for folder in cast(Sequence[Any], override.value())
     ]
-
-
-def _own_folder(folder: str) -> Path:
-    path = Path(folder)
-    if not path.is_dir():
-        raise CommandWordError(
-            f"--config-dir is '{folder}', which is no folder; give one that is laid out as conf/ is, "
-            "such as mine/model/my_net.yaml"
-        )
-    return path.resolve()
 
 
 def _flags(words: Sequence[str], found: argparse.Namespace) -> list[str]:

@@ -1,28 +1,37 @@
-"""Looking at overrides before a job starts: a mistake shall be told at once, and with what comes near.
+"""From overrides to a configuration; mistakes are reported before a job starts, with near misses.
 
-What takes seconds to import, torch and Lightning, comes with the job.
+Torch and Lightning, which take seconds to import, come with the job.
 """
 
 import difflib
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, cast
+from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gcvideo.command.configuration._config_folder import config_folder
-from gcvideo.command.configuration._path_word import key_of
-from gcvideo.command.configuration._value_rule import check_values
-from gcvideo.command.configuration._warmup import check_warmup
+import gcvideo
+from gcvideo.command.configuration._value_rule import check_values, check_warmup, items_of
+
+_COMPOSING = HydraException, OmegaConfBaseException
 
 
 class OverrideError(ValueError):
     """An override on the command line that fits no key and no group."""
+
+
+def config_folder() -> Path:
+    """The folder ``conf``: inside an installed package, beside the package in a clone."""
+    package = Path(gcvideo.__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def initialized() -> AbstractContextManager[None]:
@@ -30,18 +39,56 @@ def initialized() -> AbstractContextManager[None]:
     return initialize_config_dir(str(config_folder()), version_base="1.3")
 
 
+def key_of(word: str) -> str:
+    """The key of a word ``key=value``, without the signs that Hydra knows in front of it."""
+    return word.partition("=")[0].lstrip("+~")
+
+
+def register_published_weights() -> None:
+    """Make every name in the zoo a choice of the configuration group ``weights``."""
+    from gcvideo.weights import ZOO  # noqa: PLC0415 (torch)
+
+    for name, record in ZOO.items():
+        node = {"_target_": "gcvideo.weights.published_weights", "name": name}
+        if record.inflated:
+            node["inflation"] = "mean"
+        ConfigStore.instance().store(name=name, group="weights", node=node)
+
+
+def compose_model(words: str, *settings: str) -> DictConfig:
+    """The configuration of a training with a net.
+
+    Args:
+        words: name in ``conf/model``, followed by overrides of ``conf/train.yaml``.
+        settings: overrides that come before those.
+
+    Raises:
+        ValueError: for words that make no model.
+    """
+    name, *overrides = shlex.split(words) or [""]
+    try:
+        return compose("train", [f"model={name}", *settings, *overrides])
+    except HydraException as error:
+        reason = str(error).partition("\nConfig search path")[0]
+        raise ValueError(
+            f"'{words}' is not a model: {reason}\nGive a name in conf/model, followed by overrides if "
+            "need be, such as 'slow_gc placement@model.placement=all'"
+        ) from error
+
+
 def check_overrides(config_name: str, overrides: Sequence[str]) -> None:
     """Compose, once for every value of a sweep, to find overrides that are misspelled or out of bounds.
 
     Args:
-        config_name: of a file in ``conf``.
-        overrides: in Hydra's grammar.
+        config_name: file in ``conf``, without its ending.
+        overrides: words in Hydra's grammar.
 
     Raises:
         OverrideError: with Hydra's reason and the nearest keys and choices.
         ValueRuleError: for a value that breaks the rule of its key.
     """
-    register_groups(config_name)
+    if config_name == "train":  # only a training starts from weights
+        register_published_weights()
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
@@ -49,96 +96,61 @@ def check_overrides(config_name: str, overrides: Sequence[str]) -> None:
             f"{str(error).splitlines()[0]}; Hydra reads ( ) [ ] {{ }} , : = and quotes in values: put such a "
             "value into quotes within quotes, key=\"'value'\""
         ) from error
-    every = list(_single_values(parsed))
-    for words in every:
+    groups = {path.name for path in config_folder().iterdir() if path.is_dir()}
+    choices = [_choices(override) for override in parsed]
+    first = [values[0] for values in choices]
+    others = [
+        [*first[:place], value, *first[place + 1 :]]
+        for place, values in enumerate(choices)
+        for value in values[1:]
+    ]
+    for words in (first, *others):
+        choosing = [w for w in words if key_of(w).partition("@")[0] in groups or "searchpath" in w]
         with initialized():
             try:
                 cfg = compose(config_name, words)
-            except (HydraException, OmegaConfBaseException) as error:
-                known = sorted({*_groups(), *_keys(_composable(config_name, parsed))})
-                others = [word for word in words if word not in every[0]]
-                where = f"\nwith {' '.join(others)} of the sweep" if others else ""
-                raise OverrideError(_explain(error, parsed, known) + where) from error
-            defaults = compose(config_name, [w for w in words if _chooses(w)])
+            except _COMPOSING as error:
+                keys = (key for key, _ in items_of(_composable(config_name, first)))
+                known = sorted({*groups, *keys})
+                swept = " ".join(word for word in words if word not in first)
+                where = f"\nwith {swept} of the sweep" if swept else ""
+                raise OverrideError(_explained(error, parsed, known) + where) from error
+            defaults = compose(config_name, choosing)
         check_values(cfg, defaults)
         if config_name == "train":
             check_warmup(cfg, {key_of(word) for word in words})
 
 
-def register_groups(config_name: str) -> None:
-    """Complete the configuration groups: only a training starts from weights."""
-    if config_name == "train":
-        from gcvideo.command.configuration._weight_group import register_published_weights  # noqa: PLC0415 (torch)
-
-        register_published_weights()
-
-
-def _single_values(parsed: Sequence[Override]) -> Iterator[list[str]]:
-    """Overrides without sweeps: the first values of all, then each other value among the first ones."""
-    choices = [_choices(override) for override in parsed]
-    first = [values[0] for values in choices]
-    yield first
-    for place, values in enumerate(choices):
-        for value in values[1:]:
-            yield [*first[:place], value, *first[place + 1 :]]
-
-
 def _choices(override: Override) -> list[str]:
+    """The override once for each of its values."""
     if not override.is_sweep_override():
         return [override.input_line or ""]
     key = override.get_key_element()
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
-def _composable(config_name: str, parsed: Sequence[Override]) -> DictConfig:
+def _composable(config_name: str, words: Sequence[str]) -> DictConfig:
     """The configuration with as many of the overrides as compose together."""
     accepted: list[str] = []
     config = OmegaConf.create()
-    for words in ([], *([_choices(override)[0]] for override in parsed)):
+    for added in ([], *([word] for word in words)):
         try:
-            config = compose(config_name, [*accepted, *words])
-        except (HydraException, OmegaConfBaseException):
+            config = compose(config_name, [*accepted, *added])
+        except _COMPOSING:
             continue
-        accepted.extend(words)
+        accepted.extend(added)
     return config
 
 
-def _chooses(word: str) -> bool:
-    """Whether an override takes a file of a group, not a value."""
-    key = key_of(word)
-    return key.partition("@")[0] in set(_groups()) or "searchpath" in key
-
-
-def _groups() -> Iterator[str]:
-    return (path.name for path in config_folder().iterdir() if path.is_dir())
-
-
-def _keys(config: DictConfig) -> Iterator[str]:
-    content = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
-    for key, value in content.items():
-        yield from _nested_keys(key, value)
-
-
-def _nested_keys(name: str, value: Any) -> Iterator[str]:
-    yield name
-    if isinstance(value, dict):
-        for key, child in value.items():
-            yield from _nested_keys(f"{name}.{key}", child)
-
-
-def _explain(error: Exception, parsed: Sequence[Override], known: Sequence[str]) -> str:
-    reason = str(error).strip()
+def _explained(error: Exception, parsed: Sequence[Override], known: Sequence[str]) -> str:
     hints = []
     for override in parsed:
         key = override.key_or_group
         if key in known or override.is_add() or key.startswith("hydra"):
             continue
-        near = difflib.get_close_matches(key, known, n=3, cutoff=0.6) or _same_leaf(key, known)
-        hint = f"did you mean {' or '.join(near)}?" if near else "no key comes near"
-        hints.append(f"'{key}' is no key of this configuration: {hint}")
-    return "\n".join(hints) if hints else reason
-
-
-def _same_leaf(key: str, known: Sequence[str]) -> list[str]:
-    leaf = key.rpartition(".")[2]
-    return [name for name in known if name.rpartition(".")[2] == leaf][:3]
+        leaf = key.rpartition(".")[2]
+        near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+        near = near or [name for name in known if name.rpartition(".")[2] == leaf][:3]
+        hint = f"did you mean {' or '.join(near)}?" if near else "no key is similar"
+        hints.append(f"'{key}' is not a key of this configuration: {hint}")
+    return "\n".join(hints) or str(error).strip()

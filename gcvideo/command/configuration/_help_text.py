@@ -1,17 +1,17 @@
 """What a command knows, from the comments of its configuration file."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, takewhile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from gcvideo._console import Console
 from gcvideo._invocation import command_line
-from gcvideo.command.configuration._config_comment import read_comments
-from gcvideo.command.configuration._config_folder import config_folder
+from gcvideo.command.configuration._composition import config_folder
 
 _MOST_WIDE = 100
 _NUM_EXAMPLES = 2
@@ -27,14 +27,7 @@ _FLAGS = {
 def print_help(
     name: str, config_name: str, plain: Sequence[str] = (), *, is_swept: bool = False
 ) -> None:
-    """Print usage, keys with defaults and comments, groups with choices, and two examples.
-
-    Args:
-        name: command.
-        config_name: of its file in ``conf``.
-        plain: keys whose values may stand alone.
-        is_swept: whether the command knows ``-m``.
-    """
+    """Print usage, keys with defaults and comments, groups with choices, and two examples."""
     folder = config_folder()
     comments = read_comments(folder / f"{config_name}.yaml")
     content = cast(DictConfig, OmegaConf.load(folder / f"{config_name}.yaml"))
@@ -46,12 +39,14 @@ def print_help(
     console.print(f"\nusage: {usage}", soft_wrap=True)
     groups = dict(_groups(content.get("defaults", []), folder))
     rows = [(k.key, k.default, k.text) for k in comments.keys if k.key not in groups]
-    console.print("\nkeys, with what they are if nothing is said", _table(rows), sep="\n")
+    console.print("\nkeys and their defaults", _table(rows), sep="\n")
     if "recipe" in groups:
-        console.print(f"the recipe of data={groups['data']}: {_recipe(groups, folder)}")
+        recipe = cast(DictConfig, OmegaConf.load(folder / "recipe" / f"{groups['recipe']}.yaml"))
+        numbers = " ".join(f"{key}={value}" for key, value in recipe.items() if key != "defaults")
+        console.print(f"the recipe of data={groups['data']}: {numbers}")
     if groups:
         rows = [(group, choice, _choices(folder / group)) for group, choice in groups.items()]
-        console.print("\ngroups, with the file that is taken, and all", _table(rows), sep="\n")
+        console.print("\ngroups: the default file, and all there are", _table(rows), sep="\n")
     flags = [f"{flag} {text}" for flag, text in _FLAGS.items() if is_swept or flag != "-m"]
     console.print(f"\n{'; '.join(flags)}\n\nexamples")
     for example in comments.examples[:_NUM_EXAMPLES]:
@@ -64,14 +59,14 @@ def _table(rows: Iterable[tuple[str, str, str]]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for key, default, text in rows:
-        # What is looked up elsewhere says nothing here.
+        # A reference to another key says nothing here.
         shown = key if "${" in default or len(default) > _LONGEST else f"{key}={default}"
         table.add_row(shown, text)
     return table
 
 
 def _groups(defaults: Sequence[Any], folder: Path) -> Iterator[tuple[str, str]]:
-    """Groups of a defaults list with the choice that is made if nothing is said."""
+    """Groups of a defaults list with its default choices."""
     data = "null"
     for entry in defaults:
         for group, choice in entry.items_ex(resolve=False) if isinstance(entry, DictConfig) else ():
@@ -87,12 +82,6 @@ def _groups(defaults: Sequence[Any], folder: Path) -> Iterator[tuple[str, str]]:
                 yield str(group).lstrip("/"), "null" if choice is None else str(choice)
 
 
-def _recipe(groups: Mapping[str, str], folder: Path) -> str:
-    """The numbers of a recipe."""
-    content = cast(DictConfig, OmegaConf.load(folder / "recipe" / f"{groups['recipe']}.yaml"))
-    return " ".join(f"{key}={value}" for key, value in content.items() if key != "defaults")
-
-
 def _choices(folder: Path) -> str:
     """Names of files; those that differ behind an underscore in the same ways stand together."""
     names = sorted(file.stem for file in folder.glob("*.yaml"))
@@ -106,3 +95,54 @@ def _choices(folder: Path) -> str:
         return f"{', '.join(families)}, each alone or with {rests}"
     text = ", ".join(names)
     return f"{text}, and names of published weights" if folder.name == "weights" else text
+
+
+class KeyComment(NamedTuple):
+    """A key of a file, with those above it, its value as it is written, and its comments."""
+
+    key: str
+    default: str
+    text: str
+
+
+class FileComments(NamedTuple):
+    """What a configuration file says of itself: sentences, examples, and keys that are not Hydra's."""
+
+    summary: str
+    examples: list[str]
+    keys: list[KeyComment]
+
+
+def read_comments(path: Path) -> FileComments:
+    """Read a file whose first lines are comments: sentences, then examples indented by two."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    head = [line[2:] for line in takewhile(lambda line: line.startswith("#"), lines)]
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert isinstance(node, yaml.MappingNode)
+    return FileComments(
+        summary=" ".join(line for line in head if line and not line.startswith("  ")),
+        examples=[line.strip() for line in head if line.startswith("  ")],
+        keys=list(_keys(node, lines)),
+    )
+
+
+def _keys(node: yaml.MappingNode, lines: list[str], above: str = "") -> Iterator[KeyComment]:
+    for name, value in node.value:
+        if not above and name.value in ("defaults", "hydra"):
+            continue
+        key = f"{above}{name.value}"
+        if isinstance(value, yaml.MappingNode) and not value.flow_style:
+            yield from _keys(value, lines, f"{key}.")
+            continue
+        line = name.start_mark.line
+        is_block = isinstance(value, yaml.SequenceNode) and not value.flow_style
+        end = name.end_mark if is_block else value.end_mark
+        first = value.start_mark
+        default = "[...]" if is_block else lines[line][first.column : value.end_mark.column]
+        above_it = takewhile(
+            lambda text: text.startswith("# "), map(str.lstrip, lines[:line][::-1])
+        )
+        comments = [text[2:] for text in above_it][::-1]
+        behind = lines[end.line][end.column :].partition("#")[2].strip()
+        yield KeyComment(key, default, " ".join([*comments, *filter(None, [behind])]))

@@ -4,8 +4,8 @@ A wrong value would otherwise show deep in a library, after seconds or hours, an
 """
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,12 +16,7 @@ class ValueRuleError(ValueError):
 
 
 class Rule(NamedTuple):
-    """What a value has to be.
-
-    Args:
-        text: of the rule, to stand behind "give".
-        holds: whether a value obeys it.
-    """
+    """What a value has to be, in words that follow "give", and whether one is."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -36,7 +31,6 @@ def _is_number(value: Any) -> bool:
 
 
 def whole(least: int) -> Rule:
-    """A whole number of at least ``least``."""
     return Rule(
         f"a whole number of at least {least}",
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
@@ -44,7 +38,6 @@ def whole(least: int) -> Rule:
 
 
 def one_of(*words: str) -> Rule:
-    """One of some words."""
     return Rule(f"one of {', '.join(words)}", lambda value: value in words)
 
 
@@ -63,94 +56,48 @@ LIMIT = Rule(
     lambda value: _is_number(value) and (isinstance(value, int) or value <= 1) and value >= 0,
 ).or_null()
 
+
+def _each(rule: Rule, keys: str) -> dict[str, Rule]:
+    return dict.fromkeys(keys.split(), rule)
+
+
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(
-        (
-            "base_batch_size",
-            "batch_norm.group_size",
-            "batch_size",
-            "checkpoint.every_n_steps",
-            "clips_per_video",
-            "crop_size",
-            "data.test_per_class",
-            "data.train_per_class",
-            "data.val_per_class",
-            "epochs",
-            "gop_size",
-            "log_every_n_steps",
-            "max_short_side",
-            "max_videos",
-            "num_classes",
-            "num_clips",
-            "num_crops",
-            "num_frames",
-            "num_pairs",
-            "num_threads",
-            "num_videos",
-            "protocol.sampling.sample_range",
-            "rounds",
-            "sampling_rate",
-            "short_side",
-            "top_k",
-            "trainer.accumulate_grad_batches",
-            "trainer.check_val_every_n_epoch",
-            "trainer.max_epochs",
-            "trainer.num_nodes",
-            "video_frames",
-            "video_size",
-            "width",
-        ),
+    **_each(
         whole(1),
+        """
+        base_batch_size batch_norm.group_size batch_size checkpoint.every_n_steps
+        clips_per_video crop_size data.test_per_class data.train_per_class data.val_per_class
+        epochs gop_size log_every_n_steps max_short_side max_videos num_classes num_clips
+        num_crops num_frames num_pairs num_threads num_videos protocol.sampling.sample_range
+        rounds sampling_rate short_side top_k trainer.accumulate_grad_batches
+        trainer.check_val_every_n_epoch trainer.max_epochs trainer.num_nodes video_frames
+        video_size width
+        """,
     ),
-    **dict.fromkeys(
-        (
-            "batch_norm.precise_batches",
-            "crf",
-            "data.seed",
-            "num_workers",
-            "protocol.sampling.seed",
-            "seed",
-            "early_stopping.patience",
-        ),
+    **_each(
         whole(0),
+        """
+        batch_norm.precise_batches crf data.seed num_workers protocol.sampling.seed seed
+        early_stopping.patience
+        """,
     ),
-    **dict.fromkeys(
-        ("data.time_budget_seconds", "lr", "stride_seconds", "time_budget_seconds"), POSITIVE
-    ),
-    **dict.fromkeys(
-        (
-            "block_lr_multiplier",
-            "scheduler.gamma",
-            "trainer.gradient_clip_val",
-            "warmup_epochs",
-            "weight_decay",
-        ),
+    **_each(POSITIVE, "data.time_budget_seconds lr stride_seconds time_budget_seconds"),
+    **_each(
         NOT_NEGATIVE,
+        "block_lr_multiplier scheduler.gamma trainer.gradient_clip_val warmup_epochs weight_decay",
     ),
-    **dict.fromkeys(
-        ("data.max_bad_fraction", "scheduler.start", "threshold", "transform.flip_prob"), SHARE
-    ),
-    **dict.fromkeys(("dropout", "label_smoothing"), PART),
-    **dict.fromkeys(("data.val_fraction", "ema.decay"), BETWEEN),
-    **dict.fromkeys(
-        (
-            "accept_changed_lists",
-            "activation_checkpointing",
-            "compile",
-            "compiled",
-            "data.square_pixels",
-            "drop_damaged",
-            "keep_freed_memory",
-            "protocol.by_time",
-            "published",
-            "trainer.enable_progress_bar",
-            "tune_batch_size",
-        ),
+    **_each(SHARE, "data.max_bad_fraction scheduler.start threshold transform.flip_prob"),
+    **_each(PART, "dropout label_smoothing"),
+    **_each(BETWEEN, "data.val_fraction ema.decay"),
+    **_each(
         BOOLEAN,
+        """
+        accept_changed_lists activation_checkpointing compile compiled data.square_pixels drop_damaged
+        keep_freed_memory protocol.by_time published trainer.enable_progress_bar tune_batch_size
+        """,
     ),
-    **dict.fromkeys(
-        ("trainer.limit_test_batches", "trainer.limit_train_batches", "trainer.limit_val_batches"),
-        LIMIT,
+    **_each(
+        LIMIT, "trainer.limit_test_batches trainer.limit_train_batches trainer.limit_val_batches"
     ),
     "batch_norm.mode": one_of("local", "sync", "frozen"),
     "inflation": one_of("mean", "centre"),
@@ -168,7 +115,7 @@ def check_values(cfg: DictConfig, defaults: DictConfig) -> None:
     """Hold every value against the rule of its key.
 
     Args:
-        cfg: composed from a command line.
+        cfg: configuration from a command line.
         defaults: the same without the command line's values; a key that is null there may stay so.
 
     Raises:
@@ -176,70 +123,84 @@ def check_values(cfg: DictConfig, defaults: DictConfig) -> None:
     """
     for key, rule in RULES.items():
         value = _value(cfg, key)
-        if value is _ABSENT:
-            continue
-        if _is_null(defaults, key):
+        if _value(defaults, key) is None:
             rule = rule.or_null()
-        if not rule.holds(value):
-            raise ValueRuleError(f"{key} is {_shown(value)}; give {rule.text}")
-    for key in _wanted(defaults):
-        if _value(cfg, key) is None:
-            raise ValueRuleError(
-                f"{key} is null; it needs a value, and stands for nothing without one"
-            )
-    _check_order(cfg, "short_side", "max_short_side")
+        if value is not _ABSENT and not rule.holds(value):
+            shown = "null" if value is None else repr(value) if isinstance(value, str) else value
+            raise ValueRuleError(f"{key} is {shown}; give {rule.text}")
+    for key, default in items_of(defaults):
+        if default == "???" and _value(cfg, key) is None:
+            raise ValueRuleError(f"{key} is null; it needs a value")
     # Without any validation there is no best checkpoint and nothing to report.
-    _check_order(cfg, "trainer.check_val_every_n_epoch", "epochs")
+    orders = ("short_side", "max_short_side"), ("trainer.check_val_every_n_epoch", "epochs")
+    for lower, upper in orders:
+        low, high = _value(cfg, lower), _value(cfg, upper)
+        if _is_number(low) and _is_number(high) and low > high:
+            raise ValueRuleError(f"{upper} is {high}, below {lower} of {low}; give at least {low}")
 
 
-def _wanted(node: DictConfig, above: str = "") -> Iterator[str]:
-    """Keys that have no value until the command line gives one."""
-    for key in map(str, node):
-        if OmegaConf.is_missing(node, key):
-            yield f"{above}{key}"
-        elif not OmegaConf.is_interpolation(node, key) and OmegaConf.is_dict(node[key]):
-            yield from _wanted(cast(DictConfig, node[key]), f"{above}{key}.")
+def items_of(cfg: Any, *, resolve: bool = False) -> Iterator[tuple[str, Any]]:
+    """All keys of a configuration, with those above them, and their plain values."""
 
+    def below(above: str, value: Any) -> Iterator[tuple[str, Any]]:
+        for key, child in value.items() if isinstance(value, dict) else ():
+            yield f"{above}{key}", child
+            yield from below(f"{above}{key}.", child)
 
-def _check_order(cfg: DictConfig, lower: str, upper: str) -> None:
-    low, high = _value(cfg, lower), _value(cfg, upper)
-    if _is_number(low) and _is_number(high) and low > high:
-        raise ValueRuleError(f"{upper} is {high}, below {lower} of {low}; give at least {low}")
+    return below("", OmegaConf.to_container(cfg, resolve=resolve))
 
 
 _ABSENT = object()
 
 
-def _asks_hydra(node: DictConfig, name: str) -> bool:
-    """Whether a value is what Hydra says once a job runs."""
-    raw: Any = node._get_node(name)
-    return "${hydra:" in str(raw._value())
-
-
-def _is_null(defaults: DictConfig, key: str) -> bool:
-    """Whether a key stands as null in a file; what Hydra answers for it in the end does not count."""
-    *parents, name = key.split(".")
-    node = OmegaConf.select(defaults, ".".join(parents)) if parents else defaults
-    return (
-        isinstance(node, DictConfig)
-        and name in node
-        and not OmegaConf.is_interpolation(node, name)
-        and not OmegaConf.is_missing(node, name)
-        and node[name] is None
-    )
-
-
 def _value(cfg: DictConfig, key: str) -> Any:
-    """A value; ``_ABSENT`` where there is no such key, or nobody has given it a value yet."""
+    """A value; ``_ABSENT`` where there is no such key, or none before Hydra runs a job."""
     *parents, name = key.split(".")
     try:
         node = OmegaConf.select(cfg, ".".join(parents)) if parents else cfg
-        if not isinstance(node, DictConfig) or name not in node or _asks_hydra(node, name):
+        if not isinstance(node, DictConfig) or name not in node:
             return _ABSENT
-        return node[name]
+        raw: Any = node._get_node(name)
+        return _ABSENT if "${hydra:" in str(raw._value()) else node[name]
     except OmegaConfBaseException:
         return _ABSENT
 
 
-def _shown(value: Any) -> str:
-    return "null" if value is None else repr(value) if isinstance(value, str) else str(value)
+# Behind the middle of a run a cosine has fallen below half of its rate; a tenth is what recipes have.
+_LONGEST, _SHORTENED = 1 / 2, 1 / 10
+_KEYS = {"warmup_epochs", "scheduler.warmup_epochs"}, {"epochs", "trainer.max_epochs"}
+
+
+def check_warmup(cfg: DictConfig, typed: Collection[str]) -> None:
+    """Refuse a warm-up of more than half of the run, where somebody has typed the keys of both."""
+    # Multigrid schedules stretch a run.
+    if cfg.get("multigrid") is None and all(keys & set(typed) for keys in _KEYS) and _is_long(cfg):
+        num_epochs = cfg.trainer.max_epochs
+        raise ValueRuleError(
+            f"warmup_epochs is {cfg.scheduler.warmup_epochs:g} and the run has {num_epochs} epochs, so the "
+            f"rate would hardly get past its warm-up; give at most {_LONGEST * num_epochs:g}, or leave "
+            "warmup_epochs out"
+        )
+
+
+def shorten_warmup(cfg: DictConfig) -> list[str]:
+    """Cut a warm-up of more than half of a new run to a tenth of it, and say so in a line.
+
+    Recipes have warm-ups for the many epochs that they were made for. A resumed run goes on by the
+    schedule that it was begun with.
+    """
+    if cfg.resume is not None or not _is_long(cfg):
+        return []
+    wanted, num_epochs = cfg.scheduler.warmup_epochs, cfg.trainer.max_epochs
+    cfg.scheduler.warmup_epochs = round(_SHORTENED * num_epochs, 6)
+    if "warmup_epochs" in cfg:
+        cfg.warmup_epochs = cfg.scheduler.warmup_epochs
+    return [
+        f"warm-up    {cfg.scheduler.warmup_epochs:g} epochs, a tenth of the run: warmup_epochs is {wanted:g}, "
+        f"more than half of {num_epochs}, and the rate would hardly be reached"
+    ]
+
+
+def _is_long(cfg: DictConfig) -> bool:
+    warmup = cfg.scheduler.get("warmup_epochs", 0)
+    return bool(warmup) and warmup > _LONGEST * cfg.trainer.max_epochs

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from rich.progress import track
 
 from gcvideo._console import Console
+from gcvideo.command._device import choose_device
 from gcvideo.command._interruption import Interrupted, interruptible
 from gcvideo.command._output_check import check_file, check_folder
 from gcvideo.command._video_list import FoundVideos, find_all_videos
@@ -88,7 +89,7 @@ def _predict_stream(cfg: DictConfig, output: Path | None) -> Predictions:
 
 def _load(cfg: DictConfig) -> TrainedClassifier:
     dtype = precision_type(cfg.precision)
-    classifier = load(cfg.checkpoint, device=cfg.device, packages=list(cfg.packages))
+    classifier = load(cfg.checkpoint, device=choose_device(cfg.device), packages=list(cfg.packages))
     if classifier.device.type == "cpu":
         keep_freed_memory()
     _CONSOLE.print(f"checkpoint {classifier.source}\nprecision  {cfg.precision}", soft_wrap=True)

@@ -14,8 +14,9 @@ from rich.table import Table
 from torch.optim import Optimizer
 
 from gcvideo._console import Console
+from gcvideo.command._device import device_of
 from gcvideo.command._duration import duration
-from gcvideo.command.train._plan import TrainingPlan, device_here, plan_training
+from gcvideo.command.train._plan import TrainingPlan, plan_training
 from gcvideo.command.train._step_time import Precision, StepTime, time_step, time_view
 from gcvideo.data import VideoDataModule
 from gcvideo.models import ClipClassifier, Cost, count_cost
@@ -198,7 +199,7 @@ def measure(
     val_crop_size = data.protocol.single_view().crop_size
     val_area = (val_crop_size / cfg.crop_size) ** 2
     if given is None:
-        model.to(device_here(cfg.trainer))
+        model.to(device_of(cfg.trainer))
         step = time_step(
             model,
             make_optimizer(model),

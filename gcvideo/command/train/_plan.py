@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import torch
 from omegaconf import DictConfig, ListConfig
 
+from gcvideo.command._device import device_of
 from gcvideo.data import VideoDataModule
 from gcvideo.training import BatchGroups, limited_batches
 
@@ -94,11 +95,5 @@ def devices_per_node(trainer: DictConfig) -> int:
     if isinstance(devices, str) and "," in devices:
         return len([index for index in devices.split(",") if index.strip()])
     if devices in ("auto", "-1", -1):
-        return torch.cuda.device_count() if device_here(trainer) == "cuda" else 1
+        return torch.cuda.device_count() if device_of(trainer) == "cuda" else 1
     return int(devices)
-
-
-def device_here(trainer: DictConfig) -> str:
-    """The kind of device, "cuda" or "cpu", on which this machine can try what is planned."""
-    wanted = trainer.accelerator in ("auto", "gpu", "cuda")
-    return "cuda" if wanted and torch.cuda.is_available() else "cpu"

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from gcvideo.command.configuration._config_folder import config_folder
+from gcvideo.command.configuration._composition import config_folder
 from gcvideo.command.configuration._value_rule import check_values
 from gcvideo.training import CHECKPOINT_NAMES, num_batches_seen
 

@@ -238,7 +238,6 @@ def test_a_net_without_a_map_per_query_is_refused(measure, tmp_path, video_folde
         (["videos=nowhere"], FileNotFoundError, "no video at 'nowhere'"),
         (["videos=x", "data=folder", "data.root=x"], ValueError, "videos is 'x' and data is given"),
         (["split=tset"], ValueError, "split is 'tset'; choose train, val or test"),
-        (["max_videos=0"], ValueError, "max_videos is 0; measure at least 1, or null for all"),
         (["num_pairs=0"], ValueError, "num_pairs is 0; draw at least 1 pair"),
     ],
 )

@@ -9,10 +9,8 @@ import torch
 from gcvideo_runs import TINY
 
 import gcvideo.command.compare._cell as cell_module
-import gcvideo.command.compare._comparing as comparing
-from gcvideo.command.compare._cell import read_cell
+from gcvideo.command.compare._cell import LaunchError, read_cell
 from gcvideo.command.compare._comparing import compare, run_comparison
-from gcvideo.command.compare._launching import LaunchError
 from gcvideo.command.compare._plan import ComparisonError
 from gcvideo.command.configuration._command_words import read_words
 
@@ -116,7 +114,7 @@ def test_finished_cells_are_kept_and_a_new_seed_is_trained_alone(
 ):
     folder, before = finished
     trained = []
-    monkeypatch.setattr(comparing, "run_cell", lambda cfg: trained.append(cfg.output_dir))
+    monkeypatch.setattr(cell_module, "run_cell", lambda cfg: trained.append(cfg.output_dir))
     after = compare([*conf, "preset=twice", "seeds=0,3", f"folder={folder}", *words])
     assert [Path(path).parts[-2:] for path in trained] == [
         ("none", "seed3"),
@@ -150,7 +148,7 @@ def test_a_cell_that_comes_out_differently_is_an_error(finished, conf, words, mo
             {"labels": content.labels, "scores": content.scores + 0.5},
         )
 
-    monkeypatch.setattr(comparing, "run_cell", copy_another)
+    monkeypatch.setattr(cell_module, "run_cell", copy_another)
     with pytest.raises(ComparisonError, match=r"'gc', seed 0, did not come out the same: 0 of \d+"):
         compare([*conf, "preset=twice", "verify=gc:0", f"folder={folder}", *words])
 
@@ -191,7 +189,7 @@ def test_a_cell_that_fails_is_named_and_the_others_are_done(
             raise FloatingPointError("the loss is nan")
         Path(cfg.output_dir).mkdir(parents=True, exist_ok=True)
 
-    monkeypatch.setattr(comparing, "run_cell", fail_once)
+    monkeypatch.setattr(cell_module, "run_cell", fail_once)
     with pytest.raises(SystemExit) as raised:
         run_comparison([*typed, "model=c2d", "block=gc,none", f"folder={tmp_path}", *words])
     assert raised.value.code == 1

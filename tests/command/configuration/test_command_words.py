@@ -67,6 +67,6 @@ def test_words_without_a_use_are_refused():
     with pytest.raises(CommandWordError, match="'x' stands alone, but 'train' takes words of the"):
         read_words("train", ["x"], config_name="train")
     with pytest.raises(
-        CommandWordError, match="beside KEY=VALUE, 'export' takes checkpoint and out"
+        CommandWordError, match="besides KEY=VALUE, 'export' takes checkpoint and out"
     ):
         read_words("export", ["a", "b", "c"], config_name="export", plain=("checkpoint", "output"))

@@ -137,7 +137,7 @@ def test_the_recipe_follows_the_data_and_yields_to_the_command_line(compose_conf
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["modle=i3d"], r"'modle' is no key of this configuration: did you mean model"),
+        (["modle=i3d"], r"'modle' is not a key of this configuration: did you mean model"),
         (["trainer.max_epoch=3"], r"did you mean trainer\.max_epochs"),
         (["model.block.ration=0.5"], r"did you mean model\.block\.ratio"),
         (["epochss=3"], r"did you mean epochs"),
@@ -163,7 +163,7 @@ def test_every_value_of_a_sweep_is_looked_at():
 
 
 def test_an_override_of_a_block_that_is_not_there_says_so():
-    with pytest.raises(OverrideError, match=r"'model\.block\.ratio' is no key"):
+    with pytest.raises(OverrideError, match=r"'model\.block\.ratio' is not a key"):
         check_overrides("train", ["model=slow", "model.block.ratio=0.25"])
 
 

@@ -3,7 +3,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gcvideo.command.configuration._path_word import PATH_KEYS, literal_paths
+from gcvideo.command.configuration._command_words import PATH_KEYS, literal_paths
 
 PATHS = [
     "/data/my clips/take (2).mp4",

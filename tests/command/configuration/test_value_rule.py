@@ -3,8 +3,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from gcvideo import cli
+from gcvideo.command.configuration._command_words import PATH_KEYS
 from gcvideo.command.configuration._composition import check_overrides
-from gcvideo.command.configuration._path_word import PATH_KEYS
 from gcvideo.command.configuration._value_rule import RULES, ValueRuleError, check_values
 
 # Names, texts and lists, whose own code says what is wrong with them.
@@ -85,6 +85,7 @@ WRONG = [
         "protocol.sampling.seed is -1; give a whole number of at least 0",
     ),
     ("test", "num_clips=0", "num_clips is 0; give a whole number of at least 1, or null"),
+    ("attention_stats", "max_videos=0", "max_videos is 0; give a whole number of at least 1"),
     ("predict", "top_k=0", "top_k is 0; give a whole number of at least 1"),
     ("predict", "threshold=50", "threshold is 50; give a number of at least 0 and at most 1"),
     ("predict", "stride_seconds=0", "stride_seconds is 0; give a number above 0, or null"),

@@ -3,8 +3,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from gcvideo.command.configuration._composition import check_overrides
-from gcvideo.command.configuration._value_rule import ValueRuleError
-from gcvideo.command.configuration._warmup import shorten_warmup
+from gcvideo.command.configuration._value_rule import ValueRuleError, shorten_warmup
 from gcvideo.command.train import _training as training
 from gcvideo.training import highest_factor
 

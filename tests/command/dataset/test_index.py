@@ -122,7 +122,7 @@ def test_a_damaged_index_is_made_anew(run_index, videos, capsys):
 def test_the_data_must_be_chosen(project):
     with pytest.raises(OverrideError, match=r"You must specify 'data', .*"):
         check_overrides("index", [])
-    with pytest.raises(OverrideError, match=r"'daat' is no key of this .*: did you mean data"):
+    with pytest.raises(OverrideError, match=r"'daat' is not a key of this .*: did you mean data"):
         check_overrides("index", ["daat=folder"])
 
 

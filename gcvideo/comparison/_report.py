@@ -1,22 +1,36 @@
-"""One page with all of a comparison: no script, nothing loaded from elsewhere."""
+"""The report of a comparison: two tables, and one page without scripts or anything loaded from elsewhere."""
 
+import math
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from string import Template
 
-from gcvideo.comparison._class_gain import class_gain_tables
-from gcvideo.comparison._figure import accuracy_figure, curve_figure, marker_figure
-from gcvideo.comparison._number import DASH, mean_and_spread, percent_decimals
+import torch
+
+from gcvideo._draft import draft_of
+from gcvideo.comparison._figure import accuracy_figure, curve_figure, marker_figure, variant_styles
 from gcvideo.comparison._outcome import describe_baseline, describe_difference, describe_test
 from gcvideo.comparison._results import Comparison, CurvePoint
-from gcvideo.comparison._style import variant_styles
-from gcvideo.comparison._table import LEGEND, Table, comparison_table, missing_cells, seed_table
+from gcvideo.comparison._table import (
+    DASH,
+    LEGEND,
+    Table,
+    comparison_table,
+    csv_table,
+    markdown_table,
+    mean_and_spread,
+    percent,
+    percent_decimals,
+    seed_table,
+)
 
+_MAX_CLASSES = 20
 _PROBES = (
     "Top-1 accuracy of the same weights when the frames of each test clip are perturbed. What a "
     "variant loses against its own top-1 is what it draws from the order or motion of the frames."
 )
+_MISSING = "<h2>Missing cells</h2><p>The comparison is not complete; all numbers may change.</p>"
 _MACS = (
     "MACs are multiply-accumulates of one view: convolutions, linear layers and attention products "
     "count, one per multiply-add; element-wise work, normalisation and pooling do not. Papers that "
@@ -40,40 +54,46 @@ _STATISTICS = (
 )
 
 
+def write_report(comparison: Comparison, folder: str | Path) -> None:
+    """Write ``table.csv``, ``table.md`` and ``report.html``, a page that needs nothing else.
+
+    Equal comparisons give equal bytes. Files of an earlier report are replaced once the new ones are
+    complete.
+
+    Args:
+        comparison: finished or not; what is missing is shown.
+        folder: place of the files; made if need be.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "table.csv": csv_table(comparison),
+        "table.md": markdown_table(comparison),
+        "report.html": report_page(comparison),
+    }
+    for name, text in contents.items():
+        with draft_of(folder / name) as draft:
+            # Names of classes are names of folders, which need not be UTF-8.
+            draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
 def report_page(comparison: Comparison) -> str:
     """The report as one HTML file, for desktop and phone, online or not."""
     template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-    table = comparison_table(comparison)
+    others = [v.name for v in comparison.variants if v.name != comparison.baseline]
+    missing = comparison.missing
     return template.substitute(
         title=escape(comparison.title),
-        outcome=_outcome(comparison),
-        missing=_missing(comparison),
-        table=_scrolling(table, "comparison") + _paragraphs(LEGEND),
+        outcome=_paragraphs([describe_baseline(comparison)])
+        + _list(describe_difference(comparison, name) for name in others)
+        + _paragraphs([describe_test(comparison)]),
+        missing=f'<div class="missing">{_MISSING}{_list(missing)}</div>' if missing else "",
+        table=_scrolling(comparison_table(comparison).html(), "comparison") + _paragraphs(LEGEND),
         plots=_plots(comparison),
-        classes=class_gain_tables(comparison),
+        classes=_class_gains(comparison),
         probes=_probes(comparison),
-        seeds=_scrolling(seed_table(comparison), "seeds"),
+        seeds=_scrolling(seed_table(comparison).html(), "seeds"),
         making=_making(comparison),
-    )
-
-
-def _outcome(comparison: Comparison) -> str:
-    others = [v.name for v in comparison.variants if v.name != comparison.baseline]
-    sentences = (describe_difference(comparison, name) for name in others)
-    return (
-        _paragraphs([describe_baseline(comparison)])
-        + _list(sentences)
-        + _paragraphs([describe_test(comparison)])
-    )
-
-
-def _missing(comparison: Comparison) -> str:
-    missing = missing_cells(comparison)
-    if not missing:
-        return ""
-    return (
-        f'<div class="missing"><h2>Missing cells</h2><p>The comparison is not complete; all numbers '
-        f"may change.</p>{_list(missing)}</div>"
     )
 
 
@@ -108,6 +128,58 @@ def _plots(comparison: Comparison) -> str:
     )
 
 
+def _class_gains(comparison: Comparison) -> str:
+    """A row per class, a bar per variant; of many classes those that change most come first."""
+    gains = {name: comparison.class_gains(name).tolist() for name in comparison.differences}
+    if not gains:
+        return "<p>No variant shares a seed with the baseline yet.</p>"
+    changes = [
+        max((abs(gain) for gain in row if not math.isnan(gain)), default=0.0)
+        for row in zip(*gains.values(), strict=True)
+    ]
+    decimals, styles = percent_decimals(comparison), variant_styles(comparison)
+    labels = comparison.variant(comparison.baseline).cells[0].labels
+    counts = torch.bincount(labels, minlength=len(changes)).tolist()
+    rows = []
+    for label, name in enumerate(comparison.classes):
+        bars = "".join(
+            _bar(
+                row[label] / (max(changes) or 1.0),
+                percent(row[label], decimals, signed=True),
+                styles[variant].color,
+            )
+            for variant, row in gains.items()
+        )
+        rows.append(f'<tr><th scope="row">{escape(name)} ({counts[label]})</th>{bars}</tr>')
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("class", *gains))
+
+    def table(rows: Iterable[str]) -> str:
+        html = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        return _scrolling(html, "gain and loss by class")
+
+    intro = (
+        f"<p>Points of accuracy gained (to the right) and lost (to the left) against "
+        f"{escape(comparison.baseline)}, mean over seeds; in brackets the number of test videos. A "
+        "class of few videos moves far by chance.</p>"
+    )
+    if len(rows) <= _MAX_CLASSES:
+        return intro + table(rows)
+    most = sorted(range(len(rows)), key=lambda label: -changes[label])[:_MAX_CLASSES]
+    return (
+        f"{intro}<p>The {_MAX_CLASSES} classes that change most, of {len(rows)}.</p>"
+        f"{table(rows[label] for label in most)}"
+        f"<details><summary>All {len(rows)} classes</summary>{table(rows)}</details>"
+    )
+
+
+def _bar(share: float, text: str, color: str) -> str:
+    if math.isnan(share) or share == 0:
+        return f'<td>{text}<div class="bar"></div></td>'
+    side = "gain" if share > 0 else "loss"
+    style = f"width:{50 * abs(share):.2f}%;background:{color}"
+    return f'<td>{text}<div class="bar"><i class="{side}" style="{style}"></i></div></td>'
+
+
 def _probes(comparison: Comparison) -> str:
     if not comparison.probes:
         return "<p>None was made.</p>"
@@ -121,7 +193,7 @@ def _probes(comparison: Comparison) -> str:
         for variant in comparison.variants
     )
     header = ("variant", "as they are (%)", *(f"{name} (%)" for name in comparison.probes))
-    return f"<p>{_PROBES}</p>{_scrolling(Table(header, rows), 'probes')}"
+    return f"<p>{_PROBES}</p>{_scrolling(Table(header, rows).html(), 'probes')}"
 
 
 def _making(comparison: Comparison) -> str:
@@ -140,15 +212,14 @@ def _making(comparison: Comparison) -> str:
         text.format(baseline=comparison.baseline, number=len(comparison.differences))
         for text in _STATISTICS
     )
-    done = "" if missing_cells(comparison) else "<p>No cell is missing.</p>"
-    table = _scrolling(settings, "settings") if keys else ""
+    done = "" if comparison.missing else "<p>No cell is missing.</p>"
+    table = _scrolling(settings.html(), "settings")
     return f"<dl>{facts}</dl>{table}{done}{_paragraphs([*statistics, _MACS])}"
 
 
-def _scrolling(table: Table, name: str) -> str:
+def _scrolling(table: str, name: str) -> str:
     return (
-        f'<div class="scroll" role="region" aria-label="table: {name}" tabindex="0">'
-        f"{table.html()}</div>"
+        f'<div class="scroll" role="region" aria-label="table: {name}" tabindex="0">{table}</div>'
     )
 
 
