@@ -12,7 +12,7 @@ SCRIPT = """
 import importlib, os, pkgutil, signal, sys
 
 import av, lightning, lightning.pytorch.callbacks, matplotlib.pyplot, torch, torchmetrics, torchvision
-import hydra, filelock, onnx, pytorchvideo.models, rich.progress, torch.distributed.fsdp
+import hydra, filelock, onnx, pytorchvideo.models, rich.progress
 import torch.distributed.elastic.multiprocessing.errors
 from hydra.core.plugins import Plugins
 

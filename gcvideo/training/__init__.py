@@ -34,7 +34,6 @@ from gcvideo.training._schedule import Schedule as Schedule
 from gcvideo.training._schedule import WarmupCosine as WarmupCosine
 from gcvideo.training._schedule import WarmupSteps as WarmupSteps
 from gcvideo.training._schedule import highest_factor as highest_factor
-from gcvideo.training._sharding import ShardedStrategy as ShardedStrategy
 from gcvideo.training._stop_signal import TrainingStopped as TrainingStopped
 from gcvideo.training._throughput import Throughput as Throughput
 from gcvideo.training._weight_average import WeightAverage as WeightAverage

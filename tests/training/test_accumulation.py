@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lightning import Callback, Trainer
-from sharding_ranks import make_module
+from small_fit import make_module
 from torch.utils.data import DataLoader, IterableDataset
 
 from gcvideo.training._accumulation import BatchGroups, limited_batches

@@ -11,7 +11,7 @@ import torch
 from lightning import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
-from sharding_ranks import make_module
+from small_fit import make_module
 from torch._dynamo.testing import CompileCounter
 from torch.utils.data import DataLoader
 
