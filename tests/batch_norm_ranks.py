@@ -15,7 +15,7 @@ from two_ranks import fork_into_two
 from gcvideo.nn._batch_norm import group_batch_norm
 from gcvideo.training._batch_norm import BatchNormGroups
 from gcvideo.training._precise_batch_norm import PreciseBatchNorm
-from gcvideo.training._rank_statistics import average_statistics
+from gcvideo.training._rank_exchange import average_statistics
 from gcvideo.training._weight_average import WeightAverage
 
 NUM_BATCHES = 3

@@ -1,3 +1,5 @@
+"""Whose statistics a batch norm takes: those of a part of a batch, of a rank, or of several ranks."""
+
 import math
 from typing import Literal, get_args
 
@@ -23,7 +25,7 @@ class BatchNormGroups(LayerSync):
     so what is frozen stays frozen.
 
     Args:
-        group_size: neighbouring ranks per group; None: all ranks.
+        group_size: number of neighbouring ranks per group; None: all ranks.
 
     Raises:
         ValueError: if ``group_size`` is below 1 or does not divide the number of ranks.
@@ -91,7 +93,7 @@ def set_num_splits(net: nn.Module, num_splits: int) -> None:
     Changes the modules in place, also during training; see ``GroupBatchNorm3d``.
 
     Args:
-        net: whose ``nn.BatchNorm1d`` and ``nn.BatchNorm3d`` change.
+        net: net whose ``nn.BatchNorm1d`` and ``nn.BatchNorm3d`` change.
         num_splits: parts; 1: the whole batch.
 
     Raises:
@@ -158,7 +160,7 @@ def small_group_warning(clips: float) -> str | None:
     ever faster below 16 images per group. The limit of 8 is ours.
 
     Args:
-        clips: of a group, from ``clips_per_group``.
+        clips: number of clips of a group, from ``clips_per_group``.
     """
     if clips >= MIN_CLIPS_PER_GROUP:
         return None

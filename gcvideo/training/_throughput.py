@@ -1,16 +1,17 @@
+"""How fast a training is, and how long it waits for its data."""
+
 import time
 from collections import deque
-from dataclasses import astuple
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from torch.distributed import all_gather_object
 
 from gcvideo._console import Console
 from gcvideo.data import VideoBatch
 from gcvideo.training._data_wait import DataWait, describe_data_wait, usable_cores
+from gcvideo.training._rank_exchange import gathered
 
 _FIRST_CHECK = 50
 _MAX_SHARE = 0.2
@@ -127,14 +128,8 @@ class Throughput(Callback):
             "clips_per_second": self.waits.views * trainer.world_size / self.waits.seconds,
             "data_wait": self.waits.share,
         }
-        # A weight of one batch each would average the running figures; the last one is wanted.
-        pl_module.log_dict(
-            measured,
-            prog_bar=True,
-            on_step=True,
-            on_epoch=False,
-            batch_size=1,
-        )
+        # Not over the epoch, where Lightning would average what are running figures.
+        pl_module.log_dict(measured, prog_bar=True, on_step=True, on_epoch=False, batch_size=1)
         self._num_steps += 1
         if self._num_steps == _FIRST_CHECK:
             self._check(trainer)
@@ -167,11 +162,7 @@ class Throughput(Callback):
         self._settle(all_steps=True)
         if not self.waits.views:
             return
-        per_rank = [astuple(self.waits)]
-        if trainer.world_size > 1:
-            per_rank = [()] * trainer.world_size
-            all_gather_object(per_rank, astuple(self.waits))
-        slowest = max((DataWait(*values) for values in per_rank), key=lambda waits: waits.share)
+        slowest = max(gathered(self.waits), key=lambda waits: waits.share)
         was_slow, self._is_slow = self._is_slow, slowest.share > _MAX_SHARE
         if self._is_slow and not was_slow and trainer.is_global_zero:
             loader: Any = trainer.train_dataloader

@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from lightning import Trainer
 from torch.utils.data import DataLoader
-from torchvision.transforms import v2
 
 from gcvideo.models import ClipClassifier, Placement, slow_resnet
 from gcvideo.nn import global_context
@@ -70,28 +69,6 @@ def test_the_loss_is_the_cross_entropy_of_every_view():
         for v in range(2)
     ]
     torch.testing.assert_close(loss, torch.stack(views).mean())
-
-
-def test_mixing_blends_views_and_labels_on_the_given_scale():
-    module = make_module(mixing=v2.MixUp(alpha=1.0, num_classes=6))
-    batch = make_batch(videos=3, views=1)
-    views, targets = module._mix(batch["views"], batch["labels"])
-    assert views.shape == batch["views"].shape
-    assert targets.shape == (3, 6)
-    torch.testing.assert_close(targets.sum(1), torch.ones(3))
-    rolled = batch["views"].roll(1, 0).float()
-    share = targets[0, batch["labels"][0, 0]]
-    if batch["labels"][0, 0] != batch["labels"][-1, 0]:
-        expected = share * batch["views"][0].float() + (1 - share) * rolled[0]
-        torch.testing.assert_close(views[0], expected)
-
-
-def test_cutmix_pastes_the_same_window_into_all_frames():
-    module = make_module(mixing=v2.CutMix(alpha=1.0, num_classes=6))
-    batch = make_batch(videos=2, views=1)
-    views, _ = module._mix(batch["views"], batch["labels"])
-    foreign = (views != batch["views"].float()).any(dim=2)  # (b, v, t, h, w)
-    assert torch.equal(foreign[:, :, 0], foreign[:, :, 1]) or foreign.float().mean() < 1
 
 
 def test_validation_averages_softmax_over_views_and_counts_each_video_once(tmp_path):

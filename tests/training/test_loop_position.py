@@ -1,6 +1,6 @@
 import copy
 
-from gcvideo.training._loop_position import num_batches_seen, settle_between_batches
+from gcvideo.training._progress_checkpoint import num_batches_seen, settle_between_batches
 
 
 def counts(ready, started, processed, completed):
