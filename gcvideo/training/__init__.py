@@ -4,6 +4,7 @@ from gcvideo.training._accumulation import BatchGroups as BatchGroups
 from gcvideo.training._accumulation import limited_batches as limited_batches
 from gcvideo.training._bad_videos import BadVideos as BadVideos
 from gcvideo.training._batch_norm import BatchNormGroups as BatchNormGroups
+from gcvideo.training._batch_norm import BatchNormMode as BatchNormMode
 from gcvideo.training._batch_norm import check_group_size as check_group_size
 from gcvideo.training._batch_norm import clips_per_group as clips_per_group
 from gcvideo.training._batch_norm import freeze_batch_norm as freeze_batch_norm

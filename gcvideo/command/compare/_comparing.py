@@ -10,7 +10,7 @@ import torch
 
 from gcvideo._console import Console
 from gcvideo._invocation import command_line
-from gcvideo.command._assembly import build, settle
+from gcvideo.command._assembly import build, multigrid_schedule, settle
 from gcvideo.command._output_check import check_folder
 from gcvideo.command._user_error import user_error
 from gcvideo.command.compare._cell import read_cell, run_cell
@@ -99,7 +99,7 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
         if request.estimate is False:
             check_folder(folder, "folder")
         splits: VideoSplits = build(first.cfg.data)
-        for line in settle(first.cfg, splits):
+        for line in settle(first.cfg, splits, multigrid_schedule(first.cfg)):
             console.print(line, soft_wrap=True)
         planned = plan_variants(request, splits, folder)
         for plan in planned:

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, open_dict
 
 from gcvideo._console import Console
 from gcvideo._hint import command, override
@@ -26,8 +25,6 @@ except ImportError:  # Windows
     fcntl = None
 
 _BUSY = (errno.EACCES, errno.EAGAIN)
-# What tells of the end of a run, or of its videos.
-_STALE = ("results.json", "bad_videos.csv")
 
 
 class RunFolderError(ValueError):
@@ -48,8 +45,11 @@ def held(folder: Path) -> Iterator[None]:
     check_output_folder(folder, num_bytes=0)
     path = folder / ".lock"
     if fcntl is None:
-        with _held_on_windows(folder, path):
-            yield
+        try:
+            with FileLock(path, blocking=False):
+                yield
+        except Timeout:
+            raise _busy(folder, "another process") from None
         return
     with path.open("a+", encoding="utf-8") as file:
         try:
@@ -68,15 +68,6 @@ def held(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {started}")
         file.flush()
         yield
-
-
-@contextmanager
-def _held_on_windows(folder: Path, path: Path) -> Iterator[None]:
-    try:
-        with FileLock(path, blocking=False):
-            yield
-    except Timeout:
-        raise _busy(folder, "another process") from None
 
 
 def _busy(folder: Path, holder: str) -> RunFolderError:
@@ -108,7 +99,7 @@ def check_unused(folder: Path) -> None:
     Raises:
         RunFolderError: if there are some.
     """
-    found = sorted(path.name for path in (folder / "checkpoints").glob("*.ckpt"))
+    found = sorted(path.name for path in (folder / "checkpoints").glob("[!.]*.ckpt"))
     if found:
         raise RunFolderError(
             f"'{folder}' has a run already ({', '.join(found)}); go on with it with "
@@ -117,18 +108,17 @@ def check_unused(folder: Path) -> None:
         )
 
 
-def begin_run(cfg: DictConfig) -> None:
-    """Give a new run its name, which stands in ``config.yaml`` and in every checkpoint.
+def begin_run(folder: Path) -> str:
+    """A name for a new run, which stands in ``config.yaml`` and in every checkpoint.
 
     Raises:
         RunFolderError: if the folder has checkpoints of another run.
     """
-    folder = Path(cfg.output_dir)
     check_unused(folder)
-    for name in _STALE:
+    # What tells of the end of a run, or of its videos.
+    for name in ("results.json", "bad_videos.csv"):
         (folder / name).unlink(missing_ok=True)
-    with open_dict(cfg):
-        cfg.run_id = uuid.uuid4().hex
+    return uuid.uuid4().hex
 
 
 def finished_metrics(folder: Path) -> dict[str, float]:

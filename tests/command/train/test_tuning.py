@@ -122,10 +122,7 @@ def test_other_errors_are_not_taken_for_a_full_memory(tmp_path):
         tune_batch_size(trainer, module, data)
 
 
-def test_no_trials_and_several_processes_are_refused(tmp_path):
-    trainer, module, data = make_run(tmp_path)
-    with pytest.raises(ValueError, match="max_trials is 0; the search needs at least 1"):
-        tune_batch_size(trainer, module, data, max_trials=0)
+def test_several_processes_are_refused(tmp_path):
     trainer, module, data = make_run(tmp_path, strategy="ddp", devices=2)
     with pytest.raises(ValueError, match=r"a run of 2 processes.*run it with trainer.devices=1"):
         tune_batch_size(trainer, module, data)
