@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from lightning import Callback, LightningDataModule, Trainer
+from lightning import Callback, LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
+from quiet_trainer import make_trainer
 from torch.utils.data import DataLoader
 from two_ranks import fork_into_two
 
@@ -125,21 +126,14 @@ def fit(module, folder, strategy, *, epochs=2, start=None, rank=0, callbacks=(),
     checkpoint = ModelCheckpoint(
         folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True
     )
-    given = {
-        "accelerator": "cpu",
-        "max_epochs": epochs,
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "default_root_dir": folder,
-        "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,
-        "plugins": [AtomicCheckpointIO()],
-    }
-    trainer = Trainer(
-        **(given | options),
+    trainer = make_trainer(
+        folder,
+        max_epochs=epochs,
+        enable_checkpointing=True,
+        plugins=[AtomicCheckpointIO()],
         strategy=strategy,
         callbacks=[SaveWhenLoaded(), checkpoint, *callbacks],
+        **options,
     )
     trainer.fit(module, datamodule=Data(rank), ckpt_path=start)
     return trainer

@@ -3,7 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning import Callback, LightningDataModule, LightningModule
+from quiet_trainer import make_trainer
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from gcvideo.training._data_wait import DataWait, describe_data_wait
@@ -66,16 +67,7 @@ class Net(LightningModule):
 
 def run(data, net=None, *, callbacks=(), accelerator="cpu"):
     throughput = Throughput()
-    trainer = Trainer(
-        accelerator=accelerator,
-        devices=1,
-        max_epochs=1,
-        callbacks=[throughput, *callbacks],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = make_trainer(None, accelerator=accelerator, callbacks=[throughput, *callbacks])
     trainer.fit(net or Net(0.01), data)
     assert "batch_to_device" not in vars(trainer.strategy)  # it is itself again
     return throughput

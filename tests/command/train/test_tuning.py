@@ -4,7 +4,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from lightning import Trainer
+from quiet_trainer import make_trainer
 from small_protocol import make_protocol
 from torch.utils.data import DataLoader
 
@@ -69,16 +69,7 @@ def make_run(folder, num_videos=30, memory=10_000, **changes):
     paths = [f"{number}.mp4" for number in range(num_videos)]
     videos = Annotations(paths, np.arange(num_videos) % 2, ("a", "b"), "list.txt")
     data = Data(VideoSplits(videos, videos, videos), protocol=make_protocol(), batch_size=4)
-    given = {
-        "accelerator": "cpu",
-        "max_epochs": 1,
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "default_root_dir": folder,
-    }
-    return Trainer(**(given | changes)), module, data
+    return make_trainer(folder, **changes), module, data
 
 
 @pytest.mark.slow
