@@ -49,21 +49,16 @@ class FiniteLoss(Callback):
         if not self._agreement.any(not finite):
             return
         _copy(self._before, self._buffers)
-        videos = [
-            name for share in gathered([] if finite else self._names(trainer)) for name in share
-        ]
+        assert self._batch is not None
+        listed = trainer.datamodule.splits.train  # pyright: ignore[reportAttributeAccessIssue]
+        shown = [] if finite else torch.as_tensor(self._batch["video"]).tolist()
+        videos = [listed.path(video) for share in gathered(shown) for video in share]
         raise NonFiniteLossError(
             f"the loss is not finite at step {trainer.global_step} of epoch "
             f"{trainer.current_epoch + 1}, on the videos {videos}; nothing was learnt from them. Lower "
             "lr, set trainer.gradient_clip_val or use trainer.precision=32-true: a run that is resumed "
             "with one of the last two goes on before this step"
         )
-
-    def _names(self, trainer: Trainer) -> list[str]:
-        assert self._batch is not None
-        videos = torch.as_tensor(self._batch["video"]).tolist()
-        listed = trainer.datamodule.splits.train  # pyright: ignore[reportAttributeAccessIssue]
-        return [listed.path(video) for video in videos]
 
 
 def _copy(source: list[Tensor], target: list[Tensor]) -> None:
