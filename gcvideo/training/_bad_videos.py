@@ -81,35 +81,27 @@ class BadVideos(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         # Other devices may have stopped already: what is known here is all that can be saved.
-        if trainer.is_global_zero:
-            self._take(self._fresh)
+        self._take(self._fresh, is_told=trainer.is_global_zero)
 
     def _settle(self, trainer: Trainer) -> None:
         fresh = [problem for share in gathered(self._fresh) for problem in share]
         self._fresh = []
-        if trainer.is_global_zero:
-            self._take(fresh)
-        else:
-            self._remember(fresh)
+        self._take(fresh, is_told=trainer.is_global_zero)
         if fresh:
             # On all devices alike, or some would wait for others that have stopped.
             self._check(trainer)
 
-    def _remember(self, problems: list[VideoProblem]) -> list[VideoProblem]:
-        """The problems that tell something new."""
-        new = []
+    def _take(self, problems: list[VideoProblem], *, is_told: bool) -> None:
+        """Remember problems, and write and print those that are new."""
+        num_before, new = len(self._known), []
         for problem in problems:
             before = self._known.get(problem.path)
             if before is None or (before.replaced_by is None and problem.replaced_by is not None):
                 self._known[problem.path] = problem
                 new.append(problem)
-        return new
-
-    def _take(self, problems: list[VideoProblem]) -> None:
-        num_before = len(self._known)
-        new = self._remember(problems)
-        if new:
-            write_bad_videos(self.path, self._known.values())
+        if not (new and is_told):
+            return
+        write_bad_videos(self.path, self._known.values())
         for problem in new[: max(0, _MAX_LINES - num_before)]:
             self._console.print(_line(problem), soft_wrap=True)
 

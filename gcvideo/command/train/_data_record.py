@@ -1,4 +1,4 @@
-"""What a run has learned from, kept in its folder, and how it differs from what it would go on with."""
+"""What a run learns from, kept in its folder and compared with what it would be resumed with."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ _MAX_NAMES = 3
 
 
 class DataChangedError(ValueError):
-    """A resumed run whose classes or lists of videos are not those that it was begun with."""
+    """A resumed run whose classes or lists of videos are not those that it began with."""
 
 
 def write_data_record(folder: Path, splits: VideoSplits) -> None:

@@ -1,4 +1,4 @@
-"""Going on with a run: its own configuration, its own folder, its last whole checkpoint."""
+"""Resuming a run: its own configuration, its own folder, its last whole checkpoint."""
 
 import pickle
 from collections.abc import Sequence
@@ -99,11 +99,11 @@ def resumed_config(overrides: Sequence[str]) -> DictConfig:
     cfg.accept_changed_lists = False  # what was accepted once is what the run knows
     before = cfg.copy()
     words = [word for word in parsed if word.key_or_group != "resume"]
-    for word in words:
+    # Its values are set after a file of the group trainer, in any order of words.
+    for word in sorted(words, key=lambda word: word.key_or_group != "trainer"):
         if word.key_or_group == "trainer":
             _move(cfg, word)
-    for word in words:
-        if word.key_or_group != "trainer":
+        else:
             _change(cfg, word, folder)
     if OmegaConf.select(cfg, "trainer.strategy._target_") in _SHARDED:
         raise ResumeError(

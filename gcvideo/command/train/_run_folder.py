@@ -1,4 +1,4 @@
-"""A run folder is that of one run, and of one process at a time."""
+"""The folder of a run, which belongs to one run, and to one process at a time."""
 
 import errno
 import itertools
@@ -28,12 +28,12 @@ _BUSY = (errno.EACCES, errno.EAGAIN)
 
 
 class RunFolderError(ValueError):
-    """A folder that another process or another run has."""
+    """A folder that belongs to another process or another run."""
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Within, the folder is that of this process; on a shared file system of all machines.
+    """Within, the folder belongs to this process, for all machines that share the file system.
 
     The system takes the lock back when the process ends, however it ends. It is a record lock of
     POSIX, which loader processes do not inherit: they may outlive a killed run by seconds.
@@ -78,7 +78,7 @@ def _busy(folder: Path, holder: str) -> RunFolderError:
 
 
 def new_folder(path: Path) -> Path:
-    """Make a folder that nobody else has begun to use: ``path``, or it with _2, _3, ... behind.
+    """Make a folder that no other run uses: ``path``, or ``path`` with _2, _3, ... appended.
 
     Raises:
         OutputFolderError: if none can be made.
@@ -94,7 +94,7 @@ def new_folder(path: Path) -> Path:
 
 
 def check_unused(folder: Path) -> None:
-    """A new run must not find checkpoints, which could later be taken for its own.
+    """Refuse a folder with checkpoints, which could later be taken for those of a new run.
 
     Raises:
         RunFolderError: if there are some.
@@ -122,7 +122,7 @@ def begin_run(folder: Path) -> str:
 
 
 def finished_metrics(folder: Path) -> dict[str, float]:
-    """The metrics of a run that has nothing left to do, which is said."""
+    """Say that a run has nothing left to do; returns its metrics."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     if global_rank() == 0:
         Console().print(
