@@ -17,7 +17,7 @@ from speed_setting import BenchmarkSetting
 from step_profile import StepProfile, StepRecorder
 
 from gcvideo._console import Console
-from gcvideo.command._assembly import build, build_data, build_module
+from gcvideo.command._assembly import build, build_data, build_module, multigrid_schedule
 from gcvideo.command._quiet import quiet_libraries
 from gcvideo.command._record import write_json
 from gcvideo.data import EvaluationProtocol, VideoBatch
@@ -114,9 +114,10 @@ def profile_training(cfg: DictConfig, setting: BenchmarkSetting) -> StepProfile:
         splits = make_videos(cfg, folder, train_per_class=per_class)
         train_cfg.num_classes, train_cfg.output_dir = len(splits.classes), folder
         protocol: EvaluationProtocol = build(train_cfg.protocol)
-        module = build_module(train_cfg, build(train_cfg.model.net), splits, protocol)
+        multigrid = multigrid_schedule(train_cfg)
+        module = build_module(train_cfg, build(train_cfg.model.net), splits, protocol, multigrid)
         _trainer(setting, profiler, num_batches, folder).fit(
-            module, build_data(train_cfg, splits, protocol)
+            module, build_data(train_cfg, splits, protocol, multigrid)
         )
     recorder = profiler.recorder
     return StepProfile(recorder.seconds, recorder.total, cfg.rounds, module.views_per_step)

@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from lightning import LightningDataModule, LightningModule, Trainer
+from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.strategies import DDPStrategy
+from quiet_trainer import make_trainer
 from torch import nn
 from torch.utils.data import DataLoader
 from two_ranks import fork_into_two
@@ -15,7 +16,7 @@ from two_ranks import fork_into_two
 from gcvideo.nn._batch_norm import group_batch_norm
 from gcvideo.training._batch_norm import BatchNormGroups
 from gcvideo.training._precise_batch_norm import PreciseBatchNorm
-from gcvideo.training._rank_statistics import average_statistics
+from gcvideo.training._rank_exchange import average_statistics
 from gcvideo.training._weight_average import WeightAverage
 
 NUM_BATCHES = 3
@@ -103,18 +104,7 @@ class Data(LightningDataModule):
 
 
 def fit(module, data, folder, **options):
-    given = {
-        "accelerator": "cpu",
-        "max_epochs": 2,
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "default_root_dir": folder,
-        "num_sanity_val_steps": 1,
-        "use_distributed_sampler": False,
-    }
-    trainer = Trainer(**(given | options))
+    trainer = make_trainer(folder, **({"max_epochs": 2, "num_sanity_val_steps": 1} | options))
     trainer.fit(module, datamodule=data)
     return trainer
 

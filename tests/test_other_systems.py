@@ -12,7 +12,7 @@ SCRIPT = """
 import importlib, os, pkgutil, signal, sys
 
 import av, lightning, lightning.pytorch.callbacks, matplotlib.pyplot, torch, torchmetrics, torchvision
-import hydra, filelock, onnx, pytorchvideo.models, rich.progress, torch.distributed.fsdp
+import hydra, filelock, onnx, pytorchvideo.models, rich.progress
 import torch.distributed.elastic.multiprocessing.errors
 from hydra.core.plugins import Plugins
 
@@ -41,7 +41,7 @@ from gcvideo.data.loading._datamodule import _start_worker
 from gcvideo.command._rank_failure import FirstRankWatch
 from gcvideo.command.train._step_time import _free_memory
 from gcvideo.training._checkpoint_file import sync_folder
-from gcvideo.training._stop_signal import SIGNALS, StopSignal
+from gcvideo.training._progress_checkpoint import SIGNALS, StopSignal
 
 assert SIGNALS == (signal.SIGINT, signal.SIGTERM)
 stop = StopSignal()

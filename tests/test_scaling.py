@@ -109,8 +109,8 @@ def test_a_first_submission_passes_the_overrides_and_a_run_folder_of_its_own(clu
 
 
 def test_another_trainer_may_be_named(cluster):
-    _, training = cluster.submit("trainer=fsdp", "trainer.num_nodes=2")
-    assert training == ["trainer=fsdp", "trainer.num_nodes=2", "hydra.run.dir=runs/slurm_7"]
+    _, training = cluster.submit("trainer=ddp", "trainer.num_nodes=2")
+    assert training == ["trainer=ddp", "trainer.num_nodes=2", "hydra.run.dir=runs/slurm_7"]
 
 
 def test_a_job_whose_time_is_up_is_requeued_once_and_then_resumes(cluster):

@@ -56,8 +56,13 @@ def build(node: DictConfig) -> Any:
     return instantiate(node, _convert_="all")
 
 
-def settle(cfg: DictConfig, splits: VideoSplits) -> list[str]:
+def settle(cfg: DictConfig, splits: VideoSplits, multigrid: MultigridSchedule | None) -> list[str]:
     """Fill in what only data and machine can tell, so that the saved configuration is complete.
+
+    Args:
+        cfg: configuration of a training; changed in place.
+        splits: videos of the training.
+        multigrid: shapes of the training, from :func:`multigrid_schedule`.
 
     Returns:
         Lines that say what was changed, to be shown.
@@ -71,9 +76,8 @@ def settle(cfg: DictConfig, splits: VideoSplits) -> list[str]:
         )
     if cfg.trainer.precision == "auto":
         cfg.trainer.precision = best_precision(cfg.trainer.accelerator)
-    schedule = multigrid_schedule(cfg)
-    if schedule is not None:
-        cfg.trainer.max_epochs = schedule.num_epochs
+    if multigrid is not None:
+        cfg.trainer.max_epochs = multigrid.num_epochs
         cfg.trainer.reload_dataloaders_every_n_epochs = 1
     num_epochs, interval = cfg.trainer.max_epochs, cfg.trainer.check_val_every_n_epoch
     if interval is not None and interval > num_epochs:
@@ -177,10 +181,12 @@ def _present(parts: Mapping[str, Any]) -> list[Any]:
 
 
 def build_data(
-    cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol
+    cfg: DictConfig,
+    splits: VideoSplits,
+    protocol: EvaluationProtocol,
+    multigrid: MultigridSchedule | None,
 ) -> VideoDataModule:
     """Loaders over the splits."""
-    multigrid = multigrid_schedule(cfg)
     crop_sizes = () if multigrid is None else multigrid.crop_sizes
     return VideoDataModule(
         splits,
@@ -210,12 +216,16 @@ def _with_crop(cfg: DictConfig, crop_size: int) -> DictConfig:
 
 
 def build_module(
-    cfg: DictConfig, net: nn.Module, splits: VideoSplits, protocol: EvaluationProtocol
+    cfg: DictConfig,
+    net: nn.Module,
+    splits: VideoSplits,
+    protocol: EvaluationProtocol,
+    multigrid: MultigridSchedule | None,
 ) -> VideoClassifier:
     """The net with all that its training needs."""
     model = ClipClassifier(net, mean=protocol.mean, std=protocol.std, layout=cfg.layout)
     configure_head(model, protocol)
-    scheduler, multigrid = build(cfg.scheduler), multigrid_schedule(cfg)
+    scheduler = build(cfg.scheduler)
     if multigrid is not None:
         scheduler = MultigridRate(scheduler=scheduler, multigrid=multigrid)
     return VideoClassifier(

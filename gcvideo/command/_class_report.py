@@ -1,4 +1,4 @@
-"""How many videos each class has, and what a net without eyes would score on them."""
+"""How many videos each class has, and what a net that sees nothing would score on them."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -12,26 +12,15 @@ _NUM_LISTED, _NUM_EXTREME = 20, 3
 
 
 class Baselines(TypedDict):
-    """Top-1 accuracies that say nothing about a net.
+    """Top-1 accuracies that say nothing about a net."""
 
-    Args:
-        chance_top1: 1 / k for k classes, what guessing gives.
-        majority_top1: share of the most frequent class, what naming it always gives.
-        majority_class: its name.
-    """
-
-    chance_top1: float
-    majority_top1: float
+    chance_top1: float  # 1 / k for k classes, what guessing gives
+    majority_top1: float  # what always naming the most frequent class gives
     majority_class: str
 
 
 def baselines(labels: Int64[np.ndarray, " n"], classes: Sequence[str]) -> Baselines:
-    """Chance level and majority share of scored videos.
-
-    Args:
-        labels: of the videos, at least one.
-        classes: names in label order.
-    """
+    """Chance level and majority share of at least one scored video."""
     counts = np.bincount(labels, minlength=len(classes))
     largest = int(counts.argmax())
     return {

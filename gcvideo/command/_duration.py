@@ -1,3 +1,5 @@
+"""Times in words."""
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 

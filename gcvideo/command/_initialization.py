@@ -3,43 +3,44 @@
 from collections.abc import Sequence
 
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig
 from torch import nn
 
 from gcvideo.models import inserted_blocks, insertion_effect
-from gcvideo.weights import LoadReport, load_weights
+from gcvideo.weights import LoadReport, Weights, load_weights
 
 
-def initialize_net(cfg: DictConfig, classes: Sequence[str]) -> tuple[nn.Module, list[str]]:
-    """The net of a configuration, filled if there are weights, and what is to be said of its start.
+def initialize_net(
+    net: nn.Module,
+    weights: Weights,
+    classes: Sequence[str],
+    shape: tuple[int, ...],
+    *,
+    seed: int,
+) -> list[str]:
+    """Fill a net with weights; returns what to say of its start.
 
-    Args:
-        cfg: of the training.
-        classes: of its data; the head gets the rows of these names.
+    The head gets the rows of the named classes. What new blocks change is found on random views of a
+    shape (b, c, t, h, w), drawn from the seed.
     """
-    net: nn.Module = instantiate(cfg.model.net, _convert_="all")
-    if cfg.weights is None:
-        return net, []
-    report = load_weights(net, instantiate(cfg.weights, _convert_="all"), classes)
-    return net, [f"weights    {report}", *_describe_new_blocks(net, report, cfg)]
+    report = load_weights(net, weights, classes)
+    return [f"weights    {report}", *_describe_new_blocks(net, report, shape, seed)]
 
 
-def _describe_new_blocks(net: nn.Module, report: LoadReport, cfg: DictConfig) -> list[str]:
+def _describe_new_blocks(
+    net: nn.Module, report: LoadReport, shape: tuple[int, ...], seed: int
+) -> list[str]:
     fresh = set(report.fresh)
-    new = [
-        block
+    num_new = sum(
+        any(f"{block.name}.{name}" in fresh for name, _ in block.module.named_parameters())
         for block in inserted_blocks(net)
-        if any(f"{block.name}.{name}" in fresh for name, _ in block.module.named_parameters())
-    ]
-    if not new:
+    )
+    if not num_new:
         return []
-    generator = torch.Generator().manual_seed(cfg.seed)
-    shape = (2, 3, cfg.num_frames, cfg.crop_size, cfg.crop_size)
+    generator = torch.Generator().manual_seed(seed)
     effect = insertion_effect(net, torch.randn(shape, generator=generator))
     if effect == 0:
-        return [f"new blocks {len(new)}, and the logits are those without them, bit for bit"]
+        return [f"new blocks {num_new}, and the logits are those without them, bit for bit"]
     return [
-        f"new blocks {len(new)}, and they change the logits by up to {effect:.3g}: this block does not "
+        f"new blocks {num_new}, and they change the logits by up to {effect:.3g}: this block does not "
         "start as the identity (model.block.mul_start=identity makes multiplication do so)"
     ]

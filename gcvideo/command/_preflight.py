@@ -1,3 +1,5 @@
+"""What a machine has room for, looked at before a run needs it."""
+
 import os
 import shutil
 from pathlib import Path
@@ -17,11 +19,7 @@ class OutputFolderError(OutputError):
 
 
 def check_output_folder(folder: Path, *, num_bytes: int) -> None:
-    """Make the folder and prove with a file that it can be written to and has space.
-
-    Args:
-        folder: of the run.
-        num_bytes: that the run writes at least, as ``checkpoint_bytes`` gives.
+    """Make the folder of a run and prove that it can be written to and has room for ``num_bytes``.
 
     Raises:
         OutputFolderError: if the folder cannot be made or written to, or has too little space.
@@ -41,21 +39,14 @@ def check_output_folder(folder: Path, *, num_bytes: int) -> None:
             f"of this run need at least {num_bytes / _MIB:,.1f} MiB; make room, or choose a folder on "
             "another disk with hydra.run.dir=..."
         )
-    free_files = _free_files(folder)
-    if free_files is not None and free_files < _NUM_FILES:
+    # A total of 0: the system makes inodes as needed. Windows does not tell.
+    status = os.statvfs(folder) if hasattr(os, "statvfs") else None
+    if status is not None and status.f_files and status.f_favail < _NUM_FILES:
         raise OutputFolderError(
-            f"the file system of the output folder '{folder}' can take {free_files} more files (its "
+            f"the file system of the output folder '{folder}' can take {status.f_favail} more files (its "
             f"inodes are used up), but a run needs up to {_NUM_FILES}; delete files, or choose a folder "
             "on another disk with hydra.run.dir=..."
         )
-
-
-def _free_files(folder: Path) -> int | None:
-    """Free inodes; None where the system does not tell, or makes them as needed (total of 0)."""
-    if not hasattr(os, "statvfs"):
-        return None
-    status = os.statvfs(folder)
-    return status.f_favail if status.f_files else None
 
 
 def checkpoint_bytes(
@@ -65,12 +56,8 @@ def checkpoint_bytes(
 
     num_kept ((1 + ema) (parameters + buffers) + num_moments trained parameters)
 
-    Args:
-        net: whose weights are kept.
-        num_moments: running values the optimizer keeps for each trained parameter: 0 for plain SGD, 1
-            with momentum, 2 for Adam.
-        has_ema: whether averaged weights are kept beside.
-        num_kept: files at a time: the last, the one before it, the best, and a draft.
+    The optimizer keeps num_moments running values for each trained parameter: 0 for plain SGD, 1 with
+    momentum, 2 for Adam. Files at a time are the last, the one before it, the best, and a draft.
     """
     weights = sum(tensor.nbytes for tensor in net.state_dict().values())
     trained = sum(p.nbytes for p in net.parameters() if p.requires_grad)
@@ -78,34 +65,19 @@ def checkpoint_bytes(
 
 
 def batch_bytes(num_views: int, num_frames: int, crop_size: int) -> int:
-    """Size of a batch of uint8 views between a worker and its loader: views * 3 * t * s * s.
-
-    Args:
-        num_views: videos of the batch times clips of each.
-        num_frames: of a view.
-        crop_size: pixels, of a square view.
-    """
+    """Size of a batch of uint8 views between a worker and its loader: views * 3 * t * s * s."""
     return num_views * 3 * num_frames * crop_size**2
 
 
 def bytes_in_flight(num_bytes: int, num_workers: int, prefetch: int = 2) -> int:
-    """Most shared memory a loader takes: what its workers hold ready, and the batch in use.
-
-    Args:
-        num_bytes: of a batch.
-        num_workers: processes of the loader; without any, nothing is shared.
-        prefetch: batches per worker, PyTorch's ``prefetch_factor``.
-    """
+    """Most shared memory a loader takes for batches of ``num_bytes``: those held ready, and one in use."""
     return num_bytes * (num_workers * prefetch + 1) if num_workers else 0
 
 
 def check_shared_memory(num_bytes: int, num_workers: int, prefetch: int = 2) -> str | None:
     """A warning if /dev/shm cannot hold the batches in flight, where workers would die of SIGBUS.
 
-    Args:
-        num_bytes: of a batch.
-        num_workers: of all loaders of this machine, one loader per rank.
-        prefetch: batches per worker.
+    ``num_workers`` counts those of all loaders of this machine, one loader per rank.
     """
     if not _SHARED_MEMORY.is_dir():
         return None

@@ -6,9 +6,9 @@ import warnings
 
 
 def quiet_libraries() -> None:
-    """Silence hints of Lightning: on its other products, its own deprecations, and SLURM outside a job.
+    """Silence Lightning's hints on its other products, its own deprecations, and SLURM outside a job.
 
-    It sets the level of its log anew when it is imported, so this is to be called afterwards.
+    Lightning sets the level of its log when it is imported: call this afterwards.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the run reports its device
     warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")

@@ -8,7 +8,7 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -40,7 +40,7 @@ def received_config() -> DictConfig | None:
     if not _is_external():
         # A test of Lightning's launcher may start before there is a file; it composes for itself.
         path = os.environ.get(_FILE_VARIABLE)
-        return None if path is None else _load(Path(path).read_text(encoding="utf-8"))
+        return None if path is None else cast(DictConfig, OmegaConf.load(path))
     store = _store(first=False)
     text = store.get(_CONFIG).decode()
     if text:
@@ -48,15 +48,11 @@ def received_config() -> DictConfig | None:
     store.add(_NUM_RECEIVED, 1)
     if not text:
         raise SystemExit(2)
-    return _load(text)
+    return cast(DictConfig, OmegaConf.create(text))
 
 
 def publish_config(cfg: DictConfig) -> FirstRankWatch | None:
-    """Give the configuration to the other processes of the job, and watch them.
-
-    Returns:
-        The watch, unless the job has one process alone.
-    """
+    """Give the configuration to the other processes of the job, if there are any, and watch them."""
     if not _is_external():
         if "trainer" not in cfg or cfg.trainer.devices in (1, "1"):
             return None
@@ -104,12 +100,6 @@ def num_processes() -> int:
     return int(os.environ["SLURM_NTASKS"]) if _is_slurm() else 1
 
 
-def _load(text: str) -> DictConfig:
-    config = OmegaConf.create(text)
-    assert isinstance(config, DictConfig)
-    return config
-
-
 def _is_external() -> bool:
     return _is_torchrun() or _is_slurm()
 
@@ -142,11 +132,8 @@ def _store(*, first: bool) -> Any:
         port, is_server = (port, False) if agent else (_other_port(port), first)
     else:
         environment = SLURMEnvironment(auto_requeue=False)
-        address, port, is_server = (
-            environment.main_address,
-            _other_port(environment.main_port),
-            first,
-        )
+        address, port = environment.main_address, _other_port(environment.main_port)
+        is_server = first
         attempt = os.environ.get("SLURM_STEP_ID", "0")
     store = TCPStore(address, port, is_master=is_server, timeout=_PATIENCE, wait_for_workers=False)
     return PrefixStore(f"gcvideo/{attempt}", store)

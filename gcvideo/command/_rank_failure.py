@@ -1,7 +1,8 @@
 """A rank that dies ends the job within seconds, and says why.
 
-A collective does not fail on every backend when a rank is gone, and where it does it names no reason. So
-each rank keeps a connection to the first, which the kernel closes when a process ends, however it ends.
+A collective does not fail on every backend when a rank is gone, and where it does it names no reason;
+agents of torchrun on other machines notice nothing either. So each rank keeps a connection to the first,
+which the kernel closes when a process ends, however it ends. Messages are JSON, one a line.
 """
 
 import json
@@ -12,10 +13,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Event, Lock, Thread, Timer
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from gcvideo._console import Console
 
@@ -27,12 +28,7 @@ _OBSERVER = logging.getLogger("lightning.fabric.strategies.launchers.subprocess_
 
 
 class RankFailure(NamedTuple):
-    """What has ended a job.
-
-    Args:
-        rank: the first to fail.
-        reason: one sentence or more.
-    """
+    """What has ended a job: the first rank to fail, and why."""
 
     rank: int
     reason: str
@@ -41,11 +37,8 @@ class RankFailure(NamedTuple):
 class FirstRankWatch:
     """The first rank's ear: hears which rank failed or died first, prints it and tells all others.
 
-    A process that then does not end by itself is ended, for it may wait for one that is gone.
-
-    Args:
-        host: address to listen on; "" for all.
-        num_ranks: that will connect, this one among them; 1 if it is not known.
+    A process that then does not end by itself is ended, for it may wait for one that is gone. ``host``
+    is the address to listen on, "" for all; ``num_ranks`` is 1 where their number is not known.
     """
 
     def __init__(self, host: str, num_ranks: int = 1) -> None:
@@ -59,7 +52,7 @@ class FirstRankWatch:
         self._failure: RankFailure | None = None
         self._decided = Event()
         self._closed = False
-        _call_in_forks(self._close_sockets)
+        _close_in_forks(lambda: (self._server, *self._connections))
         _OBSERVER.addFilter(self._hold)
         Thread(target=self._accept, daemon=True).start()
 
@@ -79,25 +72,23 @@ class FirstRankWatch:
         return self._failure
 
     def close(self) -> None:
-        """End in peace."""
+        """Let all ranks end without a failure."""
         _OBSERVER.removeFilter(self._hold)
         with self._lock:
             self._closed = True
             for connection in self._connections:
-                _say(connection, {"done": True})
+                _say(connection, done=True)
         self._server.close()
 
     def _accept(self) -> None:
-        while True:
-            try:
+        with suppress(OSError):  # closed
+            while True:
                 connection, _ = self._server.accept()
-            except OSError:
-                return  # closed
-            Thread(target=self._follow, args=(connection,), daemon=True).start()
+                Thread(target=self._follow, args=(connection,), daemon=True).start()
 
     def _follow(self, connection: socket.socket) -> None:
-        messages = _messages(connection)
-        hello = next(messages, {})
+        lines = connection.makefile(encoding="utf-8")
+        hello = _heard(lines)
         if hello.get("token") != self._token:
             connection.close()
             return
@@ -105,9 +96,9 @@ class FirstRankWatch:
         with self._lock:
             self._connections.append(connection)
             if self._failure is not None:
-                _say(connection, self._failure._asdict())
-        last = next(messages, None)
-        if last is None:
+                _say(connection, **self._failure._asdict())
+        last = _heard(lines)
+        if not last:
             reason = _cause_of_death(hello["pid"], hello["host"])
             self._note(self._died, RankFailure(hello["rank"], reason))
         elif "reason" in last:
@@ -132,9 +123,9 @@ class FirstRankWatch:
                 first = RankFailure(0, first.reason)
             self._failure = first
             if first.rank > 0:
-                _print(f"error: rank {first.rank}: {first.reason}")
+                _print(first)
             for connection in self._connections:
-                _say(connection, first._asdict())
+                _say(connection, **first._asdict())
             self._decided.set()
         _end_soon()
 
@@ -142,18 +133,9 @@ class FirstRankWatch:
         """Lightning's observer of processes kills this one as soon as it has logged that one has died."""
         return not self._decided.wait(_MAIN_SAYS_SECONDS)
 
-    def _close_sockets(self) -> None:
-        self._server.close()
-        for connection in self._connections:
-            connection.close()
-
 
 class RankWatch:
-    """The connection of another rank to the first.
-
-    Args:
-        address: of :meth:`FirstRankWatch.address`.
-        rank: of this process.
+    """The connection of another rank to the address of a :class:`FirstRankWatch`.
 
     Raises:
         ConnectionError: if the first rank has ended already.
@@ -174,60 +156,59 @@ class RankWatch:
         self._failure: RankFailure | None = None
         self._decided = Event()
         self._closed = False
-        _call_in_forks(self._socket.close)
-        hello = {"token": token, "rank": rank, "pid": os.getpid(), "host": socket.gethostname()}
-        _say(self._socket, hello)
+        _close_in_forks(lambda: (self._socket,))
+        _say(self._socket, token=token, rank=rank, pid=os.getpid(), host=socket.gethostname())
         Thread(target=self._listen, daemon=True).start()
 
     def fail(self, reason: str) -> RankFailure:
         """Report that this rank has failed; returns what has ended the job."""
-        _say(self._socket, {"reason": reason})
+        _say(self._socket, reason=reason)
         self._decided.wait(_MAIN_SAYS_SECONDS)
         return self._failure or RankFailure(self.rank, reason)
 
     def close(self) -> None:
-        """End in peace."""
+        """End without a failure."""
         self._closed = True
-        _say(self._socket, {"done": True})
+        _say(self._socket, done=True)
 
     def _listen(self) -> None:
-        message = next(_messages(self._socket), None)
-        if self._closed or (message is not None and "done" in message):
+        message = _heard(self._socket.makefile(encoding="utf-8"))
+        if self._closed or "done" in message:
             return
-        if message is None:
+        if message:
+            self._failure = RankFailure(**message)
+        else:
             reason = "the process of rank 0 has ended without a message: it was killed or crashed"
-            _print(f"error: rank {self.rank}: {reason}")
-            message = {"rank": 0, "reason": reason}
-        self._failure = RankFailure(**message)
+            _print(RankFailure(self.rank, reason))
+            self._failure = RankFailure(0, reason)
         self._decided.set()
         _end_soon()
 
 
-def _messages(connection: socket.socket) -> Iterator[dict[str, Any]]:
-    """One JSON object a line, until the other side has ended."""
-    received = b""
-    while True:
-        while b"\n" in received:
-            line, _, received = received.partition(b"\n")
-            yield json.loads(line)
-        try:
-            part = connection.recv(65536)
-        except OSError:
-            return
-        if not part:
-            return
-        received += part
+def _heard(lines: TextIO) -> dict[str, Any]:
+    """The next message; empty if the other side has ended."""
+    with suppress(OSError, ValueError):  # also of a line that was cut off
+        return json.loads(lines.readline())
+    return {}
 
 
-def _say(connection: socket.socket, message: dict[str, Any]) -> None:
+def _say(connection: socket.socket, **message: Any) -> None:
     # Where the other side has ended, the thread that listens is told.
     with suppress(OSError):
         connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _call_in_forks(action: Callable[[], object]) -> None:
+def _close_in_forks(opened: Callable[[], Iterable[socket.socket]]) -> None:
+    """A loader process may outlive its rank, and must not keep its connections open."""
+
+    def close() -> None:
+        for connection in opened():
+            with suppress(OSError):
+                # Not socket.close, which waits for the files that are made of it.
+                os.close(connection.detach())
+
     if hasattr(os, "register_at_fork"):  # else no process is a copy of this one
-        os.register_at_fork(after_in_child=action)
+        os.register_at_fork(after_in_child=close)
 
 
 def _keep_alive(connection: socket.socket) -> None:
@@ -240,15 +221,15 @@ def _keep_alive(connection: socket.socket) -> None:
 
 def _end_soon() -> None:
     """The main thread may print what it knows; one that waits for a dead rank would wait for ever."""
-    timer = Timer(_MAIN_SAYS_SECONDS, _end)
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+    timer = Timer(_MAIN_SAYS_SECONDS, end)
     timer.daemon = True
     timer.start()
-
-
-def _end() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
 
 
 def _cause_of_death(pid: int, host: str) -> str:
@@ -280,5 +261,6 @@ def _exit_status(pid: int) -> int | None:
     return None
 
 
-def _print(message: str) -> None:
+def _print(failure: RankFailure) -> None:
+    message = f"error: rank {failure.rank}: {failure.reason}"
     Console(stderr=True).print(message, soft_wrap=True)

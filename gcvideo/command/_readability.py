@@ -30,20 +30,18 @@ def unopenable_videos(videos: EvaluationVideos, num_workers: int) -> list[VideoP
 
 def unreadable_videos(videos: EvaluationVideos, num_workers: int) -> list[VideoProblem]:
     """Videos whose views cannot be read."""
-    return _find(_read, videos, num_workers, "A video cannot be read; looking for others")
+    return _find(
+        EvaluationVideos.__getitem__,
+        videos,
+        num_workers,
+        "A video cannot be read; looking for others",
+    )
 
 
 def bad_videos_error(
     problems: list[VideoProblem], num_videos: int, kind: str, folder: Path
 ) -> BadVideosError:
-    """The error that names the videos; all are written to ``bad_videos.csv``.
-
-    Args:
-        problems: at least one.
-        num_videos: listed.
-        kind: of the list: "validation" or "test".
-        folder: of the run.
-    """
+    """The error that names bad videos of a list ("validation" or "test"); all go to ``bad_videos.csv``."""
     path = folder / "bad_videos.csv"
     write_bad_videos(path, problems)
     return BadVideosError(
@@ -82,10 +80,6 @@ def _problem(
     except VideoReadError as error:
         return VideoProblem(video, error.path, error.reason, 0, None)
     return None
-
-
-def _read(videos: EvaluationVideos, video: int) -> object:
-    return videos[video]
 
 
 def _open(videos: EvaluationVideos, video: int) -> object:

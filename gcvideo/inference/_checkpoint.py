@@ -171,7 +171,7 @@ def checkpoint_file(path: str | Path) -> Path:
     for folder in folders:
         if (folder / BEST).is_file():
             return folder / BEST
-    others = sorted(file for folder in folders for file in folder.glob("*.ckpt"))
+    others = sorted(file for folder in folders for file in folder.glob("[!.]*.ckpt"))
     if not others:
         raise CheckpointError(
             f"the folder '{path}' has no checkpoints; give the folder of a run, or a file"

@@ -2,9 +2,9 @@
 
 from gcvideo.training._accumulation import BatchGroups as BatchGroups
 from gcvideo.training._accumulation import limited_batches as limited_batches
-from gcvideo.training._accuracy import accuracy_metrics as accuracy_metrics
 from gcvideo.training._bad_videos import BadVideos as BadVideos
 from gcvideo.training._batch_norm import BatchNormGroups as BatchNormGroups
+from gcvideo.training._batch_norm import BatchNormMode as BatchNormMode
 from gcvideo.training._batch_norm import check_group_size as check_group_size
 from gcvideo.training._batch_norm import clips_per_group as clips_per_group
 from gcvideo.training._batch_norm import freeze_batch_norm as freeze_batch_norm
@@ -12,13 +12,14 @@ from gcvideo.training._batch_norm import set_num_splits as set_num_splits
 from gcvideo.training._batch_norm import small_group_warning as small_group_warning
 from gcvideo.training._best_checkpoint import BestCheckpoint as BestCheckpoint
 from gcvideo.training._best_checkpoint import is_validated as is_validated
-from gcvideo.training._callbacks import EpochLine as EpochLine
-from gcvideo.training._callbacks import LearningCurve as LearningCurve
 from gcvideo.training._checkpoint_file import AtomicCheckpointIO as AtomicCheckpointIO
 from gcvideo.training._checkpoint_file import CheckpointWriteError as CheckpointWriteError
 from gcvideo.training._classifier import VideoClassifier as VideoClassifier
-from gcvideo.training._evaluation_precision import evaluation_precision as evaluation_precision
-from gcvideo.training._loop_position import num_batches_seen as num_batches_seen
+from gcvideo.training._display import EpochLine as EpochLine
+from gcvideo.training._display import LearningCurve as LearningCurve
+from gcvideo.training._display import ProgressBar as ProgressBar
+from gcvideo.training._evaluation import accuracy_metrics as accuracy_metrics
+from gcvideo.training._evaluation import evaluation_precision as evaluation_precision
 from gcvideo.training._metric_log import MetricLog as MetricLog
 from gcvideo.training._multigrid import MultigridCycle as MultigridCycle
 from gcvideo.training._multigrid import MultigridRate as MultigridRate
@@ -27,14 +28,13 @@ from gcvideo.training._nonfinite import NonFiniteLossError as NonFiniteLossError
 from gcvideo.training._optim import parameter_groups as parameter_groups
 from gcvideo.training._optim import scaled_lr as scaled_lr
 from gcvideo.training._precise_batch_norm import PreciseBatchNorm as PreciseBatchNorm
-from gcvideo.training._progress import ProgressBar as ProgressBar
 from gcvideo.training._progress_checkpoint import CHECKPOINT_NAMES as CHECKPOINT_NAMES
 from gcvideo.training._progress_checkpoint import ProgressCheckpoint as ProgressCheckpoint
+from gcvideo.training._progress_checkpoint import TrainingStopped as TrainingStopped
+from gcvideo.training._progress_checkpoint import num_batches_seen as num_batches_seen
 from gcvideo.training._schedule import Schedule as Schedule
 from gcvideo.training._schedule import WarmupCosine as WarmupCosine
 from gcvideo.training._schedule import WarmupSteps as WarmupSteps
 from gcvideo.training._schedule import highest_factor as highest_factor
-from gcvideo.training._sharding import ShardedStrategy as ShardedStrategy
-from gcvideo.training._stop_signal import TrainingStopped as TrainingStopped
 from gcvideo.training._throughput import Throughput as Throughput
 from gcvideo.training._weight_average import WeightAverage as WeightAverage

@@ -19,7 +19,7 @@ class BatchGroups:
 
     Args:
         accumulated: batches per step that are asked for.
-        num_batches: of each epoch, per rank; infinite where a loader has no length.
+        num_batches: batches of each epoch, per rank; infinite where a loader has no length.
     """
 
     accumulated: int
@@ -27,7 +27,7 @@ class BatchGroups:
 
     @classmethod
     def of(cls, trainer: Trainer) -> "BatchGroups":
-        """Those of a fit; of data that are no ``VideoDataModule`` known when its loader is."""
+        """The groups of a fit; of other data than a ``VideoDataModule``, known once there is a loader."""
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         epochs, limit = range(trainer.max_epochs or 1), trainer.limit_train_batches
         if isinstance(data, VideoDataModule):
@@ -85,29 +85,19 @@ class GroupMean:
         self._sizes: list[int] = []
 
     def begin(self, num_clips: int, *, is_first: bool) -> None:
-        """Take note of the batch that is about to be computed.
-
-        Args:
-            num_clips: that it holds.
-            is_first: of its group.
-        """
+        """Take note of the batch that is about to be computed, and whether it begins a group."""
         if is_first:
             self._sizes = []
         self._sizes.append(num_clips)
 
     def weighted(self, loss: Tensor) -> Tensor:
-        """The loss of the batch as it enters the sum; as it is outside a fit."""
+        """The loss of the batch as it enters the sum; unchanged outside a fit."""
         if not self._sizes or self._sizes[-1] == self._sizes[0]:
             return loss
         return loss * (self._sizes[-1] / self._sizes[0])
 
     def finish(self, parameters: Iterable[nn.Parameter], accumulated: int) -> None:
-        """Turn the sum of a whole group into the mean.
-
-        Args:
-            parameters: whose gradients are changed.
-            accumulated: A.
-        """
+        """Turn the gradients, sums over a whole group, into means; ``accumulated`` is A."""
         clips = sum(self._sizes)
         if not clips or accumulated * self._sizes[0] == clips:
             return

@@ -1,7 +1,9 @@
+"""Training videos that could not be read."""
+
 from pathlib import Path
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from torch.distributed import all_gather_object
 
 from gcvideo._console import Console
 from gcvideo._invocation import command_line
@@ -12,6 +14,7 @@ from gcvideo.data import (
     describe_problems,
     write_bad_videos,
 )
+from gcvideo.training._rank_exchange import gathered
 
 _GATHER_EVERY = 50
 _MAX_LINES = 10
@@ -25,7 +28,7 @@ class BadVideos(Callback):
     ``max_bad_fraction`` of the data; damaged videos that were shown do not count towards it.
 
     Args:
-        folder: of the run.
+        folder: run folder.
 
     Raises:
         BadVideosError: if unreadable videos / training videos is above the limit.
@@ -68,45 +71,37 @@ class BadVideos(Callback):
         self._settle(trainer)
         if trainer.is_global_zero and len(self._known) > max(self._num_reported, _MAX_LINES):
             self._num_reported = len(self._known)
-            self._console.print(f"{self._summary()}; see '{self.path}'", soft_wrap=True)
+            self._console.print(
+                f"{self.num_unreadable} unreadable and {self.num_damaged} damaged videos so far; see "
+                f"'{self.path}'",
+                soft_wrap=True,
+            )
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         # Other devices may have stopped already: what is known here is all that can be saved.
-        if trainer.is_global_zero:
-            self._take(self._fresh)
+        self._take(self._fresh, is_told=trainer.is_global_zero)
 
     def _settle(self, trainer: Trainer) -> None:
-        shares = [self._fresh]
-        if trainer.world_size > 1:
-            shares = [[] for _ in range(trainer.world_size)]
-            all_gather_object(shares, self._fresh)
-        fresh = [problem for share in shares for problem in share]
+        fresh = [problem for share in gathered(self._fresh) for problem in share]
         self._fresh = []
-        if trainer.is_global_zero:
-            self._take(fresh)
-        else:
-            self._remember(fresh)
+        self._take(fresh, is_told=trainer.is_global_zero)
         if fresh:
             # On all devices alike, or some would wait for others that have stopped.
             self._check(trainer)
 
-    def _remember(self, problems: list[VideoProblem]) -> list[VideoProblem]:
-        """The problems that tell something new."""
-        new = []
+    def _take(self, problems: list[VideoProblem], *, is_told: bool) -> None:
+        """Remember problems, and write and print those that are new."""
+        num_before, new = len(self._known), []
         for problem in problems:
             before = self._known.get(problem.path)
             if before is None or (before.replaced_by is None and problem.replaced_by is not None):
                 self._known[problem.path] = problem
                 new.append(problem)
-        return new
-
-    def _take(self, problems: list[VideoProblem]) -> None:
-        num_before = len(self._known)
-        new = self._remember(problems)
-        if new:
-            write_bad_videos(self.path, self._known.values())
+        if not (new and is_told):
+            return
+        write_bad_videos(self.path, self._known.values())
         for problem in new[: max(0, _MAX_LINES - num_before)]:
             self._console.print(_line(problem), soft_wrap=True)
 
@@ -123,16 +118,12 @@ class BadVideos(Callback):
                 f"`{command_line('check')}`, or raise data.max_bad_fraction"
             )
 
-    def _summary(self) -> str:
-        return f"{self.num_unreadable} unreadable and {self.num_damaged} damaged videos so far"
-
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         return {"problems": [tuple(problem) for problem in self._known.values()]}
 
-    def load_state_dict(self, state_dict: dict[str, object]) -> None:
-        problems = state_dict["problems"]
-        assert isinstance(problems, list)
-        self._known = {p.path: p for p in (VideoProblem(*values) for values in problems)}
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        problems = [VideoProblem(*values) for values in state_dict["problems"]]
+        self._known = {problem.path: problem for problem in problems}
 
 
 def _line(problem: VideoProblem) -> str:

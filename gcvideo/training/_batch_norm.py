@@ -1,5 +1,7 @@
+"""Whose statistics a batch norm takes: those of a part of a batch, of a rank, or of several ranks."""
+
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import torch.distributed as dist
 from lightning.pytorch.plugins.layer_sync import LayerSync
@@ -23,7 +25,7 @@ class BatchNormGroups(LayerSync):
     so what is frozen stays frozen.
 
     Args:
-        group_size: neighbouring ranks per group; None: all ranks.
+        group_size: number of neighbouring ranks per group; None: all ranks.
 
     Raises:
         ValueError: if ``group_size`` is below 1 or does not divide the number of ranks.
@@ -91,7 +93,7 @@ def set_num_splits(net: nn.Module, num_splits: int) -> None:
     Changes the modules in place, also during training; see ``GroupBatchNorm3d``.
 
     Args:
-        net: whose ``nn.BatchNorm1d`` and ``nn.BatchNorm3d`` change.
+        net: net whose ``nn.BatchNorm1d`` and ``nn.BatchNorm3d`` change.
         num_splits: parts; 1: the whole batch.
 
     Raises:
@@ -127,7 +129,6 @@ def clips_per_group(
     *,
     world_size: int,
     group_size: int | None = None,
-    num_splits: int = 1,
 ) -> float:
     """Clips that share one set of batch statistics; infinite where none are taken.
 
@@ -136,19 +137,12 @@ def clips_per_group(
         views_per_rank: views of one forward pass on one device.
         world_size: ranks of the run.
         group_size: ranks per group in mode "sync"; None: all.
-        num_splits: parts of a local batch.
-
-    Raises:
-        ValueError: for another mode, or if ``group_size`` does not divide ``world_size``.
     """
-    if mode not in get_args(BatchNormMode):
-        raise ValueError(f"batch_norm.mode is {mode!r}; choose 'local', 'sync' or 'frozen'")
     if mode == "frozen":
         return math.inf
     if mode == "local":
-        return views_per_rank / num_splits
-    check_group_size(group_size, world_size)
-    return views_per_rank * (group_size or world_size) / num_splits
+        return views_per_rank
+    return views_per_rank * (group_size or world_size)
 
 
 def small_group_warning(clips: float) -> str | None:
@@ -158,7 +152,7 @@ def small_group_warning(clips: float) -> str | None:
     ever faster below 16 images per group. The limit of 8 is ours.
 
     Args:
-        clips: of a group, from ``clips_per_group``.
+        clips: number of clips of a group, from ``clips_per_group``.
     """
     if clips >= MIN_CLIPS_PER_GROUP:
         return None

@@ -1,3 +1,5 @@
+"""The checkpoint of the best validation."""
+
 import math
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from gcvideo._console import Console
 
 
 def is_validated(trainer: Trainer) -> bool:
-    """Whether the epoch has a validation; what is logged of it is else that of an epoch before."""
+    """Whether the epoch has a validation; otherwise what is logged is that of an earlier epoch."""
     interval = trainer.check_val_every_n_epoch
     return interval is None or (trainer.current_epoch + 1) % interval == 0
 

@@ -1,3 +1,5 @@
+"""Checkpoints on disk."""
+
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -5,6 +7,8 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+
+from gcvideo._draft import draft_of
 
 
 class CheckpointWriteError(ValueError):
@@ -27,17 +31,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         del storage_options
         target = Path(path)
-        draft = target.with_name(f".{target.name}.draft")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
+            with draft_of(target) as draft, draft.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(target)
             sync_folder(target.parent)
         except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as the latter
-            draft.unlink(missing_ok=True)
             raise CheckpointWriteError(
                 f"cannot write the checkpoint '{target}': {error}; earlier checkpoints are untouched: "
                 f"make room in '{target.parent}' and go on with resume=..."

@@ -1,3 +1,5 @@
+"""The LightningModule that trains, validates and tests a clip classifier."""
+
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,19 +13,19 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
+from torchvision.tv_tensors import Video
 
 from gcvideo.data import VideoBatch, VideoDataModule
 from gcvideo.evaluation import Average, VideoScores, average_views
 from gcvideo.models import ClipClassifier, settle_layout
 from gcvideo.training._accumulation import BatchGroups, GroupMean
-from gcvideo.training._accuracy import accuracy_metrics
 from gcvideo.training._batch_norm import freeze_batch_norm
-from gcvideo.training._evaluation_precision import evaluating
-from gcvideo.training._mixing import Mixing, mix_videos
-from gcvideo.training._optim import parameter_groups, scaled_lr
-from gcvideo.training._rank_statistics import average_statistics
+from gcvideo.training._evaluation import accuracy_metrics, evaluating
+from gcvideo.training._optim import TrainOnly, freeze_trunk, parameter_groups, scaled_lr
+from gcvideo.training._rank_exchange import average_statistics
 from gcvideo.training._schedule import Schedule, WarmupCosine, fractional_epoch
-from gcvideo.training._trunk import TrainOnly, freeze_trunk
+
+Mixing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class VideoClassifier(LightningModule):
@@ -37,7 +39,7 @@ class VideoClassifier(LightningModule):
     Args:
         model: net with its normalisation.
         classes: names in label order.
-        optimizer: makes an optimizer from parameter groups, such as ``partial(SGD, momentum=0.9)``.
+        optimizer: maker of an optimizer from parameter groups, such as ``partial(SGD, momentum=0.9)``.
         scheduler: factor on the rates.
         lr: base rate per ``base_batch_size`` views.
         base_batch_size: views per optimizer step for which ``lr`` was found; the rate scales
@@ -45,17 +47,17 @@ class VideoClassifier(LightningModule):
             batches than are accumulated in others.
         views_per_step: views per batch and device; the module multiplies it by devices and
             accumulated batches.
-        weight_decay: of weights; norms, biases and scalar gains have none.
+        weight_decay: decay of weights; norms, biases and scalar gains have none.
         block_lr_multiplier: rate of inserted blocks / ``lr``.
         label_smoothing: share of the label spread over all classes.
         mixing: torchvision's MixUp, CutMix or a RandomChoice of them, applied on the device across
             the videos of a batch.
         average: "prob", "logit" or "max" over the views of a video.
-        precision: in which validation and test compute, whatever the training computes in.
+        precision: type that validation and test compute in, whatever the training computes in.
         train_only: "all", or "blocks": inserted blocks and head learn, the trunk stays as it is,
             batch statistics included.
-        freeze_norms: batch norms normalise with the running statistics they start with.
-        seed: of what is drawn on the device: dropout, mixing. Each batch of each rank starts its own
+        freeze_norms: whether batch norms normalise with the running statistics they start with.
+        seed: seed of what is drawn on the device: dropout, mixing. Each batch of each rank starts its own
             stream, a pure function of (seed, rank, epoch, batch), so that a resumed run draws the same.
         product: plain data stored in checkpoints, from which ``gcvideo.load`` rebuilds the model.
 
@@ -122,7 +124,7 @@ class VideoClassifier(LightningModule):
         average_statistics(self.trainer)
 
     def _settle_layout(self) -> None:
-        """Only in a run are device and precision known."""
+        """Device and precision are known only in a run."""
         kind = self.device.type
         dtype = next(self.model.parameters()).dtype
         if torch.is_autocast_enabled(kind):
@@ -161,20 +163,14 @@ class VideoClassifier(LightningModule):
             self.train_top1(logits, targets)
             self.log("train/top1", self.train_top1, on_step=True, on_epoch=True, prog_bar=True)
         else:
-            views, targets = self._mix(views, labels)
+            # Accuracy against mixed labels would mean nothing, so none is kept.
+            views, targets = mix_videos(self.mixing, views, labels)
             logits = self.model(views).flatten(0, 1)
         loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
         self.log("train/loss_step", loss.detach(), prog_bar=True, sync_dist=True)
         self.train_loss.update(loss.detach(), weight=len(targets))
         self.log("train/loss_epoch", self.train_loss, on_step=False, on_epoch=True)
         return loss
-
-    def _mix(
-        self, views: Tensor, labels: Int64[Tensor, "b v"]
-    ) -> tuple[Tensor, Float[Tensor, "n k"]]:
-        # Accuracy against mixed labels would mean nothing, so none is kept.
-        assert self.mixing is not None
-        return mix_videos(self.mixing, views, labels)
 
     def on_validation_start(self) -> None:
         average_statistics(self.trainer)
@@ -256,12 +252,21 @@ class VideoClassifier(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["gcvideo"] = self.product
-        checkpoint["train_metrics"] = {name: _state(m) for name, m in self._train_metrics().items()}
+        states = checkpoint["train_metrics"] = {}
+        for name, metric in self._train_metrics().items():
+            with metric.sync_context():
+                states[name] = {
+                    key: torch.as_tensor(value).clone()
+                    for key, value in metric.metric_state.items()
+                }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.global_rank > 0:
+            return  # the state is the sum over all ranks
         for name, metric in self._train_metrics().items():
-            if self.global_rank == 0:  # the state is the sum over all ranks
-                _restore(metric, checkpoint["train_metrics"][name])
+            for key, value in checkpoint["train_metrics"][name].items():
+                setattr(metric, key, value.to(metric.device))
+            metric._update_count = 1
 
     def on_train_start(self) -> None:
         self.on_train_epoch_start()  # a run resumed in the middle of an epoch has none
@@ -275,12 +280,17 @@ class VideoClassifier(LightningModule):
         return {"loss": self.train_loss, "top1": self.train_top1}
 
 
-def _state(metric: Metric) -> dict[str, Tensor]:
-    with metric.sync_context():
-        return {name: torch.as_tensor(value).clone() for name, value in metric.metric_state.items()}
+def mix_videos(
+    mixing: Mixing, views: Tensor, labels: Int64[Tensor, "b v"]
+) -> tuple[Tensor, Float[Tensor, "n k"]]:
+    """Views (b, v, c, t, h, w) mixed with views of other videos, as float32 on their scale, and soft labels.
 
-
-def _restore(metric: Metric, state: dict[str, Tensor]) -> None:
-    for name, value in state.items():
-        setattr(metric, name, value.to(metric.device))
-    metric._update_count = 1
+    torchvision mixes each item of a batch with the one before, and the first with the last. Here the
+    first views of all videos are followed by all second ones, so that neighbours are of two videos.
+    A batch of a single video can only be mixed with itself: its label stays whole.
+    """
+    by_view = labels.mT.shape
+    frames_first = views.transpose(0, 1).flatten(0, 1).transpose(1, 2).float()  # (n, t, c, h, w)
+    mixed, targets = mixing(Video(frames_first), labels.mT.flatten())
+    mixed = mixed.as_subclass(Tensor).transpose(1, 2).unflatten(0, by_view).transpose(0, 1)
+    return mixed, targets.unflatten(0, by_view).transpose(0, 1).flatten(0, 1).float()

@@ -1,3 +1,5 @@
+"""Where the time of a training goes, and what helps if it waits for its data."""
+
 import math
 import os
 from dataclasses import dataclass
@@ -7,25 +9,15 @@ from gcvideo._invocation import command_line
 
 @dataclass
 class DataWait:
-    """Seconds of one device and of its workers since the start of an epoch.
+    """Seconds of one device and of its workers since the start of an epoch."""
 
-    Args:
-        fetching: the device has nothing to do and no batch is there.
-        transferring: a batch moves to the device.
-        stepping: the device computes.
-        views: of the steps above.
-        decoding: sum over the workers.
-        transforming: sum over the workers.
-        videos: that the workers decoded and transformed.
-    """
-
-    fetching: float = 0.0
-    transferring: float = 0.0
-    stepping: float = 0.0
-    views: int = 0
-    decoding: float = 0.0
+    fetching: float = 0.0  # the device is idle and no batch is there
+    transferring: float = 0.0  # a batch moves to the device
+    stepping: float = 0.0  # the device computes
+    views: int = 0  # of these steps
+    decoding: float = 0.0  # summed over the workers, as is the next
     transforming: float = 0.0
-    videos: int = 0
+    videos: int = 0  # that the workers decoded and transformed
 
     @property
     def seconds(self) -> float:
@@ -41,14 +33,9 @@ class DataWait:
 def describe_data_wait(
     waits: DataWait, *, num_workers: int, pin_memory: bool, num_devices: int, num_cores: int
 ) -> str:
-    """Which stage makes the device wait, and what helps.
+    """Which stage makes the device wait that waits most, and what helps.
 
-    Args:
-        waits: of the device that waits most.
-        num_workers: processes that load its data.
-        pin_memory: whether batches arrive in page-locked memory.
-        num_devices: that share the cores of the machine.
-        num_cores: of the machine.
+    ``num_devices`` devices share the ``num_cores`` cores of the machine.
     """
     start = f"the device waits for data {waits.share:.0%} of the time: "
     if waits.transferring >= waits.fetching:

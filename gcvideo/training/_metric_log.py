@@ -1,12 +1,17 @@
+"""Tables of metrics that survive an interruption."""
+
 import csv
 import os
 from argparse import Namespace
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+
+from gcvideo._draft import draft_of
 
 
 class MetricLog(Logger):
@@ -17,7 +22,7 @@ class MetricLog(Logger):
     holds back up to 100 rows.
 
     Args:
-        path: of the table.
+        path: file of the table.
         only: metrics to keep; None: all.
         without: metrics to leave out, such as timings, which differ between equal runs.
     """
@@ -47,7 +52,13 @@ class MetricLog(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        kept = {key: float(value) for key, value in metrics.items() if self._keeps(key)}
+        kept = {
+            key: float(value)
+            for key, value in metrics.items()
+            if key != "epoch"
+            and key not in self.without
+            and (self.only is None or key in self.only)
+        }
         if not kept:
             return
         row = kept | {"step": step}
@@ -55,17 +66,10 @@ class MetricLog(Logger):
             row["epoch"] = int(metrics["epoch"])
         new = row.keys() - set(self._columns)
         if new:
-            rows = self._read(self._num_rows)
-            self._columns = sorted({*self._columns, *new})
-            self._rewrite(rows)
+            self._rewrite(sorted({*self._columns, *new}), self._num_rows)
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self._columns).writerow(row)
         self._num_rows += 1
-
-    def _keeps(self, key: str) -> bool:
-        if key == "epoch" or key in self.without:
-            return False
-        return self.only is None or key in self.only
 
     @rank_zero_only
     def save(self) -> None:
@@ -81,22 +85,20 @@ class MetricLog(Logger):
     @rank_zero_only
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on behind the rows that there were when the state was taken."""
-        rows = self._read(state["num_rows"])
-        self._columns = list(state["columns"])
-        self._num_rows = len(rows)
-        self._rewrite(rows)
+        self._rewrite(state["columns"], state["num_rows"])
 
-    def _read(self, num_rows: int) -> list[dict[str, str]]:
-        if not num_rows or not self.path.is_file():
-            return []
-        with self.path.open(newline="", encoding="utf-8") as file:
-            return [row for row, _ in zip(csv.DictReader(file), range(num_rows), strict=False)]
-
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+    def _rewrite(self, columns: Sequence[str], num_rows: int) -> None:
+        """Give the table these columns and the first rows that it had."""
+        rows: list[dict[str, str]] = []
+        if num_rows and self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = list(islice(csv.DictReader(file), num_rows))
+        self._columns, self._num_rows = list(columns), len(rows)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_name(f".{self.path.name}.draft")
-        with draft.open("w", newline="", encoding="utf-8") as file:
+        with (
+            draft_of(self.path) as draft,
+            draft.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, self._columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
-        draft.replace(self.path)

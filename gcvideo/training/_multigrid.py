@@ -1,3 +1,5 @@
+"""Training on the shapes of multigrid."""
+
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +25,7 @@ class MultigridRate:
     Source: Wu et al., A Multigrid Method for Efficiently Training Video Models (arXiv:1912.00998), 3.
 
     Args:
-        scheduler: of the recipe.
+        scheduler: schedule of the recipe.
         multigrid: shapes of the run.
     """
 

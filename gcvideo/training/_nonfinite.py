@@ -1,20 +1,21 @@
+"""Losses that are infinite or NaN."""
+
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
-from torch.distributed import all_gather_object
 
 from gcvideo.data import VideoBatch
-from gcvideo.training._agreement import RankAgreement
+from gcvideo.training._rank_exchange import RankAgreement, gathered
 
 _NORMS = nn.modules.batchnorm._NormBase
 
 
 class NonFiniteLossError(FloatingPointError):
-    """A loss that is infinite or no number, before it has reached any weight."""
+    """A loss that is infinite or NaN, found before it has reached any weight."""
 
 
 class FiniteLoss(Callback):
-    """Stops a run on a loss that is no number, before its step, with the names of the batch's videos.
+    """Stops a run on an infinite or NaN loss, before its step, and names the videos of the batch.
 
     Weights, optimizer and running statistics are left as they were before the batch, so that the
     checkpoint which ``ProgressCheckpoint`` then writes shows the fault again when it is resumed.
@@ -48,7 +49,10 @@ class FiniteLoss(Callback):
         if not self._agreement.any(not finite):
             return
         _copy(self._before, self._buffers)
-        videos = _gathered([] if finite else self._names(trainer))
+        assert self._batch is not None
+        listed = trainer.datamodule.splits.train  # pyright: ignore[reportAttributeAccessIssue]
+        shown = [] if finite else torch.as_tensor(self._batch["video"]).tolist()
+        videos = [listed.path(video) for share in gathered(shown) for video in share]
         raise NonFiniteLossError(
             f"the loss is not finite at step {trainer.global_step} of epoch "
             f"{trainer.current_epoch + 1}, on the videos {videos}; nothing was learnt from them. Lower "
@@ -56,21 +60,7 @@ class FiniteLoss(Callback):
             "with one of the last two goes on before this step"
         )
 
-    def _names(self, trainer: Trainer) -> list[str]:
-        assert self._batch is not None
-        videos = torch.as_tensor(self._batch["video"]).tolist()
-        listed = trainer.datamodule.splits.train  # pyright: ignore[reportAttributeAccessIssue]
-        return [listed.path(video) for video in videos]
-
 
 def _copy(source: list[Tensor], target: list[Tensor]) -> None:
     if source:
         torch._foreach_copy_(target, source)  # pyright: ignore[reportPrivateImportUsage]
-
-
-def _gathered(names: list[str]) -> list[str]:
-    if not (torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
-        return names
-    shares: list[list[str]] = [[] for _ in range(torch.distributed.get_world_size())]
-    all_gather_object(shares, names)
-    return [name for share in shares for name in share]

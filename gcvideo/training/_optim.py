@@ -1,9 +1,12 @@
-from collections.abc import Iterable
-from typing import Any
+"""Which parameters learn, and at which rate."""
+
+from typing import Any, Literal, get_args
 
 from torch import nn
 
-from gcvideo.models import inserted_blocks
+from gcvideo.models import ClipClassifier, inserted_blocks
+
+TrainOnly = Literal["all", "blocks"]
 
 _NORMS = (
     nn.modules.batchnorm._NormBase,
@@ -22,9 +25,9 @@ def parameter_groups(
     all biases decay.
 
     Args:
-        net: a net of this package.
+        net: net of this package.
         lr: base rate of the trunk.
-        weight_decay: of weights that are no norm and no bias.
+        weight_decay: decay of the weights; norms, biases and scalar gains have none.
         block_lr_multiplier: rate of inserted blocks / ``lr``; new blocks in a pretrained net may
             learn faster.
 
@@ -34,7 +37,13 @@ def parameter_groups(
     blocks = {
         id(parameter) for block in inserted_blocks(net) for parameter in block.module.parameters()
     }
-    undecayed = {id(parameter) for parameter in _norm_and_bias_parameters(net.modules())}
+    undecayed = {
+        id(parameter)
+        for module in net.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        # Scalars are gains (the criss-cross block's gamma), which a decay would pull to zero.
+        if isinstance(module, _NORMS) or name.endswith("bias") or parameter.numel() == 1
+    }
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in net.parameters():
         if parameter.requires_grad:
@@ -51,14 +60,6 @@ def parameter_groups(
     ]
 
 
-def _norm_and_bias_parameters(modules: Iterable[nn.Module]) -> Iterable[nn.Parameter]:
-    for module in modules:
-        for name, parameter in module.named_parameters(recurse=False):
-            # Scalars are gains (the criss-cross block's gamma), which a decay would pull to zero.
-            if isinstance(module, _NORMS) or name.endswith("bias") or parameter.numel() == 1:
-                yield parameter
-
-
 def scaled_lr(base_lr: float, base_batch_size: int, total_batch_size: int) -> float:
     """Linear scaling rule: lr = base_lr * total_batch_size / base_batch_size.
 
@@ -70,3 +71,31 @@ def scaled_lr(base_lr: float, base_batch_size: int, total_batch_size: int) -> fl
         total_batch_size: views per optimizer step of this run, over all devices and accumulation.
     """
     return base_lr * total_batch_size / base_batch_size
+
+
+def freeze_trunk(model: ClipClassifier, train_only: TrainOnly) -> list[nn.Module]:
+    """Let only inserted blocks and the head learn if ``train_only`` is "blocks".
+
+    Returns:
+        Batch norms of the frozen trunk, which have to stay in evaluation mode.
+
+    Raises:
+        ValueError: for another choice, and for "blocks" on a net without inserted blocks.
+    """
+    if train_only not in get_args(TrainOnly):
+        raise ValueError(f"train_only is {train_only!r}; choose 'all' or 'blocks'")
+    if train_only == "all":
+        return []
+    learning = [block.module for block in inserted_blocks(model.net)]
+    if not learning:
+        raise ValueError(
+            "train_only is 'blocks' but the net holds no inserted block; choose a model with one, "
+            "such as model=slow_gc, or train_only=all"
+        )
+    learning.append(model.net.get_submodule("blocks")[-1])  # pyright: ignore[reportIndexIssue]
+    kept = {module for root in learning for module in root.modules()}
+    model.requires_grad_(False)
+    for module in learning:
+        module.requires_grad_(True)
+    norms = nn.modules.batchnorm._NormBase
+    return [m for m in model.modules() if isinstance(m, norms) and m not in kept]

@@ -1,3 +1,5 @@
+"""Batch norm statistics of the present weights."""
+
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -38,7 +40,7 @@ class PreciseBatchNorm(Callback):
     Source: Wu and Johnson, Rethinking "Batch" in BatchNorm (arXiv:2105.07576), 3.
 
     Args:
-        num_batches: batches per rank; fewer if there are not so many training videos.
+        num_batches: number of batches per rank; fewer if there are not so many training videos.
 
     Raises:
         ValueError: for ``num_batches`` below 1, a ``WeightAveraging`` callback behind this one, or a

@@ -1,4 +1,8 @@
+"""Checkpoints from which an interrupted run goes on, and the signals that interrupt it."""
+
+import signal
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -8,15 +12,56 @@ from gcvideo._console import Console
 from gcvideo._hint import command, override
 from gcvideo._invocation import command_line
 from gcvideo.data import VideoBatch
-from gcvideo.training._agreement import RankAgreement
-from gcvideo.training._loop_position import num_batches_seen, settle_between_batches
 from gcvideo.training._metric_log import MetricLog
 from gcvideo.training._nonfinite import NonFiniteLossError
-from gcvideo.training._rank_statistics import average_statistics
-from gcvideo.training._stop_signal import StopSignal, TrainingStopped
+from gcvideo.training._rank_exchange import RankAgreement, average_statistics
 
 # Newest first. The first is there only if a run was killed while it renamed them.
 CHECKPOINT_NAMES = ("next.ckpt", "last.ckpt", "previous.ckpt")
+
+# Those that the system has; Windows lacks SIGUSR1.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
+)
+
+
+class TrainingStopped(Exception):
+    """A training that was asked to stop by a signal and has written where it stands.
+
+    Args:
+        signal_number: number of the signal; a shell expects the exit status 128 + it.
+        message: text for the user.
+    """
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + signal_number
+
+
+class StopSignal:
+    """Remembers SIGINT, SIGTERM or SIGUSR1 until the run is between two batches.
+
+    Lightning's handler of SIGTERM talks to other ranks from within the signal, wherever the training
+    stands, and SIGINT may hit the middle of an optimizer step. A second SIGINT stops at once.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def install(self) -> None:
+        if not self._before:
+            self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.received == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = number
 
 
 class ProgressCheckpoint(Callback):
@@ -29,8 +74,8 @@ class ProgressCheckpoint(Callback):
     Must come before callbacks that log, or what they log at the start of a batch is logged again.
 
     Args:
-        folder: of the checkpoints.
-        every_n_steps: optimizer steps that a killed run loses at most.
+        folder: folder of the checkpoints.
+        every_n_steps: number of optimizer steps that a killed run loses at most.
 
     Raises:
         ValueError: for a number of steps below one, or a resumed run with other batches.
@@ -190,3 +235,45 @@ def _describe(sizes: dict[str, int]) -> str:
 
 def _metric_logs(trainer: Trainer) -> list[MetricLog]:
     return [logger for logger in trainer.loggers if isinstance(logger, MetricLog)]
+
+
+def settle_between_batches(
+    loops: dict[str, Any], *, accumulated: int = 1, validation_pending: bool = False
+) -> None:
+    """Count a batch or an epoch that has begun but not ended as not begun.
+
+    Lightning saves its counters as they stand, so a checkpoint written in a hook at the start of a
+    batch would skip that batch. A settled one stands between two batches, or between two epochs, and
+    a run that starts from it does exactly what was still to be done.
+
+    Args:
+        loops: ``checkpoint["loops"]["fit_loop"]``; changed in place.
+        accumulated: batches per optimizer step; those of a step that was not taken count as not begun.
+        validation_pending: whether the epoch still lacks its validation, and nothing else.
+    """
+    epochs, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
+    in_open_step = 0
+    if epochs["current"]["started"] > epochs["current"]["completed"] and not validation_pending:
+        in_open_step = batches["current"]["completed"] % accumulated
+        batches["is_last_batch"] = False
+    for scope in ("total", "current"):
+        done = batches[scope]["completed"] - in_open_step
+        batches[scope] |= dict.fromkeys(("ready", "started", "processed", "completed"), done)
+        if epochs[scope]["started"] == epochs[scope]["completed"]:
+            epochs[scope]["ready"] = epochs[scope]["completed"]
+        if validation_pending:
+            # As if its first batch had begun, which is how Lightning knows a validation to go back to.
+            loops["epoch_loop.val_loop.batch_progress"][scope] |= {
+                "ready": 1,
+                "started": 1,
+                "processed": 0,
+                "completed": 0,
+            }
+
+
+def num_batches_seen(loops: dict[str, Any]) -> tuple[int, int]:
+    """The epoch that a settled checkpoint goes on with, and how many of its batches were seen."""
+    epochs = loops["epoch_progress"]["current"]
+    if epochs["started"] == epochs["completed"]:
+        return epochs["completed"], 0
+    return epochs["completed"], loops["epoch_loop.batch_progress"]["current"]["completed"]

@@ -1,3 +1,5 @@
+"""Rates over the epochs of a run."""
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +21,9 @@ def highest_factor(schedule: Schedule, num_epochs: int) -> float:
 
 
 def step_position(step: int, steps_per_epoch: Sequence[int]) -> tuple[int, int]:
-    """The epoch of an optimizer step and its number in it, both counted from 0.
+    """The epoch of an optimizer step of the run and its number in it, both counted from 0.
 
-    Args:
-        step: counted from 0 over the whole run.
-        steps_per_epoch: one number an epoch; epochs may differ in length.
-
-    Returns:
-        Epoch and number; of a step behind the run, the number of epochs and 0.
+    A step behind the run has the number of epochs and 0.
     """
     ends = np.cumsum(steps_per_epoch)
     epoch = int(np.searchsorted(ends, step, side="right"))
@@ -36,12 +33,7 @@ def step_position(step: int, steps_per_epoch: Sequence[int]) -> tuple[int, int]:
 
 
 def fractional_epoch(step: int, steps_per_epoch: Sequence[int]) -> float:
-    """Epochs that are over after ``step`` optimizer steps; epochs may differ in length.
-
-    Args:
-        step: counted from 0 over the whole run.
-        steps_per_epoch: one number an epoch, none of them zero.
-    """
+    """Epochs that are over after ``step`` optimizer steps of the run; epochs may differ in length."""
     epoch, index = step_position(step, steps_per_epoch)
     return epoch + (index / steps_per_epoch[epoch] if index else 0.0)
 

@@ -1,58 +1,40 @@
+"""How fast a training is, and how long it waits for its data."""
+
 import time
 from collections import deque
-from dataclasses import astuple
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from torch.distributed import all_gather_object
 
 from gcvideo._console import Console
 from gcvideo.data import VideoBatch
 from gcvideo.training._data_wait import DataWait, describe_data_wait, usable_cores
+from gcvideo.training._rank_exchange import gathered
 
 _FIRST_CHECK = 50
 _MAX_SHARE = 0.2
 
 
-class _HostClock:
-    """For devices that have done a step when the call that starts it returns."""
+class _HostEvent:
+    """What is used of ``torch.cuda.Event``, for devices that have done a step when its call returns."""
 
-    def mark(self) -> float:
-        return time.perf_counter()
+    def __init__(self) -> None:
+        self._seconds = time.perf_counter()
 
-    def is_past(self, mark: float) -> bool:
-        del mark
+    def query(self) -> bool:
         return True
 
-    def wait(self, mark: float) -> None:
+    def synchronize(self) -> None:
         pass
 
-    def seconds(self, start: float, end: float) -> float:
-        return end - start
-
-
-class _CudaClock:
-    """Times at which the device gets to a mark: the host runs ahead and knows nothing of its waits."""
-
-    def mark(self) -> torch.cuda.Event:
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-    def is_past(self, mark: torch.cuda.Event) -> bool:
-        return mark.query()
-
-    def wait(self, mark: torch.cuda.Event) -> None:
-        mark.synchronize()
-
-    def seconds(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-        return start.elapsed_time(end) / 1000
+    def elapsed_time(self, end_event: "_HostEvent") -> float:
+        return 1000 * (end_event._seconds - self._seconds)
 
 
 class _Step(NamedTuple):
-    """Marks of one step: the one before is done, a batch is there, it is on the device, it is done."""
+    """Events of one step: the one before is done, a batch is there, it is on the device, it is done."""
 
     free: Any
     fetched: Any
@@ -73,23 +55,26 @@ class Throughput(Callback):
 
     def __init__(self) -> None:
         self.waits = DataWait()
-        self._clock: _HostClock | _CudaClock = _HostClock()
+        self._is_cuda = False
         self._pending: deque[_Step] = deque()
-        self._free = self._fetched = self._ready = self._clock.mark()
+        self._free = self._fetched = self._ready = self._mark()
         self._num_steps = 0
         self._is_slow = False
         self._console = Console()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._clock = _CudaClock() if pl_module.device.type == "cuda" else _HostClock()
+        self._is_cuda = pl_module.device.type == "cuda"
         strategy = trainer.strategy
         transfer = partial(type(strategy).batch_to_device, strategy)
 
         def timed(batch: Any, *args: Any, **kwargs: Any) -> Any:
             if trainer.training:
-                self._fetched = self._clock.mark()
+                self._fetched = self._mark()
                 # Here, not later: reading it from the device would make the host wait.
-                self._add_worker_seconds(batch)
+                decoding, transforming = batch["seconds"].double().sum(0).tolist()
+                self.waits.decoding += decoding
+                self.waits.transforming += transforming
+                self.waits.videos += len(batch["seconds"])
             return transfer(batch, *args, **kwargs)
 
         # Lightning has no callback hook between fetching a batch and moving it.
@@ -98,16 +83,16 @@ class Throughput(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.waits = DataWait()
         self._pending.clear()
-        self._free = self._clock.mark()
+        self._free = self._mark()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # In the middle of an epoch: no step waits for what validation takes.
-        self._free = self._clock.mark()
+        self._free = self._mark()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: VideoBatch, batch_idx: int
     ) -> None:
-        self._ready = self._clock.mark()
+        self._ready = self._mark()
 
     def on_train_batch_end(
         self,
@@ -117,7 +102,7 @@ class Throughput(Callback):
         batch: VideoBatch,
         batch_idx: int,
     ) -> None:
-        done = self._clock.mark()
+        done = self._mark()
         views = batch["labels"].numel()
         self._pending.append(_Step(self._free, self._fetched, self._ready, done, views))
         self._free = done
@@ -127,14 +112,8 @@ class Throughput(Callback):
             "clips_per_second": self.waits.views * trainer.world_size / self.waits.seconds,
             "data_wait": self.waits.share,
         }
-        # A weight of one batch each would average the running figures; the last one is wanted.
-        pl_module.log_dict(
-            measured,
-            prog_bar=True,
-            on_step=True,
-            on_epoch=False,
-            batch_size=1,
-        )
+        # Not over the epoch, where Lightning would average what are running figures.
+        pl_module.log_dict(measured, prog_bar=True, on_step=True, on_epoch=False, batch_size=1)
         self._num_steps += 1
         if self._num_steps == _FIRST_CHECK:
             self._check(trainer)
@@ -145,33 +124,30 @@ class Throughput(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         vars(trainer.strategy).pop("batch_to_device", None)
 
-    def _add_worker_seconds(self, batch: VideoBatch) -> None:
-        decoding, transforming = batch["seconds"].double().sum(0).tolist()
-        self.waits.decoding += decoding
-        self.waits.transforming += transforming
-        self.waits.videos += len(batch["seconds"])
+    def _mark(self) -> Any:
+        if not self._is_cuda:
+            return _HostEvent()
+        # Of the device: the host runs ahead and knows nothing of its waits.
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
 
     def _settle(self, *, all_steps: bool) -> None:
         """Add up the steps that the device has done; the others follow later."""
-        clock = self._clock
         if all_steps and self._pending:
-            clock.wait(self._pending[-1].done)
-        while self._pending and clock.is_past(self._pending[0].done):
+            self._pending[-1].done.synchronize()
+        while self._pending and self._pending[0].done.query():
             step = self._pending.popleft()
-            self.waits.fetching += clock.seconds(step.free, step.fetched)
-            self.waits.transferring += clock.seconds(step.fetched, step.ready)
-            self.waits.stepping += clock.seconds(step.ready, step.done)
+            self.waits.fetching += step.free.elapsed_time(step.fetched) / 1000
+            self.waits.transferring += step.fetched.elapsed_time(step.ready) / 1000
+            self.waits.stepping += step.ready.elapsed_time(step.done) / 1000
             self.waits.views += step.views
 
     def _check(self, trainer: Trainer) -> None:
         self._settle(all_steps=True)
         if not self.waits.views:
             return
-        per_rank = [astuple(self.waits)]
-        if trainer.world_size > 1:
-            per_rank = [()] * trainer.world_size
-            all_gather_object(per_rank, astuple(self.waits))
-        slowest = max((DataWait(*values) for values in per_rank), key=lambda waits: waits.share)
+        slowest = max(gathered(self.waits), key=lambda waits: waits.share)
         was_slow, self._is_slow = self._is_slow, slowest.share > _MAX_SHARE
         if self._is_slow and not was_slow and trainer.is_global_zero:
             loader: Any = trainer.train_dataloader

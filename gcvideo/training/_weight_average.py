@@ -1,3 +1,5 @@
+"""The moving average of the weights."""
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +19,8 @@ class WeightAverage(WeightAveraging):
     Source: the warm-up of the decay is that of TensorFlow's ExponentialMovingAverage.
 
     Args:
-        decay: in [0, 1), that of a long run.
-        device: where the average is kept; None: that of the module.
+        decay: decay of a long run, in [0, 1).
+        device: device that keeps the average; None: that of the module.
 
     Raises:
         ValueError: for a decay out of range.

@@ -2,6 +2,7 @@ import pytest
 import torch
 from hydra.core.config_store import ConfigStore
 
+from gcvideo.command._assembly import build
 from gcvideo.command._initialization import initialize_net
 from gcvideo.models import i3d_resnet
 from gcvideo.weights import ZOO
@@ -20,12 +21,9 @@ def bare_weights(tmp_path):
 def start(compose_config, tiny, *overrides):
     given = [*tiny, "data.root=x", "data=folder", "output_dir=x", "num_classes=2"]
     cfg = compose_config("train", [*given, *overrides])
-    return initialize_net(cfg, [f"class {number}" for number in range(cfg.num_classes)])
-
-
-def test_without_weights_nothing_is_said(compose_config, tiny):
-    _, lines = start(compose_config, tiny, "model=i3d_gc")
-    assert lines == []
+    net, classes = build(cfg.model.net), [f"class {number}" for number in range(cfg.num_classes)]
+    shape = (2, 3, cfg.num_frames, cfg.crop_size, cfg.crop_size)
+    return net, initialize_net(net, build(cfg.weights), classes, shape, seed=cfg.seed)
 
 
 def test_new_blocks_in_a_trained_net_are_proved_to_change_nothing(

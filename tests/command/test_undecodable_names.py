@@ -12,7 +12,7 @@ from gcvideo._console import Console
 from gcvideo.command._record import write_config, write_json
 from gcvideo.command.dataset._checking import check
 from gcvideo.command.predict import predict
-from gcvideo.command.train._split_record import record_split
+from gcvideo.command.train._data_record import record_split
 from gcvideo.data import annotated_videos
 
 NAME = b"dark_\xff\xe9.mp4".decode("utf-8", "surrogateescape")

@@ -4,11 +4,12 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning import Callback, Trainer
-from sharding_ranks import make_module
+from lightning import Callback
+from quiet_trainer import make_trainer
+from small_fit import make_module
 from torch.utils.data import DataLoader, IterableDataset
 
-from gcvideo.training._accumulation import BatchGroups, limited_batches
+from gcvideo.training._accumulation import BatchGroups
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),
@@ -43,17 +44,7 @@ class Gradients(Callback):
 
 
 def fit(module, loader, folder, **options):
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        default_root_dir=folder,
-        **options,
-    )
-    trainer.fit(module, loader)
-    return trainer
+    make_trainer(folder, **options).fit(module, loader)
 
 
 def plain_steps(model, batches, accumulated, rates):
@@ -87,7 +78,6 @@ def test_a_step_learns_from_the_mean_over_the_clips_of_its_own_batches(
         module,
         DataLoader(batches, batch_size=None),
         tmp_path,
-        max_epochs=1,
         accumulate_grad_batches=accumulated,
         callbacks=[seen],
     )
@@ -125,9 +115,5 @@ def test_a_loader_without_a_length_is_refused(tmp_path):
 
     loader = DataLoader(Endless(), batch_size=None)
     with pytest.raises(ValueError, match=r"the training loader has no length, .*limit_train"):
-        fit(make_module("sgd"), loader, tmp_path, max_epochs=1)
+        fit(make_module("sgd"), loader, tmp_path)
     assert BatchGroups(2, [math.inf]).largest == 2
-
-
-def test_limits_are_lightnings():
-    assert [limited_batches(5, limit) for limit in (None, 3, 8, 0.5, 1.0)] == [5, 3, 5, 2, 5]

@@ -228,7 +228,6 @@ def test_frozen_norms_keep_their_statistics_and_go_on_learning():
     ("mode", "settings", "clips"),
     [
         ("local", {}, 16),
-        ("local", {"num_splits": 4}, 4),
         ("local", {"group_size": 2}, 16),
         ("sync", {}, 128),
         ("sync", {"group_size": 2}, 32),
@@ -237,13 +236,6 @@ def test_frozen_norms_keep_their_statistics_and_go_on_learning():
 )
 def test_the_clips_of_a_group_are_counted(mode, settings, clips):
     assert clips_per_group(mode, 16, world_size=8, **settings) == clips
-
-
-def test_a_group_that_cannot_be_counted_is_refused(unchecked):
-    with pytest.raises(ValueError, match=r"batch_norm.mode is 'all'; choose 'local', 'sync' or"):
-        clips_per_group("all", 16, world_size=8)
-    with pytest.raises(ValueError, match=r"batch_norm.group_size is 3 but there are 8 ranks"):
-        clips_per_group("sync", 16, world_size=8, group_size=3)
 
 
 def test_small_groups_are_warned_of():

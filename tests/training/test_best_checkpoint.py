@@ -1,6 +1,6 @@
 import pytest
 import torch
-from sharding_ranks import fit, make_module
+from small_fit import fit, make_module
 
 from gcvideo.training import BestCheckpoint
 

@@ -3,9 +3,8 @@ import functools
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning import Trainer
+from quiet_trainer import make_trainer
 from torch.utils.data import DataLoader
-from torchvision.transforms import v2
 
 from gcvideo.models import ClipClassifier, Placement, slow_resnet
 from gcvideo.nn import global_context
@@ -44,20 +43,6 @@ def loader(*batches):
     return DataLoader(list(batches), batch_size=None, num_workers=0)
 
 
-def make_trainer(tmp_path, **changes):
-    given = {
-        "accelerator": "cpu",
-        "max_epochs": 1,
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "default_root_dir": tmp_path,
-        "num_sanity_val_steps": 0,
-    }
-    return Trainer(**(given | changes))
-
-
 def test_the_loss_is_the_cross_entropy_of_every_view():
     module = make_module(label_smoothing=0.1)
     batch = make_batch()
@@ -70,28 +55,6 @@ def test_the_loss_is_the_cross_entropy_of_every_view():
         for v in range(2)
     ]
     torch.testing.assert_close(loss, torch.stack(views).mean())
-
-
-def test_mixing_blends_views_and_labels_on_the_given_scale():
-    module = make_module(mixing=v2.MixUp(alpha=1.0, num_classes=6))
-    batch = make_batch(videos=3, views=1)
-    views, targets = module._mix(batch["views"], batch["labels"])
-    assert views.shape == batch["views"].shape
-    assert targets.shape == (3, 6)
-    torch.testing.assert_close(targets.sum(1), torch.ones(3))
-    rolled = batch["views"].roll(1, 0).float()
-    share = targets[0, batch["labels"][0, 0]]
-    if batch["labels"][0, 0] != batch["labels"][-1, 0]:
-        expected = share * batch["views"][0].float() + (1 - share) * rolled[0]
-        torch.testing.assert_close(views[0], expected)
-
-
-def test_cutmix_pastes_the_same_window_into_all_frames():
-    module = make_module(mixing=v2.CutMix(alpha=1.0, num_classes=6))
-    batch = make_batch(videos=2, views=1)
-    views, _ = module._mix(batch["views"], batch["labels"])
-    foreign = (views != batch["views"].float()).any(dim=2)  # (b, v, t, h, w)
-    assert torch.equal(foreign[:, :, 0], foreign[:, :, 1]) or foreign.float().mean() < 1
 
 
 def test_validation_averages_softmax_over_views_and_counts_each_video_once(tmp_path):
@@ -196,36 +159,30 @@ def test_a_few_steps_fit_a_batch(tmp_path):
     assert losses[-1] < 0.3 * losses[0]
 
 
+@pytest.mark.parametrize("tested_in", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
-    ("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)]
+    ("precision", "dtype"),
+    [
+        ("32-true", torch.float32),
+        ("bf16-mixed", torch.bfloat16),
+        ("bf16-true", torch.bfloat16),
+    ],
 )
-def test_the_layout_is_settled_once_the_precision_is_known(tmp_path, monkeypatch, precision, dtype):
+def test_the_layout_is_settled_for_the_type_that_a_fit_and_a_test_compute_in(
+    tmp_path, monkeypatch, precision, dtype, tested_in
+):
     seen = []
     monkeypatch.setattr(
         "gcvideo.training._classifier.settle_layout", lambda *given: seen.append(given)
     )
-    module = make_module()
+    module = make_module(precision=tested_in)
     trainer = make_trainer(
         tmp_path, precision=precision, limit_train_batches=0, limit_val_batches=0
     )
     trainer.fit(module, loader(make_batch()))
     trainer.test(module, loader(make_batch()), verbose=False)
-    cpu = torch.device("cpu")
-    assert seen == [(module.model, cpu, dtype), (module.model, cpu, torch.float32)]
-
-
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_a_test_settles_the_layout_for_the_type_that_it_computes_in(
-    tmp_path, monkeypatch, precision
-):
-    seen = []
-    monkeypatch.setattr(
-        "gcvideo.training._classifier.settle_layout", lambda *given: seen.append(given[2])
-    )
-    for trainer_precision in ("32-true", "bf16-mixed", "bf16-true"):
-        trainer = make_trainer(tmp_path, precision=trainer_precision)
-        trainer.test(make_module(precision=precision), loader(make_batch()), verbose=False)
-    assert seen == [precision, precision, torch.bfloat16]
+    cpu, kept = torch.device("cpu"), dtype if precision == "bf16-true" else tested_in
+    assert seen == [(module.model, cpu, dtype), (module.model, cpu, kept)]
 
 
 @pytest.mark.parametrize("trainer_precision", ["32-true", "bf16-mixed"])

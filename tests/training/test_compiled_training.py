@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning import Callback, LightningDataModule, Trainer
+from lightning import Callback, LightningDataModule
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
-from sharding_ranks import make_module
+from quiet_trainer import make_trainer
+from small_fit import make_module
 from torch._dynamo.testing import CompileCounter
 from torch.utils.data import DataLoader
 
@@ -109,25 +110,9 @@ class Losses(Callback):
 
 def fit(module, folder, *, callbacks=(), **options):
     losses = Losses()
-    trainer = make_trainer(folder, callbacks=[*callbacks, losses], **options)
+    trainer = make_trainer(folder, max_epochs=2, callbacks=[*callbacks, losses], **options)
     trainer.fit(module, Data())
     return losses.values
-
-
-def make_trainer(folder, **options):
-    return Trainer(
-        default_root_dir=folder,
-        accelerator="cpu",
-        devices=1,
-        max_epochs=2,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        **options,
-    )
 
 
 def short_module():

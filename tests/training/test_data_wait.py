@@ -1,10 +1,10 @@
 import time
-from dataclasses import astuple
 from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning import Callback, LightningDataModule, LightningModule
+from quiet_trainer import make_trainer
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from gcvideo.training._data_wait import DataWait, describe_data_wait
@@ -65,18 +65,11 @@ class Net(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def run(data, net=None, *, callbacks=()):
+def run(data, net=None, *, callbacks=(), accelerator="cpu"):
     throughput = Throughput()
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        callbacks=[throughput, *callbacks],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = make_trainer(None, accelerator=accelerator, callbacks=[throughput, *callbacks])
     trainer.fit(net or Net(0.01), data)
+    assert "batch_to_device" not in vars(trainer.strategy)  # it is itself again
     return throughput
 
 
@@ -155,21 +148,6 @@ def test_long_epochs_are_checked_after_fifty_steps_and_not_again_at_their_end(ca
     assert sum(counted) == 1
 
 
-def test_the_strategy_is_itself_again_after_a_run():
-    data = Data()
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        callbacks=[Throughput()],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(Net(), data)
-    assert "batch_to_device" not in vars(trainer.strategy)
-
-
 def described(waits, **values):
     given = {"num_workers": 4, "pin_memory": True, "num_devices": 1, "num_cores": 16}
     return describe_data_wait(waits, **(given | values))
@@ -211,10 +189,7 @@ def test_transfer_from_pinned_memory_has_other_remedies():
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("rank", [0, 1])
 def test_all_ranks_follow_the_one_that_waits_most_and_rank_zero_tells(rank, monkeypatch, capsys):
-    def gather(shares, own):
-        shares[:] = [own, astuple(SLOW)]
-
-    monkeypatch.setattr("gcvideo.training._throughput.all_gather_object", gather)
+    monkeypatch.setattr("gcvideo.training._throughput.gathered", lambda own: [own, SLOW])
     trainer = fake_trainer(world_size=2, is_global_zero=rank == 0)
     throughput = Throughput()
     throughput.waits = DataWait(fetching=1, stepping=99, views=100)
@@ -232,17 +207,6 @@ def test_cuda_events_tell_waiting_transfer_and_step_apart():
             torch.cuda._sleep(int(2e8))
             return super().training_step(batch, index)
 
-    throughput = Throughput()
-    trainer = Trainer(
-        accelerator="gpu",
-        devices=1,
-        max_epochs=1,
-        callbacks=[throughput],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(Long(), Data(decoding=0.001, videos=20))
+    throughput = run(Data(decoding=0.001, videos=20), Long(), accelerator="gpu")
     assert throughput.waits.views == 20
     assert throughput.waits.share < 0.2

@@ -3,7 +3,7 @@ import torch
 from hydra.utils import instantiate
 from lightning import Callback
 from omegaconf import OmegaConf
-from sharding_ranks import fit, make_module
+from small_fit import fit, make_module
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 

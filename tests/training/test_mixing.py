@@ -3,7 +3,7 @@ import torch
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
 
-from gcvideo.training._mixing import mix_videos
+from gcvideo.training._classifier import mix_videos
 
 CLASSES = 6
 MIXINGS = {
@@ -39,6 +39,7 @@ def test_every_view_is_mixed_with_one_of_another_video(mixing, num_videos, num_v
         share = others.sum(1)
         torch.testing.assert_close(share, share[:1].expand_as(share))
         num_mixed += int(share[0] > 0)
+        assert torch.equal(mixed[:, :, :, :1].expand_as(mixed), mixed)  # alike in all frames
     assert num_mixed >= 8  # a window may be empty, or the whole frame
 
 

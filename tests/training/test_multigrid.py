@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning import Callback, Trainer
+from lightning import Callback
+from quiet_trainer import make_trainer
 from small_protocol import make_protocol
 from torchvision.transforms import v2
 
@@ -25,6 +26,7 @@ from gcvideo.training._precise_batch_norm import PreciseBatchNorm
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),
 ]
+FOUR_EPOCHS = {"max_epochs": 4, "reload_dataloaders_every_n_epochs": 1}
 KINETICS = {"base": ClipShape(32, 2, 224), "num_epochs": 239}
 SCHEDULE = Multigrid(
     long_cycle_factors=[(0.5, 1), (1, 1)],
@@ -88,21 +90,6 @@ def make_module():
     )
 
 
-def make_trainer(tmp_path, **changes):
-    given = {
-        "accelerator": "cpu",
-        "max_epochs": 4,
-        "reload_dataloaders_every_n_epochs": 1,
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "default_root_dir": tmp_path,
-        "num_sanity_val_steps": 0,
-    }
-    return Trainer(**(given | changes))
-
-
 class Journal(Callback):
     """What the net sees: shape of the views, mode of the head, splits in batch norm, rate."""
 
@@ -130,7 +117,7 @@ def test_each_epoch_of_a_training_has_its_shapes_batches_groups_and_rates(
     journal, module, data = Journal(), make_module(), make_data(video_folder)
     # The journal sees what the cycle has set; precise statistics meet splits of the base batch.
     callbacks = [MultigridCycle(), PreciseBatchNorm(num_batches=4), journal]
-    make_trainer(tmp_path, callbacks=callbacks).fit(module, data)
+    make_trainer(tmp_path, callbacks=callbacks, **FOUR_EPOCHS).fit(module, data)
 
     large = [((8, 2, 16), "adaptive", {2}), ((2, 2, 32), "adaptive", {2})]
     full = [((4, 4, 16), "adaptive", {1}), ((1, 4, 32), "adaptive", {1})] * 2
@@ -192,7 +179,8 @@ def test_batch_norm_groups_have_the_base_size_or_the_next_that_divides(
 def test_a_training_that_cannot_follow_the_cycle_is_refused(
     video_folder, tmp_path, data_changes, trainer_changes, message
 ):
-    trainer = make_trainer(tmp_path, callbacks=[MultigridCycle()], **trainer_changes)
+    changes = FOUR_EPOCHS | trainer_changes
+    trainer = make_trainer(tmp_path, callbacks=[MultigridCycle()], **changes)
     with pytest.raises(ValueError, match=message):
         trainer.fit(make_module(), make_data(video_folder, **data_changes))
 
@@ -213,7 +201,8 @@ def test_a_run_stopped_in_the_middle_of_an_epoch_goes_on_with_its_shapes(video_f
         torch.manual_seed(0)
         journal, module = Journal(), make_module()
         callbacks = [ProgressCheckpoint(str(folder), 1), MultigridCycle(), journal, *more]
-        trainer = make_trainer(tmp_path, callbacks=callbacks, plugins=[AtomicCheckpointIO()])
+        options = {"callbacks": callbacks, "plugins": [AtomicCheckpointIO()], **FOUR_EPOCHS}
+        trainer = make_trainer(tmp_path, **options)
         data = make_data(video_folder, num_workers=num_workers)
         stopped = pytest.raises(RuntimeError, match="stopped") if more else nullcontext()
         with stopped:

@@ -25,21 +25,6 @@ def test_every_parameter_is_in_one_group():
     assert sorted(grouped) == sorted(id(p) for p in net.parameters())
 
 
-def test_norms_and_biases_are_not_decayed_and_weights_are():
-    net = net_with(functools.partial(global_context, ratio=1 / 4))
-    norms = {
-        id(p)
-        for module in net.modules()
-        if isinstance(module, nn.BatchNorm3d | nn.LayerNorm)
-        for p in module.parameters()
-    }
-    biases = {id(p) for name, p in net.named_parameters() if name.endswith("bias")}
-    for group in groups_of(net).values():
-        for parameter in group["params"]:
-            expected = 0.0 if id(parameter) in norms | biases else 1e-4
-            assert group["weight_decay"] == expected
-
-
 def test_inserted_blocks_have_their_own_rate():
     net = net_with(functools.partial(global_context, ratio=1 / 4))
     groups = groups_of(net)

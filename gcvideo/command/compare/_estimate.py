@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
-from gcvideo.command._assembly import build, build_data, build_module
+from gcvideo.command._assembly import build, build_data, build_module, multigrid_schedule
 from gcvideo.command._duration import duration
 from gcvideo.command.compare._cell import PROBES, is_finished, launcher_config
 from gcvideo.command.compare._plan import PlannedVariant, cell_folder
 from gcvideo.command.compare._request import ComparisonRequest
-from gcvideo.command.train._estimation import Estimate, measure, memory_size
+from gcvideo.command.train._estimation import Estimate, given_step_seconds, measure, memory_size
 from gcvideo.comparison._table import Table
 from gcvideo.data import EvaluationProtocol, VideoSplits
 
@@ -112,15 +112,20 @@ def estimate_comparison(
 def _estimate_cell(
     cfg: DictConfig, step: Any, splits: VideoSplits, video_seconds: float | None
 ) -> tuple[Estimate, float]:
-    cfg = cfg.copy()
-    with open_dict(cfg):
-        cfg.estimate = step
     if cfg.num_threads is not None:
         torch.set_num_threads(cfg.num_threads)
     protocol: EvaluationProtocol = build(cfg.protocol)
-    module = build_module(cfg, build(cfg.model.net), splits, protocol)
-    data = build_data(cfg, splits, protocol)
-    cell = measure(cfg, data, module, video_seconds=video_seconds)
+    multigrid = multigrid_schedule(cfg)
+    module = build_module(cfg, build(cfg.model.net), splits, protocol, multigrid)
+    data = build_data(cfg, splits, protocol, multigrid)
+    cell = measure(
+        cfg.trainer,
+        data,
+        module,
+        crop_size=cfg.crop_size,
+        step_seconds=given_step_seconds(step),
+        video_seconds=video_seconds,
+    )
     num_passes = 1 + len(PROBES) if protocol.spec.num_frames > 1 else 1
     area = (protocol.crop_size / cfg.crop_size) ** 2
     views = len(splits.test) * protocol.num_views

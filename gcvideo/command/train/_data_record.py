@@ -1,4 +1,4 @@
-"""What a run has learned from, kept in its folder, and how it differs from what it would go on with."""
+"""What a run learns from, kept in its folder and compared with what it would be resumed with."""
 
 import gzip
 import hashlib
@@ -7,53 +7,70 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
-from gcvideo.data import Annotations, VideoSplits
+from gcvideo._console import Console
+from gcvideo._draft import draft_of
+from gcvideo.data import Annotations, VideoSplits, check_listable, write_text
+from gcvideo.data.listing._list_file import list_text
 
 _FILE = "data.jsonl.gz"
 _MAX_NAMES = 3
 
 
 class DataChangedError(ValueError):
-    """A resumed run whose classes or lists of videos are not those that it was begun with."""
+    """A resumed run whose classes or lists of videos are not those that it began with."""
 
 
 def write_data_record(folder: Path, splits: VideoSplits) -> None:
-    """Keep classes and lists of a run in its folder, by renaming a finished draft.
+    """Keep classes and lists of a run in its folder.
 
     The first line has the class names, and of each list the number of videos and the SHA-256 of paths
     and labels in their order; a line follows for each video.
     """
-    draft = folder / f"{_FILE}.draft"
-    with gzip.open(draft, "wt", encoding="utf-8") as file:
+    with (
+        draft_of(folder / _FILE) as draft,
+        gzip.open(draft, "wt", encoding="utf-8") as file,
+    ):
         file.write(json.dumps(_fingerprint(splits)) + "\n")
         for name, videos in _lists(splits).items():
             for path, label in zip(videos.paths, videos.labels.tolist(), strict=True):
                 file.write(json.dumps([name, path, label]) + "\n")
-    draft.replace(folder / _FILE)
 
 
-def changed_lists(cfg: DictConfig, splits: VideoSplits) -> list[str]:
-    """What is to be said of lists that differ from those of the run; nothing if they are the same.
+def record_split(folder: Path, splits: VideoSplits) -> None:
+    """Write a split that was drawn as ``train.txt`` and ``val.txt`` of "path label", and ``classes.txt``.
 
-    Args:
-        cfg: of the run that goes on; says whether its lists may be others.
-        splits: that it would go on with.
+    A resumed run writes them anew, for it may have accepted other videos, from which another split
+    was drawn.
+    """
+    lists = _lists(splits)
+    try:
+        for annotations in lists.values():
+            check_listable(annotations.paths, splits.classes)
+    except ValueError as error:
+        Console().print(f"warning: the split is not written: {error}", soft_wrap=True)
+        return
+    for name, annotations in lists.items():
+        text = list_text(annotations.paths, annotations.labels, splits.classes)
+        write_text(folder / f"{name}.txt", text)
+    write_text(folder / "classes.txt", "".join(f"{name}\n" for name in splits.classes))
+
+
+def changed_lists(folder: Path, splits: VideoSplits, *, accepts_others: bool) -> list[str]:
+    """What to say of lists that differ from those of the run in a folder; nothing if they are the same.
 
     Raises:
         DataChangedError: for other classes; for other lists if they are not accepted.
     """
-    folder, accepted = Path(cfg.output_dir), cfg.accept_changed_lists
     path, word = folder / _FILE, "accept_changed_lists=true"
     if not path.is_file():
-        if accepted:
+        if accepts_others:
             return []
         raise DataChangedError(
-            f"'{folder}' lacks {_FILE}, so nobody knows which videos the run has learned from; {word} "
-            "goes on with those that there are"
+            f"'{folder}' lacks {_FILE}, so it is unknown which videos the run has learned from; {word} "
+            "goes on with those that are listed now"
         )
-    before, now = _read_fingerprint(path), _fingerprint(splits)
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        before, now = json.loads(file.readline()), _fingerprint(splits)
     if before["classes"] != now["classes"]:
         raise DataChangedError(
             f"the run in '{folder}' was begun with other classes: "
@@ -71,7 +88,7 @@ def changed_lists(cfg: DictConfig, splits: VideoSplits) -> list[str]:
         for name in old
         if before[name] != now[name]
     ]
-    if not accepted:
+    if not accepts_others:
         raise DataChangedError(
             f"the run in '{folder}' was begun with other videos: {'; '.join(changes)}; restore them, or go "
             f"on with the lists as they are with {word}: epochs then have other videos, and scores of "
@@ -88,20 +105,13 @@ def _lists(splits: VideoSplits) -> dict[str, Annotations]:
 
 
 def _fingerprint(splits: VideoSplits) -> dict[str, Any]:
-    prints = {name: _list_fingerprint(videos) for name, videos in _lists(splits).items()}
-    return {"classes": list(splits.classes), **prints}
-
-
-def _list_fingerprint(videos: Annotations) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for path, label in zip(videos.paths, videos.labels.tolist(), strict=True):
-        digest.update(f"{label} {path}\n".encode("utf-8", "surrogatepass"))
-    return {"videos": len(videos), "sha256": digest.hexdigest()}
-
-
-def _read_fingerprint(path: Path) -> dict[str, Any]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return json.loads(file.readline())
+    found: dict[str, Any] = {"classes": list(splits.classes)}
+    for name, videos in _lists(splits).items():
+        digest = hashlib.sha256()
+        for path, label in zip(videos.paths, videos.labels.tolist(), strict=True):
+            digest.update(f"{label} {path}\n".encode("utf-8", "surrogatepass"))
+        found[name] = {"videos": len(videos), "sha256": digest.hexdigest()}
+    return found
 
 
 def _read_lists(path: Path) -> dict[str, dict[str, int]]:

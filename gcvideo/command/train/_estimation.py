@@ -1,3 +1,5 @@
+"""What a training will take: steps, memory, hours."""
+
 import copy
 import math
 import time
@@ -13,7 +15,6 @@ from omegaconf import DictConfig
 from rich.table import Table
 from torch.optim import Optimizer
 
-from gcvideo._console import Console
 from gcvideo.command._device import device_of
 from gcvideo.command._duration import duration
 from gcvideo.command.train._plan import TrainingPlan, plan_training
@@ -28,31 +29,18 @@ _NUM_SAMPLES = 16
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a training will take.
-
-    Args:
-        plan: steps and clips.
-        learning_rate: base rate after linear scaling.
-        cost: of the net for one view.
-        memory: of one device.
-        step: of one batch on one device, without the exchange of gradients.
-        video_seconds: that decoding and transforming a training video takes on one core.
-        batch_size: videos per batch.
-        num_workers: per device.
-        val_area: of a validation view / that of a training view.
-        forward_seconds: of a training view in the precision of validation.
-    """
+    """What a training will take."""
 
     plan: TrainingPlan
-    learning_rate: float
-    cost: Cost
-    memory: TrainingMemory
-    step: StepTime
-    video_seconds: float
-    batch_size: int
-    num_workers: int
-    val_area: float
-    forward_seconds: float
+    learning_rate: float  # after linear scaling
+    cost: Cost  # of the net for one view
+    memory: TrainingMemory  # of one device
+    step: StepTime  # of one batch on one device, without the exchange of gradients
+    video_seconds: float  # of decoding and transforming a training video on one core
+    batch_size: int  # videos
+    num_workers: int  # per device
+    val_area: float  # of a validation view / that of a training view
+    forward_seconds: float  # of a training view in the precision of validation
 
     @property
     def training_flops(self) -> float:
@@ -61,12 +49,12 @@ class Estimate:
 
     @property
     def data_seconds(self) -> float:
-        """In which the workers of a device, or its own process, load a batch."""
+        """Time in which the workers of a device, or its own process, load a batch."""
         return self.video_seconds * self.batch_size / max(1, self.num_workers)
 
     @property
     def cores_needed(self) -> float:
-        """Per device, so that it need not wait: seconds per clip x clips per second of the device."""
+        """Cores per device that keep it busy: seconds per clip x clips per second of the device."""
         return self.video_seconds * self.batch_size / self.step.seconds
 
     @property
@@ -83,12 +71,9 @@ class Estimate:
         )
 
     def scoring_hours(self, num_views: int, *, area: float, num_passes: int = 1) -> float:
-        """Of forward passes over views.
+        """Hours of ``num_passes`` forward passes over each view, which is read once.
 
-        Args:
-            num_views: of all videos.
-            area: of a view / that of a training view.
-            num_passes: of each view, which is read once.
+        ``area`` is that of a view / that of a training view.
         """
         view_seconds = area * self.forward_seconds
         data_seconds = self.data_seconds / self.batch_size
@@ -104,7 +89,7 @@ class Estimate:
 
     @property
     def pace(self) -> str:
-        """What the other waits for: "data" or "device"."""
+        """The slower one of "data" and "device", for which the other waits."""
         return "data" if self.data_seconds > self.step.seconds else "device"
 
     def _together(self, device_seconds: float, data_seconds: float) -> float:
@@ -114,7 +99,7 @@ class Estimate:
         return device_seconds + data_seconds
 
     def table(self) -> Table:
-        """For the eyes."""
+        """A table to be printed."""
         plan, memory = self.plan, self.memory
         cores = math.ceil(self.cores_needed)
         pace = "the data" if self.pace == "data" else "the device"
@@ -147,39 +132,34 @@ class Estimate:
         return table
 
 
-def estimate(cfg: DictConfig, data: VideoDataModule, module: VideoClassifier) -> Estimate:
-    """:func:`measure`, and its table on the screen."""
-    result = measure(cfg, data, module)
-    Console().print(result.table())
-    return result
-
-
 def measure(
-    cfg: DictConfig,
+    trainer: DictConfig,
     data: VideoDataModule,
     module: VideoClassifier,
     *,
+    crop_size: int,
+    step_seconds: float | None = None,
     video_seconds: float | None = None,
 ) -> Estimate:
-    """What the training of a configuration will take; nothing is written.
+    """What a training will take; nothing is written, and the module is left as it is.
 
-    Steps, clips, weights and optimizer state are exact; activations are those that autograd keeps;
-    times are measured here, on a step and on up to 16 training videos.
+    Steps, clips, weights and optimizer state are exact; activations are those that autograd keeps.
+    What is not given is measured here: a step, and up to 16 training videos on one core.
 
     Args:
-        cfg: composed from ``conf/train.yaml``; ``estimate`` is true, or the seconds of a step that
-            were measured elsewhere.
-        data: of the training.
-        module: left as it is.
-        video_seconds: of a training video on one core; None: measured.
+        trainer: configuration of the trainer.
+        data: videos and batches.
+        module: net and optimizer.
+        crop_size: pixels of a training view.
+        step_seconds: seconds of a step, as :func:`given_step_seconds` has them.
+        video_seconds: seconds in which a core loads a training video.
 
     Raises:
-        ValueError: if ``estimate`` is no duration, or no device gets a full batch.
+        ValueError: if no device gets a full batch.
     """
-    given = given_step_seconds(cfg.estimate)
-    precision = Precision.of_trainer(cfg.trainer.precision)
-    plan = plan_training(cfg.trainer, data)
-    cost = count_cost(module.model.net, cfg.num_frames, cfg.crop_size)
+    precision, num_frames = Precision.of_trainer(trainer.precision), data.protocol.num_frames
+    plan = plan_training(trainer, data)
+    cost = count_cost(module.model.net, num_frames, crop_size)
     rate = scaled_lr(module.lr, module.base_batch_size, plan.clips_per_step)
 
     module = copy.deepcopy(module).train()
@@ -191,31 +171,31 @@ def measure(
         model,
         make_optimizer=make_optimizer,
         num_clips=plan.clips_per_batch,
-        num_frames=cfg.num_frames,
-        crop_size=cfg.crop_size,
+        num_frames=num_frames,
+        crop_size=crop_size,
         autocast=precision.autocast,
         in_buckets=plan.num_devices > 1,
     )
     val_crop_size = data.protocol.single_view().crop_size
-    val_area = (val_crop_size / cfg.crop_size) ** 2
-    if given is None:
-        model.to(device_of(cfg.trainer))
+    val_area = (val_crop_size / crop_size) ** 2
+    if step_seconds is None:
+        model.to(device_of(trainer))
         step = time_step(
             model,
             make_optimizer(model),
             num_clips=plan.clips_per_batch,
-            num_frames=cfg.num_frames,
-            crop_size=cfg.crop_size,
+            num_frames=num_frames,
+            crop_size=crop_size,
             autocast=precision.autocast,
             # Work space and gradients of activations come on top of what is kept.
             bytes_per_clip=2 * memory.total // plan.clips_per_batch,
         )
         view_seconds = time_view(
-            model, num_frames=cfg.num_frames, crop_size=val_crop_size, dtype=module.precision
+            model, num_frames=num_frames, crop_size=val_crop_size, dtype=module.precision
         )
         forward_seconds = view_seconds / val_area
     else:
-        step = StepTime(given, "as given")
+        step = StepTime(step_seconds, "as given")
         # A forward pass is a third of a step, in one precision.
         forward_seconds = step.seconds / plan.clips_per_batch / 3
     return Estimate(

@@ -1,3 +1,5 @@
+"""Steps and clips of a training, before it is begun."""
+
 import math
 from dataclasses import dataclass
 
@@ -11,29 +13,19 @@ from gcvideo.training import BatchGroups, limited_batches
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Steps and clips of a training, on devices that need not be here.
+    """Steps and clips of a training, on devices that need not be here."""
 
-    Args:
-        num_devices: over all nodes.
-        num_epochs: of the whole training.
-        num_batches: per epoch and device.
-        clips_per_batch: views per batch of a device.
-        accumulated: batches per optimizer step that are asked for.
-        num_validations: in the whole training.
-        val_videos: per validation and device.
-    """
-
-    num_devices: int
+    num_devices: int  # over all nodes
     num_epochs: int
-    num_batches: int
-    clips_per_batch: int
-    accumulated: int
-    num_validations: int
-    val_videos: int
+    num_batches: int  # per epoch and device
+    clips_per_batch: int  # of a device
+    accumulated: int  # batches per optimizer step that are asked for
+    num_validations: int  # in the whole training
+    val_videos: int  # per validation and device
 
     @property
     def steps_per_epoch(self) -> int:
-        """Of the optimizer; one follows the last batch, complete or not."""
+        """Optimizer steps; one follows the last batch, complete or not."""
         return self._groups.steps_per_epoch[0]
 
     @property
@@ -57,10 +49,6 @@ class TrainingPlan:
 
 def plan_training(trainer: DictConfig, data: VideoDataModule) -> TrainingPlan:
     """The plan of a trainer's configuration.
-
-    Args:
-        trainer: the group of that name.
-        data: its splits and batch sizes.
 
     Raises:
         ValueError: if no device gets a full batch.

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from lightning import Trainer
-from omegaconf import DictConfig
 from rich.table import Table
 
 from gcvideo._console import Console
 from gcvideo.command._class_report import Baselines, describe_baselines, describe_classes
-from gcvideo.data import EvaluationProtocol, VideoSplits
+from gcvideo.command.train._settings import TrainingSettings
+from gcvideo.data import VideoDataModule, VideoSplits
 from gcvideo.models import Cost, inserted_blocks
 from gcvideo.training import (
     BatchGroups,
@@ -24,15 +24,14 @@ _LOW_RATE = 0.5
 
 
 def report_start(
-    cfg: DictConfig,
-    splits: VideoSplits,
-    protocol: EvaluationProtocol,
+    settings: TrainingSettings,
+    data: VideoDataModule,
     module: VideoClassifier,
     trainer: Trainer,
     cost: Cost,
 ) -> None:
-    """Model, blocks, data, protocol, batches and rate."""
-    _CONSOLE.print(f"model      {cfg.model.name}: {cost}")
+    """Print model, blocks, data, protocol, batches and rate."""
+    _CONSOLE.print(f"model      {settings.model_name}: {cost}")
     blocks = inserted_blocks(module.model.net)
     if blocks:
         table = Table("block", "stage", "index", "position", "parameters", "MMACs per view")
@@ -49,17 +48,16 @@ def report_start(
         table.caption = f"{len(blocks)} blocks add {added:,} parameters"
         _CONSOLE.print(table)
     _CONSOLE.print(
-        f"data       {len(splits.train)} training and {len(splits.val)} validation videos, "
-        f"{len(splits.classes)} classes{_missing(splits)}, {_index(splits)}\n"
-        f"classes    {describe_classes(splits.train)}\n"
-        f"protocol   {protocol}\n"
+        f"data       {_data(data.splits)}\n"
+        f"classes    {describe_classes(data.splits.train)}\n"
+        f"protocol   {data.protocol}\n"
         f"training   {trainer.max_epochs} epochs, {_batches(module, trainer)}, "
         f"precision {trainer.precision}\n"
-        f"validation {_validation(cfg, module, trainer)}\n"
+        f"validation {_validation(settings.val_precision, module, trainer)}\n"
         f"rate       lr {module.learning_rate:g} = {module.lr:g} x {module.total_batch_size} / "
         f"{module.base_batch_size}{_warmup(module, trainer)}\n"
-        f"batch norm {_batch_norm(cfg, module, trainer)}\n{_mixing(cfg)}"
-        f"folder     {cfg.output_dir}",
+        f"batch norm {_batch_norm(settings, module, trainer)}\n{_mixing(settings)}"
+        f"folder     {settings.folder}",
         soft_wrap=True,
     )
 
@@ -79,22 +77,25 @@ def _batches(module: VideoClassifier, trainer: Trainer) -> str:
     return text
 
 
-def _batch_norm(cfg: DictConfig, module: VideoClassifier, trainer: Trainer) -> str:
-    mode, group_size = cfg.batch_norm.mode, cfg.batch_norm.group_size
+def _batch_norm(settings: TrainingSettings, module: VideoClassifier, trainer: Trainer) -> str:
+    mode = settings.batch_norm_mode
     clips = clips_per_group(
-        mode, module.views_per_step, world_size=trainer.world_size, group_size=group_size
+        mode,
+        module.views_per_step,
+        world_size=trainer.world_size,
+        group_size=settings.batch_norm_group_size,
     )
     text = f"{mode}, the running statistics"
     if mode != "frozen":
         text = f"{mode}, statistics of {clips:g} views"
-    if cfg.batch_norm.precise_batches:
-        text += f", precise ones of {cfg.batch_norm.precise_batches} batches in validation"
+    if settings.precise_batches:
+        text += f", precise ones of {settings.precise_batches} batches in validation"
     warning = small_group_warning(clips)
     return text if warning is None else f"{text}\nwarning: {warning}"
 
 
-def _mixing(cfg: DictConfig) -> str:
-    if cfg.mixing is None or cfg.batch_size > 1:
+def _mixing(settings: TrainingSettings) -> str:
+    if not settings.is_mixed or settings.batch_size > 1:
         return ""
     return (
         "warning: mixing blends the videos of a batch, and batch_size is 1, so that labels stay as they "
@@ -113,24 +114,24 @@ def _warmup(module: VideoClassifier, trainer: Trainer) -> str:
     )
 
 
-def _validation(cfg: DictConfig, module: VideoClassifier, trainer: Trainer) -> str:
+def _validation(wanted: str, module: VideoClassifier, trainer: Trainer) -> str:
     precision = evaluation_precision(trainer, module.precision)
     text = f"of single views, precision {precision}"
-    if precision == cfg.val_precision:
+    if precision == wanted:
         return text
     return (
         f"{text}\nwarning: trainer.precision is '{precision}', which changes the weights themselves, so "
-        f"that validations cannot be in {cfg.val_precision}; bf16-mixed and 16-mixed leave them as they are"
+        f"that validations cannot be in {wanted}; bf16-mixed and 16-mixed leave them as they are"
     )
 
 
-def _missing(splits: VideoSplits) -> str:
+def _data(splits: VideoSplits) -> str:
     missing = splits.train.num_missing + splits.val.num_missing
-    return f"; {missing} listed videos are not on disk" if missing else ""
-
-
-def _index(splits: VideoSplits) -> str:
-    return "no frame index" if splits.index is None else f"frame index {splits.index.path}"
+    index = "no frame index" if splits.index is None else f"frame index {splits.index.path}"
+    return (
+        f"{len(splits.train)} training and {len(splits.val)} validation videos, {len(splits.classes)} "
+        f"classes{f'; {missing} listed videos are not on disk' if missing else ''}, {index}"
+    )
 
 
 def report_end(folder: Path, metrics: dict[str, float], blind: Baselines, seconds: float) -> None:

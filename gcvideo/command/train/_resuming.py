@@ -1,4 +1,4 @@
-"""Going on with a run: its own configuration, its own folder, its last whole checkpoint."""
+"""Resuming a run: its own configuration, its own folder, its last whole checkpoint."""
 
 import pickle
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from gcvideo._hint import command, override
 from gcvideo.command.configuration._composition import config_folder
 from gcvideo.command.configuration._value_rule import check_values
 from gcvideo.training import CHECKPOINT_NAMES, num_batches_seen
@@ -40,26 +41,29 @@ _FIXED = (
 )
 
 
+# What configurations of older runs name by the module where it was.
+_MOVED = {
+    "gcvideo.data.multigrid.Multigrid": "gcvideo.data.Multigrid",
+    "gcvideo.models.checkpoint_weights": "gcvideo.weights.checkpoint_weights",
+    "gcvideo.models.published_weights": "gcvideo.weights.published_weights",
+    "gcvideo.run.sweep_summary.SweepSummary": "gcvideo.command.SweepSummary",
+}
+_SHARDED = ("gcvideo.training.ShardedStrategy", "gcvideo.training.sharding.ShardedStrategy")
+_MISSING = object()
+
+
 class ResumeError(ValueError):
-    """A run that cannot be gone on with, or not in this way."""
+    """A run that cannot be resumed, or not in this way."""
 
 
 class ResumePoint(NamedTuple):
-    """A whole checkpoint of a run.
-
-    Args:
-        path: of the checkpoint.
-        step: optimizer steps taken.
-        epoch: epochs completed.
-        is_finished: whether the run was at its end, after all epochs or an early stop.
-        unreadable: newer checkpoints that cannot be read, and why.
-    """
+    """A whole checkpoint of a run."""
 
     path: Path
-    step: int
-    epoch: int
-    is_finished: bool
-    unreadable: tuple[str, ...]
+    step: int  # optimizer steps taken
+    epoch: int  # epochs completed
+    is_finished: bool  # after all epochs or an early stop
+    unreadable: tuple[str, ...]  # newer checkpoints that cannot be read, and why
 
 
 def resumed_config(overrides: Sequence[str]) -> DictConfig:
@@ -94,24 +98,21 @@ def resumed_config(overrides: Sequence[str]) -> DictConfig:
     cfg.resume = cfg.output_dir = str(folder.resolve())
     cfg.accept_changed_lists = False  # what was accepted once is what the run knows
     before = cfg.copy()
-    words = [override for override in parsed if override.key_or_group != "resume"]
-    for override in words:
-        if override.key_or_group == "trainer":
-            _move(cfg, override)
-    for override in words:
-        if override.key_or_group != "trainer":
-            _change(cfg, override, folder)
+    words = [word for word in parsed if word.key_or_group != "resume"]
+    # Its values are set after a file of the group trainer, in any order of words.
+    for word in sorted(words, key=lambda word: word.key_or_group != "trainer"):
+        if word.key_or_group == "trainer":
+            _move(cfg, word)
+        else:
+            _change(cfg, word, folder)
+    if OmegaConf.select(cfg, "trainer.strategy._target_") in _SHARDED:
+        raise ResumeError(
+            f"the run in '{folder}' was trained with trainer=fsdp, which this version no longer has; its "
+            "checkpoints hold whole weights, so go on with trainer=ddp and as many devices: "
+            f"{command(override('resume', folder))} trainer=ddp"
+        )
     check_values(cfg, before)
     return cfg
-
-
-# What configurations of older runs name by the module where it was.
-_MOVED = {
-    "gcvideo.data.multigrid.Multigrid": "gcvideo.data.Multigrid",
-    "gcvideo.models.checkpoint_weights": "gcvideo.weights.checkpoint_weights",
-    "gcvideo.models.published_weights": "gcvideo.weights.published_weights",
-    "gcvideo.run.sweep_summary.SweepSummary": "gcvideo.command.SweepSummary",
-}
 
 
 def _follow_moves(cfg: DictConfig) -> DictConfig:
@@ -132,21 +133,19 @@ def _follow_moves(cfg: DictConfig) -> DictConfig:
     return cast(DictConfig, moved)
 
 
-_MISSING = object()
-
-
-def _move(cfg: DictConfig, override: Override) -> None:
+def _move(cfg: DictConfig, word: Override) -> None:
     """Take over where another file of the group trainer lets a run be computed."""
-    trainer = compose("train", [override.input_line or ""]).trainer
+    trainer = compose("train", [word.input_line or ""]).trainer
     content = cast(dict[str, Any], OmegaConf.to_container(trainer, resolve=False))
     for name in _PLACE:
         # Not merged into a strategy with other arguments.
         OmegaConf.update(cfg, f"trainer.{name}", content[name], merge=False)
 
 
-def _change(cfg: DictConfig, override: Override, folder: Path) -> None:
-    key = override.key_or_group
-    if not _may_change(key):
+def _change(cfg: DictConfig, word: Override, folder: Path) -> None:
+    key = word.key_or_group
+    may_change = any(key == c or key.startswith(f"{c}.") for c in _CHANGEABLE)
+    if key in _FIXED or not may_change:
         raise ResumeError(
             f"'{key}' is part of what the run in '{folder}' is, so it cannot change on the way; a "
             f"resumed run takes {', '.join(_CHANGEABLE)}: for another recipe start a new run, from "
@@ -156,21 +155,14 @@ def _change(cfg: DictConfig, override: Override, folder: Path) -> None:
         raise ResumeError(
             f"'{key}' is no key of '{folder / 'config.yaml'}'; its keys are {', '.join(map(str, cfg))}"
         )
-    OmegaConf.update(cfg, key, override.value())
-
-
-def _may_change(key: str) -> bool:
-    return key not in _FIXED and any(key == c or key.startswith(f"{c}.") for c in _CHANGEABLE)
+    OmegaConf.update(cfg, key, word.value())
 
 
 def find_resume_point(folder: Path, run_id: str | None) -> ResumePoint | None:
     """The newest whole checkpoint of a run; None if it was stopped before its first.
 
-    A checkpoint that cannot be read is passed over for the one before, and named.
-
-    Args:
-        folder: of the run.
-        run_id: that the run was given when it began.
+    A checkpoint that cannot be read is passed over for the one before, and named. ``run_id`` is what
+    the run was given when it began.
 
     Raises:
         ResumeError: if there are checkpoints but none can be read, or one is of another run.
@@ -181,7 +173,9 @@ def find_resume_point(folder: Path, run_id: str | None) -> ResumePoint | None:
         if not path.is_file():
             continue
         try:
-            content = _read(path)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            if missing := {"progress", "loops", "gcvideo"} - content.keys():
+                raise KeyError(f"it lacks {sorted(missing)}")
         except (
             RuntimeError,
             EOFError,
@@ -210,10 +204,3 @@ def find_resume_point(folder: Path, run_id: str | None) -> ResumePoint | None:
             "weights of its best.ckpt with weights=checkpoint"
         )
     return None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    if missing := {"progress", "loops", "gcvideo"} - content.keys():
-        raise KeyError(f"it lacks {sorted(missing)}")
-    return content

@@ -1,4 +1,4 @@
-"""A run folder is that of one run, and of one process at a time."""
+"""The folder of a run, which belongs to one run, and to one process at a time."""
 
 import errno
 import itertools
@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, open_dict
 
 from gcvideo._console import Console
 from gcvideo._hint import command, override
@@ -26,17 +25,15 @@ except ImportError:  # Windows
     fcntl = None
 
 _BUSY = (errno.EACCES, errno.EAGAIN)
-# What tells of the end of a run, or of its videos.
-_STALE = ("results.json", "bad_videos.csv")
 
 
 class RunFolderError(ValueError):
-    """A folder that another process or another run has."""
+    """A folder that belongs to another process or another run."""
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Within, the folder is that of this process; on a shared file system of all machines.
+    """Within, the folder belongs to this process, for all machines that share the file system.
 
     The system takes the lock back when the process ends, however it ends. It is a record lock of
     POSIX, which loader processes do not inherit: they may outlive a killed run by seconds.
@@ -48,8 +45,11 @@ def held(folder: Path) -> Iterator[None]:
     check_output_folder(folder, num_bytes=0)
     path = folder / ".lock"
     if fcntl is None:
-        with _held_on_windows(folder, path):
-            yield
+        try:
+            with FileLock(path, blocking=False):
+                yield
+        except Timeout:
+            raise _busy(folder, "another process") from None
         return
     with path.open("a+", encoding="utf-8") as file:
         try:
@@ -70,15 +70,6 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _held_on_windows(folder: Path, path: Path) -> Iterator[None]:
-    try:
-        with FileLock(path, blocking=False):
-            yield
-    except Timeout:
-        raise _busy(folder, "another process") from None
-
-
 def _busy(folder: Path, holder: str) -> RunFolderError:
     return RunFolderError(
         f"'{folder}' is in use by {holder}; wait for it or stop it, or give this run a folder of its own "
@@ -87,7 +78,7 @@ def _busy(folder: Path, holder: str) -> RunFolderError:
 
 
 def new_folder(path: Path) -> Path:
-    """Make a folder that nobody else has begun to use: ``path``, or it with _2, _3, ... behind.
+    """Make a folder that no other run uses: ``path``, or ``path`` with _2, _3, ... appended.
 
     Raises:
         OutputFolderError: if none can be made.
@@ -103,12 +94,12 @@ def new_folder(path: Path) -> Path:
 
 
 def check_unused(folder: Path) -> None:
-    """A new run must not find checkpoints, which could later be taken for its own.
+    """Refuse a folder with checkpoints, which could later be taken for those of a new run.
 
     Raises:
         RunFolderError: if there are some.
     """
-    found = sorted(path.name for path in (folder / "checkpoints").glob("*.ckpt"))
+    found = sorted(path.name for path in (folder / "checkpoints").glob("[!.]*.ckpt"))
     if found:
         raise RunFolderError(
             f"'{folder}' has a run already ({', '.join(found)}); go on with it with "
@@ -117,22 +108,21 @@ def check_unused(folder: Path) -> None:
         )
 
 
-def begin_run(cfg: DictConfig) -> None:
-    """Give a new run its name, which stands in ``config.yaml`` and in every checkpoint.
+def begin_run(folder: Path) -> str:
+    """A name for a new run, which stands in ``config.yaml`` and in every checkpoint.
 
     Raises:
         RunFolderError: if the folder has checkpoints of another run.
     """
-    folder = Path(cfg.output_dir)
     check_unused(folder)
-    for name in _STALE:
+    # What tells of the end of a run, or of its videos.
+    for name in ("results.json", "bad_videos.csv"):
         (folder / name).unlink(missing_ok=True)
-    with open_dict(cfg):
-        cfg.run_id = uuid.uuid4().hex
+    return uuid.uuid4().hex
 
 
 def finished_metrics(folder: Path) -> dict[str, float]:
-    """The metrics of a run that has nothing left to do, which is said."""
+    """Say that a run has nothing left to do; returns its metrics."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     if global_rank() == 0:
         Console().print(

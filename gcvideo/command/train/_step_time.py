@@ -1,3 +1,5 @@
+"""The time of a training step and of a forward pass on this machine."""
+
 import os
 import time
 from typing import NamedTuple
@@ -56,19 +58,10 @@ def time_step(
     autocast: torch.dtype | None,
     bytes_per_clip: int,
 ) -> StepTime:
-    """Time training steps on the device of the model.
+    """Time training steps of a model of uint8 views on its device; its weights change.
 
     Where a batch would not fit into the free memory, or two would take more than a minute, a smaller one
     is timed and scaled linearly.
-
-    Args:
-        model: maps uint8 views to logits; its weights change.
-        optimizer: of its parameters.
-        num_clips: views per step.
-        num_frames: T.
-        crop_size: pixels.
-        autocast: type of convolutions and products; None: that of the weights.
-        bytes_per_clip: that a step needs.
     """
     device = next(model.parameters()).device
 
@@ -108,14 +101,7 @@ def time_step(
 
 
 def time_view(model: nn.Module, *, num_frames: int, crop_size: int, dtype: torch.dtype) -> float:
-    """Seconds in which a model on its device scores a view, of a batch of two.
-
-    Args:
-        model: maps uint8 views to logits; left in evaluation mode.
-        num_frames: T.
-        crop_size: pixels.
-        dtype: in which it computes.
-    """
+    """Seconds in which a model of uint8 views scores one on its device, from a batch of two."""
     model.eval()
     device = next(model.parameters()).device
     shape = (2, 1, 3, num_frames, crop_size, crop_size)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +17,7 @@ _CONSOLE = Console()
 
 
 class SweepJob(NamedTuple):
-    """A job of a sweep.
-
-    Args:
-        folder: of its run.
-        overrides: words of the command line.
-        objective: what the sweep is about; None if the job failed.
-    """
+    """A job of a sweep: its run folder, the words of its command line, its result unless it failed."""
 
     folder: Path
     overrides: tuple[str, ...]
@@ -33,7 +28,7 @@ class SweepSummary(Callback):
     """Prints and writes ``sweep.csv`` when a sweep is over, whatever launcher ran its jobs.
 
     Args:
-        objective: place of the number in ``results.json`` of a job, such as ["metrics", "test/top1"].
+        objective: keys that lead to the number in ``results.json`` of a job, such as ["metrics", "test/top1"].
 
     Raises:
         SystemExit: with status 1, if a job left no results.
@@ -47,7 +42,11 @@ class SweepSummary(Callback):
         jobs = read_jobs(folder, self.objective)
         varying = _varying(jobs)
         name = self.objective[-1]
-        rows = [(job.folder.name, *_values(job, varying), _shown(job.objective)) for job in jobs]
+        rows = []
+        for job in jobs:
+            given = {key: value for key, _, value in (w.partition("=") for w in job.overrides)}
+            shown = "failed" if job.objective is None else f"{job.objective:.4f}"
+            rows.append((job.folder.name, *(given.get(key, "") for key in varying), shown))
         write_table(folder / "sweep.csv", ("job", *varying, name), rows)
         table = Table("job", *varying, name)
         for row in rows:
@@ -59,29 +58,18 @@ class SweepSummary(Callback):
 
 
 def read_jobs(folder: Path, objective: Sequence[str]) -> list[SweepJob]:
-    """The jobs of a sweep in their order.
-
-    Args:
-        folder: of the sweep, with the run folders "0", "1", ...
-        objective: place of the number in ``results.json``.
-    """
+    """The jobs of a sweep in their order, from its run folders "0", "1", ..."""
     runs = [path for path in folder.iterdir() if (path / ".hydra" / "overrides.yaml").is_file()]
     runs.sort(key=lambda path: (len(path.name), path.name))
-    return [SweepJob(run, _overrides(run), _objective(run, objective)) for run in runs]
-
-
-def _overrides(run: Path) -> tuple[str, ...]:
-    return tuple(map(str, OmegaConf.load(run / ".hydra" / "overrides.yaml")))
-
-
-def _objective(run: Path, place: Sequence[str]) -> float | None:
-    try:
-        value = json.loads((run / "results.json").read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    for name in place:
-        value = value.get(name)
-    return value
+    jobs = []
+    for run in runs:
+        words = OmegaConf.load(run / ".hydra" / "overrides.yaml")
+        result: Any = None
+        if (run / "results.json").is_file():
+            content = json.loads((run / "results.json").read_text("utf-8"))
+            result = reduce(lambda found, name: found.get(name), objective, content)
+        jobs.append(SweepJob(run, tuple(map(str, words)), result))
+    return jobs
 
 
 def _varying(jobs: Sequence[SweepJob]) -> list[str]:
@@ -92,13 +80,3 @@ def _varying(jobs: Sequence[SweepJob]) -> list[str]:
             key, _, value = word.partition("=")
             values.setdefault(key, set()).add(value)
     return [key for key, found in values.items() if len(found) > 1]
-
-
-def _values(job: SweepJob, keys: Sequence[str]) -> list[str]:
-    split = (word.partition("=") for word in job.overrides)
-    given = {key: value for key, _, value in split}
-    return [given.get(key, "") for key in keys]
-
-
-def _shown(objective: float | None) -> str:
-    return "failed" if objective is None else f"{objective:.4f}"

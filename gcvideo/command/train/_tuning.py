@@ -1,3 +1,5 @@
+"""The batch size that fills the memory."""
+
 from lightning import Trainer
 from lightning.pytorch.tuner.tuning import Tuner
 
@@ -14,19 +16,12 @@ def tune_batch_size(
 
     The number of videos doubles from 1 until memory runs out, then the gap is halved; each trial is
     three training steps and a validation. ``data`` then has this batch size and ``module`` its views
-    per step, from which the learning rate follows; weights are as before.
-
-    Args:
-        trainer: of one device; best one of its own without callbacks and loggers.
-        module: to be trained.
-        data: whose training videos limit the batch.
-        max_trials: batches that fit, after which the search ends.
+    per step, from which the learning rate follows; weights are as before. The search ends after
+    ``max_trials`` batches that fit.
 
     Raises:
-        ValueError: for ``max_trials`` below 1 or a trainer of several processes.
+        ValueError: for a trainer of several processes.
     """
-    if max_trials < 1:
-        raise ValueError(f"max_trials is {max_trials}; the search needs at least 1")
     if trainer.world_size > 1:
         raise ValueError(
             f"tune_batch_size is true in a run of {trainer.world_size} processes, but memory is measured "

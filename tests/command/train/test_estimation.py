@@ -5,11 +5,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from gcvideo_runs import TINY
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 from rich.console import Console
 
-from gcvideo.command._assembly import build, build_data, build_module, settle
-from gcvideo.command.train._estimation import Estimate, estimate, given_step_seconds
+from gcvideo.command._assembly import (
+    build,
+    build_data,
+    build_module,
+    multigrid_schedule,
+    settle,
+)
+from gcvideo.command.train._estimation import Estimate, given_step_seconds, measure
 from gcvideo.command.train._plan import TrainingPlan, devices_per_node, plan_training
 from gcvideo.command.train._step_time import StepTime
 from gcvideo.data import Annotations
@@ -17,31 +23,29 @@ from gcvideo.models import Cost
 from gcvideo.models._memory import TrainingMemory
 
 
-def parts(compose_config, overrides, step_seconds, repeat, root, folder):
-    """What ``estimate`` is given: 10 videos, each listed ``repeat`` times, and 2 to validate."""
+def estimate(compose_config, overrides, step_seconds, repeat, root, folder):
+    """Of 10 videos, each listed ``repeat`` times, and 2 to validate."""
     given = [*TINY, "model=slow", "data=folder", f"data.root={root}", f"output_dir={folder}"]
     cfg = compose_config("train", [*given, *overrides])
-    with open_dict(cfg):
-        cfg.estimate = step_seconds
     splits = build(cfg.data)
     train = splits.train
     paths, labels = list(train.paths) * repeat, np.tile(train.labels, repeat)
     listed = Annotations(paths, labels, train.classes, train.source, train.root)
     splits = dataclasses.replace(splits, train=listed)
-    settle(cfg, splits)
+    multigrid = multigrid_schedule(cfg)
+    settle(cfg, splits, multigrid)
     protocol = build(cfg.protocol)
-    data = build_data(cfg, splits, protocol)
-    return cfg, data, build_module(cfg, build(cfg.model.net), splits, protocol)
+    data = build_data(cfg, splits, protocol, multigrid)
+    module = build_module(cfg, build(cfg.model.net), splits, protocol, multigrid)
+    return measure(cfg.trainer, data, module, crop_size=cfg.crop_size, step_seconds=step_seconds)
 
 
 @pytest.fixture
-def estimated(compose_config, video_folder, tmp_path, monkeypatch):
+def estimated(compose_config, video_folder, tmp_path):
     def run(*overrides, step_seconds=0.5, repeat=1):
         folder = tmp_path / "run"
-        given = parts(compose_config, overrides, step_seconds, repeat, video_folder, folder)
-        return estimate(*given)
+        return estimate(compose_config, overrides, step_seconds, repeat, video_folder, folder)
 
-    monkeypatch.setenv("COLUMNS", "300")
     return run
 
 
@@ -64,7 +68,7 @@ def test_steps_clips_and_rate_are_the_hand_counted_ones(estimated):
     assert result.training_flops == 6 * result.cost.macs * plan.num_clips
 
 
-def test_sixty_four_devices_are_planned_where_there_are_none(estimated, capsys):
+def test_sixty_four_devices_are_planned_where_there_are_none(estimated):
     on_gpus = ["trainer=ddp", "trainer.devices=8", "trainer.num_nodes=8", "trainer.accelerator=gpu"]
     result = estimated(*on_gpus, "trainer.precision=bf16-mixed", "optimizer=adamw", repeat=60)
     # 600 videos / 64 devices / batches of 4.
@@ -76,17 +80,17 @@ def test_sixty_four_devices_are_planned_where_there_are_none(estimated, capsys):
     assert memory.gradients == 2 * 4 * parameters
     assert 8 * parameters < memory.optimizer_state < 8.1 * parameters
     assert memory.views == 4 * 3 * 4 * 32 * 32
-    assert f"about {memory.total / 2**20:.1f} MiB per device" in capsys.readouterr().out
+    assert f"about {memory.total / 2**20:.1f} MiB per device" in printed(result)
 
 
-def test_a_step_and_the_videos_are_timed_here_and_nothing_is_written(estimated, tmp_path, capsys):
-    result = estimated("batch_size=2", step_seconds=True)
+def test_a_step_and_the_videos_are_timed_here_and_nothing_is_written(estimated, tmp_path):
+    result = estimated("batch_size=2", step_seconds=None)
     assert "measured on the CPU" in result.step.source
     assert 0 < result.step.seconds < 30
     assert 0 < result.video_seconds < 10
     assert 0 < result.hours < math.inf
     assert not list(tmp_path.iterdir())
-    assert "GMACs per view" in capsys.readouterr().out
+    assert "GMACs per view" in printed(result)
 
 
 # Fifteen batches of two videos, which a core loads in 0.6 s; two videos in each of three validations.

@@ -17,6 +17,7 @@ from rank_job import (
     score,
     seconds_since_fault,
     slurm,
+    start,
     torchrun,
     train_words,
     write_list,
@@ -179,11 +180,22 @@ def test_a_mistake_is_said_by_the_first_rank(tmp_path, video_folder, launcher):
 def test_the_rank_that_failed_first_is_named_to_all(monkeypatch):
     monkeypatch.setattr("gcvideo.command._rank_failure._end_soon", lambda: None)
     first = FirstRankWatch("127.0.0.1", num_ranks=3)
-    others = [RankWatch(first.address("127.0.0.1"), rank) for rank in (1, 2)]
-    others[1]._socket.shutdown(socket.SHUT_RDWR)  # as the kernel does for a process that ends
-    failure = others[0].fail("connection closed by peer")
+    address = first.address("127.0.0.1")
+    other = RankWatch(address, 1)
+    code = f"""
+import os, signal, time
+from gcvideo.command._rank_failure import RankWatch
+RankWatch({address!r}, 2)
+if os.fork():
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(60)  # a loader process, which outlives its rank
+"""
+    with start("-c", code) as process:
+        assert first._decided.wait(30)
+        failure = other.fail("connection closed by peer")
+        process.stdout.close()
     assert failure.rank == 2
-    assert "ended without a message" in failure.reason
+    assert "was killed by signal 9 (SIGKILL)" in failure.reason
     assert first.fail("connection closed by peer") == failure == RankFailure(*failure)
     first.close()
 

@@ -4,9 +4,10 @@ import warnings
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from stopped_training import contents, resumed, saved
 
-from gcvideo.command.train import train
+from gcvideo.command.train import ResumeError, train
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,22 @@ def test_settings_of_the_machine_are_read_again_where_a_run_goes_on(run, monkeyp
 def test_words_that_would_change_a_run_or_mean_nothing_are_refused(run, word, message):
     with pytest.raises(ValueError, match=message):
         resumed(f"resume={run}", word)
+
+
+@pytest.mark.parametrize(
+    "target", ["gcvideo.training.ShardedStrategy", "gcvideo.training.sharding.ShardedStrategy"]
+)
+def test_a_run_that_was_sharded_goes_on_under_another_strategy_alone(run, target):
+    config = OmegaConf.load(run / "config.yaml")
+    config.trainer.strategy = {"_target_": target}
+    OmegaConf.save(config, run / "config.yaml")
+    with pytest.raises(
+        ResumeError,
+        match=r"trained with trainer=fsdp, which this version no longer has; .* go on with trainer=ddp",
+    ):
+        resumed(f"resume={run}", "trainer.devices=1")
+    train(resumed(f"resume={run}", "trainer=cpu"))
+    assert saved(run)["progress"]["finished"]
 
 
 def best_state(checkpoint):

@@ -1,6 +1,6 @@
 import pytest
 
-from gcvideo.command.train._split_record import record_split
+from gcvideo.command.train._data_record import record_split
 from gcvideo.data import annotated_videos
 
 

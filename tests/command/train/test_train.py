@@ -68,67 +68,37 @@ def test_the_checkpoint_holds_plain_data_only(checkpoint):
     assert read_checkpoint(checkpoint).config["model"]["name"] == "i3d_gc"
 
 
-def test_training_is_reproducible(compose_config, tmp_path, tiny, video_folder):
-    def weights(folder):
-        cfg = compose_config(
-            "train",
-            [
-                *tiny,
-                "model=c2d",
-                "data=folder",
-                f"data.root={video_folder}",
-                "logger=none",
-                f"output_dir={tmp_path / folder}",
-                "callbacks=none",
-            ],
-        )
-        train(cfg)
-        return json.loads((tmp_path / folder / "results.json").read_text())["metrics"]
+@pytest.fixture
+def config(compose_config, tiny, video_folder, tmp_path):
+    """The configuration of a tiny training with overrides."""
 
-    assert weights("a") == weights("b")
+    def compose(*overrides):
+        words = [*tiny, "model=c2d", "data=folder", f"data.root={video_folder}", "callbacks=none"]
+        words += ["logger=none", f"output_dir={tmp_path}", *overrides]
+        # Hydra takes a choice once.
+        return compose_config("train", list({w.partition("=")[0]: w for w in words}.values()))
+
+    return compose
 
 
-def test_mixing_trains_and_leaves_training_accuracy_out(
-    compose_config, tmp_path, tiny, video_folder
-):
-    cfg = compose_config(
-        "train",
-        [
-            *tiny,
-            *("model=c2d", "data=folder", f"data.root={video_folder}", "mixing=mixup_cutmix"),
-            *(f"output_dir={tmp_path}", "callbacks=none", "logger=none"),
-        ],
-    )
-    metrics = train(cfg)
+def test_training_is_reproducible(config, tmp_path):
+    once, again = (train(config(f"output_dir={tmp_path / folder}")) for folder in "ab")
+    assert once == again
+
+
+def test_mixing_trains_and_leaves_training_accuracy_out(config):
+    metrics = train(config("mixing=mixup_cutmix"))
     assert "last_train_top1_epoch" not in metrics
     assert metrics["last_train_loss_epoch"] > 0
 
 
-def test_training_starts_from_a_checkpoint_with_other_classes(
-    compose_config, tmp_path, tiny, video_folder, checkpoint, capsys
-):
+def test_training_starts_from_a_checkpoint_with_other_classes(config, tmp_path, checkpoint, capsys):
     three = tmp_path / "classes.txt"
     three.write_text("dark\nlight\ndusk\n")
-    cfg = compose_config(
-        "train",
-        [
-            *tiny,
-            "model=i3d_gc",
-            "data=folder",
-            f"data.root={video_folder}",
-            "logger=none",
-            f"data.classes={three}",
-            "weights=checkpoint",
-            f"weights.path={checkpoint}",
-            f"output_dir={tmp_path / 'run'}",
-            "train_only=blocks",
-            "callbacks=none",
-        ],
-    )
-    train(cfg)
-    assert (
-        "; the head has 2 of 3 classes by name, the others start fresh" in capsys.readouterr().out
-    )
+    words = ["model=i3d_gc", f"data.classes={three}", "train_only=blocks"]
+    train(config(*words, "weights=checkpoint", f"weights.path={checkpoint}"))
+    printed = capsys.readouterr().out
+    assert "; the head has 2 of 3 classes by name, the others start fresh" in printed
 
 
 @pytest.mark.parametrize(
@@ -155,48 +125,19 @@ def test_training_starts_from_a_checkpoint_with_other_classes(
         (["optimizer.betas=3"], "the optimizer does not take its arguments"),
     ],
 )
-def test_mistakes_of_the_user_end_in_one_message(
-    compose_config, tmp_path, tiny, video_folder, overrides, message
-):
-    cfg = compose_config(
-        "train",
-        [
-            *tiny,
-            "model=i3d_gc",
-            "data=folder",
-            f"data.root={video_folder}",
-            f"output_dir={tmp_path}",
-            *overrides,
-        ],
-    )
+def test_mistakes_of_the_user_end_in_one_message(config, overrides, message):
     with pytest.raises(Exception) as caught:  # noqa: PT011 - Hydra wraps what it builds
-        train(cfg)
+        train(config("model=i3d_gc", *overrides))
     explanation = user_error(caught.value)
     assert explanation is not None
     assert re.search(message, explanation)
 
 
-def test_a_clip_longer_than_the_video_still_trains(compose_config, tmp_path, tiny, video_folder):
-    cfg = compose_config(
-        "train",
-        [
-            *tiny,
-            "model=c2d",
-            "data=folder",
-            f"data.root={video_folder}",
-            "logger=none",
-            f"output_dir={tmp_path}",
-            "num_frames=32",
-            "sampling_rate=8",
-            "callbacks=none",
-        ],
-    )
-    assert 0 <= train(cfg)["last_val_top1"] <= 1
+def test_a_clip_longer_than_the_video_still_trains(config):
+    assert 0 <= train(config("num_frames=32", "sampling_rate=8"))["last_val_top1"] <= 1
 
 
-def test_operators_use_as_many_threads_as_they_are_told(
-    compose_config, tiny, monkeypatch, tmp_path
-):
+def test_operators_use_as_many_threads_as_they_are_told(config, monkeypatch):
     told = []
     monkeypatch.setattr(torch, "set_num_threads", told.append)
 
@@ -207,5 +148,5 @@ def test_operators_use_as_many_threads_as_they_are_told(
     monkeypatch.setattr(training, "build", stop)
     for words in ([], ["num_threads=3"]):
         with pytest.raises(InterruptedError):
-            train(compose_config("train", [*tiny, *words, f"output_dir={tmp_path}"]))
+            train(config(*words))
     assert told == [3]

@@ -4,7 +4,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from lightning import Trainer
+from quiet_trainer import make_trainer
 from small_protocol import make_protocol
 from torch.utils.data import DataLoader
 
@@ -69,16 +69,7 @@ def make_run(folder, num_videos=30, memory=10_000, **changes):
     paths = [f"{number}.mp4" for number in range(num_videos)]
     videos = Annotations(paths, np.arange(num_videos) % 2, ("a", "b"), "list.txt")
     data = Data(VideoSplits(videos, videos, videos), protocol=make_protocol(), batch_size=4)
-    given = {
-        "accelerator": "cpu",
-        "max_epochs": 1,
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "default_root_dir": folder,
-    }
-    return Trainer(**(given | changes)), module, data
+    return make_trainer(folder, **changes), module, data
 
 
 @pytest.mark.slow
@@ -122,10 +113,7 @@ def test_other_errors_are_not_taken_for_a_full_memory(tmp_path):
         tune_batch_size(trainer, module, data)
 
 
-def test_no_trials_and_several_processes_are_refused(tmp_path):
-    trainer, module, data = make_run(tmp_path)
-    with pytest.raises(ValueError, match="max_trials is 0; the search needs at least 1"):
-        tune_batch_size(trainer, module, data, max_trials=0)
+def test_several_processes_are_refused(tmp_path):
     trainer, module, data = make_run(tmp_path, strategy="ddp", devices=2)
     with pytest.raises(ValueError, match=r"a run of 2 processes.*run it with trainer.devices=1"):
         tune_batch_size(trainer, module, data)

@@ -1,20 +1,26 @@
+"""What a run shows while it trains: a line per epoch, a picture of the curves, a progress bar."""
+
+import sys
 from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
 import matplotlib.ticker
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
 
 from gcvideo._console import Console
 from gcvideo.training._best_checkpoint import is_validated
 
 
-def epoch_metrics(trainer: Trainer) -> dict[str, Any]:
-    """What is known of the epoch that ends, without the validation of an epoch before."""
-    values = trainer.callback_metrics
-    if is_validated(trainer):
-        return dict(values)
-    return {key: value for key, value in values.items() if not key.startswith("val/")}
+def _epoch_metrics(trainer: Trainer) -> dict[str, Any]:
+    """What is known of the epoch that ends, without the validation of an earlier epoch."""
+    keeps_validation = is_validated(trainer)
+    return {
+        key: value
+        for key, value in trainer.callback_metrics.items()
+        if keeps_validation or not key.startswith("val/")
+    }
 
 
 class EpochLine(Callback):
@@ -26,7 +32,7 @@ class EpochLine(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        values = epoch_metrics(trainer)
+        values = _epoch_metrics(trainer)
         shown = {
             "loss": "train/loss_epoch",
             "train top-1": "train/top1_epoch",
@@ -51,7 +57,7 @@ class LearningCurve(Callback):
     """Draws loss and accuracy over epochs to ``learning_curve.png`` after each epoch.
 
     Args:
-        folder: of the run.
+        folder: run folder.
     """
 
     def __init__(self, folder: str) -> None:
@@ -59,7 +65,7 @@ class LearningCurve(Callback):
         self.history: dict[str, list[tuple[float, float]]] = {}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        values = epoch_metrics(trainer)
+        values = _epoch_metrics(trainer)
         for key in ("train/loss_epoch", "val/loss", "train/top1_epoch", "val/top1"):
             if key in values:
                 value = float(values[key])
@@ -86,10 +92,34 @@ class LearningCurve(Callback):
         accuracy.set_ylim(0, 1)
         figure.savefig(self.path, dpi=120)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         return {"history": self.history}
 
-    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         history = state_dict["history"]
-        assert isinstance(history, dict)
         self.history = {key: [(e, v) for e, v in points] for key, points in history.items()}
+
+
+class ProgressBar(RichProgressBar):
+    """Lightning's bar with loss, top-1, clips/s and the share of time spent waiting for data.
+
+    Silent where the output is no terminal; the lines of :class:`EpochLine` remain.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(leave=False)
+        if not sys.stdout.isatty():
+            self.disable()
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        values = super().get_metrics(trainer, pl_module)
+        shown = {
+            "loss": "train/loss_step",
+            "top-1": "train/top1_step",
+            "val top-1": "val/top1",
+            "clips/s": "clips_per_second",
+            "data wait": "data_wait",
+        }
+        return {name: values[key] for name, key in shown.items() if key in values}

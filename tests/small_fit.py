@@ -1,4 +1,4 @@
-"""Small fits under DDP and sharded: as a module for tests, as a script for each rank of two."""
+"""Small fits: as a module for tests, as a script for each rank of two."""
 
 import functools
 import sys
@@ -6,19 +6,17 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from lightning import Callback, LightningDataModule, Trainer
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning import Callback, LightningDataModule
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
+from quiet_trainer import make_trainer
 from torch.utils.data import DataLoader
 from two_ranks import fork_into_two
 
 from gcvideo._construction import construct
 from gcvideo.models import ClipClassifier
-from gcvideo.models._activation_checkpoint import checkpoint_activations
 from gcvideo.training import VideoClassifier, WarmupSteps
-from gcvideo.training._batch_norm import BatchNormGroups
 from gcvideo.training._checkpoint_file import AtomicCheckpointIO
-from gcvideo.training._sharding import ShardedStrategy
 
 CLASSES = ["a", "b", "c"]
 NET = {
@@ -54,12 +52,10 @@ OPTIMIZERS = {
 RATES = {"sgd": 0.01, "adamw": 1e-4, "plain": 0.01}
 
 
-def make_module(optimizer, *, recompute=False, **changes):
+def make_module(optimizer, **changes):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = construct(NET, packages=("gcvideo",))
-    if recompute:
-        checkpoint_activations(net)
     given = {
         "classes": CLASSES,
         "optimizer": OPTIMIZERS[optimizer],
@@ -130,69 +126,32 @@ def fit(module, folder, strategy, *, epochs=2, start=None, rank=0, callbacks=(),
     checkpoint = ModelCheckpoint(
         folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True
     )
-    given = {
-        "accelerator": "cpu",
-        "max_epochs": epochs,
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "default_root_dir": folder,
-        "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,
-        "plugins": [AtomicCheckpointIO()],
-    }
-    trainer = Trainer(
-        **(given | options),
+    trainer = make_trainer(
+        folder,
+        max_epochs=epochs,
+        enable_checkpointing=True,
+        plugins=[AtomicCheckpointIO()],
         strategy=strategy,
         callbacks=[SaveWhenLoaded(), checkpoint, *callbacks],
+        **options,
     )
     trainer.fit(module, datamodule=Data(rank), ckpt_path=start)
     return trainer
 
 
-STRATEGIES = {
-    "ddp": lambda: DDPStrategy(broadcast_buffers=False),
-    "fsdp": ShardedStrategy,
-}
-
-
 def main():
     folder = Path(sys.argv[1])
     dist.init_process_group("gloo")
-    rank = dist.get_rank()
 
-    def run(name, strategy, optimizer="sgd", start=None, module=None, **options):
-        fit(
-            make_module(optimizer, **module or {}),
-            folder / name,
-            STRATEGIES[strategy](),
-            devices=2,
-            rank=rank,
-            start=None if start is None else folder / start / "epoch=0.ckpt",
-            **options,
-        )
+    def run(name, module, **options):
+        strategy = DDPStrategy(broadcast_buffers=False)
+        fit(module, folder / name, strategy, devices=2, rank=dist.get_rank(), **options)
 
-    plain = {"gradient_clip_val": 1.0, "callbacks": [KeepLogits()]}
-    recomputed = {
-        "module": {"recompute": True},
-        "plugins": [AtomicCheckpointIO(), BatchNormGroups()],
-        "accumulate_grad_batches": 4,  # and there are two
-    }
-    for optimizer, options in (("sgd", plain), ("adamw", recomputed)):
-        for strategy, other in (("ddp", "fsdp"), ("fsdp", "ddp")):
-            name = f"{optimizer} {strategy}"
-            run(name, strategy, optimizer, **options)
-            dist.barrier()
-            run(f"{name} in {other}", other, optimizer, start=name, **options)
-    frozen = {"freeze_norms": True, "weight_decay": 0.0}
-    run("accumulated", "ddp", "plain", module=frozen, accumulate_grad_batches=4)
-    blocks = {"module": {"train_only": "blocks"}, "epochs": 1, "precision": "bf16-mixed"}
-    for strategy in STRATEGIES:
-        run(f"blocks {strategy}", strategy, callbacks=[KeepLogits()], **blocks)
-    try:
-        run("ema", "fsdp", callbacks=[EMAWeightAveraging()])
-    except ValueError as error:
-        (folder / f"ema{rank}.txt").write_text(str(error))
+    run("plain", make_module("sgd"), callbacks=[KeepLogits()])
+    frozen = make_module("plain", freeze_norms=True, weight_decay=0.0)
+    run("accumulated", frozen, accumulate_grad_batches=4)
+    blocks = {"epochs": 1, "precision": "bf16-mixed", "callbacks": [KeepLogits()]}
+    run("blocks", make_module("sgd", train_only="blocks"), **blocks)
     dist.destroy_process_group()
 
 

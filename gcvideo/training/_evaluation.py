@@ -1,7 +1,12 @@
+"""What validation and test measure, and the type that they compute in."""
+
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
+from lightning import Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
@@ -12,6 +17,7 @@ from gcvideo.evaluation._accuracy import (
     has_top5,
     mean_class_accuracy,
 )
+from gcvideo.models import computing_in
 
 
 def accuracy_metrics(num_classes: int, prefix: str) -> MetricCollection:
@@ -30,9 +36,6 @@ class MeanClassAccuracy(Metric):
     """Mean of the accuracies of the classes that have videos.
 
     torchmetrics' own ``average="macro"`` counts a class without videos as 0 once it is predicted.
-
-    Args:
-        num_classes: that the net knows.
     """
 
     full_state_update = False
@@ -51,3 +54,22 @@ class MeanClassAccuracy(Metric):
         # On the host: not every device has float64.
         mean = mean_class_accuracy(class_accuracies(self.counts.cpu()))
         return mean.float().to(self.device)
+
+
+def evaluating(
+    trainer: Trainer | None, dtype: torch.dtype, device: torch.device
+) -> AbstractContextManager[None]:
+    """Within, nets compute in ``dtype``, unless the trainer gives their weights another type."""
+    return computing_in(dtype, device) if _keeps_float32(trainer) else nullcontext()
+
+
+def evaluation_precision(trainer: Trainer, dtype: torch.dtype) -> str:
+    """The name of ``dtype``, or the trainer's precision where it changes the weights, as "bf16-true" does."""
+    if _keeps_float32(trainer):
+        return str(dtype).removeprefix("torch.")
+    return str(trainer.precision)
+
+
+def _keeps_float32(trainer: Trainer | None) -> bool:
+    # Other plugins cast weights, or have the strategy do so.
+    return trainer is None or type(trainer.precision_plugin) in (Precision, MixedPrecision)
