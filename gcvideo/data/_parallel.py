@@ -244,8 +244,8 @@ class _RateColumn(ProgressColumn):
 def with_progress(
     results: Generator[T, None, None], total: int, description: str
 ) -> Generator[T, None, None]:
-    """The same results behind a bar, or with one line at the end where there is no terminal."""
-    console = Console()
+    """The same results, their number on standard error: a bar, or without a terminal one line at the end."""
+    console = Console(stderr=True)
     columns = (MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn())
     start = time.monotonic()
     done = 0

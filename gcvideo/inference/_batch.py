@@ -1,3 +1,5 @@
+"""Many videos: read in processes, classified in batches."""
+
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,8 +31,9 @@ def classify_videos(
     batch_size: int | None = None,
     num_workers: int | None = None,
     time_budget_seconds: float | None = 60,
+    progress: bool = True,
 ) -> Generator[_Result, None, None]:
-    """Index and scores of every video, or why it cannot be read, behind a progress bar.
+    """Index and scores of every video, or why it cannot be read.
 
     The scores are those of ``classifier.scores``. Results come as they finish, each video once;
     only a few batches are in memory. Files are read in processes, so that one that does not
@@ -38,14 +41,15 @@ def classify_videos(
     batches of its own; torch has one thread elsewhere until the iteration ends or is left.
 
     Args:
-        classifier: in evaluation mode; it is not changed.
+        classifier: classifier in evaluation mode; it is not changed.
         videos: paths of files.
         num_clips: clips spread over each video whose scores are averaged.
         num_crops: 1 (centre) or 3 spatial windows per clip.
         batch_size: views of one forward pass; None: as many as suit the size of a view.
         num_workers: processes that read; None: one per core, at most 8; 0: files are read in this
             process, and one that kills its decoder ends it.
-        time_budget_seconds: for reading one file; more makes it unreadable. None: no limit.
+        time_budget_seconds: seconds for reading one file; more makes it unreadable. None: no limit.
+        progress: whether standard error shows how many are done.
 
     Raises:
         ValueError: if ``batch_size`` is less than one, ``num_workers`` is negative,
@@ -68,7 +72,7 @@ def classify_videos(
         protocol, videos, num_workers=num_workers, time_budget_seconds=time_budget_seconds
     )
     results = score_groups(GroupScorer(classifier, protocol, batch_size), views)
-    return with_progress(results, len(videos), "Classifying")
+    return with_progress(results, len(videos), "Classifying") if progress else results
 
 
 def read_videos(
@@ -78,10 +82,7 @@ def read_videos(
     num_workers: int | None = None,
     time_budget_seconds: float | None = None,
 ) -> Generator[tuple[int, _Views | VideoReadError], None, None]:
-    """Index and views of every video, or why it cannot be read, as they finish.
-
-    Arguments and errors as for :func:`classify_videos`.
-    """
+    """Index and views of every video, or why it cannot be read, as they finish."""
     paths = [str(video) for video in videos]
     read = partial(_read, protocol, time_budget_seconds)
     results = parallel_map(read, paths, description=None, num_workers=num_workers, fork=True)
@@ -114,11 +115,6 @@ class GroupScorer:
     """Scores of a group of videos whose views share forward passes.
 
     Several threads may call it at the same time; on a CPU each has a pass of its own.
-
-    Args:
-        classifier: whose scores they are.
-        protocol: views of each video.
-        batch_size: views of one forward pass; None: as many as suit the size of a view.
     """
 
     def __init__(
@@ -127,11 +123,9 @@ class GroupScorer:
         protocol: EvaluationProtocol,
         batch_size: int | None = None,
     ) -> None:
-        self.classifier = (
-            classifier
-            if classifier.is_prepared
-            else classifier.for_inference(dtype=classifier.dtype)
-        )
+        if not classifier.is_prepared:
+            classifier = classifier.for_inference(dtype=classifier.dtype)
+        self.classifier = classifier
         self.average = cast(Any, protocol.average)
         # Beside a GPU, a second thread prepares the next group.
         self.num_threads = torch.get_num_threads() if classifier.device.type == "cpu" else 2

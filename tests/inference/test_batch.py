@@ -236,10 +236,13 @@ def test_few_videos_are_in_memory_at_a_time(videos, monkeypatch):
     assert max(ahead) <= 2 * (2 * num_threads + 2)
 
 
-def test_one_line_tells_how_many_videos_were_classified(videos, capsys):
+def test_a_line_beside_the_output_tells_how_many_videos_were_classified(videos, capsys):
     list(classify_videos(make_classifier(), videos, num_workers=0))
+    printed, told = capsys.readouterr()
     # An empty line of rich may come first.
-    assert capsys.readouterr().out.strip().startswith("Classifying: 7 of 7 in ")
+    assert told.strip().startswith("Classifying: 7 of 7 in ")
+    list(classify_videos(make_classifier(), videos, num_workers=0, progress=False))
+    assert printed + "".join(capsys.readouterr()) == ""
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from typing import NamedTuple, TypedDict
+from typing import BinaryIO, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -73,7 +73,7 @@ _Sample = Callable[[Timeline], Int[np.ndarray, "v t"]]
 
 
 def _read_clips(
-    path: str,
+    path: str | BinaryIO,
     sample: _Sample,
     protocol: EvaluationProtocol,
     *,
@@ -283,8 +283,8 @@ class EvaluationVideos(_ListedVideos):
         }
 
 
-def read_views(path: str, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t s s"]:
-    """The views of one video file under a protocol.
+def read_views(path: str | BinaryIO, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t s s"]:
+    """The views of one video under a protocol: of a file, or of a binary one that is open.
 
     Raises:
         VideoReadError: if the file cannot be read.

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import av.error
@@ -28,7 +29,9 @@ class VideoReadError(Exception):
         return f"cannot read video '{self.path}': {self.reason}; {self.remedy}"
 
 
-def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoStream]:
+def open_video(
+    path: str, *, file: BinaryIO | None = None, probe: bool = True
+) -> tuple[InputContainer, VideoStream]:
     """Open a file at its video stream, ready to decode on one thread.
 
     Of several video streams FFmpeg's best is taken, never cover art; packets of the others are
@@ -36,24 +39,29 @@ def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoS
 
     Args:
         path: of a file.
+        file: an open one to read instead, from its start; ``path`` then only names it.
         probe: read ahead to learn frame rate and reordering; without, a frame may come late.
 
     Raises:
         VideoReadError: if the file is missing, is no video (texts, playlists and still images are
             none), or has no video stream.
     """
-    file = Path(path).absolute()  # a relative name with a colon would be taken for a protocol
-    if not file.is_file():
+    # A relative name with a colon would be taken for a protocol.
+    source = Path(path).absolute() if file is None else file
+    if not isinstance(source, Path):
+        source.seek(0)
+    elif not source.is_file():
         raise VideoReadError(path, "there is no such file", "check the path and data.root")
+    opened = str(source) if isinstance(source, Path) else source
     options = OPEN_OPTIONS | ({} if probe else {"analyzeduration": "0", "fpsprobesize": "0"})
     try:
         # Tags in other encodings than UTF-8 are common (HMDB51); PyAV 19 takes them unasked.
         if int(av.__version__.split(".")[0]) < 19:
-            container = av.open(str(file), options=options, metadata_errors="replace")
+            container = av.open(opened, "r", options=options, metadata_errors="replace")
         else:
-            container = av.open(str(file), options=options)
+            container = av.open(opened, "r", options=options)
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise VideoReadError(path, *why_no_video(file)) from error
+        raise VideoReadError(path, *why_no_video(source)) from error
     except OSError as error:
         raise VideoReadError(path, f"it cannot be opened ({error.strerror})") from error
     stream = container.streams.best("video")

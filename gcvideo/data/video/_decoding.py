@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import av.error
 import numpy as np
@@ -34,7 +35,7 @@ class VideoReader:
     are resized to it.
 
     Args:
-        path: of the file.
+        path: of the file; or a binary file that is open and can seek, such as ``io.BytesIO``.
         timeline: of this very file, from an earlier reader; None: its packets are scanned now.
         tolerant: leave out packets that do not decode, and count them in ``num_damaged``; the frames
             are then those that are left.
@@ -47,19 +48,22 @@ class VideoReader:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | BinaryIO,
         *,
         timeline: Timeline | None = None,
         tolerant: bool = False,
         square_pixels: bool = False,
     ) -> None:
-        self.path = str(path)
+        self._file = None if isinstance(path, str | Path) else path
+        self.path = str(getattr(path, "name", "video in memory") if self._file else path)
         self.num_damaged = 0
         self._tolerant = tolerant
         self._square_pixels = square_pixels
         # One context and one thread: PyAV's default, a context per frame, costs more than decoding.
         self._reformatter = VideoReformatter()
-        self._container, self._stream = open_video(self.path, probe=timeline is None)
+        self._container, self._stream = open_video(
+            self.path, file=self._file, probe=timeline is None
+        )
         self._is_at_start = True
         try:
             with _named_errors(self.path):
@@ -212,7 +216,7 @@ class VideoReader:
     def _reopen(self) -> None:
         # Not every container can seek to its very first packet.
         self._container.close()
-        self._container, self._stream = open_video(self.path)
+        self._container, self._stream = open_video(self.path, file=self._file)
         self._is_at_start = True
 
     def _decode_all(self) -> Iterator[VideoFrame]:

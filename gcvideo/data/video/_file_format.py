@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 # FFmpeg's demuxers for moving pictures and sound. It has others, which find a video in a text (its letters,
 # drawn), open what a playlist or script names, or take a still image for a video of one frame.
@@ -83,10 +84,14 @@ def is_still_image(brand: str | None, num_frames: int) -> bool:
     return brand in _STILL_BRANDS and num_frames <= 1
 
 
-def why_no_video(file: Path) -> tuple[str, ...]:
+def why_no_video(file: Path | BinaryIO) -> tuple[str, ...]:
     """What a file is that FFmpeg does not open as a video: the reason and, if one is known, the remedy."""
-    with file.open("rb") as stream:
-        start = stream.read(_NUM_BYTES_SEEN)
+    if isinstance(file, Path):
+        with file.open("rb") as stream:
+            start = stream.read(_NUM_BYTES_SEEN)
+    else:
+        file.seek(0)
+        start = file.read(_NUM_BYTES_SEEN)
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not start:
         return ("the file is empty", "download it again or leave it out of the list")

@@ -16,6 +16,7 @@ import torch
 from gcvideo.command._interruption import Interrupted
 from gcvideo.command._output_check import OutputError
 from gcvideo.command.predict import _prediction as prediction
+from gcvideo.command.predict import _recorded as recorded
 from gcvideo.command.predict import _writer as prediction_writer
 from gcvideo.command.predict import predict
 from gcvideo.data import VideoReadError
@@ -59,7 +60,7 @@ def coming(monkeypatch):
                     yield index, torch.tensor([0.25, 0.75])
                 between(number)
 
-        monkeypatch.setattr(prediction, "classify_videos", classify)
+        monkeypatch.setattr(recorded, "classify_videos", classify)
 
     return install
 
@@ -143,7 +144,7 @@ def test_a_signal_before_the_first_result_leaves_an_older_output(
     output = tmp_path / "out.json"
     output.write_text("older")
     monkeypatch.setattr(
-        prediction,
+        recorded,
         "classify_videos",
         lambda *_, **__: (os.kill(os.getpid(), signal.SIGTERM) for _ in "a"),
     )
