@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from gcvideo_runs import TINY
 
+import gcvideo
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -26,7 +28,7 @@ def run(*command, cwd=PROJECT, **environment):
 
 def test_the_example_in_the_readme_runs_and_prints_the_cost_of_five_blocks(capsys):
     text = (PROJECT / "README.md").read_text()
-    example, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    example, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("34.30 M parameters, 41.77 GMACs per view of 8 x 224")
 
@@ -109,6 +111,17 @@ def test_lazy_names_are_those_that_type_checkers_see(room):
         assert getattr(module, name) is getattr(importlib.import_module(str(home)), name)
     with pytest.raises(AttributeError, match=f"module 'gcvideo.{room}' has no attribute 'nothing'"):
         module.nothing  # noqa: B018
+
+
+def test_the_package_offers_its_names_without_importing_what_they_need():
+    code = "import sys, gcvideo; print(*dir(gcvideo)); print(*sys.modules)"
+    names, modules = run("-c", code).stdout.splitlines()
+    assert {"__version__", *gcvideo.__all__} <= set(names.split())
+    assert not {"torch", "numpy", "av", "lightning", "hydra"} & set(modules.split())
+    for name in gcvideo.__all__:
+        assert getattr(gcvideo, name).__name__ == name
+    with pytest.raises(AttributeError, match="module 'gcvideo' has no attribute 'laod'"):
+        _ = gcvideo.laod
 
 
 def test_import_contracts_catch_a_planted_violation(tmp_path):

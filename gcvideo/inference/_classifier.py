@@ -178,7 +178,7 @@ class TrainedClassifier:
         *,
         num_clips: int = 1,
         num_crops: int = 1,
-    ) -> dict[Stage, Float[Tensor, "v c t h w"]]:
+    ) -> dict[Stage, Float[Tensor, "v _ _ _ _"]]:
         """What stages of the net make of each view, by stage, float32 on the CPU.
 
         Args:

@@ -34,7 +34,7 @@ def features(net: nn.Module, clips: Float[Tensor, "b 3 t h w"]) -> Float[Tensor,
 
 def feature_maps(
     net: nn.Module, clips: Float[Tensor, "b 3 t h w"], stages: Sequence[Stage] = STAGES[-1:]
-) -> dict[Stage, Float[Tensor, "b c ft fh fw"]]:
+) -> dict[Stage, Float[Tensor, "b _ _ _ _"]]:
     """Outputs of residual stages for clips, by stage; nothing behind the last of them is computed.
 
     Args:

@@ -2,18 +2,18 @@
 
 import io
 import os
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
 from gcvideo.data import EvaluationProtocol, evaluation_views, read_views
+from gcvideo.data.video._file_format import BinaryFile
 
 Video = (
     str
     | os.PathLike[str]
-    | BinaryIO
+    | BinaryFile
     | bytes
     | UInt8[np.ndarray, "n h w 3"]
     | UInt8[Tensor, "n h w 3"]

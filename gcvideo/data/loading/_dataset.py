@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from typing import BinaryIO, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from gcvideo.data.loading._transform import TrainTransform, evaluation_views
 from gcvideo.data.video._container import VideoReadError
 from gcvideo.data.video._deadline import run_within
 from gcvideo.data.video._decoding import VideoReader
+from gcvideo.data.video._file_format import BinaryFile
 from gcvideo.data.video._frame_index import FrameIndex
 from gcvideo.data.video._timeline import Timeline
 
@@ -73,7 +74,7 @@ _Sample = Callable[[Timeline], Int[np.ndarray, "v t"]]
 
 
 def _read_clips(
-    path: str | BinaryIO,
+    path: str | BinaryFile,
     sample: _Sample,
     protocol: EvaluationProtocol,
     *,
@@ -283,7 +284,7 @@ class EvaluationVideos(_ListedVideos):
         }
 
 
-def read_views(path: str | BinaryIO, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t s s"]:
+def read_views(path: str | BinaryFile, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t s s"]:
     """The views of one video under a protocol: of a file, or of a binary one that is open.
 
     Raises:

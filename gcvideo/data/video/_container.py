@@ -1,5 +1,4 @@
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 import av.error
@@ -7,7 +6,12 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video import VideoStream
 
-from gcvideo.data.video._file_format import OPEN_OPTIONS, is_still_image, why_no_video
+from gcvideo.data.video._file_format import (
+    OPEN_OPTIONS,
+    BinaryFile,
+    is_still_image,
+    why_no_video,
+)
 
 # PyAV 19 raises ValueError for every packet after a decoder that could not be opened.
 DECODE_ERRORS = (av.error.FFmpegError, ValueError)
@@ -30,7 +34,7 @@ class VideoReadError(Exception):
 
 
 def open_video(
-    path: str, *, file: BinaryIO | None = None, probe: bool = True
+    path: str, *, file: BinaryFile | None = None, probe: bool = True
 ) -> tuple[InputContainer, VideoStream]:
     """Open a file at its video stream, ready to decode on one thread.
 

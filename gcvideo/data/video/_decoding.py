@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import av.error
 import numpy as np
@@ -16,6 +15,7 @@ from jaxtyping import Int, Int64, UInt8
 
 from gcvideo.data.video._clock import FrameClock
 from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, open_video
+from gcvideo.data.video._file_format import BinaryFile
 from gcvideo.data.video._frame_array import FrameArray
 from gcvideo.data.video._resizing import DecodeSize
 from gcvideo.data.video._timeline import Timeline, VideoInfo, counted_timeline, scan_packets
@@ -48,7 +48,7 @@ class VideoReader:
 
     def __init__(
         self,
-        path: str | Path | BinaryIO,
+        path: str | Path | BinaryFile,
         *,
         timeline: Timeline | None = None,
         tolerant: bool = False,

@@ -1,8 +1,12 @@
 """Which files are videos, and what the others are."""
 
+import io
 import re
 from pathlib import Path
 from typing import BinaryIO
+
+# A file that is open; io.BytesIO is a BinaryIO for type checkers alone.
+BinaryFile = BinaryIO | io.BufferedIOBase
 
 # FFmpeg's demuxers for moving pictures and sound. It has others, which find a video in a text (its letters,
 # drawn), open what a playlist or script names, or take a still image for a video of one frame.
@@ -84,7 +88,7 @@ def is_still_image(brand: str | None, num_frames: int) -> bool:
     return brand in _STILL_BRANDS and num_frames <= 1
 
 
-def why_no_video(file: Path | BinaryIO) -> tuple[str, ...]:
+def why_no_video(file: Path | BinaryFile) -> tuple[str, ...]:
     """What a file is that FFmpeg does not open as a video: the reason and, if one is known, the remedy."""
     if isinstance(file, Path):
         with file.open("rb") as stream:
