@@ -5,23 +5,26 @@ from typing import TYPE_CHECKING
 from gcvideo._lazy_name import lazy_names
 
 if TYPE_CHECKING:
-    from gcvideo.data import VideoDataModule as VideoDataModule
-    from gcvideo.inference import Prediction as Prediction
-    from gcvideo.inference import TrainedClassifier as TrainedClassifier
-    from gcvideo.inference import classify_live as classify_live
-    from gcvideo.inference import classify_videos as classify_videos
-    from gcvideo.inference import classify_windows as classify_windows
-    from gcvideo.inference import export_classifier as export_classifier
-    from gcvideo.inference import load as load
-    from gcvideo.models import Placement as Placement
-    from gcvideo.models import c2d_resnet as c2d_resnet
-    from gcvideo.models import count_cost as count_cost
-    from gcvideo.models import i3d_resnet as i3d_resnet
-    from gcvideo.models import insert_blocks as insert_blocks
-    from gcvideo.models import slow_resnet as slow_resnet
-    from gcvideo.nn import ContextBlock as ContextBlock
-    from gcvideo.nn import global_context as global_context
-    from gcvideo.training import VideoClassifier as VideoClassifier
+    from gcvideo.data import VideoDataModule
+    from gcvideo.inference import (
+        Prediction,
+        TrainedClassifier,
+        classify_live,
+        classify_videos,
+        classify_windows,
+        export_classifier,
+        load,
+    )
+    from gcvideo.models import (
+        Placement,
+        c2d_resnet,
+        count_cost,
+        i3d_resnet,
+        insert_blocks,
+        slow_resnet,
+    )
+    from gcvideo.nn import ContextBlock, global_context
+    from gcvideo.training import VideoClassifier
 
 __version__ = "0.1.0"
 __all__ = [

@@ -1,3 +1,5 @@
+"""The command that writes weights as a checkpoint of this package."""
+
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,9 +54,9 @@ def convert(cfg: DictConfig) -> LoadReport | None:
         write_checkpoint(output, checkpoint)
         _print([str(report), f"written to {output}"])
         return report
-    source = (
-        str(cfg.source) if record is None else str(cached_file(record.url, sha256=record.sha256))
-    )
+    source = str(cfg.source)
+    if record is not None:
+        source = str(cached_file(record.url, sha256=record.sha256))
     checkpoint = _own_checkpoint(source)
     if checkpoint is not None:
         write_checkpoint(output, checkpoint)
@@ -115,13 +117,13 @@ def _report(conversion: Conversion, report: LoadReport) -> list[str]:
     # The head is the protocol's here.
     habits = [f"choice.{name}={known[name]}" for name in conversion.assumed if name != "head"]
     if habits:
-        told = ", ".join(habits)
-        lines.append(f"not in the file, so as {conversion.layout} does it: {told}")
-    known_as = [r.name for r in ZOO.values() if r.file == conversion.name]
+        lines.append(f"not in the file, so as {conversion.layout} does it: {', '.join(habits)}")
     lines += [
-        f"a file of this name is published: source={n} knows the rest of it" for n in known_as
+        f"a file of this name is published: source={record.name} knows the rest of it"
+        for record in ZOO.values()
+        if record.file == conversion.name
     ]
-    fresh = [key for key in report.fresh if not key.endswith("num_batches_tracked")]
+    fresh = (key for key in report.fresh if not key.endswith("num_batches_tracked"))
     lines += [f"  fresh: {key}" for key in fresh]
     return [*lines, *(f"  ignored: {key}" for key in report.ignored)]
 

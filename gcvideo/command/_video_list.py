@@ -11,23 +11,14 @@ _LIST_SUFFIX = ".txt"
 
 
 class FoundVideos(NamedTuple):
-    """What words on the command line stand for.
-
-    Args:
-        videos: each once.
-        missing: the reason by what was named and is not there.
-    """
+    """Videos, each once, and the reason by what was named and is not there."""
 
     videos: list[str]
     missing: dict[str, str]
 
 
 def find_all_videos(patterns: Iterable[str]) -> FoundVideos:
-    """Videos that several words stand for, as in :func:`find_videos`; what is missing costs only itself.
-
-    Raises:
-        FileNotFoundError: if none of them stands for a video.
-    """
+    """Videos that several words stand for, as in :func:`find_videos`; what is missing costs only itself."""
     videos: dict[str, None] = {}
     missing: dict[str, str] = {}
     for pattern in patterns:

@@ -179,16 +179,11 @@ class TrainedClassifier:
         num_clips: int = 1,
         num_crops: int = 1,
     ) -> dict[Stage, Float[Tensor, "v _ _ _ _"]]:
-        """What stages of the net make of each view, by stage, float32 on the CPU.
+        """Outputs of stages, out of res2 to res5, for each view, by stage; float32 on the CPU.
 
-        Args:
-            video: path, bytes, open file or frames.
-            stages: stages out of res2 to res5.
-            num_clips: clips spread over the video.
-            num_crops: 1 (centre) or 3 spatial windows per clip.
+        Other arguments as for :meth:`classify`.
 
         Raises:
-            VideoReadError: if the video cannot be read.
             ValueError: if the net is not a ResNet of this package, or for an unknown stage.
         """
         views = self._views(video, num_clips, num_crops)
@@ -204,11 +199,9 @@ class TrainedClassifier:
     def logits(
         self, views: UInt8[Tensor, "n v 3 t s s"], batch_size: int | None = None
     ) -> Float[Tensor, "n v k"]:
-        """Logits of views that lie on the host, float32 on the classifier's device.
+        """Logits of the views of n videos on the host, float32 on the classifier's device.
 
-        Args:
-            views: views of n videos.
-            batch_size: views of one forward pass; None: as many as suit their size.
+        A forward pass takes ``batch_size`` views; None: as many as suit their size.
         """
         (logits,) = self._forward(lambda batch: [self.model(batch[None])[0]], views, batch_size)
         return logits
@@ -235,11 +228,7 @@ class TrainedClassifier:
         return clips.contiguous(memory_format=self.model.memory_format)
 
     def views_per_pass(self, num_pixels: int) -> int:
-        """Views that share a forward pass: more are no faster, but fill the memory.
-
-        Args:
-            num_pixels: pixels of all frames of a view together.
-        """
+        """Views, of so many pixels in all frames, that share a forward pass: more are no faster."""
         pixels = _CPU_PIXELS if self.device.type == "cpu" else _GPU_PIXELS
         return max(1, pixels // num_pixels)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from exact_net import SAMPLINGS, make_classifier
+from exact_net import SAMPLINGS, make_classifier, make_video
 from small_protocol import make_protocol
 from timed_video import TWO_RATES, numbers_of, shown_times, write_timed_video
 
@@ -15,19 +15,10 @@ from gcvideo.data import (
     VideoReadError,
     read_frames,
     read_views,
-    write_video,
 )
 from gcvideo.inference import _sliding_window as sliding_window
 from gcvideo.inference._segment import merge_segments
 from gcvideo.inference._sliding_window import WindowScores, classify_windows, window_offsets
-
-
-def make_video(path, num_frames, fps=30.0):
-    frames = np.random.default_rng(0).integers(0, 256, (num_frames, 48, 64, 3), np.uint8)
-    # mp4 with h264 is read by time stamps, mkv with ffv1 by counting.
-    codec = "libx264" if path.suffix == ".mp4" else "ffv1"
-    write_video(path, frames, fps=fps, codec=codec)
-    return path
 
 
 def seen_views(classifier):
