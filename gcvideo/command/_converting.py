@@ -1,5 +1,6 @@
 """The command that writes weights as a checkpoint of this package."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 from gcvideo._console import Console
 from gcvideo.command._output_check import check_file
 from gcvideo.inference import (
-    Checkpoint,
     CheckpointError,
     make_checkpoint,
     read_checkpoint,
@@ -52,15 +52,17 @@ def convert(cfg: DictConfig) -> LoadReport | None:
     if record is not None and record.classes is not None:
         checkpoint, report = load_published(record.name)
         write_checkpoint(output, checkpoint)
-        _print([str(report), f"written to {output}"])
+        _CONSOLE.print(f"{report}\nwritten to {output}", soft_wrap=True)
         return report
     source = str(cfg.source)
     if record is not None:
         source = str(cached_file(record.url, sha256=record.sha256))
-    checkpoint = _own_checkpoint(source)
-    if checkpoint is not None:
+    file = checkpoint_file(source)
+    with suppress(CheckpointError):
+        checkpoint = read_checkpoint(file)
         write_checkpoint(output, checkpoint)
-        _print([f"{checkpoint.path} is a gcvideo checkpoint: written to {output}"])
+        told = f"{checkpoint.path} is a gcvideo checkpoint: written to {output}"
+        _CONSOLE.print(told, soft_wrap=True)
         return None
     conversion = convert_weights(source, instantiate(cfg.choice), inflation=cfg.inflation)
     if conversion.layout in IMAGE_LAYOUTS:
@@ -77,16 +79,9 @@ def convert(cfg: DictConfig) -> LoadReport | None:
             protocol=protocol,
         )
         write_checkpoint(output, checkpoint)
-    _print([*_report(conversion, report), f"written to {output}"])
+    lines = [*_report(conversion, report), f"written to {output}"]
+    _CONSOLE.print("\n".join(lines), soft_wrap=True)
     return report
-
-
-def _own_checkpoint(source: str) -> Checkpoint | None:
-    file = checkpoint_file(source)
-    try:
-        return read_checkpoint(file)
-    except CheckpointError:
-        return None
 
 
 def _protocol(cfg: DictConfig, conversion: Conversion) -> dict[str, Any]:
@@ -126,8 +121,3 @@ def _report(conversion: Conversion, report: LoadReport) -> list[str]:
     fresh = (key for key in report.fresh if not key.endswith("num_batches_tracked"))
     lines += [f"  fresh: {key}" for key in fresh]
     return [*lines, *(f"  ignored: {key}" for key in report.ignored)]
-
-
-def _print(lines: list[str]) -> None:
-    for line in lines:
-        _CONSOLE.print(line, soft_wrap=True)

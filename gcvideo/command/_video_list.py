@@ -50,10 +50,7 @@ def find_videos(pattern: str) -> list[str]:
     return found
 
 
-_Rows = list[tuple[int, str]]
-
-
-def _find(pattern: str) -> tuple[list[str], _Rows]:
+def _find(pattern: str) -> tuple[list[str], list[tuple[int, str]]]:
     """Videos, and the rows of a list that name none."""
     path = Path(pattern)
     if path.is_file():
@@ -72,9 +69,9 @@ def _find(pattern: str) -> tuple[list[str], _Rows]:
     return sorted(str(p) for p in found), []
 
 
-def _listed(file: Path) -> tuple[list[str], _Rows]:
+def _listed(file: Path) -> tuple[list[str], list[tuple[int, str]]]:
     videos: list[str] = []
-    missing: _Rows = []
+    missing: list[tuple[int, str]] = []
     # Names of files need not be UTF-8.
     with file.open(encoding="utf-8-sig", errors="surrogateescape") as rows:
         for number, row in enumerate(map(str.strip, rows), start=1):
@@ -90,7 +87,7 @@ def _listed(file: Path) -> tuple[list[str], _Rows]:
     return videos, missing
 
 
-def _no_list(file: str, videos: list[str], missing: _Rows) -> FileNotFoundError:
+def _no_list(file: str, videos: list[str], missing: list[tuple[int, str]]) -> FileNotFoundError:
     number, row = missing[0]
     return FileNotFoundError(
         f"{len(missing)} of the {len(missing) + len(videos)} rows of '{file}' name no file, the first "

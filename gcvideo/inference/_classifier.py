@@ -151,7 +151,8 @@ class TrainedClassifier:
         self, video: Video, *, num_clips: int = 1, num_crops: int = 1
     ) -> Float[Tensor, " k"]:
         """Scores in [0, 1] of all classes, on the CPU; arguments as for :meth:`classify`."""
-        logits = self.logits(self._views(video, num_clips, num_crops))
+        views = views_of(video, self.protocol.for_prediction(num_clips, num_crops))
+        logits = self.logits(views[None])
         return average_views(logits, cast(Any, self.protocol.average))[0].cpu()
 
     def features(
@@ -166,7 +167,7 @@ class TrainedClassifier:
         Raises:
             ValueError: if the net is not a ResNet of this package.
         """
-        views = self._views(video, num_clips, num_crops)
+        views = views_of(video, self.protocol.for_prediction(num_clips, num_crops))[None]
         net = self.model.net
         (vectors,) = self._forward(lambda batch: [features(net, self._clips(batch))], views)
         return vectors[0].mean(0).cpu()
@@ -186,7 +187,7 @@ class TrainedClassifier:
         Raises:
             ValueError: if the net is not a ResNet of this package, or for an unknown stage.
         """
-        views = self._views(video, num_clips, num_crops)
+        views = views_of(video, self.protocol.for_prediction(num_clips, num_crops))[None]
         stages = list(dict.fromkeys(stages))
 
         def compute(batch: Tensor) -> list[Tensor]:
@@ -231,9 +232,6 @@ class TrainedClassifier:
         """Views, of so many pixels in all frames, that share a forward pass: more are no faster."""
         pixels = _CPU_PIXELS if self.device.type == "cpu" else _GPU_PIXELS
         return max(1, pixels // num_pixels)
-
-    def _views(self, video: Video, num_clips: int, num_crops: int) -> UInt8[Tensor, "1 v 3 t s s"]:
-        return views_of(video, self.protocol.for_prediction(num_clips, num_crops))[None]
 
 
 def load(
