@@ -22,7 +22,7 @@ from gcvideo.data import (
     read_views,
 )
 from gcvideo.data.video._timeline import Timeline, VideoInfo
-from gcvideo.inference import _view_sheet as view_sheet
+from gcvideo.inference import _contact_sheet as contact_sheet
 
 
 def make_timeline(stamps, clock=1000):
@@ -121,7 +121,7 @@ def test_a_sheet_of_views_names_the_frames_by_time(folder, tmp_path, monkeypatch
 
     path = folder / "two" / "rates.mp4"
     protocol = make_protocol(num_frames=3, sampling_rate=40, num_clips=1, by_time=True)
-    view_sheet.write_view_sheet(tmp_path / "sheet.png", path, protocol)
+    contact_sheet.write_view_sheet(tmp_path / "sheet.png", path, protocol)
     shown = [grid(path)[place] for place in (4, 44, 84)]
     assert captions == [f"clip 0 crop 0: frames {' '.join(map(str, shown))} of 90"]
 
