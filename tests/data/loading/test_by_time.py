@@ -113,7 +113,7 @@ def test_training_test_and_prediction_take_clips_by_time(folder):
 def test_a_sheet_of_views_names_the_frames_by_time(folder, tmp_path, monkeypatch):
     captions = []
     monkeypatch.setattr(
-        view_sheet, "write_contact_sheet", lambda *_, captions: captions_seen(captions)
+        contact_sheet, "write_contact_sheet", lambda *_, captions: captions_seen(captions)
     )
 
     def captions_seen(given):
