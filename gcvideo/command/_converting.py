@@ -42,7 +42,7 @@ def convert(cfg: DictConfig) -> LoadReport | None:
         are complete.
 
     Raises:
-        ValueError: if ``output`` is no .safetensors file, or classes or protocol have to be told.
+        ValueError: if ``output`` is not a .safetensors file, or classes or protocol are needed.
     """
     output = Path(cfg.output)
     if output.suffix != ".safetensors":

@@ -29,7 +29,7 @@ def check_file(path: str | Path, key: str, *, remedy: str | None = None) -> None
     Args:
         path: file that the command will write or replace.
         key: key of the configuration that names it.
-        remedy: what to do instead; None: choose another file by the key.
+        remedy: advice on what to do instead; None: choose another file by the key.
 
     Raises:
         OutputError: if the path is a folder, or no file can be written there.

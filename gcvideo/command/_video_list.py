@@ -42,7 +42,7 @@ def find_videos(pattern: str) -> list[str]:
     blank lines and lines that begin with # are none. Its order is kept, others are sorted.
 
     Raises:
-        FileNotFoundError: if there is none, or a list names what is no file.
+        FileNotFoundError: if there is none, or a list names something that is not a file.
     """
     found, lost = _find(pattern)
     if lost:

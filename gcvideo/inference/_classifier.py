@@ -229,7 +229,7 @@ class TrainedClassifier:
         return clips.contiguous(memory_format=self.model.memory_format)
 
     def views_per_pass(self, num_pixels: int) -> int:
-        """Views, of so many pixels in all frames, that share a forward pass: more are no faster."""
+        """Views of so many pixels that share a forward pass: more are not faster, but fill the memory."""
         pixels = _CPU_PIXELS if self.device.type == "cpu" else _GPU_PIXELS
         return max(1, pixels // num_pixels)
 

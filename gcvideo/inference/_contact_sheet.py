@@ -32,7 +32,7 @@ def write_contact_sheet(
         max_frame_size: pixels that larger frames are scaled down to; others keep every pixel.
 
     Raises:
-        ValueError: if the path is no PNG, there is no frame, a caption is lacking or too many, or the
+        ValueError: if the path is not a PNG, there is no frame, captions are missing or too many, or the
             size is not positive.
     """
     path = Path(path)

@@ -89,7 +89,7 @@ def annotate_video(
         progress: whether a terminal shows, on standard error, how far the work has come.
 
     Raises:
-        ValueError: if the output is no mp4 or is the video itself; as from :func:`draw_scores`.
+        ValueError: if the output is not an mp4 or is the video itself; as from :func:`draw_scores`.
         VideoReadError: if the video cannot be read, or is damaged.
     """
     output = Path(output)
@@ -141,7 +141,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _shortened(name: str, font: ImageFont.FreeTypeFont, max_width: float) -> str:
-    # One line, and nothing that is no character: names of files may hold any bytes.
+    # One line of valid characters: names of files may hold any bytes.
     name = " ".join(name.encode("utf-8", "replace").decode().split())
     if font.getlength(name) <= max_width:
         return name

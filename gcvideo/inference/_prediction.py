@@ -10,7 +10,7 @@ class Prediction:
     Args:
         label: number of the class.
         name: name of the class.
-        score: in [0, 1].
+        score: number in [0, 1].
         start_seconds: start of the window or segment, from the start of the video; None for a
             ranking of a whole video.
         end_seconds: end of it, likewise.
