@@ -20,7 +20,7 @@ from footage import make_video
 
 from gcvideo.data import VIDEO_SUFFIXES, EvaluationProtocol, SlowFastSampling
 from gcvideo.inference import TrainedClassifier, configure_head, load
-from gcvideo.inference._batch import GroupScorer, classify_videos, read_videos, score_groups
+from gcvideo.inference._batch import classify_videos, read_videos, score_groups
 from gcvideo.models import ClipClassifier, Placement, i3d_resnet, slow_resnet
 from gcvideo.nn import global_context
 
@@ -90,13 +90,13 @@ def compare(
         )
     protocol = classifier.protocol.for_prediction(num_clips, num_crops)
     decoded = list(read_videos(protocol, videos))
-    scorer = GroupScorer(classifier, protocol)
+    prepared = classifier.for_inference()
     seconds = measure(
         {
             "ours": ours,
             "theirs": theirs,
             "decoding": lambda _: list(read_videos(protocol, videos)),
-            "forward": lambda _: list(score_groups(scorer, (pair for pair in decoded))),
+            "forward": lambda _: list(score_groups(prepared, protocol, (pair for pair in decoded))),
         },
         rounds,
         time.perf_counter,

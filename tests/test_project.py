@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from gcvideo_runs import TINY
 
+import gcvideo
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -111,6 +113,17 @@ def test_lazy_names_are_those_that_type_checkers_see(room):
         assert getattr(module, name) is getattr(importlib.import_module(str(home)), name)
     with pytest.raises(AttributeError, match=f"module 'gcvideo.{room}' has no attribute 'nothing'"):
         module.nothing  # noqa: B018
+
+
+def test_the_package_offers_its_names_without_importing_what_they_need():
+    code = "import sys, gcvideo; print(*dir(gcvideo)); print(*sys.modules)"
+    names, modules = run("-c", code).stdout.splitlines()
+    assert {"__version__", *gcvideo.__all__} <= set(names.split())
+    assert not {"torch", "numpy", "av", "lightning", "hydra"} & set(modules.split())
+    for name in gcvideo.__all__:
+        assert getattr(gcvideo, name).__name__ == name
+    with pytest.raises(AttributeError, match="module 'gcvideo' has no attribute 'laod'"):
+        _ = gcvideo.laod
 
 
 def test_import_contracts_catch_a_planted_violation(tmp_path):

@@ -1,35 +1,84 @@
-"""The views and the videos that a checkpoint is tested on."""
+"""A checkpoint with the views and the videos that it is tested on, and the record of the test."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from gcvideo._console import Console
 from gcvideo._construction import construct
+from gcvideo.command._class_report import baselines, describe_baselines, describe_source
+from gcvideo.command._output_check import make_folder
 from gcvideo.command._readability import bad_videos_error, unreadable_videos
+from gcvideo.command._record import write_config, write_environment, write_json
 from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoReadError, VideoSplits
 from gcvideo.data.listing._video_folder import held_out_source
-from gcvideo.inference import Checkpoint
+from gcvideo.inference import Checkpoint, read_checkpoint
+from gcvideo.models import precision_type
 
 _CONSOLE = Console()
 _GEOMETRY = ("num_clips", "num_crops", "num_frames", "sampling_rate", "short_side", "crop_size")
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """A checkpoint to be tested, and the folder of the run."""
+
+    cfg: DictConfig
+    checkpoint: Checkpoint
+    protocol: EvaluationProtocol
+    splits: VideoSplits
+    precision: torch.dtype
+    folder: Path
+
+    @classmethod
+    def settle(cls, cfg: DictConfig) -> "Evaluation":
+        """The evaluation that a configuration asks for; its folder is there."""
+        precision = precision_type(cfg.precision)
+        checkpoint = read_checkpoint(cfg.checkpoint)
+        protocol = checkpoint_protocol(cfg, checkpoint)
+        splits = checkpoint_splits(cfg, checkpoint)
+        make_folder(cfg.output_dir, "hydra.run.dir")
+        return cls(cfg, checkpoint, protocol, splits, precision, Path(cfg.output_dir))
+
+    @property
+    def listed(self) -> list[str]:
+        """Paths of the videos of the test."""
+        return [self.splits.test.path(video) for video in range(len(self.splits.test))]
+
+    def begin(self) -> None:
+        """Record and print what is tested, on what."""
+        write_config(self.folder / "config.yaml", self.cfg)
+        write_environment(self.folder / "environment.json")
+        announce_evaluation(self.checkpoint.path, self.protocol, self.cfg.precision)
+        _CONSOLE.print(f"data       {describe_source(self.splits.test)}", soft_wrap=True)
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Write ``results.json``, with what the results come from, and print what is known without a net."""
+        blind = baselines(self.splits.test.labels, self.checkpoint.classes)
+        data = self.cfg.data
+        origin = {
+            "checkpoint": self.checkpoint.path,
+            "model": self.checkpoint.config["model"]["name"],
+            "protocol": str(self.protocol),
+            "views_per_video": self.protocol.num_views,
+            "precision": self.cfg.precision,
+            "data": None if data is None else OmegaConf.to_container(data, resolve=True),
+        }
+        write_json(self.folder / "results.json", {**results, "baselines": blind, **origin})
+        _CONSOLE.print(describe_baselines(blind), soft_wrap=True)
+
+
 def checkpoint_protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationProtocol:
     """The protocol that a configuration names, or else that of the checkpoint.
 
-    Pixels are made square where the data, the protocol or the training of the checkpoint asks for it.
-
-    Args:
-        cfg: has ``protocol``, ``packages``, and the geometry of the views: ``num_clips``,
-            ``num_crops``, ``num_frames``, ``sampling_rate``, ``short_side`` and ``crop_size``. What
-            of it is None is filled in from the training.
-        checkpoint: that the views are for.
+    The geometry of the views that ``cfg`` leaves open is filled in from the training. Pixels are made
+    square where the data, the protocol or the training of the checkpoint asks for it.
     """
     for name in _GEOMETRY:
         if cfg[name] is None:
@@ -51,14 +100,8 @@ def checkpoint_protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationPr
 def checkpoint_splits(cfg: DictConfig, checkpoint: Checkpoint, split: str = "test") -> VideoSplits:
     """The videos that a configuration names, or else those that the checkpoint was trained on.
 
-    Args:
-        cfg: has ``data``, which may be None, and ``packages``.
-        checkpoint: gives its classes to data that names none.
-        split: that is wanted. The test split of a root of class folders, of which ``data`` names no
-            split, is its folder test, else val, else all of it.
-
-    Raises:
-        ValueError: if nobody names videos, or their classes are not those of the checkpoint.
+    Data that names no classes has those of the checkpoint. Where ``split`` is "test", and data is a root
+    of class folders and names no split, the test is its folder test, else val, else all of it.
     """
     if cfg.data is None and "data" not in checkpoint.config:
         raise ValueError(
@@ -66,15 +109,14 @@ def checkpoint_splits(cfg: DictConfig, checkpoint: Checkpoint, split: str = "tes
             "such as data=kinetics400 data.root=/data/k400"
         )
     if cfg.data is None:
-        splits = cast(
-            VideoSplits, construct(checkpoint.config["data"], packages=list(cfg.packages))
-        )
+        built = construct(checkpoint.config["data"], packages=list(cfg.packages))
     else:
         if "classes" in cfg.data and cfg.data.classes is None:
             cfg.data.classes = list(checkpoint.classes)
         if split == "test":
             _test_on_all(cfg.data, checkpoint)
-        splits = cast(VideoSplits, instantiate(cfg.data, _convert_="all"))
+        built = instantiate(cfg.data, _convert_="all")
+    splits = cast(VideoSplits, built)
     if splits.classes != checkpoint.classes:
         raise ValueError(
             f"the checkpoint knows {len(checkpoint.classes)} classes ({_some(checkpoint.classes)}), the "
@@ -107,43 +149,19 @@ def announce_evaluation(path: str, protocol: EvaluationProtocol, precision: str)
     _CONSOLE.print(lines, soft_wrap=True)
 
 
-def origin(cfg: DictConfig, checkpoint: Checkpoint, protocol: EvaluationProtocol) -> dict[str, Any]:
-    """What results of a checkpoint come from, as they tell in ``results.json``."""
-    return {
-        "checkpoint": checkpoint.path,
-        "model": checkpoint.config["model"]["name"],
-        "protocol": str(protocol),
-        "views_per_video": protocol.num_views,
-        "precision": cfg.precision,
-        "data": None if cfg.data is None else OmegaConf.to_container(cfg.data, resolve=True),
-    }
-
-
 @contextmanager
 def naming_bad_videos(data: VideoDataModule, folder: Path) -> Iterator[None]:
-    """Within, the error of a test video that cannot be read becomes one that names all such videos.
-
-    Args:
-        data: whose test is read.
-        folder: of the run, which gets ``bad_videos.csv``.
-
-    Raises:
-        BadVideosError: if listed videos cannot be read.
-    """
+    """Within, the error of an unreadable test video becomes a BadVideosError that names all of them."""
     try:
         yield
     except Exception as error:
-        is_read_error = _is_read_error(error)
+        # The exception of a loader's worker arrives as a RuntimeError that quotes it.
+        is_read_error = isinstance(error, VideoReadError) or VideoReadError.__name__ in str(error)
         bad = unreadable_videos(data.test_videos(), data.num_workers) if is_read_error else []
         if not bad:
             raise
         # Without a cause: the message of a worker quotes the first video alone.
         raise bad_videos_error(bad, len(data.splits.test), "test", folder) from None
-
-
-def _is_read_error(error: Exception) -> bool:
-    # The exception of a loader's worker arrives as a RuntimeError that quotes it.
-    return isinstance(error, VideoReadError) or VideoReadError.__name__ in str(error)
 
 
 def _some(names: tuple[str, ...]) -> str:

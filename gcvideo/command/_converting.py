@@ -1,3 +1,6 @@
+"""The command that writes weights as a checkpoint of this package."""
+
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,7 +41,7 @@ def convert(cfg: DictConfig) -> LoadReport | None:
         are complete.
 
     Raises:
-        ValueError: if ``output`` is no .safetensors file, or classes or protocol have to be told.
+        ValueError: if ``output`` is not a .safetensors file, or classes or protocol are needed.
     """
     output = Path(cfg.output)
     if output.suffix != ".safetensors":
@@ -48,15 +51,17 @@ def convert(cfg: DictConfig) -> LoadReport | None:
     if record is not None and record.classes is not None:
         checkpoint = read_checkpoint(record.name)
         write_checkpoint(output, checkpoint)
-        _print([str(checkpoint.report), f"written to {output}"])
+        _CONSOLE.print(f"{checkpoint.report}\nwritten to {output}", soft_wrap=True)
         return checkpoint.report
-    source = (
-        str(cfg.source) if record is None else str(cached_file(record.url, sha256=record.sha256))
-    )
-    checkpoint = _own_checkpoint(source)
-    if checkpoint is not None:
+    source = str(cfg.source)
+    if record is not None:
+        source = str(cached_file(record.url, sha256=record.sha256))
+    file = checkpoint_file(source)
+    with suppress(CheckpointError):
+        checkpoint = read_checkpoint(file)
         write_checkpoint(output, checkpoint)
-        _print([f"{checkpoint.path} is a gcvideo checkpoint: written to {output}"])
+        told = f"{checkpoint.path} is a gcvideo checkpoint: written to {output}"
+        _CONSOLE.print(told, soft_wrap=True)
         return None
     conversion = convert_weights(source, instantiate(cfg.choice), inflation=cfg.inflation)
     if conversion.layout in IMAGE_NAMINGS:
@@ -73,16 +78,9 @@ def convert(cfg: DictConfig) -> LoadReport | None:
             protocol=protocol,
         )
         write_checkpoint(output, checkpoint)
-    _print([*_report(conversion, report), f"written to {output}"])
+    lines = [*_report(conversion, report), f"written to {output}"]
+    _CONSOLE.print("\n".join(lines), soft_wrap=True)
     return report
-
-
-def _own_checkpoint(source: str) -> Checkpoint | None:
-    file = checkpoint_file(source)
-    try:
-        return read_checkpoint(file)
-    except CheckpointError:
-        return None
 
 
 def _protocol(cfg: DictConfig, conversion: Conversion) -> dict[str, Any]:
@@ -113,17 +111,12 @@ def _report(conversion: Conversion, report: LoadReport) -> list[str]:
     # The head is the protocol's here.
     habits = [f"choice.{name}={known[name]}" for name in conversion.assumed if name != "head"]
     if habits:
-        told = ", ".join(habits)
-        lines.append(f"not in the file, so as {conversion.layout} does it: {told}")
-    known_as = [r.name for r in ZOO.values() if r.file == conversion.name]
+        lines.append(f"not in the file, so as {conversion.layout} does it: {', '.join(habits)}")
     lines += [
-        f"a file of this name is published: source={n} knows the rest of it" for n in known_as
+        f"a file of this name is published: source={record.name} knows the rest of it"
+        for record in ZOO.values()
+        if record.file == conversion.name
     ]
-    fresh = [key for key in report.fresh if not key.endswith("num_batches_tracked")]
+    fresh = (key for key in report.fresh if not key.endswith("num_batches_tracked"))
     lines += [f"  fresh: {key}" for key in fresh]
     return [*lines, *(f"  ignored: {key}" for key in report.ignored)]
-
-
-def _print(lines: list[str]) -> None:
-    for line in lines:
-        _CONSOLE.print(line, soft_wrap=True)

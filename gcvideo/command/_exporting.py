@@ -1,3 +1,5 @@
+"""The command that writes a checkpoint as a file of another format."""
+
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -7,8 +9,7 @@ from rich.table import Table
 from gcvideo._console import Console
 from gcvideo.command._output_check import check_file
 from gcvideo.command._video_list import find_videos
-from gcvideo.inference import load
-from gcvideo.inference._export import export_classifier
+from gcvideo.inference import export_classifier, load
 
 _CONSOLE = Console()
 
@@ -30,13 +31,7 @@ def export(cfg: DictConfig) -> dict[str, float]:
     classifier = load(cfg.checkpoint, device="cpu", packages=list(cfg.packages))
     _CONSOLE.print(f"checkpoint {classifier.source}", soft_wrap=True)
     with _CONSOLE.status(f"Writing and checking {output}"):
-        differences = export_classifier(
-            classifier,
-            output,
-            crop_size=cfg.crop_size,
-            videos=videos,
-            source=str(classifier.source),
-        )
+        differences = export_classifier(classifier, output, crop_size=cfg.crop_size, videos=videos)
     table = Table("compared with the checkpoint on", "largest difference")
     for name, difference in differences.items():
         table.add_row(name, f"{difference:.1e}")

@@ -8,16 +8,10 @@ from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
-    """A command that was asked to stop.
-
-    Args:
-        signal_number: of the signal; a shell expects the exit status 128 + it.
-        message: for the user.
-    """
+    """A command was asked to stop; a shell then expects the exit status 128 + the number of the signal."""
 
     def __init__(self, signal_number: int, message: str | None = None) -> None:
-        self.signal_name = signal.Signals(signal_number).name
-        super().__init__(message or f"stopped by {self.signal_name}")
+        super().__init__(message or f"stopped by {signal.Signals(signal_number).name}")
         self.signal_number = signal_number
 
     @property
@@ -29,11 +23,11 @@ class Interrupted(KeyboardInterrupt):
 def interruptible() -> Iterator[list[int]]:
     """Within, the first SIGINT or SIGTERM raises ``Interrupted`` in the main thread.
 
-    While that is answered a further SIGTERM changes nothing, for schedulers send several, and a SIGINT
+    While that is answered a further SIGTERM changes nothing, since schedulers send several, and a SIGINT
     ends at once. Signals that this process was told to ignore stay ignored, and other threads get none.
 
-    Returns:
-        The signal that came, once it has.
+    Yields:
+        A list that holds the signal once it has come.
     """
     received: list[int] = []
 

@@ -20,16 +20,16 @@ _REASONS = {
 
 
 class OutputError(ValueError):
-    """A file or folder that cannot be written."""
+    """A file or folder cannot be written."""
 
 
 def check_file(path: str | Path, key: str, *, remedy: str | None = None) -> None:
-    """Prove that a file can be written, or its folder be made; neither is there afterwards.
+    """Prove that a file can be written, and its folder made; neither is there afterwards.
 
     Args:
         path: file that the command will write or replace.
-        key: of the configuration that names it.
-        remedy: what to do instead; None: choose another file by the key.
+        key: key of the configuration that names it.
+        remedy: advice on what to do instead; None: choose another file by the key.
 
     Raises:
         OutputError: if the path is a folder, or no file can be written there.
@@ -42,15 +42,7 @@ def check_file(path: str | Path, key: str, *, remedy: str | None = None) -> None
 
 
 def check_folder(folder: str | Path, key: str) -> None:
-    """Prove that a folder can be made, or written to where it is there already.
-
-    Args:
-        folder: that the command will write into.
-        key: of the configuration that names it.
-
-    Raises:
-        OutputError: if it cannot be made or written to.
-    """
+    """Prove that a folder can be made, or written to where it is there already."""
     with telling(Path(folder), key):
         prove_writable(Path(folder))
 
@@ -64,16 +56,7 @@ def make_folder(folder: str | Path, key: str) -> None:
 
 @contextmanager
 def telling(path: Path, key: str, *, remedy: str | None = None) -> Iterator[None]:
-    """Within, an error of the file system becomes one that says what is to be done.
-
-    Args:
-        path: that is written.
-        key: of the configuration that names it.
-        remedy: what to do instead; None: choose another path by the key.
-
-    Raises:
-        OutputError: if it cannot be written.
-    """
+    """Within, an error of the file system becomes an OutputError that says what is to be done."""
     try:
         yield
     except OSError as error:
@@ -82,11 +65,7 @@ def telling(path: Path, key: str, *, remedy: str | None = None) -> Iterator[None
 
 
 def prove_writable(folder: Path) -> None:
-    """Write a file, which is gone again, into a folder or the nearest one above it that exists.
-
-    Raises:
-        OSError: as the file system has it.
-    """
+    """Write a file, which is gone again, into a folder or the nearest one above it that exists."""
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".preflight-", buffering=0) as file:

@@ -1,3 +1,5 @@
+"""The command that scores a checkpoint on clips without their order of frames."""
+
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -6,22 +8,10 @@ from rich.progress import track
 from rich.table import Table
 
 from gcvideo._console import Console
-from gcvideo.command._checkpoint_data import (
-    announce_evaluation,
-    checkpoint_protocol,
-    checkpoint_splits,
-    naming_bad_videos,
-    origin,
-)
-from gcvideo.command._class_report import baselines, describe_baselines, describe_source
+from gcvideo.command._checkpoint_data import Evaluation, naming_bad_videos
 from gcvideo.command._device import choose_device
-from gcvideo.command._output_check import make_folder
-from gcvideo.command._record import write_config, write_environment, write_json
 from gcvideo.comparison._probe import TimeNeed, class_time_needs, score_under_probes, time_need
-from gcvideo.data import VideoDataModule
-from gcvideo.data.listing._list_file import write_table
-from gcvideo.inference import read_checkpoint
-from gcvideo.models import precision_type
+from gcvideo.data import VideoDataModule, write_table
 
 _CONSOLE = Console()
 _NUM_SHOWN = 10
@@ -40,45 +30,40 @@ def probe(cfg: DictConfig) -> TimeNeed:
         BadVideosError: if listed videos cannot be read; all of them are in ``bad_videos.csv``.
         ValueError: if the clips have a single frame, or for an unknown ``precision``.
     """
-    precision = precision_type(cfg.precision)
-    checkpoint = read_checkpoint(cfg.checkpoint)
-    protocol = checkpoint_protocol(cfg, checkpoint)
-    splits = checkpoint_splits(cfg, checkpoint)
-    folder = Path(cfg.output_dir)
-    make_folder(folder, "hydra.run.dir")
-    write_config(folder / "config.yaml", cfg)
-    write_environment(folder / "environment.json")
-    announce_evaluation(checkpoint.path, protocol, cfg.precision)
-    _CONSOLE.print(f"data       {describe_source(splits.test)}", soft_wrap=True)
-
-    model = checkpoint.build_model(protocol, list(cfg.packages))
+    evaluation = Evaluation.settle(cfg)
+    evaluation.begin()
+    folder, protocol, classes = (
+        evaluation.folder,
+        evaluation.protocol,
+        evaluation.checkpoint.classes,
+    )
+    model = evaluation.checkpoint.build_model(protocol, list(cfg.packages))
     model.to(choose_device(cfg.device))
-    data = VideoDataModule(splits, protocol=protocol, num_workers=cfg.num_workers)
+    data = VideoDataModule(evaluation.splits, protocol=protocol, num_workers=cfg.num_workers)
     with naming_bad_videos(data, folder):
-        batches = track(data.test_dataloader(), "Probing", total=len(splits.test), transient=True)
-        scores = score_under_probes(
-            model, batches, average=protocol.average, seed=cfg.seed, dtype=precision
+        batches = track(
+            data.test_dataloader(),
+            "Probing",
+            total=len(evaluation.splits.test),
+            transient=True,
+            console=Console(stderr=True),
         )
-    overall, by_class = time_need(scores), class_time_needs(scores, checkpoint.classes)
-
-    listed = [splits.test.path(video) for video in range(len(splits.test))]
+        scores = score_under_probes(
+            model, batches, average=protocol.average, seed=cfg.seed, dtype=evaluation.precision
+        )
+    overall, by_class = time_need(scores), class_time_needs(scores, classes)
     for kind, table in scores.items():
-        table.write(folder / f"scores_{kind}.csv", listed, checkpoint.classes)
+        table.write(folder / f"scores_{kind}.csv", evaluation.listed, classes)
     _write_classes(folder / "probes.csv", by_class)
-    blind = baselines(splits.test.labels, checkpoint.classes)
-    write_json(
-        folder / "results.json",
+    _show(overall, by_class)
+    evaluation.write_results(
         {
             "needs_time": overall.needs_time,
             "top1": dict(overall.top1),
-            "baselines": blind,
-            **origin(cfg, checkpoint, protocol),
             "seed": cfg.seed,
             "videos_scored": overall.num_videos,
-        },
+        }
     )
-    _show(overall, by_class)
-    _CONSOLE.print(describe_baselines(blind), soft_wrap=True)
     _CONSOLE.print(f"{overall.num_videos} videos; results in {folder}", soft_wrap=True)
     return overall
 

@@ -1,3 +1,5 @@
+"""What a run leaves about itself: configuration, environment and results."""
+
 import json
 import os
 import platform
@@ -9,17 +11,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 import gcvideo
+from gcvideo._draft import draft_of
 from gcvideo.data.listing._list_file import write_text
 
 _PACKAGES = (
-    "torch",
-    "torchvision",
-    "pytorchvideo",
-    "av",
-    "lightning",
-    "torchmetrics",
-    "hydra-core",
-    "numpy",
+    *("torch", "torchvision", "pytorchvideo", "av"),
+    *("lightning", "torchmetrics", "hydra-core", "numpy"),
 )
 
 
@@ -32,9 +29,8 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_config(path: Path, cfg: DictConfig) -> None:
     """Write a configuration that can be changed and read again: keys still refer to each other."""
-    draft = path.with_name(path.name + ".draft")
-    OmegaConf.save(cfg, draft)
-    draft.replace(path)
+    with draft_of(path) as draft:
+        OmegaConf.save(cfg, draft)
 
 
 def write_environment(path: Path) -> None:
@@ -60,19 +56,15 @@ def write_environment(path: Path) -> None:
 
 def git_commit() -> str | None:
     """Commit of the checkout the package runs from, "+" if it has changes; None outside of one."""
-    folder = Path(gcvideo.__file__).parent
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(Path(gcvideo.__file__).parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return commit + ("+" if _git(folder, "status", "--porcelain", "-uno") else "")
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 def processor_name() -> str:

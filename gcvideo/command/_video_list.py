@@ -11,23 +11,14 @@ _LIST_SUFFIX = ".txt"
 
 
 class FoundVideos(NamedTuple):
-    """What words on the command line stand for.
-
-    Args:
-        videos: each once.
-        missing: the reason by what was named and is not there.
-    """
+    """Videos, each once, and the reason by what was named and is not there."""
 
     videos: list[str]
     missing: dict[str, str]
 
 
 def find_all_videos(patterns: Iterable[str]) -> FoundVideos:
-    """Videos that several words stand for, as in :func:`find_videos`; what is missing costs only itself.
-
-    Raises:
-        FileNotFoundError: if none of them stands for a video.
-    """
+    """Videos that several words stand for, as in :func:`find_videos`; what is missing costs only itself."""
     videos: dict[str, None] = {}
     missing: dict[str, str] = {}
     for pattern in patterns:
@@ -51,7 +42,7 @@ def find_videos(pattern: str) -> list[str]:
     blank lines and lines that begin with # are none. Its order is kept, others are sorted.
 
     Raises:
-        FileNotFoundError: if there is none, or a list names what is no file.
+        FileNotFoundError: if there is none, or a list names something that is not a file.
     """
     found, lost = _find(pattern)
     if lost:
@@ -59,10 +50,7 @@ def find_videos(pattern: str) -> list[str]:
     return found
 
 
-_Rows = list[tuple[int, str]]
-
-
-def _find(pattern: str) -> tuple[list[str], _Rows]:
+def _find(pattern: str) -> tuple[list[str], list[tuple[int, str]]]:
     """Videos, and the rows of a list that name none."""
     path = Path(pattern)
     if path.is_file():
@@ -81,9 +69,9 @@ def _find(pattern: str) -> tuple[list[str], _Rows]:
     return sorted(str(p) for p in found), []
 
 
-def _listed(file: Path) -> tuple[list[str], _Rows]:
+def _listed(file: Path) -> tuple[list[str], list[tuple[int, str]]]:
     videos: list[str] = []
-    missing: _Rows = []
+    missing: list[tuple[int, str]] = []
     # Names of files need not be UTF-8.
     with file.open(encoding="utf-8-sig", errors="surrogateescape") as rows:
         for number, row in enumerate(map(str.strip, rows), start=1):
@@ -99,7 +87,7 @@ def _listed(file: Path) -> tuple[list[str], _Rows]:
     return videos, missing
 
 
-def _no_list(file: str, videos: list[str], missing: _Rows) -> FileNotFoundError:
+def _no_list(file: str, videos: list[str], missing: list[tuple[int, str]]) -> FileNotFoundError:
     number, row = missing[0]
     return FileNotFoundError(
         f"{len(missing)} of the {len(missing) + len(videos)} rows of '{file}' name no file, the first "

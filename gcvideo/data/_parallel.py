@@ -251,8 +251,8 @@ class _RateColumn(ProgressColumn):
 def with_progress(
     results: Generator[T, None, None], total: int, description: str
 ) -> Generator[T, None, None]:
-    """The same results behind a bar, or with one line at the end where there is no terminal."""
-    console = Console()
+    """The same results behind a bar on standard error, or with one line at the end without a terminal."""
+    console = Console(stderr=True)
     start, done = time.monotonic(), 0
     text, bar = TextColumn("{task.description}", markup=False), BarColumn()
     columns = (text, bar, MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn())

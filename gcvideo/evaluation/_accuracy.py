@@ -8,24 +8,14 @@ _NUM_GUESSES = 5
 
 
 def has_top5(num_classes: int) -> bool:
-    """Whether there is a top-5 accuracy: from six classes on, for five guesses name all of five.
-
-    Args:
-        num_classes: that the net knows, with videos or without.
-    """
+    """Whether there is a top-5 accuracy: from six classes on, since five guesses name all of five."""
     return num_classes > _NUM_GUESSES
 
 
 def count_right(
     labels: Int64[Tensor, " n"], is_right: Bool[Tensor, " n"], num_classes: int
 ) -> Int64[Tensor, "2 k"]:
-    """Of each class the number of videos that are recognised, and below it that of all its videos.
-
-    Args:
-        labels: of the videos.
-        is_right: whether the best score is that of the label.
-        num_classes: that the net knows.
-    """
+    """Of each class the number of videos that are recognised, and below it that of all its videos."""
     counts = (torch.bincount(found, minlength=num_classes) for found in (labels[is_right], labels))
     return torch.stack(list(counts))
 
@@ -33,17 +23,12 @@ def count_right(
 def class_accuracies(counts: Int64[Tensor, "2 k"]) -> Float[Tensor, " k"]:
     """Share of the videos of each class that are recognised; NaN for a class without videos.
 
-    Args:
-        counts: from :func:`count_right`; those of parts of the videos may be added up.
+    Counts of :func:`count_right` for parts of the videos may be added up before.
     """
     right, videos = counts
     return right.double() / videos
 
 
 def mean_class_accuracy(accuracies: Float[Tensor, " k"]) -> Float[Tensor, ""]:
-    """Mean over the classes that have videos, whatever is predicted for the videos of others.
-
-    Args:
-        accuracies: from :func:`class_accuracies`.
-    """
+    """Mean over the classes that have videos, whatever is predicted for the videos of others."""
     return accuracies.nanmean()

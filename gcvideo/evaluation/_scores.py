@@ -1,3 +1,5 @@
+"""Scores of a test, by video."""
+
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +20,6 @@ def score_columns(classes: Sequence[str]) -> list[str]:
 
     Such are the classes "video", "label" and "prediction", however they are capitalised, and those that
     begin with "score:" themselves; so a column that does is that of the class called by the rest.
-
-    Args:
-        classes: names in label order.
     """
     return [
         f"{_PREFIX}{name}" if column_name(name) in _COLUMNS or name.startswith(_PREFIX) else name
@@ -66,10 +65,11 @@ class VideoScores:
 
         The column of a class is called as :func:`score_columns` says.
         """
-        rows = (self._row(video, videos, classes) for video in sorted(self._rows))
-        write_table(path, (*_COLUMNS, *score_columns(classes)), rows)
 
-    def _row(self, video: int, videos: Sequence[str], classes: Sequence[str]) -> list[str]:
-        label, scores = self._rows[video]
-        values = [f"{score:.6f}" for score in scores.tolist()]
-        return [videos[video], classes[label], classes[int(scores.argmax())], *values]
+        def row(video: int) -> list[str]:
+            label, scores = self._rows[video]
+            values = [f"{score:.6f}" for score in scores.tolist()]
+            return [videos[video], classes[label], classes[int(scores.argmax())], *values]
+
+        columns = (*_COLUMNS, *score_columns(classes))
+        write_table(path, columns, map(row, sorted(self._rows)))

@@ -1,3 +1,5 @@
+"""Scores of a video from the logits of its views."""
+
 from typing import Literal, get_args
 
 from jaxtyping import Float

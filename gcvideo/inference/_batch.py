@@ -1,3 +1,5 @@
+"""Many videos: read in processes, classified in batches."""
+
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,8 +31,9 @@ def classify_videos(
     batch_size: int | None = None,
     num_workers: int | None = None,
     time_budget_seconds: float | None = 60,
+    progress: bool = True,
 ) -> Generator[_Result, None, None]:
-    """Index and scores of every video, or why it cannot be read, behind a progress bar.
+    """Index and scores of every video, or why it cannot be read.
 
     The scores are those of ``classifier.scores``. Results come as they finish, each video once;
     only a few batches are in memory. Files are read in processes, so that one that does not
@@ -38,14 +41,15 @@ def classify_videos(
     batches of its own; torch has one thread elsewhere until the iteration ends or is left.
 
     Args:
-        classifier: in evaluation mode; it is not changed.
+        classifier: classifier in evaluation mode; it is not changed.
         videos: paths of files.
         num_clips: clips spread over each video whose scores are averaged.
         num_crops: 1 (centre) or 3 spatial windows per clip.
         batch_size: views of one forward pass; None: as many as suit the size of a view.
         num_workers: processes that read; None: one per core, at most 8; 0: files are read in this
             process, and one that kills its decoder ends it.
-        time_budget_seconds: for reading one file; more makes it unreadable. None: no limit.
+        time_budget_seconds: seconds for reading one file; more makes it unreadable. None: no limit.
+        progress: whether standard error shows how many are done.
 
     Raises:
         ValueError: if ``batch_size`` is less than one, ``num_workers`` is negative,
@@ -67,8 +71,8 @@ def classify_videos(
     views = read_videos(
         protocol, videos, num_workers=num_workers, time_budget_seconds=time_budget_seconds
     )
-    results = score_groups(GroupScorer(classifier, protocol, batch_size), views)
-    return with_progress(results, len(videos), "Classifying")
+    results = score_groups(classifier, protocol, views, batch_size)
+    return with_progress(results, len(videos), "Classifying") if progress else results
 
 
 def read_videos(
@@ -78,14 +82,21 @@ def read_videos(
     num_workers: int | None = None,
     time_budget_seconds: float | None = None,
 ) -> Generator[tuple[int, _Views | VideoReadError], None, None]:
-    """Index and views of every video, or why it cannot be read, as they finish.
-
-    Arguments and errors as for :func:`classify_videos`.
-    """
+    """Index and views of every video, or why it cannot be read, as they finish."""
     paths = [str(video) for video in videos]
     read = partial(_read, protocol, time_budget_seconds)
     results = parallel_map(read, paths, description=None, num_workers=num_workers, fork=True)
-    return _with_deaths_as_errors(cast(Generator[Any, None, None], results), paths)
+
+    def with_deaths_as_errors() -> Generator[tuple[int, _Views | VideoReadError], None, None]:
+        with closing(cast(Any, results)):
+            for index, result in results:
+                if isinstance(result, ProcessDiedError):
+                    reason, _, remedy = str(result).partition("; ")
+                    yield index, VideoReadError(paths[index], reason, remedy)
+                else:
+                    yield index, result
+
+    return with_deaths_as_errors()
 
 
 def _read(
@@ -97,76 +108,47 @@ def _read(
         return error
 
 
-def _with_deaths_as_errors(
-    results: Generator[tuple[int, _Views | VideoReadError | ProcessDiedError], None, None],
-    paths: Sequence[str],
-) -> Generator[tuple[int, _Views | VideoReadError], None, None]:
-    with closing(results):
-        for index, result in results:
-            if isinstance(result, ProcessDiedError):
-                reason, _, remedy = str(result).partition("; ")
-                yield index, VideoReadError(paths[index], reason, remedy)
-            else:
-                yield index, result
-
-
-class GroupScorer:
-    """Scores of a group of videos whose views share forward passes.
-
-    Several threads may call it at the same time; on a CPU each has a pass of its own.
-
-    Args:
-        classifier: whose scores they are.
-        protocol: views of each video.
-        batch_size: views of one forward pass; None: as many as suit the size of a view.
-    """
-
-    def __init__(
-        self,
-        classifier: TrainedClassifier,
-        protocol: EvaluationProtocol,
-        batch_size: int | None = None,
-    ) -> None:
-        self.classifier = (
-            classifier
-            if classifier.is_prepared
-            else classifier.for_inference(dtype=classifier.dtype)
-        )
-        self.average = cast(Any, protocol.average)
-        # Beside a GPU, a second thread prepares the next group.
-        self.num_threads = torch.get_num_threads() if classifier.device.type == "cpu" else 2
-        num_pixels = protocol.num_frames * protocol.crop_size**2
-        self.batch_size = batch_size or classifier.views_per_pass(num_pixels)
-        self.videos_per_group = max(1, self.batch_size // protocol.num_views)
-
-    def __call__(self, videos: dict[int, _Views]) -> list[_Result]:
-        views = torch.from_numpy(np.stack(list(videos.values())))
-        if self.classifier.device.type == "cuda":
-            views = views.pin_memory()
-        logits = self.classifier.logits(views, self.batch_size)
-        return list(zip(videos, average_views(logits, self.average).cpu(), strict=True))
-
-
 def score_groups(
-    scorer: GroupScorer,
+    classifier: TrainedClassifier,
+    protocol: EvaluationProtocol,
     results: Generator[tuple[int, _Views | VideoReadError], None, None],
+    batch_size: int | None = None,
 ) -> Generator[_Result, None, None]:
-    """Scores of the videos whose views arrive, errors as they are; closes ``results``."""
+    """Scores of the videos whose views arrive, errors as they are; closes ``results``.
+
+    Videos are taken in groups whose views share forward passes; on a CPU each thread has passes of its own.
+    """
+    if not classifier.is_prepared:
+        classifier = classifier.for_inference(dtype=classifier.dtype)
+    # Beside a GPU, a second thread prepares the next group.
+    num_threads = torch.get_num_threads() if classifier.device.type == "cpu" else 2
+    batch_size = batch_size or classifier.views_per_pass(
+        protocol.num_frames * protocol.crop_size**2
+    )
+    videos_per_group = max(1, batch_size // protocol.num_views)
+
+    def score(videos: dict[int, _Views]) -> list[_Result]:
+        views = torch.from_numpy(np.stack(list(videos.values())))
+        if classifier.device.type == "cuda":
+            views = views.pin_memory()
+        scores = average_views(classifier.logits(views, batch_size), cast(Any, protocol.average))
+        return list(zip(videos, scores.cpu(), strict=True))
+
     group: dict[int, _Views] = {}
     pending: deque[Future[list[_Result]]] = deque()
-    with closing(results), _single_threads(scorer.num_threads) as pool:
+    with closing(results), _single_threads(num_threads) as pool:
         for index, result in results:
             if isinstance(result, VideoReadError):
                 yield index, result
                 continue
             group[index] = result
-            if len(group) == scorer.videos_per_group:
-                pending.append(pool.submit(scorer, group))
+            if len(group) == videos_per_group:
+                pending.append(pool.submit(score, group))
                 group = {}
-            while pending and (pending[0].done() or len(pending) > 2 * scorer.num_threads):
+            while pending and (pending[0].done() or len(pending) > 2 * num_threads):
                 yield from pending.popleft().result()
         if group:
-            pending.append(pool.submit(scorer, group))
+            pending.append(pool.submit(score, group))
         while pending:
             yield from pending.popleft().result()
 

@@ -1,3 +1,5 @@
+"""Pictures of the frames that a net sees."""
+
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from gcvideo._draft import draft_of
+from gcvideo.data import EvaluationProtocol, VideoReader, read_views
 
 _GAP = 2
 _CAPTION_SIZE = 14
@@ -23,13 +26,13 @@ def write_contact_sheet(
     """Write the frames that the net sees as one PNG: a row per view, a column per frame.
 
     Args:
-        path: of the image, ``*.png``; an older one is replaced once the new one is complete.
-        views: of one video, as :func:`gcvideo.data.read_views` gives them.
-        captions: a line above each row; None: none.
-        max_frame_size: pixels; larger frames are scaled down to it, others keep every pixel.
+        path: image to write, ``*.png``; an older one is replaced once the new one is complete.
+        views: views of one video, as :func:`gcvideo.data.read_views` gives them.
+        captions: lines above each row; None: none.
+        max_frame_size: pixels that larger frames are scaled down to; others keep every pixel.
 
     Raises:
-        ValueError: if the path is no PNG, there is no frame, a caption is lacking or too many, or the
+        ValueError: if the path is not a PNG, there is no frame, captions are missing or too many, or the
             size is not positive.
     """
     path = Path(path)
@@ -56,13 +59,21 @@ def write_contact_sheet(
         if captions is not None:
             pen.text((_GAP, top), captions[row], _INK, font)
         for column, frame in enumerate(frames):
-            sheet.paste(_tile(frame, tile), (_GAP + column * (tile + _GAP), top + caption_height))
+            image = Image.fromarray(np.ascontiguousarray(frame))
+            if size != tile:
+                image = image.resize((tile, tile), Image.Resampling.BOX)
+            sheet.paste(image, (_GAP + column * (tile + _GAP), top + caption_height))
     with draft_of(path) as draft:
         sheet.save(draft, "PNG")
 
 
-def _tile(frame: UInt8[np.ndarray, "s s 3"], size: int) -> Image.Image:
-    image = Image.fromarray(np.ascontiguousarray(frame))
-    if image.width == size:
-        return image
-    return image.resize((size, size), Image.Resampling.BOX)
+def write_view_sheet(path: str | Path, video: str | Path, protocol: EvaluationProtocol) -> None:
+    """Write a contact sheet of the views of a video under a protocol, with the numbers of their frames."""
+    with VideoReader(video) as reader:
+        clips, num_frames = protocol.test_clips(reader.timeline), reader.info.num_frames
+    captions = [
+        f"clip {k} crop {crop}: frames {' '.join(map(str, clip.tolist()))} of {num_frames}"
+        for k, clip in enumerate(clips)
+        for crop in range(protocol.num_crops)
+    ]
+    write_contact_sheet(path, read_views(str(video), protocol), captions=captions)

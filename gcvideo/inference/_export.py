@@ -1,3 +1,5 @@
+"""A trained classifier as one file that runs without this package."""
+
 import copy
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +24,11 @@ from gcvideo.models import ClipClassifier
 _TOLERANCE = 1e-3
 _BATCH_SIZES = (1, 2, 3)
 _DEMO_MOTIONS = ("right", "clockwise", "grow")
+# Of the protocol, in the metadata of the file.
+_PROTOCOL_KEYS = (
+    *("name", "num_frames", "sampling_rate", "num_clips", "num_crops", "square_pixels", "by_time"),
+    *("short_side", "antialias", "head", "average"),
+)
 
 
 class _ClipScorer(nn.Module):
@@ -43,7 +50,7 @@ def export_classifier(
     *,
     crop_size: int | None = None,
     videos: Sequence[str] = (),
-    source: str = "",
+    source: str | None = None,
 ) -> dict[str, float]:
     """Write a trained classifier as one file that runs without this package, and check the file.
 
@@ -53,11 +60,11 @@ def export_classifier(
     3, on clips of the demo set and on ``videos``; only then does it appear under its name.
 
     Args:
-        classifier: as loaded from a checkpoint.
+        classifier: classifier as loaded from a checkpoint.
         path: file to write: ``.onnx``, or ``.pt2`` for a program of ``torch.export``.
         crop_size: pixels of the square input; None for that of the protocol's single view.
         videos: files whose single views are compared too.
-        source: name of the checkpoint, for the metadata.
+        source: name of the checkpoint, for the metadata; None for that of the classifier.
 
     Returns:
         The largest absolute difference in a logit or score, by the clips compared.
@@ -78,7 +85,7 @@ def export_classifier(
     # Before anything is written: a crop too small for the head ends here.
     expected = [scorer(clips) for _, clips in samples]
     program = _trace(scorer, view)
-    metadata = export_metadata(classifier, view, source)
+    metadata = _metadata(classifier, view, source or classifier.source or "")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
         draft = Path(folder) / target.name
@@ -92,16 +99,10 @@ def export_classifier(
     return differences
 
 
-def export_metadata(
+def _metadata(
     classifier: TrainedClassifier, view: EvaluationProtocol, source: str
 ) -> dict[str, Any]:
-    """What a user of the file must know, as plain data: classes, input, normalisation, protocol.
-
-    Args:
-        classifier: gives the class names and the number of views of a test.
-        view: the protocol of a single view; gives the crop.
-        source: name of the checkpoint.
-    """
+    """What a user of the file must know, as plain data: classes, input, normalisation, protocol."""
     test = classifier.protocol
     return {
         "gcvideo_version": gcvideo.__version__,
@@ -114,24 +115,18 @@ def export_metadata(
             "formula": "(clips / 255 - mean) / std, inside the graph",
         },
         "protocol": {
-            "name": test.name,
-            "sampling": {"rule": type(test.sampling).__name__, **vars(test.sampling)},
-            "num_frames": test.num_frames,
-            "sampling_rate": test.sampling_rate,
-            "num_clips": test.num_clips,
-            "num_crops": test.num_crops,
+            **{key: getattr(test, key) for key in _PROTOCOL_KEYS},
+            "sampling": _rule(test.sampling),
+            "resizing": _rule(test.resizing),
+            "crops": _rule(test.crops),
             "decode_short_side": test.decode_size.pixels,
-            "square_pixels": test.square_pixels,
-            "by_time": test.by_time,
-            "short_side": test.short_side,
-            "resizing": {"rule": type(test.resizing).__name__, **vars(test.resizing)},
-            "antialias": test.antialias,
             "crop_size": view.crop_size,
-            "crops": {"rule": type(test.crops).__name__, **vars(test.crops)},
-            "head": test.head,
-            "average": test.average,
         },
     }
+
+
+def _rule(rule: object) -> dict[str, Any]:
+    return {"rule": type(rule).__name__, **vars(rule)}
 
 
 def _samples(

@@ -1,3 +1,5 @@
+"""Nets in the form in which they are fastest and cannot be trained."""
+
 import copy
 from collections.abc import Iterator
 from typing import Any, TypeVar, cast

@@ -1,3 +1,5 @@
+"""Files that a traced net is written to, and how they are run again."""
+
 import json
 import logging
 from collections.abc import Callable
@@ -17,30 +19,20 @@ Run = Callable[[Tensor], dict[str, Tensor]]
 
 
 class ExportError(ValueError):
-    """A classifier that cannot be exported as asked, or whose file would give other scores."""
+    """A classifier cannot be exported as asked, or its file would give other scores."""
 
 
 @dataclass(frozen=True)
 class GraphFormat:
-    """A file format for a traced net with its metadata.
-
-    Args:
-        write: a program and its metadata into a file.
-        open: a file, ready to run.
-        packages: that the format needs beside those of a plain installation.
-    """
+    """How a traced net and its metadata are written to a file, and how that is made ready to run."""
 
     write: Callable[[ExportedProgram, dict[str, Any], Path], None]
     open: Callable[[Path], Run]
-    packages: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()  # beside those of a plain installation
 
 
 def graph_format(path: Path) -> GraphFormat:
-    """The format that the suffix of a file stands for.
-
-    Raises:
-        ExportError: for another suffix, or if a package is missing.
-    """
+    """The format that the suffix of a file stands for; its packages are there."""
     if path.suffix not in _FORMATS:
         raise ExportError(f"output is '{path}'; give a file ending in .onnx or .pt2")
     found = _FORMATS[path.suffix]
@@ -91,9 +83,8 @@ def _write_onnx(program: ExportedProgram, metadata: dict[str, Any], path: Path) 
 def _open_onnx(path: Path) -> Run:
     onnxruntime = _import("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = (
-        torch.get_num_threads()
-    )  # its own threads would spin beside these
+    # Its own threads would spin beside these.
+    options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(clips: Tensor) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gcvideo.data import EvaluationProtocol
@@ -28,9 +28,9 @@ class LiveScores:
     """Scores of one window of a source.
 
     Args:
-        start_seconds: when its first frame came, on the clock of the frames.
-        end_seconds: when its last frame goes.
-        scores: in [0, 1].
+        start_seconds: time at which its first frame came, on the clock of the frames.
+        end_seconds: time at which its last frame goes.
+        scores: scores in [0, 1].
     """
 
     start_seconds: float
@@ -61,39 +61,34 @@ def classify_live(
     own buffer and then drops frames, and a window whose turn has passed is left out.
 
     Args:
-        classifier: gives net and protocol.
-        frames: (seconds, RGB) as from :func:`~gcvideo.data.video._stream.stream_frames`; with its
+        classifier: classifier with net and protocol.
+        frames: pairs (seconds, RGB) as from :func:`~gcvideo.data.video._stream.stream_frames`; with its
             ``short_side`` set to the protocol's ``decode_size``, and its ``square_pixels`` to the
             protocol's, scores equal those of the file.
-        stride_seconds: between the starts of two windows.
+        stride_seconds: seconds between the starts of two windows.
         num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.
 
     Raises:
         ValueError: if the stride is not positive; later, if the seconds of frames do not ascend.
     """
     check_stride(stride_seconds)
-    return _classify(classifier, frames, stride_seconds, num_crops)
 
-
-def _classify(
-    classifier: TrainedClassifier,
-    frames: Iterable[tuple[float, UInt8[np.ndarray, "h w 3"]]],
-    stride_seconds: float,
-    num_crops: int,
-) -> Iterator[LiveScores]:
-    window = _Window(classifier.protocol)
-    due, is_told = 0.0, True
-    for seconds, frame in frames:
-        window.add(seconds, frame)
-        is_told = False
-        tolerance = STAMP_TOLERANCE / window.fps
-        if window.is_full and window.start_seconds >= due - tolerance:
+    def results() -> Iterator[LiveScores]:
+        window = _Window(classifier.protocol)
+        due, is_told = 0.0, True
+        for seconds, frame in frames:
+            window.add(seconds, frame)
+            is_told = False
+            tolerance = STAMP_TOLERANCE / window.fps
+            if window.is_full and window.start_seconds >= due - tolerance:
+                yield window.classify(classifier, num_crops)
+                is_told = True
+                passed = (window.start_seconds + tolerance) // stride_seconds
+                due = (passed + 1) * stride_seconds
+        if not is_told:
             yield window.classify(classifier, num_crops)
-            is_told = True
-            passed = (window.start_seconds + tolerance) // stride_seconds
-            due = (passed + 1) * stride_seconds
-    if not is_told:
-        yield window.classify(classifier, num_crops)
+
+    return results()
 
 
 class _Window:
@@ -125,7 +120,10 @@ class _Window:
             self._times.clear()
             self._frames.clear()
         self._times.append(seconds)
-        self._frames.append(_resized(frame, self._protocol))
+        # A copy, since the source may write its next frame over this one.
+        video = torch.from_numpy(frame[None].copy()).permute(0, 3, 1, 2)
+        resized = resize_frames(video, self._protocol)
+        self._frames.append(resized[0].permute(1, 2, 0).contiguous().numpy())
         self._measure()
         while len(self._times) > self._span:
             self._times.popleft()
@@ -133,7 +131,11 @@ class _Window:
             self._measure()
 
     def classify(self, classifier: TrainedClassifier, num_crops: int) -> LiveScores:
-        clip = self._clip()
+        since = np.array(self._times) - self._times[0]
+        if self.is_full:
+            clip = frames_at(self._offsets / self.fps, since, 1 / self.fps)
+        else:
+            clip = clip_of_short(self._protocol, since, self.fps)
         shown, positions = np.unique(clip, return_inverse=True)
         frames = np.stack([self._frames[i] for i in shown.tolist()])
         scores = classify_clips(classifier, frames, positions[None], num_crops)
@@ -146,18 +148,3 @@ class _Window:
             self.fps = float(Fraction(rate).limit_denominator(1001)) or rate
         self._offsets = window_offsets(self._protocol, self.fps)
         self._span = int(self._offsets.max()) + 1
-
-    def _clip(self) -> Int64[np.ndarray, "t"]:
-        since = np.array(self._times) - self._times[0]
-        if not self.is_full:
-            return clip_of_short(self._protocol, since, self.fps)
-        return frames_at(self._offsets / self.fps, since, 1 / self.fps)
-
-
-def _resized(
-    frame: UInt8[np.ndarray, "h w 3"], protocol: EvaluationProtocol
-) -> UInt8[np.ndarray, "height width 3"]:
-    # A copy, since the source may write its next frame over this one.
-    video = torch.from_numpy(frame[None].copy()).permute(0, 3, 1, 2)
-    video = resize_frames(video, protocol)
-    return video[0].permute(1, 2, 0).contiguous().numpy()

@@ -1,3 +1,5 @@
+"""Scores drawn on the frames of a video."""
+
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -8,8 +10,10 @@ from jaxtyping import UInt8
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
+from gcvideo._draft import draft_of
 from gcvideo.data import VideoReader, VideoReadError, rewrite_video
 from gcvideo.data.video._stream import stream_frames
+from gcvideo.inference._seconds_bar import seconds_bar
 
 Ranking = Sequence[tuple[str, float]]
 
@@ -32,9 +36,9 @@ def draw_scores(
     frames lack the numbers.
 
     Args:
-        frame: RGB.
-        ranking: (name, score in [0, 1]), best first; empty: nothing is drawn.
-        max_rows: how many of them are shown.
+        frame: RGB pixels.
+        ranking: pairs (name, score in [0, 1]), best first; empty: nothing is drawn.
+        max_rows: number of them that are shown at most.
 
     Raises:
         ValueError: if a score is not in [0, 1] or ``max_rows`` is less than one.
@@ -68,7 +72,7 @@ def annotate_video(
     *,
     max_rows: int = 3,
     square_pixels: bool = False,
-    progress: Callable[[float, float], object] | None = None,
+    progress: bool = True,
 ) -> None:
     """Write a video as mp4 with what was seen drawn on every frame; one frame is held at a time.
 
@@ -76,16 +80,16 @@ def annotate_video(
     repeated line, because 4:2:0 needs even ones.
 
     Args:
-        path: of a video.
-        output: ``*.mp4``, which is replaced once the new one is complete.
-        rankings: what to draw on the frame that is shown at a time, in seconds since the first one, as for
-            :func:`draw_scores`; None or empty: nothing.
-        max_rows: as for :func:`draw_scores`.
-        square_pixels: as for :class:`~gcvideo.data.VideoReader`.
-        progress: told with each frame how many seconds are done, and of how many.
+        path: video to read.
+        output: ``*.mp4`` to write; an older one is replaced once the new one is complete.
+        rankings: function of the seconds since the first frame that says what to draw on the frame shown
+            then, as for :func:`draw_scores`; None or empty: nothing.
+        max_rows: number of classes, as for :func:`draw_scores`.
+        square_pixels: shape of pixels, as for :class:`~gcvideo.data.VideoReader`.
+        progress: whether a terminal shows, on standard error, how far the work has come.
 
     Raises:
-        ValueError: if the output is no mp4 or is the video itself; as from :func:`draw_scores`.
+        ValueError: if the output is not an mp4 or is the video itself; as from :func:`draw_scores`.
         VideoReadError: if the video cannot be read, or is damaged.
     """
     output = Path(output)
@@ -99,16 +103,13 @@ def annotate_video(
     def drawn() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         frames = _frames(Path(path), timeline.info.num_frames, square_pixels)
         for seconds, frame in zip(timeline.seconds.tolist(), frames, strict=True):
-            yield _even(draw_scores(frame, rankings(seconds) or [], max_rows=max_rows))
-            if progress is not None:
-                progress(seconds, timeline.info.duration_seconds)
+            picture = draw_scores(frame, rankings(seconds) or [], max_rows=max_rows)
+            height, width = picture.shape[:2]
+            yield np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            tell(seconds, timeline.info.duration_seconds)
 
-    draft = output.with_name(f".{output.stem}.draft.mp4")
-    try:
+    with seconds_bar("Annotating", show=progress) as tell, draft_of(output) as draft:
         rewrite_video(path, draft, drawn(), timeline=timeline, options={"crf": "18"})
-        draft.replace(output)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _draw_row(image: Image.Image, top: int, text_size: int, name: str, score: float) -> None:
@@ -140,7 +141,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _shortened(name: str, font: ImageFont.FreeTypeFont, max_width: float) -> str:
-    # One line, and nothing that is no character: names of files may hold any bytes.
+    # One line of valid characters: names of files may hold any bytes.
     name = " ".join(name.encode("utf-8", "replace").decode().split())
     if font.getlength(name) <= max_width:
         return name
@@ -163,8 +164,3 @@ def _frames(
             raise VideoReadError(
                 str(path), f"its {num_frames} frames do not all decode, or more than these do"
             )
-
-
-def _even(frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    height, width = frame.shape[:2]
-    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

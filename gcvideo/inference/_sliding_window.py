@@ -1,7 +1,7 @@
 """Windows over a long video: the protocol's clip, moved on again and again."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +16,7 @@ from gcvideo.data.loading._time_grid import frames_at
 from gcvideo.data.video._stream import stream_frames
 from gcvideo.evaluation import average_views
 from gcvideo.inference._classifier import TrainedClassifier
+from gcvideo.inference._seconds_bar import seconds_bar
 
 # Time stamps are rounded to the container's clock: so much early, in frames, is still in time.
 STAMP_TOLERANCE = 0.1
@@ -28,7 +29,7 @@ class WindowScores:
     Args:
         starts: seconds since the first frame of the video at which each window starts.
         ends: seconds since then at which each window ends.
-        scores: in [0, 1], one row a window.
+        scores: scores in [0, 1], one row a window.
     """
 
     starts: Float64[np.ndarray, "n"]
@@ -52,7 +53,7 @@ def classify_windows(
     stride_seconds: float,
     num_crops: int = 1,
     batch_size: int = 8,
-    progress: Callable[[float, float], object] | None = None,
+    progress: bool = True,
 ) -> WindowScores:
     r"""Scores of a video in windows of one clip that start every ``stride_seconds``.
 
@@ -69,12 +70,12 @@ def classify_windows(
     protocol's own rule for short videos. Memory holds the frames of one batch, however long the video is.
 
     Args:
-        classifier: gives net and protocol.
-        path: of the file.
-        stride_seconds: between the starts of two windows.
+        classifier: classifier with net and protocol.
+        path: file to classify.
+        stride_seconds: seconds between the starts of two windows.
         num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.
         batch_size: windows that are read and classified at a time.
-        progress: told after each batch how many seconds are done, and of how many.
+        progress: whether a terminal shows, on standard error, how far the work has come.
 
     Raises:
         VideoReadError: if the file cannot be read.
@@ -84,7 +85,10 @@ def classify_windows(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; classify at least 1 window at a time")
     protocol = classifier.protocol
-    with VideoReader(path, square_pixels=protocol.square_pixels) as reader:
+    with (
+        VideoReader(path, square_pixels=protocol.square_pixels) as reader,
+        seconds_bar("Classifying", show=progress) as tell,
+    ):
         shown, fps = reader.timeline.seconds, reader.info.fps
         gone = np.append(shown[1:], reader.info.duration_seconds)
         offsets = window_offsets(protocol, fps)
@@ -105,8 +109,7 @@ def classify_windows(
         for batch, indices, frames in zip(batches, wanted, frame_sets, strict=True):
             positions = np.searchsorted(indices, clips[batch])
             scores.append(classify_clips(classifier, frames, positions, num_crops))
-            if progress is not None:
-                progress(float(ends[batch][-1]), float(gone[-1]))
+            tell(float(ends[batch][-1]), float(gone[-1]))
     return WindowScores(starts, ends, torch.cat(scores))
 
 
@@ -119,9 +122,6 @@ def window_offsets(protocol: EvaluationProtocol, fps: float) -> Int64[np.ndarray
     that spread a clip over the whole video it has tau T frames. A window that starts with the protocol's
     own clip is that clip, but for a frame where PyTorchVideo's window is not of a whole number of frames,
     for SlowFast's single precision minutes into a video, and for rules of the whole video.
-
-    Raises:
-        ValueError: if ``fps`` is not positive.
     """
     num_frames = protocol.num_frames * protocol.sampling_rate
     if not isinstance(protocol.sampling, WholeVideoSampling):
@@ -133,13 +133,7 @@ def window_offsets(protocol: EvaluationProtocol, fps: float) -> Int64[np.ndarray
 def clip_of_short(
     protocol: EvaluationProtocol, shown: Float64[np.ndarray, "n"], fps: float
 ) -> Int64[np.ndarray, "t"]:
-    """Frames of the single clip of a video that is shorter than a window.
-
-    Args:
-        protocol: with the rule for such videos.
-        shown: seconds since the first frame at which each frame is shown.
-        fps: mean frames per second.
-    """
+    """Frames of the single clip of a video that is shorter than a window, by the protocol's rule."""
     places = protocol.sampling.test(len(shown), fps, protocol.spec, 1)[0]
     return frames_at(places / fps, shown, 1 / fps)
 
@@ -150,14 +144,7 @@ def classify_clips(
     clips: Int64[np.ndarray, "b t"],
     num_crops: int,
 ) -> Float[Tensor, "b k"]:
-    """Scores of each clip by itself, on the CPU.
-
-    Args:
-        classifier: gives net and protocol.
-        frames: the distinct frames that the clips use, RGB.
-        clips: positions in ``frames``.
-        num_crops: 1 (centre) or 3 spatial views per clip.
-    """
+    """Scores, on the CPU, of each clip by itself; clips are positions in the distinct frames."""
     protocol = classifier.protocol.for_prediction(1, num_crops)
     views = evaluation_views(frames, clips, protocol).unflatten(0, (len(clips), num_crops))
     return average_views(classifier.logits(views), cast(Any, protocol.average)).cpu()

@@ -68,18 +68,23 @@ class Head(nn.Module):
         self.mode: HeadMode = mode
         self.pool_size = pool_size
 
-    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b k"]:
+    def pool(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b *n c"]:
+        """What the linear layer sees: one vector of a clip, or one for each window."""
         x = x.mean(dim=2)  # (b, c, h, w)
         if self.mode == "adaptive":
-            return self.proj(self.dropout(x.mean(dim=(2, 3))))
+            return x.mean(dim=(2, 3))
         if min(x.shape[2:]) < self.pool_size:
             raise ValueError(
                 f"the feature map has {x.shape[2]} x {x.shape[3]} cells, the head's window is "
                 f"{self.pool_size} x {self.pool_size}; use a crop of at least {32 * self.pool_size} "
                 "pixels or head mode 'adaptive'"
             )
-        windows = F.avg_pool2d(x, self.pool_size, stride=1).flatten(2).transpose(1, 2)  # (b, n, c)
-        logits = self.proj(self.dropout(windows))  # (b, n, k)
+        return F.avg_pool2d(x, self.pool_size, stride=1).flatten(2).transpose(1, 2)
+
+    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b k"]:
+        logits = self.proj(self.dropout(self.pool(x)))  # (b, k) or (b, n, k)
+        if self.mode == "adaptive":
+            return logits
         if self.mode == "fcn_logit":
             return logits.mean(dim=1)
         log_probs = logits.float().log_softmax(dim=-1)

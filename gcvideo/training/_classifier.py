@@ -1,6 +1,7 @@
 """The LightningModule that trains, validates and tests a clip classifier."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float, Int64
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.tv_tensors import Video
@@ -26,6 +27,8 @@ from gcvideo.training._rank_exchange import average_statistics
 from gcvideo.training._schedule import Schedule, WarmupCosine, fractional_epoch
 
 Mixing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+_SGD = partial(SGD, momentum=0.9)
 
 
 class VideoClassifier(LightningModule):
@@ -45,8 +48,8 @@ class VideoClassifier(LightningModule):
         base_batch_size: views per optimizer step for which ``lr`` was found; the rate scales
             linearly with the real number, also in the last step of an epoch, which may have fewer
             batches than are accumulated in others.
-        views_per_step: views per batch and device; the module multiplies it by devices and
-            accumulated batches.
+        views_per_step: views per batch and device, by default those of
+            :class:`~gcvideo.data.VideoDataModule`; the module multiplies it by devices and accumulated batches.
         weight_decay: decay of weights; norms, biases and scalar gains have none.
         block_lr_multiplier: rate of inserted blocks / ``lr``.
         label_smoothing: share of the label spread over all classes.
@@ -70,11 +73,11 @@ class VideoClassifier(LightningModule):
         model: ClipClassifier,
         *,
         classes: Sequence[str],
-        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer] = _SGD,
         scheduler: Schedule = WarmupCosine(),
-        lr: float,
-        base_batch_size: int,
-        views_per_step: int,
+        lr: float = 0.1,
+        base_batch_size: int = 64,
+        views_per_step: int = 8,
         weight_decay: float = 0.0,
         block_lr_multiplier: float = 1.0,
         label_smoothing: float = 0.0,

@@ -1,15 +1,9 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 import gcvideo
 from gcvideo.command._exporting import export
 from gcvideo.data import VideoReadError, read_views
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 def test_a_trained_checkpoint_is_exported_with_its_crop_and_its_videos(
@@ -39,18 +33,3 @@ def test_an_unreadable_video_ends_the_export_without_a_file(compose_config, tmp_
     with pytest.raises(VideoReadError, match="the file is empty"):
         export(compose_config("export", [*given, f"video={tmp_path}/broken.mp4"]))
     assert [path.name for path in tmp_path.iterdir()] == ["broken.mp4"]
-
-
-@pytest.mark.slow
-def test_the_script_ends_with_a_message_and_leaves_no_file_behind(tmp_path, checkpoint):
-    script = PROJECT / "scripts" / "export.py"
-    done = subprocess.run(
-        [sys.executable, script, f"checkpoint={checkpoint}", "output=net.pth"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert "output is 'net.pth'; give a file ending in .onnx or .pt2" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(tmp_path.iterdir())

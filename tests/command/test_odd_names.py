@@ -16,7 +16,7 @@ from gcvideo._hint import override
 from gcvideo.command.compare._comparing import compare
 from gcvideo.command.dataset import reencode
 from gcvideo.command.dataset._checking import check
-from gcvideo.command.predict import _output as prediction_output
+from gcvideo.command.predict import _result as prediction_result
 from gcvideo.command.predict import predict
 from gcvideo.command.train import train
 from gcvideo.data import annotated_videos
@@ -46,7 +46,7 @@ def brackets(checkpoint, tmp_path):
 
 def test_a_prediction_names_videos_whole(compose_config, root, brackets, capsys, monkeypatch):
     # A cell of the table folds what is longer.
-    monkeypatch.setattr(prediction_output, "_CONSOLE", Console(width=300))
+    monkeypatch.setattr(prediction_result, "_CONSOLE", Console(width=300))
     shutil.copy(root / "light" / "light_0.mp4", root / "light" / NAME)
     given = [f"checkpoint='{brackets}'", f"video='{root}'", "device=cpu", "num_workers=0"]
     predict(compose_config("predict", given))

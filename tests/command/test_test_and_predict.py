@@ -108,18 +108,6 @@ def test_a_glob_and_a_single_file_are_found_and_nothing_is_an_error(
         predict(cfg)
 
 
-def test_a_text_file_is_read_as_a_list_and_not_as_a_picture_of_its_letters(
-    compose_config, tmp_path, checkpoint, video_folder
-):
-    videos = [str(video_folder / name) for name in ("light/light_0.mp4", "dark/dark_1.mp4")]
-    listed = tmp_path / "list.txt"
-    listed.write_text("".join(f"{video}\n" for video in videos))
-    words = [f"checkpoint={checkpoint}", f"video={listed}", "num_workers=0", "device=cpu"]
-    predictions = predict(compose_config("predict", words))
-    assert list(predictions.rankings) == videos
-    assert not predictions.failures
-
-
 def test_an_output_of_another_kind_is_refused(compose_config, checkpoint):
     cfg = compose_config("predict", [f"checkpoint={checkpoint}", "video=x.mp4", "output=table.txt"])
     with pytest.raises(ValueError, match=r"output is 'table\.txt'; give a file ending in"):

@@ -169,4 +169,4 @@ def test_a_negative_number_of_workers_is_refused():
 def test_without_a_terminal_one_line_tells_how_much_was_done(capsys):
     list(parallel_map(square, [1, 2, 3], description="Squares", num_workers=0))
     # An empty line of rich may come first.
-    assert capsys.readouterr().out.strip() == "Squares: 3 of 3 in 0 s"
+    assert capsys.readouterr().err.strip() == "Squares: 3 of 3 in 0 s"

@@ -40,12 +40,6 @@ def test_a_video_scored_twice_counts_once():
     assert table.scores().shape == (2, 2)
 
 
-def test_gathering_without_other_ranks_changes_nothing():
-    table = example()
-    table.gather()
-    assert table.labels().tolist() == [0, 2, 1]
-
-
 def test_gathering_joins_the_ranks_and_counts_shared_videos_once(monkeypatch):
     mine, other = example(), filled(([3, 1], [0, 2], [[0.4, 0.3, 0.3], [0.6, 0.1, 0.3]]))
 

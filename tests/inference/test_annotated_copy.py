@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from timed_video import TWO_RATES, shown_times, sound_of, write_timed_video
 
-from gcvideo.data import VideoReader, rewrite_video, write_video
+from gcvideo.data import VideoReader, rewrite_video
 from gcvideo.inference._overlay import annotate_video
 
 LONG = [Fraction(i, 30) for i in range(60)]
@@ -126,15 +126,3 @@ def test_every_frame_needs_its_picture(tmp_path):
             rewrite_video(path, tmp_path / "a.mp4", [picture] * count, timeline=timeline)
     with pytest.raises(ValueError, match=r"no frame to write to '.*a\.mp4'; pass at least one"):
         rewrite_video(path, tmp_path / "a.mp4", [], timeline=timeline)
-
-
-def test_progress_is_told_with_every_frame(tmp_path):
-    write_video(tmp_path / "clip.mp4", [np.zeros((48, 64, 3), np.uint8)] * 4, fps=2)
-    told = []
-    annotate_video(
-        tmp_path / "clip.mp4",
-        tmp_path / "out.mp4",
-        lambda _: None,
-        progress=lambda *seconds: told.append(seconds),
-    )
-    assert told == [(0, 2), (0.5, 2), (1, 2), (1.5, 2)]

@@ -10,8 +10,7 @@ from conftest import numbered_frames
 from small_protocol import make_protocol
 
 from gcvideo.data import VideoReadError, read_views, write_video
-from gcvideo.inference import TrainedClassifier
-from gcvideo.inference._batch import classify_videos
+from gcvideo.inference import TrainedClassifier, classify_videos
 from gcvideo.models import ClipClassifier, Placement, i3d_resnet
 from gcvideo.nn import global_context
 
@@ -47,10 +46,12 @@ def one_by_one(classifier, videos, **views):
     return torch.stack([classifier.scores(video, **views) for video in videos])
 
 
-def in_order(results, count):
+def assert_same(results, expected):
+    """Results of all videos, in any order, or of those that are left of them."""
     table = dict(results)
-    assert sorted(table) == list(range(count))
-    return torch.stack([table[index] for index in range(count)])
+    assert len(table) == len(expected)
+    scores = torch.stack([table[index] for index in sorted(table)])
+    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 2, 3, 7, 8])
@@ -59,27 +60,21 @@ def test_any_batch_size_gives_the_scores_of_the_videos_one_by_one(videos, batch_
     expected = one_by_one(classifier, videos)
     assert expected.std(dim=0).min() > 1e-3  # videos that all score the same would prove nothing
     results = classify_videos(classifier, videos, batch_size=batch_size, num_workers=0)
-    torch.testing.assert_close(in_order(results, 7), expected, atol=1e-5, rtol=0)
+    assert_same(results, expected)
 
 
-@pytest.mark.parametrize("num_workers", [1, 2, None])
-def test_processes_give_the_scores_of_the_videos_one_by_one(videos, num_workers):
+@pytest.mark.parametrize(("num_workers", "num_threads"), [(1, 1), (2, 1), (None, 1), (2, 3)])
+def test_processes_and_threads_give_the_scores_of_the_videos_one_by_one(
+    videos, num_workers, num_threads
+):
     classifier = make_classifier()
-    results = classify_videos(classifier, videos, batch_size=2, num_workers=num_workers)
-    expected = one_by_one(classifier, videos)
-    torch.testing.assert_close(in_order(results, 7), expected, atol=1e-5, rtol=0)
-
-
-def test_several_threads_give_the_scores_of_the_videos_one_by_one(videos):
-    classifier = make_classifier()
-    expected = one_by_one(classifier, videos)
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
+    expected, before = one_by_one(classifier, videos), torch.get_num_threads()
+    torch.set_num_threads(num_threads)
     try:
-        results = list(classify_videos(classifier, videos, batch_size=1, num_workers=2))
+        results = list(classify_videos(classifier, videos, batch_size=2, num_workers=num_workers))
     finally:
         torch.set_num_threads(before)
-    torch.testing.assert_close(in_order(results, 7), expected, atol=1e-5, rtol=0)
+    assert_same(results, expected)
 
 
 @pytest.mark.parametrize("average", ["prob", "max"])
@@ -89,7 +84,7 @@ def test_views_are_averaged_within_each_video(videos, average, batch_size):
     views = {"num_clips": 2, "num_crops": 3}
     results = classify_videos(classifier, videos, batch_size=batch_size, num_workers=0, **views)
     expected = one_by_one(classifier, videos, **views)
-    torch.testing.assert_close(in_order(results, 7), expected, atol=1e-5, rtol=0)
+    assert_same(results, expected)
 
 
 def test_no_forward_pass_holds_more_views_than_asked_for(videos, monkeypatch):
@@ -119,8 +114,7 @@ def test_an_unreadable_file_costs_only_itself(videos, tmp_path, num_workers):
     error = table.pop(3)
     assert isinstance(error, VideoReadError)
     assert error.path == str(broken)
-    scores = torch.stack([table[index] for index in sorted(table)])
-    torch.testing.assert_close(scores, one_by_one(classifier, videos), atol=1e-5, rtol=0)
+    assert_same(table, one_by_one(classifier, videos))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the crash is only in copies of this process")
@@ -139,9 +133,7 @@ def test_a_file_that_kills_its_decoder_costs_only_itself(videos, monkeypatch):
     message = r"cannot read video '.*3\.mp4': the process .* died twice \(killed by SIGKILL\)"
     with pytest.raises(VideoReadError, match=message):
         raise table.pop(3)
-    others = [*videos[:3], *videos[4:]]
-    scores = torch.stack([table[index] for index in sorted(table)])
-    torch.testing.assert_close(scores, one_by_one(classifier, others), atol=1e-5, rtol=0)
+    assert_same(table, one_by_one(classifier, [*videos[:3], *videos[4:]]))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a file that never ends")
@@ -165,9 +157,7 @@ def test_a_file_that_hangs_costs_only_itself_and_its_time(
         (tmp_path / "fifo").open("wb").close()  # lets the thread left behind go
     with pytest.raises(VideoReadError, match="not read within its budget of 2 seconds"):
         raise table.pop(3)
-    others = [*videos[:3], *videos[4:]]
-    scores = torch.stack([table[index] for index in sorted(table)])
-    torch.testing.assert_close(scores, one_by_one(classifier, others), atol=1e-5, rtol=0)
+    assert_same(table, one_by_one(classifier, [*videos[:3], *videos[4:]]))
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -236,10 +226,13 @@ def test_few_videos_are_in_memory_at_a_time(videos, monkeypatch):
     assert max(ahead) <= 2 * (2 * num_threads + 2)
 
 
-def test_one_line_tells_how_many_videos_were_classified(videos, capsys):
+def test_a_line_beside_the_output_tells_how_many_videos_were_classified(videos, capsys):
     list(classify_videos(make_classifier(), videos, num_workers=0))
+    printed, told = capsys.readouterr()
     # An empty line of rich may come first.
-    assert capsys.readouterr().out.strip().startswith("Classifying: 7 of 7 in ")
+    assert told.strip().startswith("Classifying: 7 of 7 in ")
+    list(classify_videos(make_classifier(), videos, num_workers=0, progress=False))
+    assert printed + "".join(capsys.readouterr()) == ""
 
 
 @pytest.mark.parametrize(

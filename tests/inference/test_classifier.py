@@ -1,4 +1,5 @@
 import functools
+import io
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 
 import gcvideo
 from gcvideo._construction import ConstructionError
-from gcvideo.data import EvaluationProtocol, SlowFastSampling, write_video
+from gcvideo.data import EvaluationProtocol, SlowFastSampling, VideoReadError, write_video
 from gcvideo.inference import CheckpointError, TrainedClassifier, configure_head
 from gcvideo.models import ClipClassifier, Placement, c2d_resnet, slow_resnet
 from gcvideo.nn import global_context
@@ -122,12 +123,70 @@ def test_a_tensor_of_frames_gives_the_scores_of_an_array():
     torch.testing.assert_close(clf.scores(frames()), clf.scores(torch.from_numpy(frames())))
 
 
-def test_a_file_gives_the_scores_of_its_frames(tmp_path):
-    path = tmp_path / "clip.mkv"
-    write_video(path, frames(), codec="ffv1")
-    decoded = gcvideo.data.read_frames(path, range(20))
+@pytest.fixture(params=["clip.mp4", "clip.mkv"])
+def file(tmp_path, request):
+    # The one is read by time stamps, the other by counting, and from its start at every read.
+    codec = "libx264" if request.param == "clip.mp4" else "ffv1"
+    write_video(tmp_path / request.param, frames(), codec=codec)
+    return tmp_path / request.param
+
+
+def test_a_file_gives_the_scores_of_its_frames(file):
+    decoded = gcvideo.data.read_frames(file, range(20))
     clf = make_classifier()
-    torch.testing.assert_close(clf.scores(path), clf.scores(decoded))
+    torch.testing.assert_close(clf.scores(file), clf.scores(decoded))
+
+
+def test_a_file_in_memory_or_open_gives_what_its_path_does(file):
+    clf, views = make_classifier(), {"num_clips": 3, "num_crops": 3}
+    content = file.read_bytes()
+    with file.open("rb") as stream:
+        stream.seek(100)  # wherever it stands
+        for video in (str(file), content, io.BytesIO(content), stream, stream):
+            assert torch.equal(clf.scores(video, **views), clf.scores(file, **views))
+            assert torch.equal(clf.features(video), clf.features(file))
+            assert clf.classify(video) == clf.classify(file)
+        assert not stream.closed
+
+
+def test_what_is_no_video_in_memory_is_named(tmp_path):
+    clf = make_classifier()
+    with pytest.raises(VideoReadError, match="video 'video in memory': the file is empty"):
+        clf.scores(b"")
+    page = tmp_path / "page.mp4"
+    page.write_bytes(b"<html>")
+    message = r"video '.*page\.mp4': it looks like an HTML page"
+    with page.open("rb") as stream, pytest.raises(VideoReadError, match=message):
+        clf.scores(stream)
+
+
+def test_a_classifier_says_what_it_is():
+    clf = make_classifier()
+    assert repr(clf).splitlines() == [
+        "TrainedClassifier",
+        f"  net       Net, {sum(p.numel() for p in clf.model.parameters()) / 1e6:.2f} M parameters",
+        "  classes   3: a, b, c",
+        f"  protocol  {clf.protocol}",
+        "  device    cpu, float32",
+    ]
+    config = {"model": {"name": "slow_gc"}}
+    loaded = TrainedClassifier(
+        clf.model, classes="abcdef", protocol=clf.protocol, config=config, source="best.ckpt"
+    ).for_inference(dtype=torch.bfloat16)
+    lines = repr(loaded).splitlines()
+    assert lines[1] == "  source    best.ckpt"
+    assert lines[2].startswith("  net       slow_gc, ")
+    assert lines[3] == "  classes   6: a, b, c, d, e, ..."
+    assert lines[5] == "  device    cpu, bfloat16"
+
+
+def test_a_prediction_says_what_was_seen_and_when():
+    clf, scores = make_classifier(), torch.tensor([0.25, 0.75, 0.0])
+    (best,) = clf.rank(scores, 1)
+    assert (best.start_seconds, best.end_seconds) == (None, None)
+    assert repr(best) == "Prediction('b', score=0.750, label=1)"
+    (best,) = clf.rank(scores, 1, start_seconds=1.5, end_seconds=63.25)
+    assert repr(best) == "Prediction('b', score=0.750, label=1, 1.50 to 63.25 s)"
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -194,8 +253,3 @@ def test_files_that_are_not_ours_are_named(tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     with pytest.raises(CheckpointError, match="is not a gcvideo checkpoint: it has weights but"):
         gcvideo.load(tmp_path / "other.ckpt")
-
-
-def test_an_unknown_attribute_of_the_package_is_an_error():
-    with pytest.raises(AttributeError, match="has no attribute 'laod'"):
-        _ = gcvideo.laod

@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_protocol import make_protocol
 
-from gcvideo.data import SlowFastSampling, read_views
 from gcvideo.inference._contact_sheet import write_contact_sheet
 
 
@@ -76,14 +74,6 @@ def test_larger_frames_are_scaled_down_by_the_mean(tmp_path):
     means = torch.nn.functional.avg_pool2d(views.flatten(0, 1).float(), 2)
     first = means.view(3, 3, 4, 12, 12)[0, :, 0].permute(1, 2, 0).numpy()
     assert np.abs(sheet[2:14, 2:14] - first).max() <= 1
-
-
-def test_the_views_of_a_video_are_shown(tmp_path, video_folder):
-    video = sorted(video_folder.rglob("*.mp4"))[0]
-    protocol = make_protocol(sampling=SlowFastSampling())
-    views = read_views(str(video), protocol)
-    sheet = written(tmp_path / "sheet.png", views)
-    assert all(corners(sheet, view[:, 0].permute(1, 2, 0).numpy()) for view in views)
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,12 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from exact_net import SAMPLINGS, make_classifier
+from exact_net import SAMPLINGS, make_classifier, make_video
 
-from gcvideo.data import MMActionResizing, SlowFastSampling, write_video
+from gcvideo.data import MMActionResizing, SlowFastSampling
 from gcvideo.data.video._stream import stream_frames
 from gcvideo.inference._live import classify_live
 from gcvideo.inference._sliding_window import classify_windows
-
-
-def make_video(path, num_frames, fps=30.0, height=48, width=64):
-    shape = (num_frames, height, width, 3)
-    write_video(path, np.random.default_rng(0).integers(0, 256, shape, np.uint8), fps=fps)
-    return path
 
 
 def dated_frames(times):

@@ -152,25 +152,6 @@ def video(tmp_path):
     return path
 
 
-def test_every_frame_is_annotated_with_what_holds_at_its_time(tmp_path, video):
-    output, asked = tmp_path / "out.mp4", []
-
-    def rankings(seconds):
-        asked.append(seconds)
-        if seconds < 0.2:
-            return None
-        return [] if seconds < 0.4 else [("yoga", 1.0)]
-
-    annotate_video(video, output, rankings, max_rows=1)
-    source, written = frames_of(video), frames_of(output)
-    assert probe(output) == probe(video)
-    np.testing.assert_allclose(asked, np.arange(20) * 1001 / 30000, atol=1e-6)
-    np.testing.assert_allclose(written[:, :60], source[:, :60], atol=3)
-    has_bar = (np.abs(written - BAR) < 40).all(-1).any((1, 2))
-    assert has_bar.tolist() == [seconds >= 0.4 for seconds in asked]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "video.mp4"]
-
-
 @pytest.mark.parametrize(
     "name",
     [

@@ -6,8 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcvideo.inference._segment import Segment, merge_segments
-from gcvideo.inference._sliding_window import WindowScores
+from gcvideo.inference import Prediction, WindowScores, merge_segments
 
 CLASSES = ["run", "jump", "rest"]
 RUN, JUMP, REST = [0.8, 0.1, 0.1], [0.1, 0.7, 0.2], [0.0, 0.4, 0.6]
@@ -23,7 +22,7 @@ def make_windows(starts, ends, scores):
 def test_windows_of_one_class_become_one_segment_with_their_mean_score():
     windows = make_windows([0, 1, 2], [2, 3, 4], [RUN, [0.6, 0.2, 0.2], RUN])
     (segment,) = merge_segments(windows, CLASSES, threshold=0.5)
-    assert segment == Segment(0, 4, 0, "run", segment.score)
+    assert segment == Prediction(0, "run", segment.score, 0, 4)
     assert segment.score == pytest.approx((0.8 + 0.6 + 0.8) / 3)
 
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from exact_net import SAMPLINGS, make_classifier
+from exact_net import SAMPLINGS, make_classifier, make_video
 from small_protocol import make_protocol
 from timed_video import TWO_RATES, numbers_of, shown_times, write_timed_video
 
+from gcvideo._console import Console
 from gcvideo.data import (
     MMActionSegmentSampling,
     MMActionUniformSampling,
@@ -14,19 +15,10 @@ from gcvideo.data import (
     VideoReadError,
     read_frames,
     read_views,
-    write_video,
 )
 from gcvideo.inference import _sliding_window as sliding_window
 from gcvideo.inference._segment import merge_segments
 from gcvideo.inference._sliding_window import WindowScores, classify_windows, window_offsets
-
-
-def make_video(path, num_frames, fps=30.0):
-    frames = np.random.default_rng(0).integers(0, 256, (num_frames, 48, 64, 3), np.uint8)
-    # mp4 with h264 is read by time stamps, mkv with ffv1 by counting.
-    codec = "libx264" if path.suffix == ".mp4" else "ffv1"
-    write_video(path, frames, fps=fps, codec=codec)
-    return path
 
 
 def seen_views(classifier):
@@ -233,18 +225,18 @@ def test_a_picture_that_stays_is_seen_again_and_again(tmp_path):
     merge_segments(windows, "abc", threshold=0)
 
 
-def test_progress_is_told_in_seconds(tmp_path):
+def test_a_terminal_is_told_beside_the_output_how_far_the_work_has_come(
+    tmp_path, monkeypatch, capsys
+):
     path = make_video(tmp_path / "clip.mp4", 60)
-    told = []
-    windows = classify_windows(
-        make_classifier(),
-        path,
-        stride_seconds=0.5,
-        batch_size=2,
-        progress=lambda *seconds: told.append(seconds),
-    )
-    assert [done for done, _ in told] == windows.ends[[1, 3, 4]].tolist()
-    assert {total for _, total in told} == {2.0}
+    classify_windows(make_classifier(), path, stride_seconds=0.5)
+    monkeypatch.setattr(Console, "is_terminal", property(lambda _: True))
+    classify_windows(make_classifier(), path, stride_seconds=0.5, progress=False)
+    assert "".join(capsys.readouterr()).strip() == ""
+    classify_windows(make_classifier(), path, stride_seconds=0.5)
+    printed, told = capsys.readouterr()
+    assert "0:02.0 of 0:02.0" in told
+    assert printed == ""
 
 
 def test_the_scores_of_a_second_are_those_of_the_nearest_centre():

@@ -4,11 +4,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gcvideo._console import Console
 from gcvideo.command._interruption import Interrupted
 from gcvideo.command._output_check import OutputError, telling
-from gcvideo.command.predict._output import Predictions, show_predictions, write_predictions
+from gcvideo.command._record import write_json
+from gcvideo.command.predict._result import Predictions, Timeline, show_predictions
+from gcvideo.data import write_table
+from gcvideo.inference import Prediction
 
 _CONSOLE = Console(stderr=True)
 _LEAST_SECONDS = 1.0
@@ -17,23 +21,17 @@ _SHARE = 1 / 20
 
 
 class PredictionWriter:
-    """Writes results into the output, whole at any time.
+    """Writes results that grow into an output, if there is one; it is whole at any time."""
 
-    Args:
-        predictions: that grow.
-        output: json or csv; None: results are only shown.
-        precision: name of the type that the net computes in.
-    """
-
-    def __init__(self, predictions: Predictions, output: Path | None, *, precision: str) -> None:
+    def __init__(self, predictions: Predictions, output: str | None, *, precision: str) -> None:
         self.predictions = predictions
-        self.output = output
+        self.output = None if output is None else Path(output)
         self.precision = precision
         self._due = time.monotonic() + _LEAST_SECONDS
         self._has_failed = False
 
     def keep(self) -> None:
-        """Write what has come, if it is time again; that this fails is said once, for it may pass."""
+        """Write what has come, if it is time again; a failure is told once, since it may pass."""
         if time.monotonic() < self._due:
             return
         try:
@@ -45,11 +43,7 @@ class PredictionWriter:
             self._due = time.monotonic() + _LEAST_SECONDS
 
     def write(self) -> None:
-        """Write what has come.
-
-        Raises:
-            OutputError: if it cannot be written.
-        """
+        """Write what has come; OutputError if that is not possible."""
         if self.output is None:
             return
         started = time.monotonic()
@@ -59,11 +53,7 @@ class PredictionWriter:
         self._due = ended + max(_LEAST_SECONDS, (ended - started) / _SHARE)
 
     def finish(self) -> None:
-        """Show and write all.
-
-        Raises:
-            OutputError: if it cannot be written.
-        """
+        """Show and write all."""
         show_predictions(self.predictions)
         self.write()
 
@@ -71,8 +61,7 @@ class PredictionWriter:
     def keeping(self) -> Iterator[None]:
         """Within, whatever ends the work early leaves what has come on the screen and in the output.
 
-        Raises:
-            Interrupted: after a signal, with a message that says how much is done.
+        ``Interrupted`` then says how much is done.
         """
         try:
             yield
@@ -94,3 +83,59 @@ class PredictionWriter:
             text += f" and stand in '{self.output}'"
             text += ", which lists the others as not classified" if done < total else ""
         return f"{text}; the same command, given again, does them all"
+
+
+def write_predictions(output: Path, predictions: Predictions, *, precision: str) -> None:
+    """Write json or csv, as the suffix says; an older file is replaced at once.
+
+    Files whose turn has not come are listed too: as "not_classified", or with that for an error.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    predictions.sort()
+    if output.suffix == ".json":
+        write_json(output, {"precision": precision, **_content(predictions)})
+        return
+    rows: list[list[Any]] = []
+    if predictions.timelines:
+        columns = ["video", "kind", "start_seconds", "end_seconds"]
+        for video, timeline in predictions.timelines.items():
+            best = [("window", ranking[0]) for ranking in timeline.rankings]
+            for kind, p in best + [("segment", segment) for segment in timeline.segments]:
+                times = f"{p.start_seconds:.3f}", f"{p.end_seconds:.3f}"
+                rows.append([video, kind, *times, p.label, p.name, f"{p.score:.6f}", ""])
+    else:
+        columns = ["video", "rank"]
+        for video, ranking in predictions.rankings.items():
+            for rank, p in enumerate(ranking, 1):
+                rows.append([video, rank, p.label, p.name, f"{p.score:.6f}", ""])
+    columns += ["label", "name", "score", "error"]
+    waiting = [(video, "not classified yet") for video in predictions.remaining]
+    empty = [""] * (len(columns) - 2)
+    rows += [[video, *empty, why] for video, why in [*predictions.failures.items(), *waiting]]
+    write_table(output, columns, rows)
+
+
+def _content(predictions: Predictions) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "checkpoint": predictions.checkpoint,
+        "predictions": {v: [_class(p) for p in r] for v, r in predictions.rankings.items()},
+        "failures": predictions.failures,
+    }
+    if predictions.remaining:
+        content["not_classified"] = predictions.remaining
+    if predictions.timelines:
+        content["timelines"] = {v: _timeline(t) for v, t in predictions.timelines.items()}
+    return content
+
+
+def _timeline(timeline: Timeline) -> dict[str, Any]:
+    windows = [{**_times(r[0]), "classes": [_class(p) for p in r]} for r in timeline.rankings]
+    return {"windows": windows, "segments": [{**_times(s), **_class(s)} for s in timeline.segments]}
+
+
+def _times(p: Prediction) -> dict[str, Any]:
+    return {"start_seconds": p.start_seconds, "end_seconds": p.end_seconds}
+
+
+def _class(p: Prediction) -> dict[str, Any]:
+    return {"label": p.label, "name": p.name, "score": p.score}

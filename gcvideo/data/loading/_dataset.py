@@ -19,7 +19,7 @@ from gcvideo.data.loading._protocol import EvaluationProtocol
 from gcvideo.data.loading._sampler import TrainingKey
 from gcvideo.data.loading._sampling import ClipSpec
 from gcvideo.data.loading._transform import TrainTransform, evaluation_views
-from gcvideo.data.video._container import VideoReadError
+from gcvideo.data.video._container import BinaryFile, VideoReadError
 from gcvideo.data.video._deadline import run_within
 from gcvideo.data.video._decoding import VideoReader
 from gcvideo.data.video._frame_index import FrameIndex
@@ -75,7 +75,7 @@ _Sample = Callable[[Timeline], Int[np.ndarray, "v t"]]
 
 
 def _read_clips(
-    path: str,
+    path: str | BinaryFile,
     sample: _Sample,
     protocol: EvaluationProtocol,
     *,
@@ -258,8 +258,8 @@ class EvaluationVideos(_ListedVideos):
         }
 
 
-def read_views(path: str, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t s s"]:
-    """The views of one video file under a protocol.
+def read_views(path: str | BinaryFile, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t s s"]:
+    """The views of one video under a protocol: of a file, or of a binary one that is open.
 
     Raises:
         VideoReadError: if the file cannot be read.

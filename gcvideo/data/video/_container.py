@@ -1,15 +1,19 @@
 """Which files are videos, how they are opened, and how their packets are decoded."""
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av.error
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video import VideoFrame, VideoStream
+
+# A file that is open; io.BytesIO is a BinaryIO for type checkers alone.
+BinaryFile = BinaryIO | io.BufferedIOBase
 
 # PyAV 19 raises ValueError for every packet after a decoder that could not be opened.
 DECODE_ERRORS = (av.error.FFmpegError, ValueError)
@@ -105,22 +109,29 @@ class VideoReadError(Exception):
         return f"cannot read video '{self.path}': {self.reason}; {self.remedy}"
 
 
-def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoStream]:
+def open_video(
+    path: str, *, file: BinaryFile | None = None, probe: bool = True
+) -> tuple[InputContainer, VideoStream]:
     """Open a file at its video stream, ready to decode on one thread.
 
     Of several video streams FFmpeg's best is taken, never cover art; packets of the others are
     dropped before they are read.
 
     With ``probe`` it is read ahead to learn frame rate and reordering; without, a frame may come late.
+    An open ``file`` is read from its start instead; ``path`` then only names it.
     """
-    file = Path(path).absolute()  # a relative name with a colon would be taken for a protocol
-    if not file.is_file():
+    # A relative name with a colon would be taken for a protocol.
+    source = Path(path).absolute() if file is None else file
+    if not isinstance(source, Path):
+        source.seek(0)
+    elif not source.is_file():
         raise VideoReadError(path, "there is no such file", "check the path and data.root")
+    opened = str(source) if isinstance(source, Path) else source
     options = _OPEN_OPTIONS | ({} if probe else {"analyzeduration": "0", "fpsprobesize": "0"})
     try:
-        container = av.open(str(file), options=options, **FOREIGN_TAGS)
+        container = av.open(opened, "r", options=options, **FOREIGN_TAGS)
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise VideoReadError(path, *why_no_video(file)) from error
+        raise VideoReadError(path, *why_no_video(source)) from error
     except OSError as error:
         raise VideoReadError(path, f"it cannot be opened ({error.strerror})") from error
     stream = container.streams.best("video")
@@ -137,10 +148,14 @@ def open_video(path: str, *, probe: bool = True) -> tuple[InputContainer, VideoS
     return container, stream
 
 
-def why_no_video(file: Path) -> tuple[str, ...]:
+def why_no_video(file: Path | BinaryFile) -> tuple[str, ...]:
     """What a file is that FFmpeg does not open as a video: the reason and, if one is known, the remedy."""
-    with file.open("rb") as stream:
-        start = stream.read(_NUM_BYTES_SEEN)
+    if isinstance(file, Path):
+        with file.open("rb") as stream:
+            start = stream.read(_NUM_BYTES_SEEN)
+    else:
+        file.seek(0)
+        start = file.read(_NUM_BYTES_SEEN)
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not start:
         return ("the file is empty", "download it again or leave it out of the list")

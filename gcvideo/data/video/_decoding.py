@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import Int, Int64, UInt8
 
 from gcvideo.data.video._clock import FrameClock
-from gcvideo.data.video._container import VideoReadError, decode_packets, open_video
+from gcvideo.data.video._container import BinaryFile, VideoReadError, decode_packets, open_video
 from gcvideo.data.video._frame_array import FrameArray
 from gcvideo.data.video._resizing import DecodeSize
 from gcvideo.data.video._timeline import Timeline, VideoInfo, counted_timeline, scan_packets
@@ -34,7 +34,7 @@ class VideoReader:
     are resized to it.
 
     Args:
-        path: file to read.
+        path: file to read; or a binary file that is open and can seek, such as ``io.BytesIO``.
         timeline: times of this very file from an earlier reader; None: its packets are scanned now.
         tolerant: whether packets that do not decode are left out and counted in ``num_damaged``; the
             frames are then those that remain.
@@ -47,19 +47,22 @@ class VideoReader:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | BinaryFile,
         *,
         timeline: Timeline | None = None,
         tolerant: bool = False,
         square_pixels: bool = False,
     ) -> None:
-        self.path = str(path)
+        self._file = None if isinstance(path, str | Path) else path
+        self.path = str(getattr(path, "name", "video in memory") if self._file else path)
         self.num_damaged = 0
         self._tolerant = tolerant
         self._square_pixels = square_pixels
         # One context and one thread: PyAV's default, a context per frame, costs more than decoding.
         self._reformatter = VideoReformatter()
-        self._container, self._stream = open_video(self.path, probe=timeline is None)
+        self._container, self._stream = open_video(
+            self.path, file=self._file, probe=timeline is None
+        )
         self._is_at_start = True
         try:
             with _named_errors(self.path):
@@ -211,7 +214,7 @@ class VideoReader:
         # Not every container can seek to its very first packet.
         if not self._is_at_start:
             self._container.close()
-            self._container, self._stream = open_video(self.path)
+            self._container, self._stream = open_video(self.path, file=self._file)
         self._is_at_start = False
 
     def _decode_all(self) -> Iterator[VideoFrame]:

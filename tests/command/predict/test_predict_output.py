@@ -13,11 +13,11 @@ import gcvideo
 from gcvideo._console import Console
 from gcvideo.command._interruption import Interrupted
 from gcvideo.command.predict import _live as live_prediction
-from gcvideo.command.predict import _output as prediction_output
+from gcvideo.command.predict import _result as prediction_result
 from gcvideo.command.predict import predict
-from gcvideo.command.predict._output import format_seconds
 from gcvideo.data import probe, read_frames, write_video
-from gcvideo.inference._sliding_window import classify_windows
+from gcvideo.inference import classify_windows
+from gcvideo.inference._seconds_bar import format_seconds
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_a_second_prediction_shows_its_own_videos_alone(
     run_predict, video_folder, capsys, monkeypatch
 ):
     # A cell of the table folds what is longer.
-    monkeypatch.setattr(prediction_output, "_CONSOLE", Console(width=300))
+    monkeypatch.setattr(prediction_result, "_CONSOLE", Console(width=300))
     dark, light = video_folder / "dark" / "dark_0.mp4", video_folder / "light" / "light_0.mp4"
     run_predict(dark)
     capsys.readouterr()
@@ -117,10 +117,10 @@ def test_one_long_video_has_a_bar_over_its_time_on_a_terminal(
 ):
     video = long_video / "change.mp4"
     run_predict(video, "stride_seconds=0.5", f"annotated={tmp_path / 'seen'}")
-    assert "of 0:03.0" not in capsys.readouterr().out
+    assert "of 0:03.0" not in capsys.readouterr().err
     monkeypatch.setattr(Console, "is_terminal", property(lambda _: True))
     run_predict(video, "stride_seconds=0.5", f"annotated={tmp_path / 'seen'}")
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     for work in ("Classifying", "Annotating"):
         assert any(work in line and "of 0:03.0" in line for line in lines)
 

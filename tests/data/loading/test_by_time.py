@@ -27,7 +27,7 @@ from gcvideo.data import (
 )
 from gcvideo.data.loading._time_grid import frames_at
 from gcvideo.data.video._timeline import Timeline, VideoInfo
-from gcvideo.inference import _view_sheet as view_sheet
+from gcvideo.inference import _contact_sheet as contact_sheet
 
 
 def make_timeline(stamps, clock=1000):
@@ -118,7 +118,7 @@ def test_training_test_and_prediction_take_clips_by_time(folder):
 def test_a_sheet_of_views_names_the_frames_by_time(folder, tmp_path, monkeypatch):
     captions = []
     monkeypatch.setattr(
-        view_sheet, "write_contact_sheet", lambda *_, captions: captions_seen(captions)
+        contact_sheet, "write_contact_sheet", lambda *_, captions: captions_seen(captions)
     )
 
     def captions_seen(given):
@@ -126,7 +126,7 @@ def test_a_sheet_of_views_names_the_frames_by_time(folder, tmp_path, monkeypatch
 
     path = folder / "two" / "rates.mp4"
     protocol = make_protocol(num_frames=3, sampling_rate=40, num_clips=1, by_time=True)
-    view_sheet.write_view_sheet(tmp_path / "sheet.png", path, protocol)
+    contact_sheet.write_view_sheet(tmp_path / "sheet.png", path, protocol)
     shown = [grid(path)[place] for place in (4, 44, 84)]
     assert captions == [f"clip 0 crop 0: frames {' '.join(map(str, shown))} of 90"]
 

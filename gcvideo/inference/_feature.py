@@ -1,0 +1,69 @@
+"""What a ResNet of this package computes before its linear layer."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gcvideo.models import STAGES, Head, Stage, stages_of
+
+
+def features(net: nn.Module, clips: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c"]:
+    """Pooled features of clips: what the linear layer of the head sees.
+
+        adaptive:  mean_thw(f)          fcn_logit, fcn_prob:  mean_n P_n
+
+    with the feature map f of res5 and its averages P_n over the N windows of the head, see
+    :class:`~gcvideo.models.Head`. But for ``fcn_prob``, the linear layer makes the logits of them.
+
+    Args:
+        net: net of ``slow_resnet``, ``i3d_resnet`` or ``c2d_resnet``; in evaluation mode, or its batch
+            norms depend on the batch.
+        clips: normalised RGB.
+
+    Raises:
+        ValueError: if the net is another one.
+    """
+    *trunk, head = _blocks(net)
+    for block in trunk:
+        clips = block(clips)
+    pooled = head.pool(clips)
+    return pooled if pooled.ndim == 2 else pooled.mean(dim=1)
+
+
+def feature_maps(
+    net: nn.Module, clips: Float[Tensor, "b 3 t h w"], stages: Sequence[Stage] = STAGES[-1:]
+) -> dict[Stage, Float[Tensor, "b _ _ _ _"]]:
+    """Outputs of residual stages for clips, by stage; nothing behind the last of them is computed.
+
+    Args:
+        net: net as for :func:`features`.
+        clips: normalised RGB.
+        stages: stages out of res2 to res5.
+
+    Raises:
+        ValueError: if the net is another one, or for an unknown stage.
+    """
+    if unknown := [stage for stage in stages if stage not in STAGES]:
+        raise ValueError(f"there is no stage {unknown[0]!r}; choose from {', '.join(STAGES)}")
+    modules = stages_of(net)
+    stage_of: dict[nn.Module, Stage] = {modules[stage]: stage for stage in stages}
+    maps: dict[Stage, Tensor] = {}
+    for block in _blocks(net):
+        if len(maps) == len(stage_of):
+            break
+        clips = block(clips)
+        if block in stage_of:
+            maps[stage_of[block]] = clips
+    return maps
+
+
+def _blocks(net: nn.Module) -> Sequence[Any]:
+    blocks = cast(Any, getattr(net, "blocks", [None]))
+    if not isinstance(blocks[-1], Head):
+        raise ValueError(
+            f"a {type(net).__name__} has no features by name; build the net with slow_resnet, "
+            "i3d_resnet or c2d_resnet"
+        )
+    return list(blocks)
