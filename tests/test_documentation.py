@@ -186,7 +186,7 @@ SMALL_TRAINING = {
     "val_crop_size=32, train_crop_size=32, num_clips=1, num_crops=1",
     "ShortSideResize(256, 321": "ShortSideResize(40, 48",
     "RandomCrop(224)": "RandomCrop(32)",
-    "transform=transform)": "transform=transform, batch_size=2, num_workers=0)",
+    "batch_size=8": "batch_size=2, num_workers=0",
     "slow_resnet(num_classes=len": "slow_resnet(width=4, num_classes=len",
     "max_epochs=50": "max_epochs=1, accelerator='cpu', enable_progress_bar=False",
 }

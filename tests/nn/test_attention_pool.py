@@ -3,7 +3,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from gcvideo.comparison._peak_memory import peak_bytes
+from gcvideo.comparison._step_cost import peak_bytes
 from gcvideo.nn import attention_weights
 from gcvideo.nn._attention_pool import attention_pool, attention_pool_and_input, pool, pool_backward
 
