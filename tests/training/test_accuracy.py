@@ -15,8 +15,8 @@ def measured(predicted, labels, num_classes):
 def compared(predicted, labels, num_classes):
     scores = F.one_hot(torch.tensor(predicted), num_classes).float()
     videos = tuple(map(str, range(len(labels))))
-    cell = CellResult(0, videos, torch.tensor(labels), scores, (), {}, 1.0)
-    return VariantResult("x", {}, (), 1, 1, None, None, (cell,)).mean_class_accuracy().mean
+    cell = CellResult(0, videos, torch.tensor(labels), scores, (), {})
+    return VariantResult("x", {}, (), 1, 1, None, None, None, (cell,)).mean_class_accuracy().mean
 
 
 LABELS = [0] * 4 + [1] * 4 + [2] * 4
