@@ -201,3 +201,15 @@ def test_train_test_and_predict_run_as_scripts_on_two_processes(tmp_path, video_
     done = run("scripts/predict.py", f"checkpoint={checkpoint}", f"video={broken}", "device=cpu")
     assert done.returncode == 1
     assert "the file is empty" in done.stdout
+
+
+def test_contributing_names_modules_that_exist():
+    text = (PROJECT / "CONTRIBUTING.md").read_text()
+    modules = {path.stem for path in (PROJECT / "gcvideo").rglob("*.py")}
+    named = set(re.findall(r"`(?:\w+/)*(_[a-z]\w*)(?:\.py)?`", text)) - {"_target_"}
+    assert len(named) > 20
+    assert named <= modules
+    paths = re.findall(r"`((?:gcvideo|conf|docs|tests)/[\w/.]+)`", text)
+    assert len(paths) > 8
+    for path in paths:
+        assert (PROJECT / path).exists() or "NAME" in path or "COMMAND" in path, path
