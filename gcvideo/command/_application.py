@@ -87,9 +87,11 @@ def _prepared(
             cfg = resumed_config(read.overrides)
         return lambda run: run(cfg)
     words = list(read.overrides)
+    made: Path | None = None
     if not read.is_shown:
         check_overrides(read.config_name, words)
-        words += _folder_words(read, config_name)
+        more, made = _folder_words(read, config_name)
+        words += more
 
     def start(run: Callable[[DictConfig], Any]) -> None:
         run.__module__ = "__main__"
@@ -100,36 +102,46 @@ def _prepared(
         sys.argv = [typed[0], *read.flags, *words]
         try:
             decorate(run)()
+        except BaseException:
+            if made is not None:
+                from gcvideo.command.train._run_folder import discard_unbegun  # noqa: PLC0415 (torch)
+
+                discard_unbegun(made)
+            raise
         finally:
             sys.argv = typed
 
     return start
 
 
-def _folder_words(read: CommandWords, config_name: str) -> list[str]:
-    """The folder of a run, made before Hydra writes into it; an estimate needs none."""
+def _folder_words(read: CommandWords, config_name: str) -> tuple[list[str], Path | None]:
+    """Words for Hydra, and the folder of a run if it is new; an estimate needs none.
+
+    It is made here, before Hydra writes into it.
+    """
     words = read.overrides
     if any(word.startswith("estimate=") and word != "estimate=false" for word in words):
-        return ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
+        return ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"], None
     content: Any = OmegaConf.load(config_folder() / f"{config_name}.yaml")
     if OmegaConf.to_container(content.hydra.run, resolve=False) == {"dir": "."}:
-        return []  # of a command that makes only what its keys name
+        return [], None  # of a command that makes only what its keys name
     from gcvideo.command._preflight import check_output_folder  # noqa: PLC0415 (torch)
     from gcvideo.command.train import _run_folder as run_folder  # noqa: PLC0415 (torch)
 
     key = "hydra.sweep.dir" if read.is_sweep else "hydra.run.dir"
     given = [word for word in words if word.startswith(f"{key}=")]
     if not given:
-        return [override(key, run_folder.new_folder(_default_folder(read, key)))]
+        made = run_folder.new_folder(_default_folder(read, key))
+        return [override(key, made)], made
     folder = str(OverridesParser.create().parse_overrides(given)[-1].value())
     if "$" in folder:
-        return []
+        return [], None
     if key == "hydra.run.dir" and read.config_name == "train":
         with run_folder.held(Path(folder)):
             run_folder.check_unused(Path(folder))
     else:
         check_output_folder(Path(folder), num_bytes=0)
-    return []
+    return [], None
 
 
 def _default_folder(read: CommandWords, key: str) -> Path:

@@ -72,7 +72,8 @@ def settle(cfg: DictConfig, splits: VideoSplits, multigrid: MultigridSchedule | 
     elif cfg.num_classes != len(splits.classes):
         raise ValueError(
             f"num_classes is {cfg.num_classes} but the data has {len(splits.classes)} classes; leave "
-            "num_classes out to take it from the data"
+            "num_classes out to take it from the data, or list all names in data.classes, which may "
+            "include classes without videos"
         )
     if cfg.trainer.precision == "auto":
         cfg.trainer.precision = best_precision(cfg.trainer.accelerator)

@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import socket
 import time
 import uuid
@@ -25,6 +26,7 @@ except ImportError:  # Windows
     fcntl = None
 
 _BUSY = (errno.EACCES, errno.EAGAIN)
+_TINY = 4096  # bytes of a log that says nothing beyond the message on the screen
 
 
 class RunFolderError(ValueError):
@@ -63,6 +65,8 @@ def held(folder: Path) -> Iterator[None]:
                 "see to it that no other process trains there",
                 soft_wrap=True,
             )
+        if not (path.is_file() and os.path.samestat(os.fstat(file.fileno()), path.stat())):
+            raise _busy(folder, "another process")  # which has just removed it
         file.truncate(0)
         started = time.strftime("%Y-%m-%d %H:%M:%S")
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {started}")
@@ -91,6 +95,18 @@ def new_folder(path: Path) -> Path:
             folder.mkdir()
             return folder
     raise AssertionError("there is no last number")
+
+
+def discard_unbegun(folder: Path) -> None:
+    """Remove a folder made by :func:`new_folder` whose run or command failed before it wrote anything.
+
+    What Hydra writes before a job, and the log of the failed start, are no reason to keep it.
+    """
+    with suppress(OSError, RunFolderError), held(folder):
+        logs = [path for path in folder.iterdir() if path.suffix == ".log"]
+        others = {path.name for path in folder.iterdir()} - {path.name for path in logs}
+        if others <= {".hydra", ".lock"} and all(log.stat().st_size < _TINY for log in logs):
+            shutil.rmtree(folder)
 
 
 def check_unused(folder: Path) -> None:
