@@ -42,16 +42,8 @@ def run_command(
 ) -> None:
     """Run a job under Hydra; mistakes of the user end in one message, not in a traceback.
 
-    Args:
-        name: command, for messages.
-        words: command line after the name.
-        job: function of the configuration; its value is the objective of a sweep.
-        config_name: file of the command in ``conf``.
-        plain: keys whose values may stand alone; see :func:`read_words`.
-        is_swept: whether the command knows ``-m``.
-
-    Raises:
-        SystemExit: with status 2 for a mistake in the words, 1 for one that shows later.
+    The value of the job is the objective of a sweep. Values of the keys ``plain`` may stand alone, see
+    :func:`read_words`; ``is_swept`` says whether the command knows ``-m``.
     """
     received = received_config()
     if received is not None:

@@ -1,6 +1,9 @@
 """From a configuration to the parts of a training."""
 
 import importlib.util
+import logging
+import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,6 @@ from torch import nn
 import gcvideo
 from gcvideo._invocation import command_line
 from gcvideo.command._device import best_precision, device_of
-from gcvideo.command._quiet import quiet_libraries
 from gcvideo.command._rank_config import global_rank
 from gcvideo.command.configuration._composition import register_published_weights
 from gcvideo.command.configuration._value_rule import shorten_warmup
@@ -59,13 +61,7 @@ def build(node: DictConfig) -> Any:
 def settle(cfg: DictConfig, splits: VideoSplits, multigrid: MultigridSchedule | None) -> list[str]:
     """Fill in what only data and machine can tell, so that the saved configuration is complete.
 
-    Args:
-        cfg: configuration of a training; changed in place.
-        splits: videos of the training.
-        multigrid: shapes of the training, from :func:`multigrid_schedule`.
-
-    Returns:
-        Lines that say what was changed, to be shown.
+    Changes ``cfg`` in place; returns lines that say what was changed, to be shown.
     """
     if cfg.num_classes is None:
         cfg.num_classes = len(splits.classes)
@@ -105,11 +101,7 @@ class TrainerError(ValueError):
 
 
 def build_trainer(cfg: DictConfig) -> Trainer:
-    """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept.
-
-    Raises:
-        TrainerError: if Lightning refuses its settings.
-    """
+    """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept."""
     quiet_libraries()
     loggers = _loggers(cfg) if "logger" in cfg else []
     plugins: list[Any] = [AtomicCheckpointIO()]
@@ -140,6 +132,19 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()
     return trainer
+
+
+def quiet_libraries() -> None:
+    """Silence Lightning's hints on its other products, its own deprecations, and SLURM outside a job.
+
+    Lightning sets the level of its log when it is imported: call this afterwards.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the run reports its device
+    warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
+    # Its successor does not exist in older torch.
+    warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")
+    if "SLURM_JOB_ID" not in os.environ:  # on a login node, or one machine with SLURM's commands
+        warnings.filterwarnings("ignore", message="The .srun. command is available")
 
 
 def _loggers(cfg: DictConfig) -> list[Logger]:

@@ -30,11 +30,7 @@ def announce_to_children(path: Path) -> None:
 
 
 def received_config() -> DictConfig | None:
-    """The configuration of the job, in all processes but its first; None there and in single ones.
-
-    Raises:
-        SystemExit: with status 2, if the first has found a mistake in its command line.
-    """
+    """The configuration of the job, in all processes but its first; None there and in single ones."""
     if global_rank() == 0:
         return None
     if not _is_external():

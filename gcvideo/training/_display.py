@@ -14,7 +14,7 @@ from gcvideo.training._best_checkpoint import is_validated
 
 
 def _epoch_metrics(trainer: Trainer) -> dict[str, Any]:
-    """What is known of the epoch that ends, without the validation of an earlier epoch."""
+    """The metrics of the epoch that ends, without the validation of an earlier epoch."""
     keeps_validation = is_validated(trainer)
     return {
         key: value
@@ -103,7 +103,7 @@ class LearningCurve(Callback):
 class ProgressBar(RichProgressBar):
     """Lightning's bar with loss, top-1, clips/s and the share of time spent waiting for data.
 
-    Silent where the output is no terminal; the lines of :class:`EpochLine` remain.
+    Silent where the output is not a terminal; the lines of :class:`EpochLine` remain.
     """
 
     def __init__(self) -> None:

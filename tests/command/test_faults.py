@@ -153,8 +153,8 @@ def test_a_finished_run_keeps_its_results(finished):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("lr=0.1", "'lr' is part of what the run"),
-        ("trainer.max_epochs=9", "'trainer.max_epochs' is part of what the run"),
+        ("lr=0.1", "'lr' defines the run"),
+        ("trainer.max_epochs=9", "'trainer.max_epochs' defines the run"),
         ("trainer.devises=2", "'trainer.devises' is no key of"),
         ("resume=/no/such/run", "resume is '/no/such/run', where there is no config.yaml"),
     ],
@@ -187,5 +187,5 @@ def test_a_checkpoint_interval_below_one_step_is_refused(compose_config, tmp_pat
     cfg = compose_config(
         "train", [*overrides, f"output_dir={tmp_path}", "checkpoint.every_n_steps=0"]
     )
-    with pytest.raises(ValueError, match="every_n_steps is 0; give a number of optimizer steps"):
+    with pytest.raises(ValueError, match="every_n_steps is 0; give at least 1 optimizer step"):
         train(cfg)

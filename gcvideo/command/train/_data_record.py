@@ -56,18 +56,14 @@ def record_split(folder: Path, splits: VideoSplits) -> None:
 
 
 def changed_lists(folder: Path, splits: VideoSplits, *, accepts_others: bool) -> list[str]:
-    """What to say of lists that differ from those of the run in a folder; nothing if they are the same.
-
-    Raises:
-        DataChangedError: for other classes; for other lists if they are not accepted.
-    """
+    """What to say of lists that differ from those of the run in a folder; nothing if they are the same."""
     path, word = folder / _FILE, "accept_changed_lists=true"
     if not path.is_file():
         if accepts_others:
             return []
         raise DataChangedError(
             f"'{folder}' lacks {_FILE}, so it is unknown which videos the run has learned from; {word} "
-            "goes on with those that are listed now"
+            "continues with those listed now"
         )
     with gzip.open(path, "rt", encoding="utf-8") as file:
         before, now = json.loads(file.readline()), _fingerprint(splits)
@@ -91,8 +87,8 @@ def changed_lists(folder: Path, splits: VideoSplits, *, accepts_others: bool) ->
     if not accepts_others:
         raise DataChangedError(
             f"the run in '{folder}' was begun with other videos: {'; '.join(changes)}; restore them, or go "
-            f"on with the lists as they are with {word}: epochs then have other videos, and scores of "
-            "before and after are not of the same"
+            f"on with the lists as they are with {word}: epochs then have other videos, and scores "
+            "from before and after cannot be compared"
         )
     num_seen = len(old["train"].keys() & new["val"].keys())
     if num_seen:

@@ -92,7 +92,7 @@ def resumed_config(overrides: Sequence[str]) -> DictConfig:
     wanted = OmegaConf.load(config_folder() / "train.yaml").keys() - {"defaults", "hydra"}
     if missing := sorted(map(str, wanted - cfg.keys())):
         raise ResumeError(
-            f"'{path}' lacks {', '.join(missing)}: another version of gcvideo has begun the run; go on with "
+            f"'{path}' lacks {', '.join(missing)}: another version of gcvideo began the run; continue with "
             "that version, or start a new run from its weights with weights=checkpoint weights.path=..."
         )
     cfg.resume = cfg.output_dir = str(folder.resolve())
@@ -147,7 +147,7 @@ def _change(cfg: DictConfig, word: Override, folder: Path) -> None:
     may_change = any(key == c or key.startswith(f"{c}.") for c in _CHANGEABLE)
     if key in _FIXED or not may_change:
         raise ResumeError(
-            f"'{key}' is part of what the run in '{folder}' is, so it cannot change on the way; a "
+            f"'{key}' defines the run in '{folder}', so it cannot change; a "
             f"resumed run takes {', '.join(_CHANGEABLE)}: for another recipe start a new run, from "
             "its weights with weights=checkpoint weights.path=..."
         )
@@ -163,9 +163,6 @@ def find_resume_point(folder: Path, run_id: str | None) -> ResumePoint | None:
 
     A checkpoint that cannot be read is passed over for the one before, and named. ``run_id`` is what
     the run was given when it began.
-
-    Raises:
-        ResumeError: if there are checkpoints but none can be read, or one is of another run.
     """
     unreadable = []
     for name in CHECKPOINT_NAMES:

@@ -39,10 +39,6 @@ def held(folder: Path) -> Iterator[None]:
 
     The system takes the lock back when the process ends, however it ends. It is a record lock of
     POSIX, which loader processes do not inherit: they may outlive a killed run by seconds.
-
-    Raises:
-        OutputFolderError: if the folder cannot be made or written to.
-        RunFolderError: if another process holds it.
     """
     check_output_folder(folder, num_bytes=0)
     path = folder / ".lock"
@@ -62,7 +58,7 @@ def held(folder: Path) -> Iterator[None]:
                 raise _busy(folder, file.read()) from None
             Console().print(
                 f"warning: '{folder}' cannot be locked ({error.strerror}): the file system has no locks; "
-                "see to it that no other process trains there",
+                "make sure that no other process trains there",
                 soft_wrap=True,
             )
         if not (path.is_file() and os.path.samestat(os.fstat(file.fileno()), path.stat())):
@@ -82,11 +78,7 @@ def _busy(folder: Path, holder: str) -> RunFolderError:
 
 
 def new_folder(path: Path) -> Path:
-    """Make a folder that no other run uses: ``path``, or ``path`` with _2, _3, ... appended.
-
-    Raises:
-        OutputFolderError: if none can be made.
-    """
+    """Make a folder that no other run uses: ``path``, or ``path`` with _2, _3, ... appended."""
     check_output_folder(path.parent, num_bytes=0)
     for number in itertools.count(1):
         folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
@@ -110,28 +102,20 @@ def discard_unbegun(folder: Path) -> None:
 
 
 def check_unused(folder: Path) -> None:
-    """Refuse a folder with checkpoints, which could later be taken for those of a new run.
-
-    Raises:
-        RunFolderError: if there are some.
-    """
+    """Refuse a folder with checkpoints, which could later be taken for those of a new run."""
     found = sorted(path.name for path in (folder / "checkpoints").glob("[!.]*.ckpt"))
     if found:
         raise RunFolderError(
-            f"'{folder}' has a run already ({', '.join(found)}); go on with it with "
+            f"'{folder}' already has a run ({', '.join(found)}); continue it with "
             f"`{command_line('train')} {command(override('resume', folder))}`, give the new run another "
             "folder with hydra.run.dir=..., or delete this one"
         )
 
 
 def begin_run(folder: Path) -> str:
-    """A name for a new run, which stands in ``config.yaml`` and in every checkpoint.
-
-    Raises:
-        RunFolderError: if the folder has checkpoints of another run.
-    """
+    """A name for a new run, which stands in ``config.yaml`` and in every checkpoint."""
     check_unused(folder)
-    # What tells of the end of a run, or of its videos.
+    # What an earlier run has left about its end and its videos.
     for name in ("results.json", "bad_videos.csv"):
         (folder / name).unlink(missing_ok=True)
     return uuid.uuid4().hex
@@ -143,7 +127,7 @@ def finished_metrics(folder: Path) -> dict[str, float]:
     if global_rank() == 0:
         Console().print(
             f"the run in '{folder}' is finished: {results['epochs']} epochs, {results['steps']} steps; "
-            "nothing is changed. To go on learning, start a new run from its weights with "
+            "nothing is changed. To train further, start a new run from its weights with "
             "weights=checkpoint weights.path=...",
             soft_wrap=True,
         )

@@ -19,6 +19,7 @@ from gcvideo.command._assembly import (
     build_module,
     build_trainer,
     multigrid_schedule,
+    quiet_libraries,
     settle,
 )
 from gcvideo.command._class_report import baselines
@@ -29,7 +30,6 @@ from gcvideo.command._preflight import (
     check_shared_memory,
     checkpoint_bytes,
 )
-from gcvideo.command._quiet import quiet_libraries
 from gcvideo.command._rank_config import announce_to_children, global_rank
 from gcvideo.command._readability import bad_videos_error, unopenable_videos
 from gcvideo.command._record import write_config, write_environment, write_json

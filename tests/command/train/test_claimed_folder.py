@@ -17,7 +17,7 @@ def test_a_new_run_is_not_begun_among_the_checkpoints_of_an_old_one(run):
     before = contents(run)
     cfg = OmegaConf.load(run / "config.yaml")
     cfg.resume, cfg.output_dir = None, str(run)
-    with pytest.raises(RunFolderError, match=r"has a run already \(best\.ckpt, last\.ckpt, prev"):
+    with pytest.raises(RunFolderError, match=r"already has a run \(best\.ckpt, last\.ckpt, prev"):
         train(cfg)
     assert contents(run) == before
 
@@ -110,5 +110,5 @@ def test_a_folder_that_is_given_and_has_a_run_is_refused_before_anything_is_writ
     words = [*tiny, "data=folder", f"data.root={video_folder}", f"hydra.run.dir={run}"]
     with pytest.raises(SystemExit):
         cli.run("train", words)
-    assert "has a run already" in capsys.readouterr().err
+    assert "already has a run" in capsys.readouterr().err
     assert contents(run) == before
