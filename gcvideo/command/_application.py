@@ -137,7 +137,7 @@ def _folder_words(read: CommandWords, config_name: str) -> tuple[list[str], Path
 
 
 def _default_folder(read: CommandWords, key: str) -> Path:
-    """As the configuration has it, at this moment."""
+    """The folder in the configuration, with the present time."""
     # That of a sweep cannot depend on what is swept.
     words = (
         [w for w in read.overrides if w.startswith("hydra")] if read.is_sweep else read.overrides

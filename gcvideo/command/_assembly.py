@@ -193,7 +193,11 @@ def build_data(
     multigrid: MultigridSchedule | None,
 ) -> VideoDataModule:
     """Loaders over the splits."""
-    crop_sizes = () if multigrid is None else multigrid.crop_sizes
+    transforms = {}
+    for size in () if multigrid is None else multigrid.crop_sizes:
+        other = cfg.copy()
+        other.crop_size, other.short_side = size, round(cfg.short_side * size / cfg.crop_size)
+        transforms[size] = _transform(other, splits)
     return VideoDataModule(
         splits,
         protocol=protocol,
@@ -204,21 +208,13 @@ def build_data(
         seed=cfg.seed,
         pin_memory=device_of(cfg.trainer) == "cuda",
         multigrid=multigrid,
-        transforms={size: _transform(_with_crop(cfg, size), splits) for size in crop_sizes},
+        transforms=transforms,
     )
 
 
 def _transform(cfg: DictConfig, splits: VideoSplits) -> TrainTransform:
     make_transform: Callable[..., TrainTransform] = build(cfg.transform)
     return make_transform(swapped_labels=splits.swapped_labels)
-
-
-def _with_crop(cfg: DictConfig, crop_size: int) -> DictConfig:
-    """The configuration with another crop, and the short side that goes with it."""
-    other = cfg.copy()
-    other.crop_size = crop_size
-    other.short_side = round(cfg.short_side * crop_size / cfg.crop_size)
-    return other
 
 
 def build_module(

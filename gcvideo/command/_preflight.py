@@ -1,4 +1,4 @@
-"""What a machine has room for, looked at before a run needs it."""
+"""Whether a machine has room for a run, checked before it starts."""
 
 import os
 import shutil

@@ -1,7 +1,6 @@
 """One configuration for all processes of a job: the first composes it, the others are given it.
 
-Were each process to compose for itself, their run folders would differ by the second in which each of
-them looked at the clock.
+If each process composed its own, the times in the names of their run folders would differ.
 """
 
 import os

@@ -58,7 +58,7 @@ class BestCheckpoint(ModelCheckpoint):
             super().on_train_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the score with the file that lies here, wherever it lay when it was written."""
+        """Take over the score with the file in this folder, wherever it was when the state was saved."""
         best = self._here(state_dict["best_model_path"])
         if state_dict["best_model_path"] and not Path(best).is_file():
             Console().print(

@@ -70,10 +70,8 @@ class LearningCurve(Callback):
             if key in values:
                 value = float(values[key])
                 self.history.setdefault(key, []).append((trainer.current_epoch + 1, value))
-        if trainer.is_global_zero:
-            self._draw()
-
-    def _draw(self) -> None:
+        if not trainer.is_global_zero:
+            return
         figure = matplotlib.figure.Figure(figsize=(9, 3.5), layout="constrained")
         loss, accuracy = figure.subplots(1, 2)
         for axes, keys, label in (

@@ -73,7 +73,7 @@ class MetricLog(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Bring all rows to the disk."""
+        """Flush all rows to disk."""
         if self._num_rows:
             with self.path.open("a", encoding="utf-8") as file:
                 os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Steps and clips of a training, before it is begun."""
+"""Steps and clips of a training, before it begins."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a training says at its start and at its end."""
+"""What a training prints at its start and at its end."""
 
 from pathlib import Path
 

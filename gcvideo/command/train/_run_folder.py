@@ -37,7 +37,7 @@ class RunFolderError(ValueError):
 def held(folder: Path) -> Iterator[None]:
     """Within, the folder belongs to this process, for all machines that share the file system.
 
-    The system takes the lock back when the process ends, however it ends. It is a record lock of
+    The system releases the lock when the process ends, however it ends. It is a record lock of
     POSIX, which loader processes do not inherit: they may outlive a killed run by seconds.
     """
     check_output_folder(folder, num_bytes=0)
@@ -82,7 +82,7 @@ def new_folder(path: Path) -> Path:
     check_output_folder(path.parent, num_bytes=0)
     for number in itertools.count(1):
         folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
-        # Of processes that make it in the same moment one succeeds.
+        # If several processes make it at the same moment, one succeeds.
         with suppress(FileExistsError):
             folder.mkdir()
             return folder
