@@ -17,8 +17,13 @@ from speed_setting import BenchmarkSetting
 from step_profile import StepProfile, StepRecorder
 
 from gcvideo._console import Console
-from gcvideo.command._assembly import build, build_data, build_module, multigrid_schedule
-from gcvideo.command._quiet import quiet_libraries
+from gcvideo.command._assembly import (
+    build,
+    build_data,
+    build_module,
+    multigrid_schedule,
+    quiet_libraries,
+)
 from gcvideo.command._record import write_json
 from gcvideo.data import EvaluationProtocol, VideoBatch
 

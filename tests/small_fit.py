@@ -74,6 +74,15 @@ def make_module(optimizer, **changes):
     return VideoClassifier(model, **(given | changes))
 
 
+def make_batch(seed, num_videos=4, num_views=1):
+    source = torch.Generator().manual_seed(seed)
+    views = torch.randint(
+        0, 256, (num_videos, num_views, 3, 2, 32, 32), dtype=torch.uint8, generator=source
+    )
+    labels = torch.randint(0, 3, (num_videos, 1), generator=source).expand(-1, num_views)
+    return {"views": views, "labels": labels, "video": torch.arange(num_videos)}
+
+
 class Data(LightningDataModule):
     """Two training batches per rank; rank 0 has one validation batch more than the others."""
 
@@ -82,23 +91,13 @@ class Data(LightningDataModule):
         self.rank = rank
 
     def train_dataloader(self):
-        return self.loader([self.batch(10 * self.rank + number) for number in range(2)])
+        return self.loader([make_batch(10 * self.rank + number) for number in range(2)])
 
     def num_batches(self, epoch):
         return 2
 
     def val_dataloader(self):
-        return self.loader([self.batch(100 + self.rank)] * (2 if self.rank == 0 else 1))
-
-    def batch(self, seed):
-        source = torch.Generator().manual_seed(seed)
-        return {
-            "views": torch.randint(
-                0, 256, (4, 1, 3, 2, 32, 32), dtype=torch.uint8, generator=source
-            ),
-            "labels": torch.randint(0, 3, (4, 1), generator=source),
-            "video": torch.arange(4),
-        }
+        return self.loader([make_batch(100 + self.rank)] * (2 if self.rank == 0 else 1))
 
     def loader(self, batches):
         return DataLoader(batches, batch_size=None)

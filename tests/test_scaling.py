@@ -15,8 +15,7 @@ from gcvideo_runs import TINY
 from hydra import compose, initialize_config_dir
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
-from gcvideo.command._assembly import multigrid_schedule
-from gcvideo.command._quiet import quiet_libraries
+from gcvideo.command._assembly import multigrid_schedule, quiet_libraries
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENT = PROJECT / "docs" / "scaling.md"

@@ -42,16 +42,8 @@ def run_command(
 ) -> None:
     """Run a job under Hydra; mistakes of the user end in one message, not in a traceback.
 
-    Args:
-        name: command, for messages.
-        words: command line after the name.
-        job: function of the configuration; its value is the objective of a sweep.
-        config_name: file of the command in ``conf``.
-        plain: keys whose values may stand alone; see :func:`read_words`.
-        is_swept: whether the command knows ``-m``.
-
-    Raises:
-        SystemExit: with status 2 for a mistake in the words, 1 for one that shows later.
+    The value of the job is the objective of a sweep. Values of the keys ``plain`` may stand alone, see
+    :func:`read_words`; ``is_swept`` says whether the command knows ``-m``.
     """
     received = received_config()
     if received is not None:
@@ -87,9 +79,11 @@ def _prepared(
             cfg = resumed_config(read.overrides)
         return lambda run: run(cfg)
     words = list(read.overrides)
+    made: Path | None = None
     if not read.is_shown:
         check_overrides(read.config_name, words)
-        words += _folder_words(read, config_name)
+        more, made = _folder_words(read, config_name)
+        words += more
 
     def start(run: Callable[[DictConfig], Any]) -> None:
         run.__module__ = "__main__"
@@ -100,40 +94,50 @@ def _prepared(
         sys.argv = [typed[0], *read.flags, *words]
         try:
             decorate(run)()
+        except BaseException:
+            if made is not None:
+                from gcvideo.command.train._run_folder import discard_unbegun  # noqa: PLC0415 (torch)
+
+                discard_unbegun(made)
+            raise
         finally:
             sys.argv = typed
 
     return start
 
 
-def _folder_words(read: CommandWords, config_name: str) -> list[str]:
-    """The folder of a run, made before Hydra writes into it; an estimate needs none."""
+def _folder_words(read: CommandWords, config_name: str) -> tuple[list[str], Path | None]:
+    """Words for Hydra, and the folder of a run if it is new; an estimate needs none.
+
+    It is made here, before Hydra writes into it.
+    """
     words = read.overrides
     if any(word.startswith("estimate=") and word != "estimate=false" for word in words):
-        return ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
+        return ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"], None
     content: Any = OmegaConf.load(config_folder() / f"{config_name}.yaml")
     if OmegaConf.to_container(content.hydra.run, resolve=False) == {"dir": "."}:
-        return []  # of a command that makes only what its keys name
+        return [], None  # of a command that makes only what its keys name
     from gcvideo.command._preflight import check_output_folder  # noqa: PLC0415 (torch)
     from gcvideo.command.train import _run_folder as run_folder  # noqa: PLC0415 (torch)
 
     key = "hydra.sweep.dir" if read.is_sweep else "hydra.run.dir"
     given = [word for word in words if word.startswith(f"{key}=")]
     if not given:
-        return [override(key, run_folder.new_folder(_default_folder(read, key)))]
+        made = run_folder.new_folder(_default_folder(read, key))
+        return [override(key, made)], made
     folder = str(OverridesParser.create().parse_overrides(given)[-1].value())
     if "$" in folder:
-        return []
+        return [], None
     if key == "hydra.run.dir" and read.config_name == "train":
         with run_folder.held(Path(folder)):
             run_folder.check_unused(Path(folder))
     else:
         check_output_folder(Path(folder), num_bytes=0)
-    return []
+    return [], None
 
 
 def _default_folder(read: CommandWords, key: str) -> Path:
-    """As the configuration has it, at this moment."""
+    """The folder in the configuration, with the present time."""
     # That of a sweep cannot depend on what is swept.
     words = (
         [w for w in read.overrides if w.startswith("hydra")] if read.is_sweep else read.overrides

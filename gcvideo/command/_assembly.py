@@ -1,6 +1,9 @@
 """From a configuration to the parts of a training."""
 
 import importlib.util
+import logging
+import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,6 @@ from torch import nn
 import gcvideo
 from gcvideo._invocation import command_line
 from gcvideo.command._device import best_precision, device_of
-from gcvideo.command._quiet import quiet_libraries
 from gcvideo.command._rank_config import global_rank
 from gcvideo.command.configuration._composition import register_published_weights
 from gcvideo.command.configuration._value_rule import shorten_warmup
@@ -59,20 +61,15 @@ def build(node: DictConfig) -> Any:
 def settle(cfg: DictConfig, splits: VideoSplits, multigrid: MultigridSchedule | None) -> list[str]:
     """Fill in what only data and machine can tell, so that the saved configuration is complete.
 
-    Args:
-        cfg: configuration of a training; changed in place.
-        splits: videos of the training.
-        multigrid: shapes of the training, from :func:`multigrid_schedule`.
-
-    Returns:
-        Lines that say what was changed, to be shown.
+    Changes ``cfg`` in place; returns lines that say what was changed, to be shown.
     """
     if cfg.num_classes is None:
         cfg.num_classes = len(splits.classes)
     elif cfg.num_classes != len(splits.classes):
         raise ValueError(
             f"num_classes is {cfg.num_classes} but the data has {len(splits.classes)} classes; leave "
-            "num_classes out to take it from the data"
+            "num_classes out to take it from the data, or list all names in data.classes, which may "
+            "include classes without videos"
         )
     if cfg.trainer.precision == "auto":
         cfg.trainer.precision = best_precision(cfg.trainer.accelerator)
@@ -104,11 +101,7 @@ class TrainerError(ValueError):
 
 
 def build_trainer(cfg: DictConfig) -> Trainer:
-    """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept.
-
-    Raises:
-        TrainerError: if Lightning refuses its settings.
-    """
+    """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept."""
     quiet_libraries()
     loggers = _loggers(cfg) if "logger" in cfg else []
     plugins: list[Any] = [AtomicCheckpointIO()]
@@ -139,6 +132,19 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()
     return trainer
+
+
+def quiet_libraries() -> None:
+    """Silence Lightning's hints on its other products, its own deprecations, and SLURM outside a job.
+
+    Lightning sets the level of its log when it is imported: call this afterwards.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the run reports its device
+    warnings.filterwarnings("ignore", message=".isinstance.treespec, LeafSpec.. is deprecated")
+    # Its successor does not exist in older torch.
+    warnings.filterwarnings("ignore", message=".broadcast_buffers. is deprecated")
+    if "SLURM_JOB_ID" not in os.environ:  # on a login node, or one machine with SLURM's commands
+        warnings.filterwarnings("ignore", message="The .srun. command is available")
 
 
 def _loggers(cfg: DictConfig) -> list[Logger]:
@@ -187,7 +193,11 @@ def build_data(
     multigrid: MultigridSchedule | None,
 ) -> VideoDataModule:
     """Loaders over the splits."""
-    crop_sizes = () if multigrid is None else multigrid.crop_sizes
+    transforms = {}
+    for size in () if multigrid is None else multigrid.crop_sizes:
+        other = cfg.copy()
+        other.crop_size, other.short_side = size, round(cfg.short_side * size / cfg.crop_size)
+        transforms[size] = _transform(other, splits)
     return VideoDataModule(
         splits,
         protocol=protocol,
@@ -198,21 +208,13 @@ def build_data(
         seed=cfg.seed,
         pin_memory=device_of(cfg.trainer) == "cuda",
         multigrid=multigrid,
-        transforms={size: _transform(_with_crop(cfg, size), splits) for size in crop_sizes},
+        transforms=transforms,
     )
 
 
 def _transform(cfg: DictConfig, splits: VideoSplits) -> TrainTransform:
     make_transform: Callable[..., TrainTransform] = build(cfg.transform)
     return make_transform(swapped_labels=splits.swapped_labels)
-
-
-def _with_crop(cfg: DictConfig, crop_size: int) -> DictConfig:
-    """The configuration with another crop, and the short side that goes with it."""
-    other = cfg.copy()
-    other.crop_size = crop_size
-    other.short_side = round(cfg.short_side * crop_size / cfg.crop_size)
-    return other
 
 
 def build_module(

@@ -15,11 +15,12 @@ from gcvideo.inference import (
     read_checkpoint,
     write_checkpoint,
 )
-from gcvideo.inference._checkpoint import checkpoint_file, write_tensors
+from gcvideo.inference._checkpoint import write_tensors
 from gcvideo.weights import ZOO, Conversion, LoadReport
 from gcvideo.weights import convert as convert_weights
 from gcvideo.weights._download import cached_file
 from gcvideo.weights._naming import IMAGE_NAMINGS
+from gcvideo.weights._run_checkpoint import checkpoint_file
 from gcvideo.weights._zoo import class_names
 
 _CONSOLE = Console()

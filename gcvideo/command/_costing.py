@@ -65,7 +65,7 @@ def cost(cfg: DictConfig) -> list[ModelCost]:
     if not cfg.models or not crop_sizes or cfg.num_frames < 1 or min(crop_sizes) < 32:
         raise ValueError(
             f"models is {cfg.models}, num_frames {cfg.num_frames}, crop_sizes {crop_sizes}; give at "
-            "least one model, 1 frame, and crops of at least 32 pixels, to which the nets shrink one cell"
+            "least one model, 1 frame, and crops of at least 32 pixels, which the nets shrink to one cell"
         )
     if cfg.output is not None:
         check_folder(cfg.output, "output")
@@ -114,19 +114,16 @@ def _table(models: Sequence[ModelCost]) -> Table:
     header = ["model", "blocks", "M params", "+ M", "published"]
     for one in models[0].costs:
         header += [f"GMACs {one.crop_size}", "+ GMACs"]
-    return Table(tuple(header), tuple(tuple(_cells(model)) for model in models))
-
-
-def _cells(model: ModelCost) -> Iterator[str]:
-    published = model.published_parameters
-    yield model.words
-    yield str(len(model.costs[0].blocks))
-    yield f"{model.num_parameters / 1e6:.2f}"
-    yield f"{model.num_block_parameters / 1e6:.2f}"
-    yield "" if published is None else f"{published / 1e6:.2f}"
-    for one in model.costs:
-        yield f"{one.macs / 1e9:.2f}"
-        yield f"{_block_macs(one) / 1e9:.3f}"
+    rows = []
+    for model in models:
+        published = model.published_parameters
+        row = [model.words, str(len(model.costs[0].blocks))]
+        row += [f"{model.num_parameters / 1e6:.2f}", f"{model.num_block_parameters / 1e6:.2f}"]
+        row.append("" if published is None else f"{published / 1e6:.2f}")
+        for one in model.costs:
+            row += [f"{one.macs / 1e9:.2f}", f"{_block_macs(one) / 1e9:.3f}"]
+        rows.append(tuple(row))
+    return Table(tuple(header), tuple(rows))
 
 
 _COLUMNS = (

@@ -5,11 +5,7 @@ from omegaconf import DictConfig
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The device of a key ``device``; null and "auto" are a GPU if there is one, else the CPU.
-
-    Raises:
-        ValueError: for an unknown or absent device.
-    """
+    """The device of a key ``device``; null and "auto" are a GPU if there is one, else the CPU."""
     if name in (None, "auto"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

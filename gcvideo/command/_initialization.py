@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from gcvideo.models import inserted_blocks, insertion_effect
-from gcvideo.weights import LoadReport, Weights, load_weights
+from gcvideo.weights import Weights, load_weights
 
 
 def initialize_net(
@@ -23,24 +23,19 @@ def initialize_net(
     shape (b, c, t, h, w), drawn from the seed.
     """
     report = load_weights(net, weights, classes)
-    return [f"weights    {report}", *_describe_new_blocks(net, report, shape, seed)]
-
-
-def _describe_new_blocks(
-    net: nn.Module, report: LoadReport, shape: tuple[int, ...], seed: int
-) -> list[str]:
-    fresh = set(report.fresh)
+    lines, fresh = [f"weights    {report}"], set(report.fresh)
     num_new = sum(
         any(f"{block.name}.{name}" in fresh for name, _ in block.module.named_parameters())
         for block in inserted_blocks(net)
     )
     if not num_new:
-        return []
+        return lines
     generator = torch.Generator().manual_seed(seed)
     effect = insertion_effect(net, torch.randn(shape, generator=generator))
     if effect == 0:
-        return [f"new blocks {num_new}, and the logits are those without them, bit for bit"]
+        return [*lines, f"new blocks {num_new}, and the logits are those without them, bit for bit"]
     return [
+        *lines,
         f"new blocks {num_new}, and they change the logits by up to {effect:.3g}: this block does not "
-        "start as the identity (model.block.mul_start=identity makes multiplication do so)"
+        "start as the identity (model.block.mul_start=identity makes multiplication do so)",
     ]

@@ -1,4 +1,4 @@
-"""What a machine has room for, looked at before a run needs it."""
+"""Whether a machine has room for a run, checked before it starts."""
 
 import os
 import shutil
@@ -19,11 +19,7 @@ class OutputFolderError(OutputError):
 
 
 def check_output_folder(folder: Path, *, num_bytes: int) -> None:
-    """Make the folder of a run and prove that it can be written to and has room for ``num_bytes``.
-
-    Raises:
-        OutputFolderError: if the folder cannot be made or written to, or has too little space.
-    """
+    """Make the folder of a run and prove that it can be written to and has room for ``num_bytes``."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         prove_writable(folder)
@@ -87,6 +83,6 @@ def check_shared_memory(num_bytes: int, num_workers: int, prefetch: int = 2) -> 
         return None
     return (
         f"{_SHARED_MEMORY} has {free / _GIB:.2f} GiB free, but {num_workers} workers keep up to "
-        f"{needed / _GIB:.2f} GiB of views there, and die where it is full; start the container with "
+        f"{needed / _GIB:.2f} GiB of views there, and crash when it is full; start the container with "
         "--shm-size or --ipc=host, or lower num_workers or batch_size"
     )

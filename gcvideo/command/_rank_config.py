@@ -1,7 +1,6 @@
 """One configuration for all processes of a job: the first composes it, the others are given it.
 
-Were each process to compose for itself, their run folders would differ by the second in which each of
-them looked at the clock.
+If each process composed its own, the times in the names of their run folders would differ.
 """
 
 import os
@@ -30,11 +29,7 @@ def announce_to_children(path: Path) -> None:
 
 
 def received_config() -> DictConfig | None:
-    """The configuration of the job, in all processes but its first; None there and in single ones.
-
-    Raises:
-        SystemExit: with status 2, if the first has found a mistake in its command line.
-    """
+    """The configuration of the job, in all processes but its first; None there and in single ones."""
     if global_rank() == 0:
         return None
     if not _is_external():

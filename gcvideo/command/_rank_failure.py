@@ -35,7 +35,7 @@ class RankFailure(NamedTuple):
 
 
 class FirstRankWatch:
-    """The first rank's ear: hears which rank failed or died first, prints it and tells all others.
+    """On the first rank: learns which rank failed or died first, prints it and tells all others.
 
     A process that then does not end by itself is ended, for it may wait for one that is gone. ``host``
     is the address to listen on, "" for all; ``num_ranks`` is 1 where their number is not known.
@@ -135,11 +135,7 @@ class FirstRankWatch:
 
 
 class RankWatch:
-    """The connection of another rank to the address of a :class:`FirstRankWatch`.
-
-    Raises:
-        ConnectionError: if the first rank has ended already.
-    """
+    """The connection of another rank to the address of a :class:`FirstRankWatch`."""
 
     def __init__(self, address: str, rank: int) -> None:
         host, port, token = address.rsplit(":", 2)
@@ -149,7 +145,7 @@ class RankWatch:
         except OSError as error:
             raise ConnectionError(
                 f"rank {rank} cannot reach the first rank at {host}:{port} ({error}); it has ended, or a "
-                "firewall stands between them: its own output tells"
+                "firewall is in the way; see its own output"
             ) from error
         self._socket.settimeout(None)
         _keep_alive(self._socket)

@@ -45,8 +45,8 @@ def bad_videos_error(
     path = folder / "bad_videos.csv"
     write_bad_videos(path, problems)
     return BadVideosError(
-        f"{len(problems)} of {num_videos} {kind} videos cannot be read, so that no score would stand "
-        f"for the list:\n{describe_problems(problems)}\nall are listed in '{path}'; replace them, or "
+        f"{len(problems)} of {num_videos} {kind} videos cannot be read, so no score would describe "
+        f"the whole list:\n{describe_problems(problems)}\nall are listed in '{path}'; replace them, or "
         f"make a list without them with `{command_line('check')}`"
     )
 

@@ -29,7 +29,7 @@ def user_error(error: BaseException) -> str | None:
     found = None
     while cause is not None:
         if type(cause).__name__ == "InstantiationException" and found is None:
-            # Of a wrong type, mostly; a deeper message says it better, if there is one.
+            # Mostly a value of a wrong type; a deeper message, if there is one, says it better.
             found = f"{cause}\nlook at the values of that key"
         quoted = re.search(r"VideoReadError: (cannot read video .*)", str(cause))
         if quoted:

@@ -19,16 +19,12 @@ from gcvideo._invocation import command_line
 from gcvideo.data import EvaluationProtocol
 from gcvideo.models import ClipClassifier, Head
 from gcvideo.weights import LoadReport, load_weights, published_weights
+from gcvideo.weights._run_checkpoint import CheckpointError, checkpoint_file
 from gcvideo.weights._weights import COUNTERS
 from gcvideo.weights._zoo import class_names, names_published, published_record
 
 _KEY = "gcvideo"
 _PREFIX = "model."
-BEST = "best.ckpt"
-
-
-class CheckpointError(ValueError):
-    """A file that is not a checkpoint of this package, or that cannot be rebuilt."""
 
 
 @dataclass(frozen=True)
@@ -159,27 +155,6 @@ def _published_checkpoint(name: str) -> Checkpoint:
         classes=class_names(record.classes),
         protocol=record.protocol,
         report=load_weights(net, published_weights(name, fresh=COUNTERS)),
-    )
-
-
-def checkpoint_file(path: str | Path) -> Path:
-    """The file itself; of the folder of a run, or of its checkpoints, the one of the best epoch."""
-    given = Path(path)
-    if not given.is_dir():
-        return given
-    folders = (given / "checkpoints", given)
-    for folder in folders:
-        if (folder / BEST).is_file():
-            return folder / BEST
-    others = sorted(file for folder in folders for file in folder.glob("[!.]*.ckpt"))
-    if not others:
-        raise CheckpointError(
-            f"the folder '{path}' has no checkpoints; give the folder of a run, or a file"
-        )
-    # Not taken by itself: weights of the last epoch are no stand-in for those of the best.
-    raise CheckpointError(
-        f"the folder '{path}' has no {BEST}, only {', '.join(file.name for file in others)}; name one of "
-        f"them, such as {command(override('checkpoint', others[0]))}"
     )
 
 

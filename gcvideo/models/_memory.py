@@ -114,6 +114,8 @@ def _optimizer_bytes(model: nn.Module, make_optimizer: Callable[[Any], Optimizer
     """Of the state that one step on the meta device makes."""
     model = copy.deepcopy(model).to("meta")
     optimizer = make_optimizer(model)
+    for group in optimizer.param_groups:
+        group["fused"] = False  # such a step needs a device, and keeps the same state
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.empty_like(parameter)

@@ -27,7 +27,7 @@ class BatchGroups:
 
     @classmethod
     def of(cls, trainer: Trainer) -> "BatchGroups":
-        """The groups of a fit; of other data than a ``VideoDataModule``, known once there is a loader."""
+        """The groups of a fit; without a ``VideoDataModule``, known once there is a loader."""
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         epochs, limit = range(trainer.max_epochs or 1), trainer.limit_train_batches
         if isinstance(data, VideoDataModule):

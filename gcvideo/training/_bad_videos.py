@@ -43,7 +43,7 @@ class BadVideos(Callback):
 
     @property
     def num_unreadable(self) -> int:
-        """Videos that others were shown for."""
+        """Videos that were replaced by others."""
         return sum(problem.replaced_by is not None for problem in self._known.values())
 
     @property

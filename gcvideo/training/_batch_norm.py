@@ -1,4 +1,4 @@
-"""Whose statistics a batch norm takes: those of a part of a batch, of a rank, or of several ranks."""
+"""Which clips share batch norm statistics: a part of a batch, a rank's batch, or those of several ranks."""
 
 import math
 from typing import Literal
@@ -6,7 +6,6 @@ from typing import Literal
 import torch.distributed as dist
 from lightning.pytorch.plugins.layer_sync import LayerSync
 from torch import nn
-from torch.distributed import ProcessGroup
 
 from gcvideo.nn._batch_norm import can_be_grouped, group_batch_norm
 
@@ -19,7 +18,7 @@ class BatchNormGroups(LayerSync):
     """Lightning plugin: batch norms normalise the batches of several ranks together.
 
     Pass it as ``Trainer(plugins=[BatchNormGroups()])`` and leave ``sync_batchnorm`` at False, which
-    stands for Lightning's own plugin. Lightning applies it when a fit on several ranks starts and
+    selects Lightning's own plugin. Lightning applies it when a fit on several ranks starts and
     reverts it at its end; on one rank it does nothing. On NCCL a batch norm becomes torch's
     ``nn.SyncBatchNorm``, elsewhere a ``GroupBatchNorm3d`` or ``1d``. Modules stay the same objects,
     so what is frozen stays frozen.
@@ -43,7 +42,9 @@ class BatchNormGroups(LayerSync):
         if not dist.is_initialized():
             return model
         check_group_size(self.group_size, dist.get_world_size())
-        group = self._own_group()
+        group = dist.group.WORLD
+        if self.group_size not in (None, dist.get_world_size()):
+            group = dist.new_subgroups(self.group_size)[0]
         if dist.get_world_size(group) == 1:
             return model
         on_nccl = "nccl" in dist.get_backend(group)
@@ -65,12 +66,6 @@ class BatchNormGroups(LayerSync):
             del norm.process_group
         self._converted = []
         return model
-
-    def _own_group(self) -> ProcessGroup:
-        if self.group_size in (None, dist.get_world_size()):
-            assert dist.group.WORLD is not None
-            return dist.group.WORLD
-        return dist.new_subgroups(self.group_size)[0]
 
 
 def check_group_size(group_size: int | None, world_size: int) -> None:
@@ -146,7 +141,7 @@ def clips_per_group(
 
 
 def small_group_warning(clips: float) -> str | None:
-    """What to say of batch statistics over so few clips; None from 8 clips on.
+    """A warning about batch statistics over fewer than 8 clips; None for more.
 
     Source: Wu and He, Group Normalization (arXiv:1803.08494), Figure 1: the error of batch norm rises
     ever faster below 16 images per group. The limit of 8 is ours.

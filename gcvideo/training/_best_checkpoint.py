@@ -20,9 +20,9 @@ class BestCheckpoint(ModelCheckpoint):
     """The checkpoint of the validation with the best accuracy so far, ``best.ckpt``.
 
     Written when the epoch is over, so that a run that is resumed saves the same: of an epoch that
-    is validated several times, the last validation counts, behind its last batch. Differs from
-    ``ModelCheckpoint``, which forgets the best score of a run whose folder was moved, and looks at
-    scores of other epochs in those without a validation.
+    is validated several times, the last validation counts, after its last batch. Differs from
+    ``ModelCheckpoint``, which forgets the best score of a run whose folder was moved, and in epochs
+    without a validation looks at scores of earlier ones.
 
     Args:
         dirpath: folder of the checkpoint.
@@ -49,8 +49,8 @@ class BestCheckpoint(ModelCheckpoint):
             return
         raise ValueError(
             f"trainer.val_check_interval is {trainer.val_check_interval} with {num_batches} batches in an "
-            "epoch, so that some follow the last validation, and the weights that an epoch ends with would "
-            "be saved with the score of others; let it divide the epoch, or leave it at 1.0"
+            "epoch, so some follow the last validation, and the weights at the end of an epoch would be "
+            "saved with the score of earlier ones; let it divide the epoch, or leave it at 1.0"
         )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -58,12 +58,12 @@ class BestCheckpoint(ModelCheckpoint):
             super().on_train_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the score with the file that lies here, wherever it lay when it was written."""
+        """Take over the score with the file in this folder, wherever it was when the state was saved."""
         best = self._here(state_dict["best_model_path"])
         if state_dict["best_model_path"] and not Path(best).is_file():
             Console().print(
-                f"warning: '{best}' of {self.monitor} {float(state_dict['best_model_score']):.4f} is gone; "
-                "the best epoch is looked for anew, among those that follow",
+                f"warning: '{best}' with {self.monitor} {float(state_dict['best_model_score']):.4f} is gone; "
+                "the best epoch will be one of those that follow",
                 soft_wrap=True,
             )
             return

@@ -16,7 +16,7 @@ class CheckpointWriteError(ValueError):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that are whole or not there: written beside, flushed to the disk, then renamed.
+    """Checkpoints that are complete or absent: written to a draft, flushed to disk, then renamed.
 
     Reading accepts plain data only (``weights_only=True``).
     """
@@ -41,7 +41,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as the latter
             raise CheckpointWriteError(
                 f"cannot write the checkpoint '{target}': {error}; earlier checkpoints are untouched: "
-                f"make room in '{target.parent}' and go on with resume=..."
+                f"make room in '{target.parent}' and continue with resume=..."
             ) from error
 
     def load_checkpoint(

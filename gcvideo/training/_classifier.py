@@ -127,7 +127,7 @@ class VideoClassifier(LightningModule):
         average_statistics(self.trainer)
 
     def _settle_layout(self) -> None:
-        """Device and precision are known only in a run."""
+        """Choose the layout now: only a run knows device and precision."""
         kind = self.device.type
         dtype = next(self.model.parameters()).dtype
         if torch.is_autocast_enabled(kind):
@@ -214,7 +214,7 @@ class VideoClassifier(LightningModule):
         trainer = self.trainer
         groups = parameter_groups(
             self.model.net,
-            # That of a step that has all its batches.
+            # The rate of a step with all its batches.
             lr=self._scaled_lr(trainer.accumulate_grad_batches),
             weight_decay=self.weight_decay,
             block_lr_multiplier=self.block_lr_multiplier,

@@ -14,7 +14,7 @@ from gcvideo.training._best_checkpoint import is_validated
 
 
 def _epoch_metrics(trainer: Trainer) -> dict[str, Any]:
-    """What is known of the epoch that ends, without the validation of an earlier epoch."""
+    """The metrics of the epoch that ends, without the validation of an earlier epoch."""
     keeps_validation = is_validated(trainer)
     return {
         key: value
@@ -70,10 +70,8 @@ class LearningCurve(Callback):
             if key in values:
                 value = float(values[key])
                 self.history.setdefault(key, []).append((trainer.current_epoch + 1, value))
-        if trainer.is_global_zero:
-            self._draw()
-
-    def _draw(self) -> None:
+        if not trainer.is_global_zero:
+            return
         figure = matplotlib.figure.Figure(figsize=(9, 3.5), layout="constrained")
         loss, accuracy = figure.subplots(1, 2)
         for axes, keys, label in (
@@ -103,7 +101,7 @@ class LearningCurve(Callback):
 class ProgressBar(RichProgressBar):
     """Lightning's bar with loss, top-1, clips/s and the share of time spent waiting for data.
 
-    Silent where the output is no terminal; the lines of :class:`EpochLine` remain.
+    Silent where the output is not a terminal; the lines of :class:`EpochLine` remain.
     """
 
     def __init__(self) -> None:

@@ -48,7 +48,7 @@ class MetricLog(Logger):
     def log_hyperparams(
         self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
     ) -> None:
-        """The configuration stands in the run folder already."""
+        """The run folder already holds the configuration."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -73,7 +73,7 @@ class MetricLog(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Bring all rows to the disk."""
+        """Flush all rows to disk."""
         if self._num_rows:
             with self.path.open("a", encoding="utf-8") as file:
                 os.fsync(file.fileno())
@@ -84,7 +84,7 @@ class MetricLog(Logger):
 
     @rank_zero_only
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on behind the rows that there were when the state was taken."""
+        """Continue after the rows that existed when the state was taken."""
         self._rewrite(state["columns"], state["num_rows"])
 
     def _rewrite(self, columns: Sequence[str], num_rows: int) -> None:

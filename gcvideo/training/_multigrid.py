@@ -57,7 +57,7 @@ class MultigridCycle(Callback):
     groups that belong to it.
 
     With ``trainer.benchmark=true`` cuDNN times its algorithms anew for every shape, and a compiled
-    net is compiled anew: the first batches of a shape are slow.
+    net is recompiled: the first batches of a shape are slow.
     Source: Wu et al., A Multigrid Method for Efficiently Training Video Models (arXiv:1912.00998), 3.
 
     Raises:

@@ -55,9 +55,9 @@ class FiniteLoss(Callback):
         videos = [listed.path(video) for share in gathered(shown) for video in share]
         raise NonFiniteLossError(
             f"the loss is not finite at step {trainer.global_step} of epoch "
-            f"{trainer.current_epoch + 1}, on the videos {videos}; nothing was learnt from them. Lower "
-            "lr, set trainer.gradient_clip_val or use trainer.precision=32-true: a run that is resumed "
-            "with one of the last two goes on before this step"
+            f"{trainer.current_epoch + 1}, on the videos {videos}; nothing was learned from them. Lower "
+            "lr, set trainer.gradient_clip_val, or use trainer.precision=32-true: a run resumed with "
+            "either of the last two continues before this step"
         )
 
 

@@ -8,12 +8,7 @@ from gcvideo.models import ClipClassifier, inserted_blocks
 
 TrainOnly = Literal["all", "blocks"]
 
-_NORMS = (
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 def parameter_groups(
@@ -76,11 +71,7 @@ def scaled_lr(base_lr: float, base_batch_size: int, total_batch_size: int) -> fl
 def freeze_trunk(model: ClipClassifier, train_only: TrainOnly) -> list[nn.Module]:
     """Let only inserted blocks and the head learn if ``train_only`` is "blocks".
 
-    Returns:
-        Batch norms of the frozen trunk, which have to stay in evaluation mode.
-
-    Raises:
-        ValueError: for another choice, and for "blocks" on a net without inserted blocks.
+    Returns the batch norms of the frozen trunk, which have to stay in evaluation mode.
     """
     if train_only not in get_args(TrainOnly):
         raise ValueError(f"train_only is {train_only!r}; choose 'all' or 'blocks'")
@@ -97,5 +88,4 @@ def freeze_trunk(model: ClipClassifier, train_only: TrainOnly) -> list[nn.Module
     model.requires_grad_(False)
     for module in learning:
         module.requires_grad_(True)
-    norms = nn.modules.batchnorm._NormBase
-    return [m for m in model.modules() if isinstance(m, norms) and m not in kept]
+    return [m for m in model.modules() if isinstance(m, _NORMS[0]) and m not in kept]

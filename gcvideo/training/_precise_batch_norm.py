@@ -1,4 +1,4 @@
-"""Batch norm statistics of the present weights."""
+"""Batch norm statistics of the current weights."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,7 +19,7 @@ _BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 class PreciseBatchNorm(Callback):
-    """Gives batch norms the statistics of the present weights before each validation of a fit.
+    """Gives batch norms the statistics of the current weights before each validation of a fit.
 
     Running statistics lag behind the weights and come from few clips. Here ``num_batches`` batches
     of training clips (unmixed) pass the net without gradients, every batch norm in training mode
@@ -34,16 +34,16 @@ class PreciseBatchNorm(Callback):
     have the base shape also under multigrid.
 
     Averaged weights: a ``WeightAveraging`` callback puts them into the model when the validation
-    epoch starts. List this callback behind it: the statistics then belong to the averaged weights,
+    epoch starts. List this callback after it: the statistics then belong to the averaged weights,
     stay with them in checkpoints, and the weights in training keep their own.
 
     Source: Wu and Johnson, Rethinking "Batch" in BatchNorm (arXiv:2105.07576), 3.
 
     Args:
-        num_batches: number of batches per rank; fewer if there are not so many training videos.
+        num_batches: number of batches per rank; fewer if there are not enough training videos.
 
     Raises:
-        ValueError: for ``num_batches`` below 1, a ``WeightAveraging`` callback behind this one, or a
+        ValueError: for ``num_batches`` below 1, a ``WeightAveraging`` callback after this one, or a
             data module without ``statistics_dataloader``.
     """
 
@@ -63,9 +63,9 @@ class PreciseBatchNorm(Callback):
         for callback in callbacks[callbacks.index(self) :]:
             if isinstance(callback, WeightAveraging):
                 raise ValueError(
-                    f"{type(callback).__name__} stands behind PreciseBatchNorm, which would then "
+                    f"{type(callback).__name__} comes after PreciseBatchNorm, which would then "
                     "measure the weights in training and not the averaged ones that are validated; "
-                    "list PreciseBatchNorm after it"
+                    "list PreciseBatchNorm last"
                 )
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         if not hasattr(data, "statistics_dataloader"):
@@ -110,7 +110,7 @@ class PreciseBatchNorm(Callback):
             )
         for norm, moments in zip(self._learning, measured, strict=True):
             mean, variance, size = moments.reduced(trainer)
-            if size == 0:  # of a layer that the net does not use
+            if size == 0:  # the net does not use this layer
                 continue
             assert norm.running_mean is not None
             assert norm.running_var is not None
@@ -157,7 +157,7 @@ class _Moments:
 
 @contextmanager
 def _measured(norms: Sequence[_BatchNorm]) -> Iterator[list[_Moments]]:
-    """Batch norms that normalise by their batch, keep nothing of it, and tell its moments."""
+    """Let batch norms normalise by their batch, store nothing of it and report its moments."""
     with ExitStack() as undo:
         measured = []
         for norm in norms:

@@ -75,7 +75,7 @@ class ProgressCheckpoint(Callback):
 
     Args:
         folder: folder of the checkpoints.
-        every_n_steps: number of optimizer steps that a killed run loses at most.
+        every_n_steps: optimizer steps that a killed run loses at most.
 
     Raises:
         ValueError: for a number of steps below one, or a resumed run with other batches.
@@ -85,8 +85,8 @@ class ProgressCheckpoint(Callback):
     def __init__(self, folder: str, every_n_steps: int = 500) -> None:
         if every_n_steps < 1:
             raise ValueError(
-                f"checkpoint.every_n_steps is {every_n_steps}; give a number of optimizer steps of at "
-                "least 1: a killed run loses as many"
+                f"checkpoint.every_n_steps is {every_n_steps}; give at least 1 optimizer step: a killed run "
+                "loses up to that many"
             )
         self.folder = Path(folder)
         self.every_n_steps = every_n_steps
@@ -111,7 +111,7 @@ class ProgressCheckpoint(Callback):
         stop = self._agreement.any(self._stop.received is not None)
         num_new = trainer.global_step - self._saved_step
         if batch_idx % trainer.accumulate_grad_batches:
-            return  # there are gradients to lose
+            return  # accumulated gradients would be lost
         # The start of an epoch was saved above.
         if batch_idx and (num_new >= self.every_n_steps or (stop and num_new)):
             self._save(trainer)
@@ -119,7 +119,7 @@ class ProgressCheckpoint(Callback):
             self._raise_stopped(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # A rank may have a batch more than others, before which it must not ask them.
+        # A rank may have one batch more than others, and must not ask them before that one.
         self._num_common_batches = self._agreement.least(int(sum(trainer.num_val_batches)))
 
     def on_validation_batch_start(
@@ -135,7 +135,7 @@ class ProgressCheckpoint(Callback):
         if self._agreement.any(self._stop.received is not None):
             for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
                 if isinstance(callback, WeightAveraging):
-                    # A checkpoint is of the weights that learn, not of the average in validation.
+                    # A checkpoint holds the weights in training, not the average that is validated.
                     callback.on_validation_epoch_end(trainer, pl_module)
             self._validation_pending = True
             self._save(trainer)
@@ -196,7 +196,7 @@ class ProgressCheckpoint(Callback):
         }
 
     def metrics(self, trainer: Trainer) -> dict[str, float]:
-        """The last value of each metric, be it from before the run was resumed."""
+        """The last value of each metric, including those from before the run was resumed."""
         now = {name: float(value) for name, value in trainer.callback_metrics.items()}
         return self._metrics_before | now
 
@@ -210,8 +210,8 @@ class ProgressCheckpoint(Callback):
         if before != now:
             raise ValueError(
                 f"the run was made with {_describe(before)}, and now has {_describe(now)}; a resumed "
-                "run needs the same, or its steps would not go on where they stopped: with other "
-                "numbers of devices change batch_size in inverse proportion"
+                "run needs the same, or its steps would not continue where they stopped: if the number "
+                "of devices changes, change batch_size in inverse proportion"
             )
         epoch, num_batches = num_batches_seen(checkpoint["loops"]["fit_loop"])
         past = progress["epoch_batches"][:epoch]
@@ -243,13 +243,8 @@ def settle_between_batches(
     """Count a batch or an epoch that has begun but not ended as not begun.
 
     Lightning saves its counters as they stand, so a checkpoint written in a hook at the start of a
-    batch would skip that batch. A settled one stands between two batches, or between two epochs, and
-    a run that starts from it does exactly what was still to be done.
-
-    Args:
-        loops: ``checkpoint["loops"]["fit_loop"]``; changed in place.
-        accumulated: batches per optimizer step; those of a step that was not taken count as not begun.
-        validation_pending: whether the epoch still lacks its validation, and nothing else.
+    batch would skip that batch. Batches of an optimizer step that was not taken count as not begun.
+    With ``validation_pending`` the epoch lacks its validation, and nothing else.
     """
     epochs, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
     in_open_step = 0
@@ -262,7 +257,7 @@ def settle_between_batches(
         if epochs[scope]["started"] == epochs[scope]["completed"]:
             epochs[scope]["ready"] = epochs[scope]["completed"]
         if validation_pending:
-            # As if its first batch had begun, which is how Lightning knows a validation to go back to.
+            # As if its first batch had begun: so Lightning recognises a validation to return to.
             loops["epoch_loop.val_loop.batch_progress"][scope] |= {
                 "ready": 1,
                 "started": 1,

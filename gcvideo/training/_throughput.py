@@ -1,7 +1,9 @@
-"""How fast a training is, and how long it waits for its data."""
+"""How fast a training is, how long it waits for its data, and what helps."""
 
+import math
 import time
 from collections import deque
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,16 +11,100 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from gcvideo._console import Console
+from gcvideo._invocation import command_line
 from gcvideo.data import VideoBatch
-from gcvideo.training._data_wait import DataWait, describe_data_wait, usable_cores
+from gcvideo.data._parallel import usable_cores
 from gcvideo.training._rank_exchange import gathered
 
 _FIRST_CHECK = 50
 _MAX_SHARE = 0.2
 
 
+@dataclass
+class DataWait:
+    """Seconds of one device and of its workers since the start of an epoch."""
+
+    fetching: float = 0.0  # the device is idle and no batch is there
+    transferring: float = 0.0  # a batch moves to the device
+    stepping: float = 0.0  # the device computes
+    views: int = 0  # of these steps
+    decoding: float = 0.0  # summed over the workers, as is the next
+    transforming: float = 0.0
+    videos: int = 0  # that the workers decoded and transformed
+
+    @property
+    def seconds(self) -> float:
+        """All the time of the device."""
+        return self.fetching + self.transferring + self.stepping
+
+    @property
+    def share(self) -> float:
+        """Of the time in which the device waits, for the workers or for the transfer."""
+        return (self.fetching + self.transferring) / self.seconds if self.seconds else 0.0
+
+
+def describe_data_wait(
+    waits: DataWait, *, num_workers: int, pin_memory: bool, num_devices: int, num_cores: int
+) -> str:
+    """Which stage the device waits for most, and what helps.
+
+    ``num_devices`` devices share the ``num_cores`` cores of the machine.
+    """
+    start = f"the device waits for data {waits.share:.0%} of the time: "
+    if waits.transferring >= waits.fetching:
+        return start + _describe_transfer(waits, pin_memory)
+    text = start + _describe_workers(waits, num_workers, max(1, num_cores // num_devices))
+    if waits.decoding >= waits.transforming:
+        return (
+            f"{text}; decoding gets faster with videos made small by `{command_line('reencode')}` "
+            "(short_side=256 gop_size=16) and, if there is none yet, a frame index by "
+            f"`{command_line('index')}`"
+        )
+    return f"{text}; a transform with fewer steps is faster, such as transform=jitter_crop"
+
+
+def _describe_transfer(waits: DataWait, pin_memory: bool) -> str:
+    seconds = waits.transferring / waits.views
+    remedy = (
+        "batches lie in pinned memory already; fewer or smaller frames (num_frames, crop_size) move "
+        "faster, and a larger batch_size moves in fewer turns"
+        if pin_memory
+        else "batches do not lie in pinned memory, see pin_memory of VideoDataModule; a larger "
+        "batch_size moves in fewer turns"
+    )
+    return (
+        f"the transfer to it takes {waits.transferring / waits.seconds:.0%} of the time "
+        f"({seconds:.2g} s per clip); {remedy}"
+    )
+
+
+def _describe_workers(waits: DataWait, num_workers: int, num_cores: int) -> str:
+    loading = max(waits.decoding + waits.transforming, 1e-9)
+    stage, seconds = max(
+        ("decoding", waits.decoding), ("transforming", waits.transforming), key=lambda s: s[1]
+    )
+    # Seconds per clip x clips per second of the device.
+    needed = math.ceil(loading / waits.stepping)
+    owner = "the workers'" if num_workers else "the loading"
+    text = (
+        f"{stage} takes {seconds / loading:.0%} of {owner} time "
+        f"({seconds / waits.videos:.2g} s per video); the device could do "
+        f"{waits.views / waits.stepping:.3g} clips/s, for which it needs {needed} cores and has {num_cores}"
+    )
+    if not num_workers:
+        text = f"there are no worker processes, so each step waits for its own videos; {text}"
+    if needed <= num_workers:
+        return (
+            f"{text}, and {num_workers} workers: other programs on these cores hold them up, "
+            "or the epochs are short, and the first batch of each has to be waited for"
+        )
+    if num_workers >= num_cores:
+        return f"{text}: its {num_workers} workers use them all"
+    return f"{text}: set num_workers={min(needed, num_cores)}"
+
+
 class _HostEvent:
-    """What is used of ``torch.cuda.Event``, for devices that have done a step when its call returns."""
+    """The part of ``torch.cuda.Event`` used here, for devices that are done when a call returns."""
 
     def __init__(self) -> None:
         self._seconds = time.perf_counter()
@@ -70,7 +156,7 @@ class Throughput(Callback):
         def timed(batch: Any, *args: Any, **kwargs: Any) -> Any:
             if trainer.training:
                 self._fetched = self._mark()
-                # Here, not later: reading it from the device would make the host wait.
+                # Here, because reading it from the device later would make the host wait.
                 decoding, transforming = batch["seconds"].double().sum(0).tolist()
                 self.waits.decoding += decoding
                 self.waits.transforming += transforming
@@ -112,7 +198,7 @@ class Throughput(Callback):
             "clips_per_second": self.waits.views * trainer.world_size / self.waits.seconds,
             "data_wait": self.waits.share,
         }
-        # Not over the epoch, where Lightning would average what are running figures.
+        # Not over the epoch: Lightning would average figures that are averages already.
         pl_module.log_dict(measured, prog_bar=True, on_step=True, on_epoch=False, batch_size=1)
         self._num_steps += 1
         if self._num_steps == _FIRST_CHECK:
@@ -127,7 +213,7 @@ class Throughput(Callback):
     def _mark(self) -> Any:
         if not self._is_cuda:
             return _HostEvent()
-        # Of the device: the host runs ahead and knows nothing of its waits.
+        # An event of the device: the host runs ahead and knows nothing of its waits.
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event

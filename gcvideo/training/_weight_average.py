@@ -40,7 +40,7 @@ class WeightAverage(WeightAveraging):
         """After each step, whose number decides on the share of the weights."""
         if step_idx is None:
             return False
-        # Not by the count in the averaged model, which lies on the device: to ask it is to wait.
+        # The count in the averaged model is on the device, and reading it would mean waiting.
         self._share = 1 - min(self.decay, (1 + step_idx) / (10 + step_idx))
         return True
 
@@ -52,4 +52,4 @@ class WeightAverage(WeightAveraging):
             )
             return
         for average, count in zip(averages, weights, strict=True):
-            average.copy_(count)  # of batches: there is no average of it
+            average.copy_(count)  # of batches, which has no average

@@ -8,6 +8,7 @@ from gcvideo.weights._conversion import convert
 from gcvideo.weights._download import cached_file
 from gcvideo.weights._inflation import Inflation
 from gcvideo.weights._net_choice import NetChoice
+from gcvideo.weights._run_checkpoint import checkpoint_file
 from gcvideo.weights._state_file import read_state_file
 from gcvideo.weights._weights import BLOCKS, COUNTERS, HEAD, Weights
 from gcvideo.weights._zoo import class_names, names_published, published_record
@@ -24,7 +25,7 @@ def checkpoint_weights(
     """Weights in a file: a gcvideo checkpoint, or those of a code base that we can convert.
 
     Args:
-        path: file to read, at once.
+        path: file to read, at once; or the folder of a run, for its best.ckpt.
         fresh: patterns of what may start fresh; by default inserted blocks and rows of the head
             for other classes. Everything else must match; ``fresh=[]`` demands all.
         inflation: "mean" or "centre" for image weights; None: kernels must have the same length.
@@ -34,13 +35,15 @@ def checkpoint_weights(
             those in the file, which checkpoints of gcvideo have.
 
     Raises:
+        CheckpointError: for a folder without best.ckpt.
         WeightsError: if the file cannot be read, or its net cannot be found out.
     """
+    path = str(checkpoint_file(path, "weights.path"))
     file = read_state_file(path)
     # A mere habit of a code base is no reason to refuse a net.
     told = bool(file.config) or bool(choice and choice.known())
     return Weights(
-        name=str(path),
+        name=path,
         read=lambda: file.tensors,
         inflation=inflation,
         fresh=tuple(fresh),

@@ -93,8 +93,10 @@ def test_weights_gradients_and_momenta_are_counted_exactly():
     )
 
 
-def test_adam_keeps_two_moments_and_a_step_for_each_tensor():
-    assert counted(Small(), torch.optim.AdamW).optimizer_state == 2 * 4 * 24 + 4 * 4
+@pytest.mark.parametrize("fused", [None, True])
+def test_adam_keeps_two_moments_and_a_step_for_each_tensor(fused):
+    adam = partial(torch.optim.AdamW, fused=fused)
+    assert counted(Small(), adam).optimizer_state == 2 * 4 * 24 + 4 * 4
 
 
 def test_ddp_keeps_gradients_twice():

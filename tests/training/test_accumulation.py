@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from lightning import Callback
 from quiet_trainer import make_trainer
-from small_fit import make_module
+from small_fit import make_batch, make_module
 from torch.utils.data import DataLoader, IterableDataset
 
 from gcvideo.training._accumulation import BatchGroups
@@ -19,17 +19,7 @@ FEWER, PARTIAL, UNEQUAL = (4, [4, 4, 4]), (2, [4, 4, 4]), (3, [2, 4, 6, 4, 2])
 
 
 def make_batches(sizes):
-    source = torch.Generator().manual_seed(3)
-    return [
-        {
-            "views": torch.randint(
-                0, 256, (n, 1, 3, 2, 32, 32), dtype=torch.uint8, generator=source
-            ),
-            "labels": torch.randint(0, 3, (n, 1), generator=source),
-            "video": torch.arange(n),
-        }
-        for n in sizes
-    ]
+    return [make_batch(seed, size) for seed, size in enumerate(sizes)]
 
 
 class Gradients(Callback):

@@ -12,7 +12,7 @@ from lightning import Callback, LightningDataModule
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from quiet_trainer import make_trainer
-from small_fit import make_module
+from small_fit import make_batch, make_module
 from torch._dynamo.testing import CompileCounter
 from torch.utils.data import DataLoader
 
@@ -85,16 +85,8 @@ class Data(LightningDataModule):
         return 3
 
     def loader(self, *sizes, first_seed=0):
-        batches = [self.batch(first_seed + i, *size) for i, size in enumerate(sizes)]
+        batches = [make_batch(first_seed + i, *size) for i, size in enumerate(sizes)]
         return DataLoader(batches, batch_size=None)
-
-    def batch(self, seed, num_videos, num_views):
-        source = torch.Generator().manual_seed(seed)
-        views = torch.randint(
-            0, 256, (num_videos, num_views, 3, 2, 32, 32), dtype=torch.uint8, generator=source
-        )
-        labels = torch.randint(0, 3, (num_videos, 1), generator=source).expand(-1, num_views)
-        return {"views": views, "labels": labels, "video": torch.arange(num_videos)}
 
 
 class Losses(Callback):

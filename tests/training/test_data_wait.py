@@ -7,8 +7,7 @@ from lightning import Callback, LightningDataModule, LightningModule
 from quiet_trainer import make_trainer
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from gcvideo.training._data_wait import DataWait, describe_data_wait
-from gcvideo.training._throughput import Throughput
+from gcvideo.training._throughput import DataWait, Throughput, describe_data_wait
 
 
 class Videos(Dataset):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from small_fit import Data, fit, make_module
+from small_fit import fit, make_batch, make_module
 from two_ranks import run_in_two
 
 import gcvideo
@@ -33,7 +33,7 @@ def test_ranks_validate_in_float32_with_the_statistics_that_the_checkpoint_keeps
     module = make_module("sgd").eval()
     module.load_state_dict(read_weights(runs / name / f"epoch={epoch}.ckpt"))
     for rank in range(2):
-        views = Data(rank).batch(100 + rank)["views"]
+        views = make_batch(100 + rank)["views"]
         with torch.no_grad():
             expected = module.model(views)
             with torch.autocast("cpu", torch.bfloat16):
@@ -46,7 +46,7 @@ def test_ranks_validate_in_float32_with_the_statistics_that_the_checkpoint_keeps
 def test_a_step_of_two_ranks_learns_from_the_mean_over_all_their_clips(runs):
     """Two batches a rank, of four that are asked for; rates of 16 clips, a tenth in epoch 2."""
     model = make_module("sgd").model.eval()
-    batches = [Data(rank).batch(10 * rank + number) for rank in range(2) for number in range(2)]
+    batches = [make_batch(10 * rank + number) for rank in range(2) for number in range(2)]
     views, labels = (torch.cat([batch[name] for batch in batches]) for name in ("views", "labels"))
     optimizer = torch.optim.SGD(model.parameters())
     for rate in (0.01 * 16 / 8, 0.001 * 16 / 8):

@@ -175,9 +175,7 @@ def test_behind_weight_averaging_the_statistics_are_those_of_the_averaged_weight
 
 def test_weight_averaging_behind_it_is_refused(tmp_path):
     callbacks = [PreciseBatchNorm(5), EMAWeightAveraging(decay=0.5)]
-    with pytest.raises(
-        ValueError, match=r"EMAWeightAveraging stands behind PreciseBatchNorm.* list"
-    ):
+    with pytest.raises(ValueError, match=r"EMAWeightAveraging comes after PreciseBatchNorm.* list"):
         fit(Fit(lr=0.1), Data(), tmp_path, callbacks=callbacks)
 
 

@@ -1,9 +1,10 @@
-"""What a run learns from, kept in its folder and compared with what it would be resumed with."""
+"""The classes and videos of a run, kept in its folder and compared when it is resumed."""
 
 import gzip
 import hashlib
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +57,14 @@ def record_split(folder: Path, splits: VideoSplits) -> None:
 
 
 def changed_lists(folder: Path, splits: VideoSplits, *, accepts_others: bool) -> list[str]:
-    """What to say of lists that differ from those of the run in a folder; nothing if they are the same.
-
-    Raises:
-        DataChangedError: for other classes; for other lists if they are not accepted.
-    """
+    """What to say of lists that differ from those of the run in a folder; nothing if they are the same."""
     path, word = folder / _FILE, "accept_changed_lists=true"
     if not path.is_file():
         if accepts_others:
             return []
         raise DataChangedError(
             f"'{folder}' lacks {_FILE}, so it is unknown which videos the run has learned from; {word} "
-            "goes on with those that are listed now"
+            "continues with those listed now"
         )
     with gzip.open(path, "rt", encoding="utf-8") as file:
         before, now = json.loads(file.readline()), _fingerprint(splits)
@@ -80,7 +77,11 @@ def changed_lists(folder: Path, splits: VideoSplits, *, accepts_others: bool) ->
         )
     if before == now:
         return []
-    old = _read_lists(path)
+    old: dict[str, dict[str, int]] = {"train": {}, "val": {}}  # label by path
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in islice(file, 1, None):
+            name, video, label = json.loads(line)
+            old[name][video] = label
     new = {n: dict(zip(v.paths, v.labels.tolist(), strict=True)) for n, v in _lists(splits).items()}
     changes = [
         f"of {name}, {before[name]['videos']} videos were listed and {now[name]['videos']} are: "
@@ -91,8 +92,8 @@ def changed_lists(folder: Path, splits: VideoSplits, *, accepts_others: bool) ->
     if not accepts_others:
         raise DataChangedError(
             f"the run in '{folder}' was begun with other videos: {'; '.join(changes)}; restore them, or go "
-            f"on with the lists as they are with {word}: epochs then have other videos, and scores of "
-            "before and after are not of the same"
+            f"on with the lists as they are with {word}: epochs then have other videos, and scores "
+            "from before and after cannot be compared"
         )
     num_seen = len(old["train"].keys() & new["val"].keys())
     if num_seen:
@@ -112,17 +113,6 @@ def _fingerprint(splits: VideoSplits) -> dict[str, Any]:
             digest.update(f"{label} {path}\n".encode("utf-8", "surrogatepass"))
         found[name] = {"videos": len(videos), "sha256": digest.hexdigest()}
     return found
-
-
-def _read_lists(path: Path) -> dict[str, dict[str, int]]:
-    """Label by path."""
-    lists: dict[str, dict[str, int]] = {"train": {}, "val": {}}
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        file.readline()
-        for line in file:
-            name, video, label = json.loads(line)
-            lists[name][video] = label
-    return lists
 
 
 def _changed_classes(old: Sequence[str], new: Sequence[str]) -> str:

@@ -145,17 +145,6 @@ def measure(
 
     Steps, clips, weights and optimizer state are exact; activations are those that autograd keeps.
     What is not given is measured here: a step, and up to 16 training videos on one core.
-
-    Args:
-        trainer: configuration of the trainer.
-        data: videos and batches.
-        module: net and optimizer.
-        crop_size: pixels of a training view.
-        step_seconds: seconds of a step, as :func:`given_step_seconds` has them.
-        video_seconds: seconds in which a core loads a training video.
-
-    Raises:
-        ValueError: if no device gets a full batch.
     """
     precision, num_frames = Precision.of_trainer(trainer.precision), data.protocol.num_frames
     plan = plan_training(trainer, data)
@@ -213,11 +202,7 @@ def measure(
 
 
 def given_step_seconds(value: Any) -> float | None:
-    """The seconds of a step that ``estimate`` gives; None: they are to be measured.
-
-    Raises:
-        ValueError: if it is neither true nor a positive number.
-    """
+    """The seconds of a step that ``estimate`` gives; None: they are to be measured."""
     if value is True:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:

@@ -1,4 +1,4 @@
-"""Steps and clips of a training, before it is begun."""
+"""Steps and clips of a training, before it begins."""
 
 import math
 from dataclasses import dataclass
@@ -48,19 +48,9 @@ class TrainingPlan:
 
 
 def plan_training(trainer: DictConfig, data: VideoDataModule) -> TrainingPlan:
-    """The plan of a trainer's configuration.
-
-    Raises:
-        ValueError: if no device gets a full batch.
-    """
+    """The plan of a trainer's configuration."""
     num_devices = trainer.num_nodes * devices_per_node(trainer)
-    num_videos = len(data.splits.train)
-    num_batches = num_videos // num_devices // data.batch_size
-    if num_batches < 1:
-        raise ValueError(
-            f"{num_videos} training videos give no full batch of {data.batch_size} on each of "
-            f"{num_devices} devices; lower batch_size, trainer.devices or trainer.num_nodes"
-        )
+    num_batches = full_batches(data, num_devices)
     val_videos = math.ceil(len(data.splits.val) / num_devices)
     val_batches = math.ceil(val_videos / data.batch_size)
     limited = limited_batches(val_batches, trainer.limit_val_batches) * data.batch_size
@@ -73,6 +63,20 @@ def plan_training(trainer: DictConfig, data: VideoDataModule) -> TrainingPlan:
         num_validations=trainer.max_epochs // (trainer.check_val_every_n_epoch or 1),
         val_videos=min(val_videos, limited),
     )
+
+
+def full_batches(data: VideoDataModule, num_devices: int) -> int:
+    """Batches of the base shape in an epoch, per device; refuses to have none."""
+    num_videos = len(data.splits.train)
+    num_batches = num_videos // num_devices // data.batch_size
+    if num_batches < 1:
+        devices = f"{num_devices} devices" if num_devices > 1 else "1 device"
+        raise ValueError(
+            f"batch_size is {data.batch_size} but there are only {num_videos} training videos for "
+            f"{devices}, each of which needs a full batch; lower batch_size, trainer.devices or "
+            "trainer.num_nodes"
+        )
+    return num_batches
 
 
 def devices_per_node(trainer: DictConfig) -> int:

@@ -1,4 +1,4 @@
-"""What a training says at its start and at its end."""
+"""What a training prints at its start and at its end."""
 
 from pathlib import Path
 
@@ -135,7 +135,7 @@ def _data(splits: VideoSplits) -> str:
 
 
 def report_end(folder: Path, metrics: dict[str, float], blind: Baselines, seconds: float) -> None:
-    """Metrics beside what says nothing about the net, and the best checkpoint."""
+    """Metrics, the baselines of a net that sees nothing, and the best checkpoint."""
     _CONSOLE.print(f"\nfinished in {seconds:.0f} s")
     for name, value in sorted(metrics.items()):
         _CONSOLE.print(f"  {name:28s} {value:.4f}")

@@ -17,7 +17,7 @@ from gcvideo.command.configuration._composition import config_folder
 from gcvideo.command.configuration._value_rule import check_values
 from gcvideo.training import CHECKPOINT_NAMES, num_batches_seen
 
-# Of another file of the group trainer, the keys that say where a run goes on, not how it learns.
+# Keys of a trainer file that say where a run is computed, not how it learns.
 _PLACE = ("accelerator", "devices", "num_nodes", "strategy")
 _CHANGEABLE = (
     "num_workers",
@@ -32,7 +32,7 @@ _CHANGEABLE = (
     "data.max_bad_fraction",
     "accept_changed_lists",
 )
-# Of the trainer, what decides how a run learns, and which of its epochs is best.
+# Keys of the trainer that decide how a run learns, and which of its epochs is best.
 _FIXED = (
     "trainer.max_epochs",
     "trainer.limit_train_batches",
@@ -40,8 +40,7 @@ _FIXED = (
     "trainer.check_val_every_n_epoch",
 )
 
-
-# What configurations of older runs name by the module where it was.
+# Paths in the configurations of older runs, and the present ones.
 _MOVED = {
     "gcvideo.data.multigrid.Multigrid": "gcvideo.data.Multigrid",
     "gcvideo.models.checkpoint_weights": "gcvideo.weights.checkpoint_weights",
@@ -92,7 +91,7 @@ def resumed_config(overrides: Sequence[str]) -> DictConfig:
     wanted = OmegaConf.load(config_folder() / "train.yaml").keys() - {"defaults", "hydra"}
     if missing := sorted(map(str, wanted - cfg.keys())):
         raise ResumeError(
-            f"'{path}' lacks {', '.join(missing)}: another version of gcvideo has begun the run; go on with "
+            f"'{path}' lacks {', '.join(missing)}: another version of gcvideo began the run; continue with "
             "that version, or start a new run from its weights with weights=checkpoint weights.path=..."
         )
     cfg.resume = cfg.output_dir = str(folder.resolve())
@@ -102,7 +101,11 @@ def resumed_config(overrides: Sequence[str]) -> DictConfig:
     # Its values are set after a file of the group trainer, in any order of words.
     for word in sorted(words, key=lambda word: word.key_or_group != "trainer"):
         if word.key_or_group == "trainer":
-            _move(cfg, word)
+            trainer = compose("train", [word.input_line or ""]).trainer
+            content: Any = OmegaConf.to_container(trainer, resolve=False)
+            for name in _PLACE:
+                # Not merged into a strategy with other arguments.
+                OmegaConf.update(cfg, f"trainer.{name}", content[name], merge=False)
         else:
             _change(cfg, word, folder)
     if OmegaConf.select(cfg, "trainer.strategy._target_") in _SHARDED:
@@ -116,7 +119,7 @@ def resumed_config(overrides: Sequence[str]) -> DictConfig:
 
 
 def _follow_moves(cfg: DictConfig) -> DictConfig:
-    """Name what a configuration is made of by where it is now."""
+    """Replace old paths of classes and functions by their present ones."""
 
     def follow(node: Any) -> Any:
         if isinstance(node, list):
@@ -133,21 +136,12 @@ def _follow_moves(cfg: DictConfig) -> DictConfig:
     return cast(DictConfig, moved)
 
 
-def _move(cfg: DictConfig, word: Override) -> None:
-    """Take over where another file of the group trainer lets a run be computed."""
-    trainer = compose("train", [word.input_line or ""]).trainer
-    content = cast(dict[str, Any], OmegaConf.to_container(trainer, resolve=False))
-    for name in _PLACE:
-        # Not merged into a strategy with other arguments.
-        OmegaConf.update(cfg, f"trainer.{name}", content[name], merge=False)
-
-
 def _change(cfg: DictConfig, word: Override, folder: Path) -> None:
     key = word.key_or_group
     may_change = any(key == c or key.startswith(f"{c}.") for c in _CHANGEABLE)
     if key in _FIXED or not may_change:
         raise ResumeError(
-            f"'{key}' is part of what the run in '{folder}' is, so it cannot change on the way; a "
+            f"'{key}' defines the run in '{folder}', so it cannot change; a "
             f"resumed run takes {', '.join(_CHANGEABLE)}: for another recipe start a new run, from "
             "its weights with weights=checkpoint weights.path=..."
         )
@@ -163,9 +157,6 @@ def find_resume_point(folder: Path, run_id: str | None) -> ResumePoint | None:
 
     A checkpoint that cannot be read is passed over for the one before, and named. ``run_id`` is what
     the run was given when it began.
-
-    Raises:
-        ResumeError: if there are checkpoints but none can be read, or one is of another run.
     """
     unreadable = []
     for name in CHECKPOINT_NAMES:

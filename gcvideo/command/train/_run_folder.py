@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import socket
 import time
 import uuid
@@ -25,6 +26,7 @@ except ImportError:  # Windows
     fcntl = None
 
 _BUSY = (errno.EACCES, errno.EAGAIN)
+_TINY = 4096  # bytes of a log that says nothing beyond the message on the screen
 
 
 class RunFolderError(ValueError):
@@ -35,12 +37,8 @@ class RunFolderError(ValueError):
 def held(folder: Path) -> Iterator[None]:
     """Within, the folder belongs to this process, for all machines that share the file system.
 
-    The system takes the lock back when the process ends, however it ends. It is a record lock of
+    The system releases the lock when the process ends, however it ends. It is a record lock of
     POSIX, which loader processes do not inherit: they may outlive a killed run by seconds.
-
-    Raises:
-        OutputFolderError: if the folder cannot be made or written to.
-        RunFolderError: if another process holds it.
     """
     check_output_folder(folder, num_bytes=0)
     path = folder / ".lock"
@@ -60,9 +58,11 @@ def held(folder: Path) -> Iterator[None]:
                 raise _busy(folder, file.read()) from None
             Console().print(
                 f"warning: '{folder}' cannot be locked ({error.strerror}): the file system has no locks; "
-                "see to it that no other process trains there",
+                "make sure that no other process trains there",
                 soft_wrap=True,
             )
+        if not (path.is_file() and os.path.samestat(os.fstat(file.fileno()), path.stat())):
+            raise _busy(folder, "another process")  # which has just removed it
         file.truncate(0)
         started = time.strftime("%Y-%m-%d %H:%M:%S")
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {started}")
@@ -78,44 +78,44 @@ def _busy(folder: Path, holder: str) -> RunFolderError:
 
 
 def new_folder(path: Path) -> Path:
-    """Make a folder that no other run uses: ``path``, or ``path`` with _2, _3, ... appended.
-
-    Raises:
-        OutputFolderError: if none can be made.
-    """
+    """Make a folder that no other run uses: ``path``, or ``path`` with _2, _3, ... appended."""
     check_output_folder(path.parent, num_bytes=0)
     for number in itertools.count(1):
         folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
-        # Of processes that make it in the same moment one succeeds.
+        # If several processes make it at the same moment, one succeeds.
         with suppress(FileExistsError):
             folder.mkdir()
             return folder
     raise AssertionError("there is no last number")
 
 
-def check_unused(folder: Path) -> None:
-    """Refuse a folder with checkpoints, which could later be taken for those of a new run.
+def discard_unbegun(folder: Path) -> None:
+    """Remove a folder made by :func:`new_folder` whose run or command failed before it wrote anything.
 
-    Raises:
-        RunFolderError: if there are some.
+    What Hydra writes before a job, and the log of the failed start, are no reason to keep it.
     """
+    with suppress(OSError, RunFolderError), held(folder):
+        logs = [path for path in folder.iterdir() if path.suffix == ".log"]
+        others = {path.name for path in folder.iterdir()} - {path.name for path in logs}
+        if others <= {".hydra", ".lock"} and all(log.stat().st_size < _TINY for log in logs):
+            shutil.rmtree(folder)
+
+
+def check_unused(folder: Path) -> None:
+    """Refuse a folder with checkpoints, which could later be taken for those of a new run."""
     found = sorted(path.name for path in (folder / "checkpoints").glob("[!.]*.ckpt"))
     if found:
         raise RunFolderError(
-            f"'{folder}' has a run already ({', '.join(found)}); go on with it with "
+            f"'{folder}' already has a run ({', '.join(found)}); continue it with "
             f"`{command_line('train')} {command(override('resume', folder))}`, give the new run another "
             "folder with hydra.run.dir=..., or delete this one"
         )
 
 
 def begin_run(folder: Path) -> str:
-    """A name for a new run, which stands in ``config.yaml`` and in every checkpoint.
-
-    Raises:
-        RunFolderError: if the folder has checkpoints of another run.
-    """
+    """A name for a new run, which stands in ``config.yaml`` and in every checkpoint."""
     check_unused(folder)
-    # What tells of the end of a run, or of its videos.
+    # What an earlier run has left about its end and its videos.
     for name in ("results.json", "bad_videos.csv"):
         (folder / name).unlink(missing_ok=True)
     return uuid.uuid4().hex
@@ -127,7 +127,7 @@ def finished_metrics(folder: Path) -> dict[str, float]:
     if global_rank() == 0:
         Console().print(
             f"the run in '{folder}' is finished: {results['epochs']} epochs, {results['steps']} steps; "
-            "nothing is changed. To go on learning, start a new run from its weights with "
+            "nothing is changed. To train further, start a new run from its weights with "
             "weights=checkpoint weights.path=...",
             soft_wrap=True,
         )

@@ -1,4 +1,4 @@
-"""What a training goes by, in plain types."""
+"""The settings of a training, in plain types."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from gcvideo.training import BatchNormMode
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """What a training reads from its configuration beside the parts that are built from it."""
+    """What a training reads from its configuration besides the parts built from it."""
 
     folder: Path
     resume: str | None

@@ -23,17 +23,13 @@ class Precision(NamedTuple):
 
     @classmethod
     def of_trainer(cls, name: str | int) -> "Precision":
-        """From ``trainer.precision``, such as "bf16-mixed".
-
-        Raises:
-            ValueError: for one whose memory is not known.
-        """
+        """From ``trainer.precision``, such as "bf16-mixed"."""
         types = {"64": torch.float64, "32": torch.float32, "bf16": torch.bfloat16}
         types["16"] = torch.float16
         width, _, mode = str(name).partition("-")
         if width not in types or mode not in ("", "true", "mixed"):
             raise ValueError(
-                f"trainer.precision is '{name}', of which no estimate is made; choose 32-true, "
+                f"trainer.precision is '{name}', for which there is no estimate; choose 32-true, "
                 "bf16-mixed, 16-mixed, bf16-true, 16-true or 64-true"
             )
         if mode == "true" or width in ("64", "32"):

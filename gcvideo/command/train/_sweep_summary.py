@@ -17,10 +17,10 @@ _CONSOLE = Console()
 
 
 class SweepJob(NamedTuple):
-    """A job of a sweep: its run folder, the words of its command line, its result unless it failed."""
+    """A job of a sweep: its run folder, the values of its keys, its result unless it failed."""
 
     folder: Path
-    overrides: tuple[str, ...]
+    given: dict[str, str]
     objective: float | None
 
 
@@ -40,13 +40,13 @@ class SweepSummary(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         jobs = read_jobs(folder, self.objective)
-        varying = _varying(jobs)
+        keys = dict.fromkeys(key for job in jobs for key in job.given)
+        varying = [key for key in keys if len({job.given.get(key) for job in jobs}) > 1]
         name = self.objective[-1]
         rows = []
         for job in jobs:
-            given = {key: value for key, _, value in (w.partition("=") for w in job.overrides)}
             shown = "failed" if job.objective is None else f"{job.objective:.4f}"
-            rows.append((job.folder.name, *(given.get(key, "") for key in varying), shown))
+            rows.append((job.folder.name, *(job.given.get(key, "") for key in varying), shown))
         write_table(folder / "sweep.csv", ("job", *varying, name), rows)
         table = Table("job", *varying, name)
         for row in rows:
@@ -68,15 +68,6 @@ def read_jobs(folder: Path, objective: Sequence[str]) -> list[SweepJob]:
         if (run / "results.json").is_file():
             content = json.loads((run / "results.json").read_text("utf-8"))
             result = reduce(lambda found, name: found.get(name), objective, content)
-        jobs.append(SweepJob(run, tuple(map(str, words)), result))
+        given = {key: value for key, _, value in (str(word).partition("=") for word in words)}
+        jobs.append(SweepJob(run, given, result))
     return jobs
-
-
-def _varying(jobs: Sequence[SweepJob]) -> list[str]:
-    """Keys whose values are not the same in all jobs, in their order."""
-    values: dict[str, set[str]] = {}
-    for job in jobs:
-        for word in job.overrides:
-            key, _, value = word.partition("=")
-            values.setdefault(key, set()).add(value)
-    return [key for key, found in values.items() if len(found) > 1]

@@ -19,6 +19,7 @@ from gcvideo.command._assembly import (
     build_module,
     build_trainer,
     multigrid_schedule,
+    quiet_libraries,
     settle,
 )
 from gcvideo.command._class_report import baselines
@@ -29,12 +30,12 @@ from gcvideo.command._preflight import (
     check_shared_memory,
     checkpoint_bytes,
 )
-from gcvideo.command._quiet import quiet_libraries
 from gcvideo.command._rank_config import announce_to_children, global_rank
 from gcvideo.command._readability import bad_videos_error, unopenable_videos
 from gcvideo.command._record import write_config, write_environment, write_json
 from gcvideo.command.train._data_record import changed_lists, record_split, write_data_record
 from gcvideo.command.train._estimation import given_step_seconds, measure
+from gcvideo.command.train._plan import full_batches
 from gcvideo.command.train._report import report_end, report_start
 from gcvideo.command.train._resuming import ResumePoint, find_resume_point
 from gcvideo.command.train._run_folder import begin_run, finished_metrics, held
@@ -137,6 +138,7 @@ def _train(cfg: DictConfig) -> dict[str, float]:
     if point is not None and "tensorboard" in cfg.logger:
         cfg.logger.tensorboard.purge_step = point.step
     trainer = build_trainer(cfg)
+    full_batches(data, trainer.world_size)
     if settings.batch_norm_mode == "sync":
         check_group_size(settings.batch_norm_group_size, trainer.world_size)
     run = _Run(settings, splits, data, module, cost)

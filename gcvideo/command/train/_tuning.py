@@ -18,9 +18,6 @@ def tune_batch_size(
     three training steps and a validation. ``data`` then has this batch size and ``module`` its views
     per step, from which the learning rate follows; weights are as before. The search ends after
     ``max_trials`` batches that fit.
-
-    Raises:
-        ValueError: for a trainer of several processes.
     """
     if trainer.world_size > 1:
         raise ValueError(
@@ -28,7 +25,7 @@ def tune_batch_size(
             "in one; run it with trainer.devices=1, then train with the batch_size it finds"
         )
     factor = 1 if data.multigrid is None else data.multigrid.largest_factor
-    # One less than all, for at all of them Lightning no longer lowers a batch that fails.
+    # One fewer than all: at all of them, Lightning no longer lowers a batch that fails.
     limit = max(1, (len(data.splits.train) - 1) // factor)
     search = Tuner(trainer).scale_batch_size
     size = search(

@@ -115,7 +115,7 @@ def test_the_test_stops_with_the_list_of_all_unreadable_videos(
         run.test(cfg)
     message = user_error(caught.value)
     assert message is not None
-    assert "of 40 test videos cannot be read, so that no score would stand for the list" in message
+    assert "of 40 test videos cannot be read, so no score would describe the whole list" in message
     rows = read_table(tmp_path)
     assert folders["broken"] <= {row["path"] for row in rows}
     assert len(rows) <= 5
@@ -142,7 +142,7 @@ def test_unreadable_videos_in_val_end_a_training_before_it_starts(
         with pytest.raises(BadVideosError) as caught:
             train_on("good", "run", f"data.val={val}")
         message = str(caught.value)
-        assert "2 of 14 validation videos cannot be read, so that no score" in message
+        assert "2 of 14 validation videos cannot be read, so no score" in message
         assert "empty.mp4: the file is empty" in message
         assert "page.mp4: it looks like an HTML page, not a video" in message
         assert len(read_table(tmp_path / "run")) == 2

@@ -10,14 +10,14 @@ from stopped_training import contents, resumed
 from gcvideo import cli
 from gcvideo.command import _application as application
 from gcvideo.command.train import ResumeError, train
-from gcvideo.command.train._run_folder import RunFolderError, new_folder
+from gcvideo.command.train._run_folder import RunFolderError, discard_unbegun, new_folder
 
 
 def test_a_new_run_is_not_begun_among_the_checkpoints_of_an_old_one(run):
     before = contents(run)
     cfg = OmegaConf.load(run / "config.yaml")
     cfg.resume, cfg.output_dir = None, str(run)
-    with pytest.raises(RunFolderError, match=r"has a run already \(best\.ckpt, last\.ckpt, prev"):
+    with pytest.raises(RunFolderError, match=r"already has a run \(best\.ckpt, last\.ckpt, prev"):
         train(cfg)
     assert contents(run) == before
 
@@ -68,12 +68,39 @@ def test_a_command_begins_in_a_folder_that_nobody_has(tmp_path, monkeypatch, vid
 
     monkeypatch.setattr(application, "_default_folder", same_moment)
     words = [*tiny, "data=folder", f"data.root={video_folder}", "model=c2d"]
-    for more in (["num_classes=5"], ["-m", "num_classes=5,6"]):  # which the data does not have
-        with pytest.raises(SystemExit):
-            cli.run("train", [*words, *more])
+    (tmp_path / "runs" / "now").mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        cli.run("train", [*words, "-m", "num_classes=5,6"])  # which the data does not have
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["now", "now_2"]
-    assert (tmp_path / "runs" / "now" / ".hydra").is_dir()
-    assert [folder.parent for folder in told] == [Path("runs/folder_c2d"), Path("runs/sweep")]
+    assert (tmp_path / "runs" / "now_2" / "0" / ".hydra").is_dir()
+    cli.run("train", words)
+    assert (tmp_path / "runs" / "now_3" / ".hydra").is_dir()
+    assert [folder.parent for folder in told] == [Path("runs/sweep"), Path("runs/folder_c2d")]
+
+
+@pytest.mark.parametrize("mistake", ["num_classes=5", "batch_size=64"])
+def test_a_start_that_fails_prints_one_message_and_leaves_no_folder(
+    tmp_path, monkeypatch, video_folder, tiny, capsys, mistake
+):
+    monkeypatch.chdir(tmp_path)
+    words = [*tiny, "data=folder", f"data.root={video_folder}", "model=c2d"]
+    words = [word for word in words if word.partition("=")[0] != mistake.partition("=")[0]]
+    with pytest.raises(SystemExit):
+        cli.run("train", [*words, mistake])
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"error: {mistake.replace('=', ' is ')} but ")
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
+def test_a_folder_with_anything_in_it_is_not_removed(tmp_path):
+    kept = new_folder(tmp_path / "kept")
+    (kept / "config.yaml").write_text("")
+    told = new_folder(tmp_path / "told")
+    (told / "train.log").write_text("a warning that is worth reading\n" * 500)
+    for folder in (kept, told):
+        discard_unbegun(folder)
+        assert folder.is_dir()
 
 
 def test_a_folder_that_is_given_and_has_a_run_is_refused_before_anything_is_written(
@@ -83,5 +110,5 @@ def test_a_folder_that_is_given_and_has_a_run_is_refused_before_anything_is_writ
     words = [*tiny, "data=folder", f"data.root={video_folder}", f"hydra.run.dir={run}"]
     with pytest.raises(SystemExit):
         cli.run("train", words)
-    assert "has a run already" in capsys.readouterr().err
+    assert "already has a run" in capsys.readouterr().err
     assert contents(run) == before

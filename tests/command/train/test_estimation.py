@@ -200,7 +200,7 @@ def test_true_and_numbers_are_told_apart():
 @pytest.mark.usefixtures("unchecked")
 def test_more_devices_than_videos_give_no_plan():
     with pytest.raises(
-        ValueError, match=r"10 training videos give no full batch of 2 on each of 8"
+        ValueError, match="batch_size is 2 but there are only 10 training videos for 8 devices"
     ):
         planned(devices=4, num_nodes=2)
 

@@ -11,6 +11,7 @@ import gcvideo
 from gcvideo import command as run
 from gcvideo.command.predict import predict
 from gcvideo.inference import CheckpointError, read_checkpoint
+from gcvideo.weights import checkpoint_weights
 
 
 @pytest.mark.parametrize("name", [".", "checkpoints"])
@@ -55,6 +56,8 @@ def test_the_last_checkpoint_does_not_stand_in_for_the_best(trained, tmp_path):
         gcvideo.load(folder.parent)
     hint = re.search(r"such as (.*)", str(caught.value))[1]
     assert shlex.split(hint) == [f"checkpoint='{folder / 'last.ckpt'}'"]
+    with pytest.raises(CheckpointError, match=r"such as .*weights\.path="):
+        checkpoint_weights(str(folder.parent))
 
 
 def test_a_folder_without_checkpoints_says_so(tmp_path, compose_config):

@@ -77,7 +77,7 @@ def test_jobs_are_read_in_the_order_of_their_numbers(tmp_path):
     (tmp_path / "2" / "results.json").write_text('{"metrics": {"best_val_top1": 0.5}}')
     (tmp_path / "other").mkdir()
     assert read_jobs(tmp_path, OBJECTIVE) == [
-        SweepJob(tmp_path / "0", ("lr=0",), None),
-        SweepJob(tmp_path / "2", ("lr=2",), 0.5),
-        SweepJob(tmp_path / "10", ("lr=10",), None),
+        SweepJob(tmp_path / "0", {"lr": "0"}, None),
+        SweepJob(tmp_path / "2", {"lr": "2"}, 0.5),
+        SweepJob(tmp_path / "10", {"lr": "10"}, None),
     ]
