@@ -4,17 +4,14 @@ import re
 
 from omegaconf.errors import MissingMandatoryValue
 
-from gcvideo.data.video._container import VideoReadError
-
 _USER_ERRORS = (
-    VideoReadError,
     FileNotFoundError,
     FloatingPointError,
     MissingMandatoryValue,
     ValueError,  # which those of descriptions, checkpoints and weights are
 )
-# Of libraries that are imported with a job alone.
-_NAMES = ("MisconfigurationException",)
+# What a job alone imports is known by name: `--help` must not wait for PyAV and Lightning.
+_VIDEO_ERROR, _LIGHTNING_ERROR = "VideoReadError", "MisconfigurationException"
 
 
 def user_error(error: BaseException) -> str | None:
@@ -38,7 +35,10 @@ def user_error(error: BaseException) -> str | None:
             return (
                 f"{cause.full_key} has no value; give it on the command line: {cause.full_key}=..."
             )
-        if isinstance(cause, _USER_ERRORS) or (found is None and type(cause).__name__ in _NAMES):
+        name = type(cause).__name__
+        if isinstance(cause, _USER_ERRORS) or name == _VIDEO_ERROR:
+            found = str(cause)
+        elif name == _LIGHTNING_ERROR and found is None:
             found = str(cause)
         cause = cause.__cause__
     return found
