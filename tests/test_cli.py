@@ -38,6 +38,13 @@ def test_the_program_alone_lists_its_commands(gcvideo_program, words):
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_help_comes_without_the_libraries_of_a_job():
+    code = "import sys; from gcvideo import cli; sys.argv = ['gcvideo', 'train', '--help']; cli.main(); "
+    code += "print(sorted({'torch', 'av', 'numpy', 'lightning'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_list_comes_without_the_libraries_of_the_commands():
     code = "import sys; from gcvideo import cli; sys.argv = ['gcvideo']; cli.main(); "
     code += "print(sorted({'torch', 'hydra', 'av', 'rich'} & set(sys.modules)))"

@@ -36,9 +36,8 @@ def user_error(error: BaseException) -> str | None:
                 f"{cause.full_key} has no value; give it on the command line: {cause.full_key}=..."
             )
         name = type(cause).__name__
-        if isinstance(cause, _USER_ERRORS) or name == _VIDEO_ERROR:
-            found = str(cause)
-        elif name == _LIGHTNING_ERROR and found is None:
+        is_users = isinstance(cause, _USER_ERRORS) or name == _VIDEO_ERROR
+        if is_users or (found is None and name == _LIGHTNING_ERROR):
             found = str(cause)
         cause = cause.__cause__
     return found
