@@ -20,7 +20,7 @@ from gcvideo.evaluation._accuracy import (
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Where a training stood after an epoch; None where nothing was measured."""
+    """The state of a training after an epoch; None where nothing was measured."""
 
     epoch: int
     train_loss: float | None
@@ -31,16 +31,8 @@ class CurvePoint:
 class CellResult:
     """One variant trained with one seed, and its test.
 
-    Args:
-        seed: of training.
-        videos: names of the test videos.
-        labels: of the videos.
-        scores: of the videos, a column per class.
-        curve: of training.
-        probes: top-1 accuracy, in [0, 1], by what was done to the frames, such as "shuffled".
-
-    Raises:
-        ValueError: for results that do not fit each other or are not numbers.
+    ``scores`` has a row per video and a column per class; ``probes`` holds top-1 accuracies, in [0, 1],
+    by what was done to the frames, such as "shuffled".
     """
 
     seed: int
@@ -77,7 +69,7 @@ class CellResult:
 
     @cached_property
     def ranks(self) -> Int64[Tensor, " n"]:
-        """How many classes score above the label, per video; of equal scores the first class wins."""
+        """Per video, how many classes score above the label; of equal scores the first class wins."""
         own = self.scores.gather(1, self.labels[:, None])
         is_before = torch.arange(self.scores.shape[1]) < self.labels[:, None]
         return ((self.scores > own) | ((self.scores == own) & is_before)).sum(dim=1)
@@ -95,19 +87,9 @@ class CellResult:
 class VariantResult:
     """One variant of the net, with the cells that are finished.
 
-    Args:
-        name: as it is printed, such as "gc ratio=1/16".
-        settings: that tell it from the other variants.
-        blocks: inserted, as "res3.1 ContextBlock".
-        num_parameters: of the net.
-        macs: multiply-accumulates of one view.
-        ms_per_clip: median milliseconds of inference; None if not measured.
-        train_ms_per_clip: median milliseconds of a training step, per clip; None if not measured.
-        peak_bytes: of a training step; None if not measured.
-        cells: one per finished seed.
-
-    Raises:
-        ValueError: for two cells of one seed.
+    ``settings`` distinguish it from the other variants, ``blocks`` are inserted ones such as
+    "res3.1 ContextBlock", ``macs`` are those of one view. Times are medians per clip of an inference and
+    of a training step, ``peak_bytes`` is that of such a step; None if not measured.
     """
 
     name: str
@@ -148,17 +130,9 @@ class VariantResult:
 class Comparison:
     """Variants of a net, trained alike with the same seeds and tested on the same videos.
 
-    Args:
-        title: one line.
-        classes: their names, in order of the labels.
-        baseline: name of the variant that the others are compared with.
-        variants: in the order in which they are shown.
-        facts: how it was made ("command", "machine", "date", ...), printed as they are.
-        missing: cells that are not finished or failed, with the reason.
-
-    Raises:
-        ValueError: for an unknown baseline, names that are not distinct, or cells of one seed that
-            were not tested on the same videos and labels.
+    ``baseline`` is the name of the variant that the others are compared with. ``facts`` say how the
+    comparison was made ("command", "machine", ...); ``missing`` names cells that failed or are not
+    finished, with the reason.
     """
 
     title: str
@@ -201,7 +175,7 @@ class Comparison:
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """Names of all probes, in the order in which they come up."""
+        """Names of all probes, in the order of their first use."""
         cells = [cell for variant in self.variants for cell in variant.cells]
         return tuple(dict.fromkeys(probe for cell in cells for probe in cell.probes))
 

@@ -39,10 +39,10 @@ class ContextBlock(nn.Module):
         axes: what is pooled together: "thw" all positions, "hw" each frame by itself, "t" each
             position over time. The last two need a (t, h, w) grid.
         ratio: bottleneck width / ``in_channels``; None for a single linear layer.
-        norm: LayerNorm in the bottleneck.
-        activation: ReLU in the bottleneck.
-        fusion: "add", "mul" or both; multiplication precedes addition, each has its transform.
-        mul_start: where "mul" starts: "half" (as published) or "identity".
+        norm: whether there is a LayerNorm in the bottleneck.
+        activation: whether there is a ReLU in the bottleneck.
+        fusion: "add", "mul" or both; multiplication precedes addition, and each has its own transform.
+        mul_start: start of "mul": "half" (as published) or "identity".
         eps: added to the variance in the LayerNorm: 1e-5 in the code of GCNet and mmcv, 1e-6 in
             timm's.
 
@@ -130,7 +130,7 @@ class ContextBlock(nn.Module):
     def _input_and_context(
         self, x: Float[Tensor, "b c *grid"]
     ) -> tuple[Float[Tensor, "b c *grid"], Float[Tensor, "b c *kept"]]:
-        # With other axes the folded input may be a copy, which must not be what is passed on.
+        # With other axes the folded input may be a copy, which must not be passed on.
         if self.mask is None or self.axes != "thw":
             return x, self.pool(x)
         check_input(x, self.in_channels, self.axes)

@@ -33,19 +33,3 @@ def randomised():
         return block.double().eval()
 
     return randomise
-
-
-@pytest.fixture
-def gradients_after_one_step():
-    """Name -> gradient of every parameter, once the zero layers have left zero."""
-
-    def gradients(block, x):
-        target = torch.randn_like(x)
-        optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
-        (block(x) * target).sum().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        (block(x) * target).sum().backward()
-        return {name: p.grad for name, p in block.named_parameters()}
-
-    return gradients

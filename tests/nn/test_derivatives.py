@@ -73,6 +73,11 @@ def test_attention_pooling_has_first_and_second_derivatives_in_both_modes(functi
     assert gradgradcheck(function, inputs, check_fwd_over_rev=True, **batched)
 
 
+def test_reverse_mode_is_the_central_difference_for_input_and_weights(block):
+    x = clips(1).requires_grad_()
+    assert gradcheck(lambda x, *_: block(x), (x, *block.parameters()))
+
+
 @pytest.mark.parametrize("has_gradients", [True, False])
 def test_forward_mode_is_the_central_difference(block, has_gradients):
     x, direction = clips(), torch.randn(2, 4, 2, 2, 2, dtype=torch.float64)

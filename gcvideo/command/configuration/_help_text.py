@@ -11,7 +11,7 @@ from rich.table import Table
 
 from gcvideo._console import Console
 from gcvideo._invocation import command_line
-from gcvideo.command.configuration._composition import config_folder
+from gcvideo.command.configuration._composition import block_words, config_folder
 
 _MOST_WIDE = 100
 _NUM_EXAMPLES = 2
@@ -38,7 +38,12 @@ def print_help(
     console.print(comments.summary)
     console.print(f"\nusage: {usage}", soft_wrap=True)
     groups = dict(_groups(content.get("defaults", []), folder))
-    rows = [(k.key, k.default, k.text) for k in comments.keys if k.key not in groups]
+    blocks = ", ".join(block_words())
+    rows = [
+        (key, default, text.replace("BLOCKS", blocks))
+        for key, default, text in comments.keys
+        if key not in groups
+    ]
     console.print("\nkeys and their defaults", _table(rows), sep="\n")
     if "recipe" in groups:
         recipe = cast(DictConfig, OmegaConf.load(folder / "recipe" / f"{groups['recipe']}.yaml"))
