@@ -110,7 +110,7 @@ def test_blocks_and_another_head_start_fresh_by_default(tmp_path):
     blocks = {k for k in net.state_dict() if "branch_fusion" in k}
     assert set(report.fresh) == blocks | {"blocks.5.proj.weight", "blocks.5.proj.bias"}
     assert len(report.loaded) + len(report.fresh) == len(net.state_dict())
-    assert str(report).endswith("; the head starts fresh: it knew 10 classes, the net has 7")
+    assert str(report).endswith("; the head starts fresh: it had 10 classes, the net has 7")
     with pytest.raises(WeightsError, match="2 of another shape"):
         load_weights(net, checkpoint_weights(str(tmp_path / "bare.pth"), fresh=BLOCKS))
     with pytest.raises(WeightsError, match=f"{len(blocks)} missing"):
@@ -172,7 +172,7 @@ def test_trunk_of_weights_with_other_classes_is_kept(tmp_path):
         "blocks.5.proj.weight": ((5, 128), (7, 128)),
         "blocks.5.proj.bias": ((5,), (7,)),
     }
-    assert "the head starts fresh: it knew 5 classes, the net has 7" in str(report)
+    assert "the head starts fresh: it had 5 classes, the net has 7" in str(report)
     assert torch.equal(net.blocks[4].res_blocks[2].branch2.conv_c.weight, state[LAST])
 
 

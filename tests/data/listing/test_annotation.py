@@ -154,7 +154,7 @@ def test_class_lists_are_one_name_a_line(root):
         "air drumming",
         "zumba",
     )
-    with pytest.raises(ValueError, match="is empty; write one class name a line"):
+    with pytest.raises(ValueError, match="is empty; write one class name per line"):
         read_classes(root / write(root, "e.txt", ""))
     with pytest.raises(ValueError, match="has 'a' twice; name each class once"):
         read_classes(root / write(root, "t.txt", "a", "b", "a"))

@@ -144,8 +144,8 @@ def test_a_list_without_splits_is_named_by_its_file(tmp_path, name, split):
     [
         (
             "path,label\na.mp4,0\n",
-            r"has the columns path, label, but an official .* has time_end, time_start, youtube_id "
-            "too; give csv=",
+            r"has the columns path, label, but an official .* also has time_end, time_start, youtube_id; "
+            "give csv=",
         ),
         ("", r"has the columns \(none\)"),
         (HEADER + "zumba,a,1,11,train\n,a,1,11,train\n", r"row 3 has no label; complete or delete"),

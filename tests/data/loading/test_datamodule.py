@@ -159,5 +159,7 @@ def test_epochs_of_before_keep_their_batches_where_lists_change(video_folder):
     assert [module.num_batches(epoch) for epoch in range(3)] == [5, 5, 5]
     module.resume(2, 5, past=[9, 8])
     assert [module.num_batches(epoch) for epoch in range(4)] == [9, 8, 5, 5]
-    with pytest.raises(ValueError, match="stopped after batch 6 of epoch 3, which has 5 with the"):
+    with pytest.raises(
+        ValueError, match=r"stopped after batch 6 of epoch 3, but .* the epoch has 5;"
+    ):
         module.resume(2, 6, past=[9, 8])
