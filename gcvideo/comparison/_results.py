@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from gcvideo.comparison._paired_difference import PairedDifference, SeedValues, holm_adjusted
@@ -74,13 +74,18 @@ class CellResult:
         is_before = torch.arange(self.scores.shape[1]) < self.labels[:, None]
         return ((self.scores > own) | ((self.scores == own) & is_before)).sum(dim=1)
 
+    @property
+    def right(self) -> Bool[Tensor, " n"]:
+        """Whether the label has the best score, per video."""
+        return self.ranks == 0
+
     def top_k(self, k: int) -> float:
         """Share of the videos whose label is among the k best scores."""
         return int((self.ranks < k).sum()) / len(self.videos)
 
     def class_accuracies(self) -> Float[Tensor, " k"]:
         """Top-1 accuracy of the videos of each class; NaN for a class without videos."""
-        return class_accuracies(count_right(self.labels, self.ranks == 0, self.scores.shape[1]))
+        return class_accuracies(count_right(self.labels, self.right, self.scores.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -187,11 +192,14 @@ class Comparison:
         """Each variant against the baseline, by name; without those that share no seed with it."""
         found = {}
         for variant in self.variants:
-            pairs = self._pairs(variant)
-            if variant.name != self.baseline and pairs:
-                found[variant.name] = PairedDifference(
-                    {cell.seed: _answers(cell, baseline) for cell, baseline in pairs}
+            answers = {
+                cell.seed: dict(
+                    zip(cell.videos, (cell.right.long() - first.right.long()).tolist(), strict=True)
                 )
+                for cell, first in self._pairs(variant)
+            }
+            if variant.name != self.baseline and answers:
+                found[variant.name] = PairedDifference(answers)
         return found
 
     @cached_property
@@ -215,11 +223,6 @@ class Comparison:
     def _pairs(self, variant: VariantResult) -> list[tuple[CellResult, CellResult]]:
         baseline = {cell.seed: cell for cell in self.variant(self.baseline).cells}
         return [(cell, baseline[cell.seed]) for cell in variant.cells if cell.seed in baseline]
-
-
-def _answers(cell: CellResult, baseline: CellResult) -> dict[str, int]:
-    answers = (cell.ranks == 0).long() - (baseline.ranks == 0).long()
-    return dict(zip(cell.videos, answers.tolist(), strict=True))
 
 
 def _check_paired(variant: str, cell: CellResult, other_variant: str, other: CellResult) -> None:

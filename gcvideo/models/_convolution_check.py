@@ -2,13 +2,13 @@
 
 import functools
 import statistics
-import time
 import warnings
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.benchmark.utils.timer import timer
 
 from gcvideo.models._classifier import ClipClassifier
 from gcvideo.nn._convolution import use_video_convolutions
@@ -61,12 +61,10 @@ def convolution_slowdown(device: torch.device, dtype: torch.dtype, *, rounds: in
     seconds: list[list[float]] = [[], []]
     for number in range(1 + rounds):
         for step, times in zip(steps, seconds, strict=True):
-            _wait(device)
-            start = time.perf_counter()
+            started = timer()  # which waits for a GPU
             step()
-            _wait(device)
             if number > 0:
-                times.append(time.perf_counter() - start)
+                times.append(timer() - started)
     ours, theirs = map(statistics.median, seconds)
     return ours / theirs
 
@@ -85,8 +83,3 @@ def _step(device: torch.device, dtype: torch.dtype) -> Callable[[], tuple[Tensor
         return torch.autograd.grad(y, (x, weight), torch.ones_like(y))
 
     return step
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

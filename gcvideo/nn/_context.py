@@ -76,7 +76,12 @@ class ContextBlock(nn.Module):
         check_choice("pooling", pooling, get_args(Pooling))
         check_choice("axes", axes, get_args(Axes))
         check_choice("mul_start", mul_start, get_args(MulStart))
-        _check_fusion(fusion)
+        names = list(fusion)
+        if not names or len(set(names)) < len(names) or not set(names) <= set(get_args(Fusion)):
+            raise ValueError(
+                "fusion must list 'add', 'mul' or both, each once, "
+                f"got {fusion!r}; the published block is ('add',)"
+            )
         self.in_channels = in_channels
         self.axes: Axes = axes
         self.mul_scale = 2.0 if mul_start == "identity" else 1.0
@@ -190,12 +195,3 @@ def squeeze_excitation(
         fusion=("mul",),
         mul_start=mul_start,
     )
-
-
-def _check_fusion(fusion: Sequence[str]) -> None:
-    names = list(fusion)
-    if not names or len(set(names)) < len(names) or not set(names) <= set(get_args(Fusion)):
-        raise ValueError(
-            "fusion must list 'add', 'mul' or both, each once, "
-            f"got {fusion!r}; the published block is ('add',)"
-        )

@@ -43,7 +43,7 @@ class VideoConv3d(nn.Conv3d):
         padding = self.padding
         if self.padding_mode != "zeros" or isinstance(padding, str):
             return super().forward(input)
-        if self._is_plain():
+        if self.groups == 1 and self.dilation == (1, 1, 1):
             if self.folded and self._has_one_pixel():
                 return self._over_pixels(input, _convolve)
             if self.folded and self.kernel_size[0] == 1 and padding[0] == 0:
@@ -55,9 +55,6 @@ class VideoConv3d(nn.Conv3d):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, folded={self.folded}"
-
-    def _is_plain(self) -> bool:
-        return self.groups == 1 and self.dilation == (1, 1, 1)
 
     def _has_one_pixel(self) -> bool:
         sizes = self.kernel_size[1:], self.stride[1:], self.padding[1:]

@@ -1,5 +1,6 @@
 from functools import partial
 
+import block_reference as reference
 import pytest
 import torch
 
@@ -19,7 +20,7 @@ DESIGNS = {
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("pooling", ["att", "avg"])
 @pytest.mark.parametrize("fusion", FUSIONS, ids=str)
-def test_block_equals_the_equations(reference, randomised, grid, pooling, fusion):
+def test_block_equals_the_equations(randomised, grid, pooling, fusion):
     block = randomised(ContextBlock(8, pooling=pooling, fusion=fusion))
     x = torch.randn(2, 8, *grid, dtype=torch.float64)
     expected = reference.context_block(x, block.state_dict(), "thw")
@@ -28,7 +29,7 @@ def test_block_equals_the_equations(reference, randomised, grid, pooling, fusion
 
 @pytest.mark.parametrize("axes", ["hw", "t"])
 @pytest.mark.parametrize("pooling", ["att", "avg"])
-def test_single_axes_equal_the_equations(reference, randomised, axes, pooling):
+def test_single_axes_equal_the_equations(randomised, axes, pooling):
     block = randomised(ContextBlock(8, pooling=pooling, axes=axes, fusion=("mul", "add")))
     x = torch.randn(2, 8, 2, 3, 4, dtype=torch.float64)
     torch.testing.assert_close(block(x), reference.context_block(x, block.state_dict(), axes))
@@ -36,7 +37,7 @@ def test_single_axes_equal_the_equations(reference, randomised, axes, pooling):
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS.keys())
 @pytest.mark.parametrize("mul_start", ["half", "identity"])
-def test_transform_designs_equal_the_equations(reference, randomised, design, mul_start):
+def test_transform_designs_equal_the_equations(randomised, design, mul_start):
     block = randomised(ContextBlock(8, fusion=("mul", "add"), mul_start=mul_start, **design))
     x = torch.randn(2, 8, 5, dtype=torch.float64)
     expected = reference.context_block(
@@ -89,7 +90,7 @@ def test_every_frame_reaches_every_frame(randomised):
 
 
 @pytest.mark.parametrize("fusion", FUSIONS, ids=str)
-def test_eps_is_that_of_every_norm(reference, randomised, fusion):
+def test_eps_is_that_of_every_norm(randomised, fusion):
     block = randomised(ContextBlock(8, fusion=fusion, eps=1e-2))
     x = torch.randn(2, 8, 5, dtype=torch.float64)
     expected = reference.context_block(x, block.state_dict(), "thw", eps=1e-2)
@@ -192,7 +193,7 @@ def test_squeeze_excitation_of_few_channels_is_refused():
     ("make", "activation"),
     [(partial(squeeze_excitation, ratio=1 / 4), True), (simplified_non_local, False)],
 )
-def test_published_blocks_equal_their_equations(reference, randomised, make, activation):
+def test_published_blocks_equal_their_equations(randomised, make, activation):
     block = randomised(make(8))
     x = torch.randn(2, 8, 2, 3, 4, dtype=torch.float64)
     expected = reference.context_block(x, block.state_dict(), "thw", activation=activation)

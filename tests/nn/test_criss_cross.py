@@ -1,3 +1,4 @@
+import block_reference as reference
 import pytest
 import torch
 
@@ -6,7 +7,7 @@ from gcvideo.nn import CrissCrossBlock
 
 @pytest.mark.parametrize("grid", [(5,), (3, 4), (1, 3, 2), (2, 3, 4)], ids=str)
 @pytest.mark.parametrize("recurrence", [1, 2])
-def test_block_equals_the_equations(reference, randomised, grid, recurrence):
+def test_block_equals_the_equations(randomised, grid, recurrence):
     block = randomised(CrissCrossBlock(8, recurrence=recurrence, reduction=4))
     x = torch.randn(2, 8, *grid, dtype=torch.float64)
     expected = reference.criss_cross_block(x, block.state_dict(), recurrence)

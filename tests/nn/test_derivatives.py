@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from block_reference import LAYOUTS
 from torch._dynamo.backends.common import aot_autograd
 from torch._functorch.aot_autograd import make_boxed_func
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
@@ -32,10 +33,6 @@ BLOCKS = CONTEXT | {
     "nl embedded": lambda c: NonLocalBlock(c, axes="hw"),
     "nl dot product": lambda c: NonLocalBlock(c, kind="dot_product"),
     "nl concatenation": lambda c: NonLocalBlock(c, kind="concatenation"),
-}
-LAYOUTS = {
-    "contiguous": torch.Tensor.contiguous,
-    "channels_last": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
 }
 
 

@@ -1,3 +1,4 @@
+import block_reference as reference
 import pytest
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 @kinds
 @pytest.mark.parametrize(("grid", "axes", "sub_sample"), LAYOUTS, ids=str)
-def test_block_equals_the_equations(reference, randomised, kind, grid, axes, sub_sample):
+def test_block_equals_the_equations(randomised, kind, grid, axes, sub_sample):
     block = randomised(
         NonLocalBlock(4, kind=kind, axes=axes, sub_sample=sub_sample, inner_channels=3)
     )
@@ -42,7 +43,7 @@ def test_block_equals_the_equations(reference, randomised, kind, grid, axes, sub
         ("embedded_gaussian", False, 1),
     ],
 )
-def test_scale_can_be_chosen(reference, randomised, kind, scale, factor):
+def test_scale_can_be_chosen(randomised, kind, scale, factor):
     block = randomised(NonLocalBlock(4, kind=kind, scale=scale, norm=False))
     x = torch.randn(1, 4, 2, 2, 2, dtype=torch.float64)
     expected = reference.non_local_block(x, block.state_dict(), kind, "thw", "before", factor)
