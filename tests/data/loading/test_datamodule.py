@@ -126,11 +126,6 @@ def test_the_test_takes_as_many_videos_at_a_time_as_it_is_told(video_folder):
     assert torch.equal(batches[0]["views"], torch.cat([batch["views"] for batch in single]))
 
 
-def test_a_test_of_no_videos_at_a_time_is_refused(video_folder):
-    with pytest.raises(ValueError, match="test_batch_size is 0; it must be at least 1"):
-        make_module(video_folder, test_batch_size=0)
-
-
 @pytest.mark.usefixtures("unchecked")  # a stand-in for the trainer
 def test_a_limited_validation_or_test_is_of_the_first_videos(video_folder, tmp_path, monkeypatch):
     read = dataset._read_clips
