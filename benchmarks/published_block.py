@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gcvideo.nn import ContextBlock, NonLocalBlock
-from gcvideo.nn._transform import Transform
+from gcvideo.nn._context import Transform
 
 
 class PublishedContextBlock(nn.Module):

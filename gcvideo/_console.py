@@ -1,4 +1,4 @@
-"""The one kind of console: what it prints, names of files among it, stands there as it is."""
+"""The one kind of console, which prints everything literally, including file names."""
 
 from typing import Any
 
@@ -8,12 +8,9 @@ from rich.text import Text
 
 
 class Console(rich.console.Console):
-    """A console without markup: ``[a]`` and ``:smile:`` are letters, in tables too.
+    """A console without markup: ``[a]`` and ``:smile:`` are plain text, in tables too.
 
-    Args:
-        stderr: whether it prints to standard error.
-        file: open for text; None: the standard output at each print.
-        width: in columns; None: that of the terminal.
+    ``file`` is open for text; without one, each print goes to the standard output of its moment.
     """
 
     def __init__(self, *, stderr: bool = False, file: Any = None, width: int | None = None) -> None:
@@ -23,7 +20,7 @@ class Console(rich.console.Console):
 
     @property
     def file(self) -> Any:
-        """What is printed to; bytes of file names that it cannot hold are shown as escapes."""
+        """The output; what its encoding cannot represent, such as bytes of file names, is escaped."""
         return _TolerantFile(super().file)
 
     @file.setter
@@ -31,13 +28,13 @@ class Console(rich.console.Console):
         self._file = new_file
 
     def status(self, status: rich.console.RenderableType, **options: object) -> Status:
-        # A status reads markup on every console.
+        # A status interprets markup on every console.
         text = Text(status) if isinstance(status, str) else status
         return super().status(text, **options)  # pyright: ignore[reportArgumentType]
 
 
 class _TolerantFile:
-    """A text file that shows the letters it cannot encode by their numbers."""
+    """A text file that escapes the characters it cannot encode."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Objects from plain descriptions: the part of a configuration that a checkpoint carries with it."""
+"""Objects from plain descriptions: the part of a configuration that is stored in a checkpoint."""
 
 import functools
 import importlib
@@ -9,26 +9,18 @@ TARGET, PARTIAL = "_target_", "_partial_"
 
 
 class ConstructionError(ValueError):
-    """A description that names something that may not, or cannot, be built."""
+    """A description of something that may not, or cannot, be built."""
 
 
 def construct(description: Any, *, packages: Sequence[str] = ("gcvideo",)) -> Any:
-    """Build the object that a description of nested dicts, lists and plain values stands for.
+    """Build an object from its description in nested dicts, lists and plain values.
 
     A dict with ``_target_`` calls that function or class with the other entries as keyword
     arguments; with ``_partial_: true`` it gives a ``functools.partial`` instead. This is the subset
-    of Hydra's ``instantiate`` that nets and protocols use. Unlike Hydra it imports from the named
-    packages only, and only what they define themselves, so that a checkpoint from elsewhere cannot
-    run arbitrary code.
-
-    Args:
-        description: plain data, as checkpoints hold it.
-        packages: top-level packages that a ``_target_`` may come from; name your own package here
-            to load a net with a block of your own.
-
-    Raises:
-        ConstructionError: if a target lies outside ``packages``, does not exist or rejects its
-            arguments.
+    of Hydra's ``instantiate`` that nets and protocols use. Unlike Hydra it only imports from the
+    top-level ``packages``, and only what they define themselves, so that a checkpoint from elsewhere
+    cannot run arbitrary code. Raises ConstructionError for a target that is outside of ``packages``, does
+    not exist or rejects its arguments.
     """
     build = functools.partial(construct, packages=packages)
     if isinstance(description, Mapping):
@@ -65,7 +57,7 @@ def _import(target: str, packages: Sequence[str]) -> Any:
         raise ConstructionError(
             f"{target!r} does not exist in this version of gcvideo: {error}"
         ) from error
-    # A module also holds what it imports, and this one holds the way around ``packages``.
+    # A module also contains what it imports, and this one contains a way around ``packages``.
     origin = str(getattr(factory, "__module__", "")) or "an unknown module"
     if origin == __name__ or origin.partition(".")[0] not in packages:
         raise ConstructionError(

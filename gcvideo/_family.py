@@ -1,4 +1,4 @@
-"""The families of 3-D ResNets: their stages, depths and temporal kernels, and how their head pools."""
+"""The families of 3-D ResNets: their stages, depths, temporal kernels and head modes."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args

@@ -5,11 +5,7 @@ from pathlib import Path
 
 
 def command_line(name: str) -> str:
-    """The words that start a command on this machine: "gcvideo NAME", or its script in a clone.
-
-    Args:
-        name: command, such as "train" or "attention stats".
-    """
+    """The words that start a command on this machine: "gcvideo NAME", or its script in a clone."""
     word, _, rest = name.partition(" ")
     script = Path(sys.argv[0]).parent / f"{word}.py"
     if script.parent.name != "scripts" or not script.is_file():

@@ -7,12 +7,7 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a package that imports these names on first use (PEP 562).
-
-    Args:
-        package: its ``__name__``.
-        homes: names by the module of the package that defines them.
-    """
+    """The ``__getattr__`` of a package (PEP 562) that imports names from their modules on first use."""
     home_of = {name: f"{package}.{module}" for module, names in homes.items() for name in names}
 
     def find(name: str) -> Any:

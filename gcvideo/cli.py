@@ -1,4 +1,4 @@
-"""The table of commands, and the program ``gcvideo`` that finds one by its name."""
+"""The table of commands, and the program ``gcvideo``, which finds one by its name."""
 
 import difflib
 import importlib
@@ -12,15 +12,11 @@ import gcvideo
 class Command(NamedTuple):
     """A command of the program.
 
-    Args:
-        summary: line of the list of commands.
-        job: "module:function" that gets the configuration, or the words where ``config`` is None.
-        config: name of a file in ``conf``.
-        plain: keys whose values may be given alone, in this order; the last takes all that follow
-            if it ends in "*".
-        is_swept: whether ``-m`` runs it once per value; such a command has a run folder.
-        objective: number of a result that a sweep is about.
-        has_failed: whether a result means that the command could not do all it was asked to.
+    ``job`` is the "module:function" that gets the configuration ``conf/CONFIG.yaml``, or the words if
+    there is none. ``plain`` are keys whose values may stand alone, in this order; the last takes all that
+    follow if it ends in "*". With ``is_swept``, ``-m`` runs the command once per value, each with a run
+    folder, and ``objective`` is the number that the sweep compares. ``has_failed`` tells from a result
+    whether something could not be done.
     """
 
     summary: str
@@ -122,12 +118,7 @@ COMMANDS = {
 
 
 def main(name: str | None = None) -> None:
-    """Run the command that the first word of the command line names.
-
-    Args:
-        name: command or first word of one, for a script that stands for it; None: the command line
-            names it.
-    """
+    """Run the command that the first word of the command line names, or that of a script, ``name``."""
     words = sys.argv[1:]
     if name is None:
         if not words or words[0] in ("-h", "--help"):
@@ -142,19 +133,11 @@ def main(name: str | None = None) -> None:
 
 
 def run(name: str, words: Sequence[str]) -> None:
-    """Run a command.
-
-    Args:
-        name: key of ``COMMANDS``.
-        words: command line after the name.
-
-    Raises:
-        SystemExit: if the command fails; status 2 for a mistake in the words.
-    """
+    """Run a command; SystemExit if it fails, with status 2 for a mistake in the words."""
     command = COMMANDS[name]
     if command.config is None:
         sys.exit(_function(command.job)(words))
-    # Only now, so that the list of commands comes at once.
+    # Only now, so that the list of commands appears at once.
     from gcvideo.command._application import run_command  # noqa: PLC0415
 
     def job(cfg: Any) -> float | None:
@@ -179,7 +162,7 @@ def _function(path: str) -> Callable[[Any], Any]:
 
 
 def _named(name: str, words: list[str]) -> tuple[str, list[str]]:
-    """The name of a command, which may take a second word, and what is left of the words."""
+    """The name of a command, which may have two words, and the remaining words."""
     if name in COMMANDS:
         return name, words
     seconds = [known.partition(" ")[2] for known in COMMANDS if known.startswith(f"{name} ")]

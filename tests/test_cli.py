@@ -125,7 +125,7 @@ def test_a_script_names_itself_and_the_program_names_the_program(monkeypatch, pr
         (["train", "epochs=abc"], 2, "error: epochs is 'abc'; give a whole number of at least 1"),
         (["train", "modle=i3d"], 2, "did you mean model"),
         (["train", "i3d_gc"], 2, "'i3d_gc' stands alone, but 'train' takes words of the form KEY="),
-        (["train", "-m", "resume=a,b"], 2, "goes on with one run, so it does not go with -m"),
+        (["train", "-m", "resume=a,b"], 2, "continues one run, so it cannot be combined with -m"),
         (["train", "++resume=/no/run"], 2, "resume is '/no/run', where there is no config.yaml"),
         (["train", "--config-dir", "/no/folder"], 2, "--config-dir is '/no/folder', which is no"),
         (["train", "lr=(1"], 2, "put such a value into quotes within quotes"),

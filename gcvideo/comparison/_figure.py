@@ -1,14 +1,15 @@
-"""Plots of a comparison as SVG elements; names stand in the page, where any script is legible."""
+"""Plots of a comparison as SVG elements; names stand in the page, whose fonts have every script."""
 
 import io
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -19,14 +20,14 @@ from gcvideo.comparison._results import Comparison, CurvePoint, VariantResult
 
 @dataclass(frozen=True)
 class Style:
-    """How a variant looks in all plots."""
+    """The look of a variant in all plots."""
 
     color: str
     marker: str
     line: str
 
 
-# Okabe and Ito's colours, which the colour-blind tell apart, without yellow: too pale on white.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow: too pale on white.
 _BASELINE = Style("#000000", "o", "-")
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = "sD^vPX*"
@@ -34,7 +35,7 @@ _LINES = ("-", "--", "-.", ":")
 
 
 def variant_styles(comparison: Comparison) -> dict[str, Style]:
-    """A style per variant, black and round for the baseline; 42 others are all different."""
+    """A style per variant: black and round for the baseline, and different ones for up to 42 others."""
     names = [variant.name for variant in comparison.variants]
     names.remove(comparison.baseline)
     styles = {
@@ -97,7 +98,7 @@ def curve_figure(
     def draw(axes: Axes) -> None:
         styles = variant_styles(comparison)
         for variant in comparison.variants:
-            _draw_curve(axes, _curve(variant, value), styles[variant.name])
+            _draw_curve(axes, variant, value, styles[variant.name])
         axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
@@ -105,7 +106,7 @@ def curve_figure(
 
 
 def marker_figure(style: Style) -> str:
-    """The marker and line of a variant, as long as a word, to stand beside its name."""
+    """The marker and line of a variant, as long as a word, to stand next to its name."""
     figure = Figure(figsize=(0.6, 0.22))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -124,9 +125,9 @@ def marker_figure(style: Style) -> str:
     return _inline(figure)
 
 
-def _curve(
-    variant: VariantResult, value: Callable[[CurvePoint], float | None]
-) -> Mapping[int, SeedValues]:
+def _draw_curve(
+    axes: Axes, variant: VariantResult, value: Callable[[CurvePoint], float | None], style: Style
+) -> None:
     points: dict[int, dict[int, float]] = {}
     for cell in variant.cells:
         for point in cell.curve:
@@ -134,27 +135,25 @@ def _curve(
             # A diverged epoch has no place in a plot.
             if measured is not None and math.isfinite(measured):
                 points.setdefault(point.epoch, {})[cell.seed] = measured
-    return {epoch: SeedValues(points[epoch]) for epoch in sorted(points)}
-
-
-def _draw_curve(axes: Axes, curve: Mapping[int, SeedValues], style: Style) -> None:
-    means = [values.mean or 0.0 for values in curve.values()]
-    spreads = [values.spread or 0.0 for values in curve.values()]
-    if not means:
+    if not points:
         return
+    epochs = sorted(points)
+    values = [SeedValues(points[epoch]) for epoch in epochs]
+    means = np.array([seeds.mean or 0.0 for seeds in values])
+    spreads = np.array([seeds.spread or 0.0 for seeds in values])
     axes.plot(
-        list(curve),
+        epochs,
         means,
         color=style.color,
         linestyle=style.line,
         linewidth=2,
         marker=style.marker,
-        markevery=max(1, len(means) // 5),
+        markevery=max(1, len(epochs) // 5),
         markeredgecolor="white",
     )
-    low = [mean - spread for mean, spread in zip(means, spreads, strict=True)]
-    high = [mean + spread for mean, spread in zip(means, spreads, strict=True)]
-    axes.fill_between(list(curve), low, high, color=style.color, alpha=0.15, linewidth=0)
+    axes.fill_between(
+        epochs, means - spreads, means + spreads, color=style.color, alpha=0.15, linewidth=0
+    )
 
 
 def _draw(title: str, draw: Callable[[Axes], None]) -> str | None:
@@ -166,9 +165,9 @@ def _draw(title: str, draw: Callable[[Axes], None]) -> str | None:
 
 
 def _inline(figure: Figure, title: str = "") -> str:
-    """The svg element alone, as wide as its place, without what would reach the rest of the page."""
+    """The svg element alone, as wide as its place, without anything that affects the rest of the page."""
     file = io.StringIO()
-    # Ids within the file are hashes: with a salt per plot, none comes twice in a page.
+    # Ids in the file are hashes: with a salt per plot, none occurs twice in a page.
     with matplotlib.rc_context({"svg.hashsalt": f"gcvideo {title}", "svg.fonttype": "none"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg = file.getvalue()

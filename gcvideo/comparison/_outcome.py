@@ -9,7 +9,7 @@ _LEVEL = 0.05
 
 
 def describe_baseline(comparison: Comparison) -> str:
-    """What the baseline reaches, on how many videos, and what knowing nothing would reach."""
+    """What the baseline reaches, on how many videos, and what guessing would reach."""
     name, decimals = comparison.baseline, percent_decimals(comparison)
     cells = comparison.variant(name).cells
     if not cells:
@@ -21,7 +21,7 @@ def describe_baseline(comparison: Comparison) -> str:
     return (
         f"The baseline {name} has a top-1 accuracy of {accuracy} % over {_seeds(len(cells))} on "
         f"{' or '.join(map(str, sizes))} test videos of {len(comparison.classes)} classes; always "
-        f"naming the most frequent class would have {percent(most_frequent, decimals)} %."
+        f"naming the most frequent class would give {percent(most_frequent, decimals)} %."
     )
 
 
@@ -29,7 +29,9 @@ def describe_difference(comparison: Comparison, variant: str) -> str:
     """Whether a variant is better or worse than the baseline, and how sure that is."""
     baseline, difference = comparison.baseline, comparison.differences.get(variant)
     if difference is None:
-        return f"{variant}: no seed is finished both here and in {baseline}; nothing can be said."
+        return (
+            f"{variant}: no seed is finished both here and in {baseline}, so nothing can be said."
+        )
     top1, adjusted = difference.top1, comparison.adjusted_p_values[variant]
     assert top1.mean is not None
     if not (any(difference.num_better.values()) or any(difference.num_worse.values())):
@@ -48,14 +50,14 @@ def describe_difference(comparison: Comparison, variant: str) -> str:
         side = "above" if top1.mean > 0 else "below"
         text = f"{variant} is {percent(abs(top1.mean), decimals)} points {side} {baseline} ({evidence})"
     if top1.spread is None:
-        return f"{text}; with one seed, what another seed would change is not known."
+        return f"{text}; with one seed, the effect of another seed is not known."
     text += (
         f"; the spread over {_seeds(len(top1.values))} is {percent(top1.spread, decimals)} points."
     )
     signs = {value > 0 for value in top1.values.values() if value}
     if adjusted < _LEVEL and (len(signs) > 1 or top1.spread >= abs(top1.mean)):
         each = ", ".join(percent(value, decimals, signed=True) for value in top1.values.values())
-        text += f" The seeds do not agree ({each}), so other seeds may well turn this round."
+        text += f" The seeds do not agree ({each}), so other seeds may well reverse this."
     return text
 
 
@@ -65,7 +67,7 @@ def describe_test(comparison: Comparison) -> str:
     comparisons = "1 comparison" if count == 1 else f"{count} comparisons"
     return (
         f"p is that of the sign-flip test clustered by video, adjusted by Holm for {comparisons} with "
-        f"the baseline {comparison.baseline}; a difference is told below {_LEVEL}."
+        f"the baseline {comparison.baseline}; a difference counts as one if p is below {_LEVEL}."
     )
 
 

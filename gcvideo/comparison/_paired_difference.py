@@ -14,9 +14,9 @@ def mcnemar_p_value(num_better: int, num_worse: int) -> float:
 
         p = min(1, 2 sum_{i <= min(b, w)} C(b + w, i) / 2^(b + w))
 
-    Only discordant pairs count, those that one model has right and the other wrong. It tells whether
-    the difference would stand on other videos of the same kind, for these very weights, not with
-    other seeds; it is too small when several pairs belong to one video, as when seeds are pooled.
+    Only discordant pairs count, those that one model has right and the other wrong. The test tells
+    whether the difference would hold on other videos of the same kind for these very weights, not with
+    other seeds. It is too small when several pairs belong to one video, as when seeds are pooled.
 
     Source: McNemar, Psychometrika 12 (1947); the exact form is the sign test.
     """
@@ -32,9 +32,9 @@ def sign_flip_p_value(differences: Iterable[int]) -> float:
         p = P(|sum_v e_v d_v| >= |sum_v d_v|),  e_v = +1 or -1 with probability 1/2 each
 
     ``d_v`` sums the answers of all seeds on video v, +1 where only the first model is right and -1
-    where only the second is. A video is flipped as a whole, so that its seeds, which mostly agree, do
-    not count as evidence of their own; with one seed the test is McNemar's. It tells whether the
-    difference would stand on other videos, not with other seeds.
+    -1 where only the second is. A video is flipped as a whole, so that its seeds, which mostly agree, do
+    not count as separate evidence; with one seed the test is McNemar's. It tells whether the difference
+    would hold on other videos, not with other seeds.
 
     All 2^n flips are counted, by convolution: differences of equal size have a binomial sum.
     """
@@ -50,11 +50,11 @@ def sign_flip_p_value(differences: Iterable[int]) -> float:
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for their number: even one false find below 0.05 has a chance of 0.05.
+    """P-values adjusted for their number: the chance of even one false find below 0.05 is at most 0.05.
 
         p'_(i) = max_{j <= i} min(1, (m - j + 1) p_(j)),  p_(1) <= ... <= p_(m)
 
-    Holds however the tests depend on each other, as they do through a common baseline.
+    Holds however the tests depend on each other, and a common baseline makes them dependent.
 
     Source: Holm, Scandinavian Journal of Statistics 6 (1979).
     """
@@ -86,7 +86,7 @@ class SeedValues:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over seeds, with n - 1 below the fraction; None for less than two."""
+        """Standard deviation over seeds, with n - 1 in the denominator; None for fewer than two."""
         return statistics.stdev(self.values.values()) if len(self.values) > 1 else None
 
 
@@ -94,8 +94,7 @@ class SeedValues:
 class PairedDifference:
     """A model against another one on the same videos, with the same seeds.
 
-    Args:
-        answers: by seed and video, +1 if only the first model is right, -1 if only the second, else 0.
+    ``answers`` are by seed and video: +1 if only the first model is right, -1 if only the second, else 0.
     """
 
     answers: Mapping[int, Mapping[str, int]]
@@ -135,7 +134,7 @@ class PairedDifference:
 
     @cached_property
     def clustered(self) -> float:
-        """P-value of the sign-flip test, in which the answers of all seeds on a video go together."""
+        """P-value of the sign-flip test, in which the answers of all seeds on a video stay together."""
         sums: Counter[str] = Counter()
         for row in self.answers.values():
             sums.update(row)

@@ -1,4 +1,4 @@
-"""Clips whose frames are shuffled, reversed or frozen, and how far a net needs their order."""
+"""Clips whose frames are shuffled, reversed or frozen, and how much a net needs their order."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ ProbeKind = Literal["shuffled", "reversed", "frozen"]
 def probe_clips(
     views: Num[Tensor, "b v 3 t h w"], kind: str, *, seed: int, videos: Int64[Tensor, " b"]
 ) -> Num[Tensor, "b v 3 t h w"]:
-    """Clips whose frames tell less, or something else, about time.
+    """Clips whose frames say less, or something else, about time.
 
         shuffled: x_pi(0) ... x_pi(t-1), pi drawn from the permutations other than the identity
         reversed: x_(t-1) ... x_0
         frozen:   x_(t // 2), t times
 
     The permutation of a view is a pure function of (seed, video, view). Where a clip repeats frames,
-    as clips of short videos do, it may still show them in order.
+    as clips of short videos do, it may still look as it did in order.
     """
     num_frames = views.shape[3]
     if num_frames < 2:
         raise ValueError(
-            f"the clips have {num_frames} frame, which has no order to probe; take a model of clips "
-            "with at least 2"
+            f"the clips have {num_frames} frame, which has no order to probe; use a model whose clips "
+            "have at least 2"
         )
     if kind == "shuffled":
         orders = [
@@ -68,7 +68,7 @@ def score_under_probes(
     seed: int,
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, VideoScores]:
-    """Scores of videos as they are, under "ordered", and under each probe; each is read once."""
+    """Scores of videos as they are, under "ordered", and under each probe; each video is read once."""
     model.eval()
     scores = {kind: VideoScores() for kind in (ORDERED, *kinds)}
     for batch in loader:
@@ -84,16 +84,11 @@ def score_under_probes(
     return scores
 
 
-_WITHOUT_ORDER = ("shuffled", "frozen")
-
-
 @dataclass(frozen=True)
 class TimeNeed:
-    """How far a net needs the order of the frames to recognise some videos.
+    """How much a net needs the order of the frames to recognise ``num_videos`` videos.
 
-    Args:
-        num_videos: that the shares are of; those of few videos mean little.
-        top1: share of the videos that are right, in order ("ordered") and by probe.
+    ``top1`` is the share of them that are right, in order ("ordered") and by probe.
     """
 
     num_videos: int
@@ -105,10 +100,10 @@ class TimeNeed:
 
             top-1 in order - max(top-1 shuffled, top-1 frozen)
 
-        One: all videos are right in order, none without it. Zero: frames in any order, or a single
-        frame, do as well. A reversed clip keeps its motion, and has no part in it.
+        One: all videos are right in order, and none without it. Zero: frames in any order, or a single
+        frame, do as well. Reversed clips keep their motion and play no part.
         """
-        return self.top1[ORDERED] - max(self.top1[kind] for kind in _WITHOUT_ORDER)
+        return self.top1[ORDERED] - max(self.top1["shuffled"], self.top1["frozen"])
 
 
 def time_need(scores: Mapping[str, VideoScores]) -> TimeNeed:
@@ -119,7 +114,7 @@ def time_need(scores: Mapping[str, VideoScores]) -> TimeNeed:
 def class_time_needs(
     scores: Mapping[str, VideoScores], classes: Sequence[str]
 ) -> dict[str, TimeNeed]:
-    """The need of each class that has videos, in label order; arguments and errors likewise."""
+    """The need of each class that has videos, in label order."""
     right, labels = _right(scores), scores[ORDERED].labels()
     return {
         name: _need({kind: hits[labels == label] for kind, hits in right.items()})

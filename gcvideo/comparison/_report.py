@@ -1,4 +1,4 @@
-"""The report of a comparison: two tables, and one page without scripts or anything loaded from elsewhere."""
+"""The report of a comparison: two tables, and one page without scripts or external files."""
 
 import math
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ from gcvideo.comparison._table import (
 _MAX_CLASSES = 20
 _PROBES = (
     "Top-1 accuracy of the same weights when the frames of each test clip are perturbed. What a "
-    "variant loses against its own top-1 is what it draws from the order or motion of the frames."
+    "Top-1 accuracy of the same weights when the frames of each test clip are perturbed. What a "
 )
 _MISSING = "<h2>Missing cells</h2><p>The comparison is not complete; all numbers may change.</p>"
 _MACS = (
@@ -38,19 +38,19 @@ _MACS = (
 )
 _STATISTICS = (
     "Paired answers. Each variant is compared with {baseline} video by video, with the same seed and "
-    "test list. Only videos that one of the two has right and the other wrong tell them apart. "
+    "test list. Only videos that one of the two has right and the other wrong distinguish them. "
     "McNemar's exact test asks how likely so uneven a split would be if each such video fell to either "
     "side with probability 1/2. Pooled over seeds it counts a video once per seed as if these were "
     "different videos, so its p is too small where seeds agree; the table of seeds has it for each.",
     "Clustered by video. The sign-flip test therefore sums the seeds of a video first, and flips each "
     "video as a whole: p is the share of all flips (counted exactly) whose difference is at least as "
-    "large as the one seen. The more variants, the likelier that one looks good by chance: Holm's rule "
-    "adjusts p for the number of comparisons with {baseline}, here {number}. That no difference can be "
-    "told does not mean that there is none: few videos show only large ones.",
-    "Videos and seeds. All p-values speak of other test videos of the same kind, with the nets as they "
-    "were trained. They hardly speak of other seeds, of which there are few: the spread, a standard "
-    "deviation over seeds (n - 1), is the other half of the truth. A difference no larger than its "
-    "spread may be one of seeds, whatever p says.",
+    "large as the one observed. The more variants, the likelier that one looks good by chance: Holm's "
+    "rule adjusts p for the number of comparisons with {baseline}, here {number}. That no difference is "
+    "found does not mean that there is none: few videos show only large ones.",
+    "Videos and seeds. All p-values are about other test videos of the same kind, with the nets as they "
+    "were trained. They say hardly anything about other seeds, of which there are few: for those, look "
+    "at the spread, a standard deviation over seeds (n - 1). A difference no larger than its spread may "
+    "be due to the seeds, whatever p says.",
 )
 
 
@@ -61,8 +61,8 @@ def write_report(comparison: Comparison, folder: str | Path) -> None:
     complete.
 
     Args:
-        comparison: finished or not; what is missing is shown.
-        folder: place of the files; made if need be.
+        comparison: results, finished or not; the report names what is missing.
+        folder: place of the files; created if needed.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def _plots(comparison: Comparison) -> str:
 
 
 def _class_gains(comparison: Comparison) -> str:
-    """A row per class, a bar per variant; of many classes those that change most come first."""
+    """A row per class and a bar per variant; of many classes, those that change most come first."""
     gains = {name: comparison.class_gains(name).tolist() for name in comparison.differences}
     if not gains:
         return "<p>No variant shares a seed with the baseline yet.</p>"
@@ -159,8 +159,8 @@ def _class_gains(comparison: Comparison) -> str:
 
     intro = (
         f"<p>Points of accuracy gained (to the right) and lost (to the left) against "
-        f"{escape(comparison.baseline)}, mean over seeds; in brackets the number of test videos. A "
-        "class of few videos moves far by chance.</p>"
+        f"{escape(comparison.baseline)}, mean over seeds; in brackets the number of test videos. In a "
+        "class of few videos, chance alone makes large differences.</p>"
     )
     if len(rows) <= _MAX_CLASSES:
         return intro + table(rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from gcvideo.comparison._paired_difference import PairedDifference, SeedValues, holm_adjusted
@@ -20,7 +20,7 @@ from gcvideo.evaluation._accuracy import (
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Where a training stood after an epoch; None where nothing was measured."""
+    """The state of a training after an epoch; None where nothing was measured."""
 
     epoch: int
     train_loss: float | None
@@ -31,16 +31,8 @@ class CurvePoint:
 class CellResult:
     """One variant trained with one seed, and its test.
 
-    Args:
-        seed: of training.
-        videos: names of the test videos.
-        labels: of the videos.
-        scores: of the videos, a column per class.
-        curve: of training.
-        probes: top-1 accuracy, in [0, 1], by what was done to the frames, such as "shuffled".
-
-    Raises:
-        ValueError: for results that do not fit each other or are not numbers.
+    ``scores`` has a row per video and a column per class; ``probes`` holds top-1 accuracies, in [0, 1],
+    by what was done to the frames, such as "shuffled".
     """
 
     seed: int
@@ -77,10 +69,15 @@ class CellResult:
 
     @cached_property
     def ranks(self) -> Int64[Tensor, " n"]:
-        """How many classes score above the label, per video; of equal scores the first class wins."""
+        """Per video, how many classes score above the label; of equal scores the first class wins."""
         own = self.scores.gather(1, self.labels[:, None])
         is_before = torch.arange(self.scores.shape[1]) < self.labels[:, None]
         return ((self.scores > own) | ((self.scores == own) & is_before)).sum(dim=1)
+
+    @property
+    def right(self) -> Bool[Tensor, " n"]:
+        """Whether the label has the best score, per video."""
+        return self.ranks == 0
 
     def top_k(self, k: int) -> float:
         """Share of the videos whose label is among the k best scores."""
@@ -88,26 +85,16 @@ class CellResult:
 
     def class_accuracies(self) -> Float[Tensor, " k"]:
         """Top-1 accuracy of the videos of each class; NaN for a class without videos."""
-        return class_accuracies(count_right(self.labels, self.ranks == 0, self.scores.shape[1]))
+        return class_accuracies(count_right(self.labels, self.right, self.scores.shape[1]))
 
 
 @dataclass(frozen=True)
 class VariantResult:
     """One variant of the net, with the cells that are finished.
 
-    Args:
-        name: as it is printed, such as "gc ratio=1/16".
-        settings: that tell it from the other variants.
-        blocks: inserted, as "res3.1 ContextBlock".
-        num_parameters: of the net.
-        macs: multiply-accumulates of one view.
-        ms_per_clip: median milliseconds of inference; None if not measured.
-        train_ms_per_clip: median milliseconds of a training step, per clip; None if not measured.
-        peak_bytes: of a training step; None if not measured.
-        cells: one per finished seed.
-
-    Raises:
-        ValueError: for two cells of one seed.
+    ``settings`` distinguish it from the other variants, ``blocks`` are inserted ones such as
+    "res3.1 ContextBlock", ``macs`` are those of one view. Times are medians per clip of an inference and
+    of a training step, ``peak_bytes`` is that of such a step; None if not measured.
     """
 
     name: str
@@ -148,17 +135,9 @@ class VariantResult:
 class Comparison:
     """Variants of a net, trained alike with the same seeds and tested on the same videos.
 
-    Args:
-        title: one line.
-        classes: their names, in order of the labels.
-        baseline: name of the variant that the others are compared with.
-        variants: in the order in which they are shown.
-        facts: how it was made ("command", "machine", "date", ...), printed as they are.
-        missing: cells that are not finished or failed, with the reason.
-
-    Raises:
-        ValueError: for an unknown baseline, names that are not distinct, or cells of one seed that
-            were not tested on the same videos and labels.
+    ``baseline`` is the name of the variant that the others are compared with. ``facts`` say how the
+    comparison was made ("command", "machine", ...); ``missing`` names cells that failed or are not
+    finished, with the reason.
     """
 
     title: str
@@ -201,7 +180,7 @@ class Comparison:
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """Names of all probes, in the order in which they come up."""
+        """Names of all probes, in the order of their first use."""
         cells = [cell for variant in self.variants for cell in variant.cells]
         return tuple(dict.fromkeys(probe for cell in cells for probe in cell.probes))
 
@@ -213,11 +192,14 @@ class Comparison:
         """Each variant against the baseline, by name; without those that share no seed with it."""
         found = {}
         for variant in self.variants:
-            pairs = self._pairs(variant)
-            if variant.name != self.baseline and pairs:
-                found[variant.name] = PairedDifference(
-                    {cell.seed: _answers(cell, baseline) for cell, baseline in pairs}
+            answers = {
+                cell.seed: dict(
+                    zip(cell.videos, (cell.right.long() - first.right.long()).tolist(), strict=True)
                 )
+                for cell, first in self._pairs(variant)
+            }
+            if variant.name != self.baseline and answers:
+                found[variant.name] = PairedDifference(answers)
         return found
 
     @cached_property
@@ -241,11 +223,6 @@ class Comparison:
     def _pairs(self, variant: VariantResult) -> list[tuple[CellResult, CellResult]]:
         baseline = {cell.seed: cell for cell in self.variant(self.baseline).cells}
         return [(cell, baseline[cell.seed]) for cell in variant.cells if cell.seed in baseline]
-
-
-def _answers(cell: CellResult, baseline: CellResult) -> dict[str, int]:
-    answers = (cell.ranks == 0).long() - (baseline.ranks == 0).long()
-    return dict(zip(cell.videos, answers.tolist(), strict=True))
 
 
 def _check_paired(variant: str, cell: CellResult, other_variant: str, other: CellResult) -> None:

@@ -17,9 +17,9 @@ from torch.utils.benchmark.utils.timer import timer
 
 
 def training_step(net: nn.Module, views: Num[Tensor, "*n c t h w"]) -> Callable[[], None]:
-    """What is measured as a step of training: forward pass, cross-entropy, backward pass.
+    """A training step as it is measured: forward pass, cross-entropy, backward pass.
 
-    There is no optimizer: the weights stay as they are, the statistics of batch norms do not. The
+    There is no optimizer: the weights stay as they are, but the statistics of batch norms change. The
     gradients are dropped at the end of the step.
     """
 
@@ -42,10 +42,10 @@ def median_milliseconds(
 ) -> dict[str, float]:
     """Median time per clip of several nets on the same views, one after the other in every round.
 
-    Every other round runs the nets in reversed order, so that whatever slows the machine for a while
-    slows them alike; the rounds of the warm-up are not timed. An inference is a forward pass in
-    evaluation mode without autograd. Not included: reading and decoding, moving the views to the
-    device, the optimizer, the exchange of gradients between devices. Autocast is the caller's.
+    Every other round runs the nets in reversed order, so that anything that slows the machine for a
+    while slows them alike; warm-up rounds are not timed. An inference is a forward pass in evaluation
+    mode without autograd. Not included: reading and decoding, moving the views to the device, the
+    optimizer, the exchange of gradients between devices. Autocast is up to the caller.
     """
     steps: dict[str, Callable[[], Any]] = {}
     for name, net in nets.items():
@@ -68,12 +68,12 @@ def median_milliseconds(
 def peak_bytes(step: Callable[[], Any], device: torch.device | str = "cpu") -> int:
     """The most memory that tensors take during a step, above what they take before it.
 
-    The step is run twice and the second time counts, so that what only the first allocates, such as
-    the work space of an algorithm that is chosen then, is left out.
+    The step is run twice and the second run counts, so that what only the first allocates, such as the
+    work space of an algorithm that is chosen then, is left out.
 
-    On a GPU: the rise of what PyTorch's allocator has handed out, work space of its libraries
-    included. On a CPU: the running sum of what the profiler sees allocated and freed; the work space
-    of libraries with allocators of their own is not seen, nor is what the step frees of older memory.
+    On a GPU: the rise of what PyTorch's allocator has handed out, including work space of its
+    libraries. On a CPU: the running sum of what the profiler sees allocated and freed; it sees neither
+    the work space of libraries with their own allocators nor what the step frees of older memory.
     """
     step()
     if torch.device(device).type == "cuda":
@@ -83,7 +83,7 @@ def peak_bytes(step: Callable[[], Any], device: torch.device | str = "cpu") -> i
         step()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    # Or the profiler complains on stderr about GPUs that are not there.
+    # Otherwise the profiler complains on stderr about missing GPUs.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         step()

@@ -1,4 +1,4 @@
-"""The table of a comparison, for programs (CSV) and for people (Markdown, HTML), and the numbers in it."""
+"""The table of a comparison, for programs (CSV) and for people (Markdown, HTML), and its numbers."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ DASH = "-"
 
 
 def significant(value: float | None, digits: int = 4) -> str:
-    """Rounded to so many significant digits, never to tens: 32.45, 0.04512, 4718."""
+    """Rounded to that many significant digits, but never to tens: 32.45, 0.04512, 4718."""
     if value is None:
         return DASH
     magnitude = math.floor(math.log10(abs(value))) if value else 0
@@ -34,7 +34,7 @@ def p_value(value: float | None) -> str:
 
 
 def percent_decimals(comparison: Comparison) -> int:
-    """As many as one video of the test makes visible: two from a thousand videos on."""
+    """As many as make one test video visible: two from a thousand videos on."""
     sizes = [len(cell.videos) for variant in comparison.variants for cell in variant.cells]
     return 2 if max(sizes, default=0) >= 1000 else 1
 
@@ -44,12 +44,12 @@ def percent(value: float | None, decimals: int, *, signed: bool = False) -> str:
     if value is None or math.isnan(value):
         return DASH
     text = f"{100 * value:{'+' if signed else ''}.{decimals}f}"
-    # What rounds to nothing has no side.
+    # What rounds to zero has no sign.
     return text if float(text) else text.lstrip("+-")
 
 
 def mean_and_spread(values: SeedValues, decimals: int, *, signed: bool = False) -> str:
-    """Such as "81.3 ± 0.4" of shares; without values one dash."""
+    """Such as "81.3 ± 0.4" for shares; a dash without values."""
     if values.mean is None:
         return DASH
     mean = percent(values.mean, decimals, signed=signed)
@@ -82,9 +82,9 @@ LEGEND = (
     f"{DASH}: not measured, or not defined (the baseline against itself, the spread of one seed).",
     "±: standard deviation over seeds. Times are medians, and memory is that of a training step. "
     "Difference: to the baseline, paired by seed and video.",
-    "p: of no difference to the baseline. McNemar takes all pairs as independent, which seeds on one "
-    "video are not; clustered flips the seeds of a video together; Holm adjusts clustered p for the "
-    "number of comparisons.",
+    "p: of no difference to the baseline. McNemar takes all pairs as independent, but seeds on one video "
+    "are not; clustered flips the seeds of a video together; Holm adjusts clustered p for the number of "
+    "comparisons.",
 )
 
 
@@ -96,14 +96,14 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     def markdown(self) -> str:
-        """Lines of a table that GitHub and others show."""
+        """A Markdown table, as GitHub and others show it."""
         head, *rows = (
             f"| {' | '.join(map(_markdown_text, row))} |" for row in (self.header, *self.rows)
         )
         return "\n".join([head, "|---" * len(self.header) + "|", *rows]) + "\n"
 
     def on_screen(self, title: str | None = None) -> ScreenTable:
-        """For a terminal; all columns but the first are aligned to the right."""
+        """For a terminal; all columns but the first are right-aligned."""
         shown = ScreenTable(title=title, title_justify="left", box=SIMPLE, padding=0)
         for number, heading in enumerate(self.header):
             shown.add_column(heading, justify="right" if number else "left", overflow="fold")
@@ -112,7 +112,7 @@ class Table:
         return shown
 
     def html(self) -> str:
-        """A table element; its first column is that of row headers."""
+        """A table element whose first column contains row headers."""
         head = "".join(f'<th scope="col">{escape(text)}</th>' for text in self.header)
         rows = "\n".join(
             f'<tr><th scope="row">{escape(first)}</th>{"".join(map(_html_cell, others))}</tr>'
@@ -122,7 +122,7 @@ class Table:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """One row per variant, rounded for people."""
+    """One row per variant, rounded for readers."""
     columns = [dict(_cells(comparison, variant)) for variant in comparison.variants]
     return Table(tuple(columns[0]), tuple(tuple(row.values()) for row in columns))
 
@@ -144,7 +144,7 @@ def csv_table(comparison: Comparison) -> str:
 
 
 def seed_table(comparison: Comparison) -> Table:
-    """One row per variant and seed: what the means and pooled tests are made of."""
+    """One row per variant and seed: the numbers behind the means and pooled tests."""
     decimals = percent_decimals(comparison)
     header = ("variant", "seed", "top-1 (%)", "right, baseline wrong", "wrong, baseline right")
     rows = []
@@ -190,7 +190,7 @@ def _cells(comparison: Comparison, variant: VariantResult) -> Iterator[tuple[str
     yield "seeds", _seeds(cell.seed for cell in variant.cells) or DASH
     for probe in comparison.probes:
         yield f"top-1, {probe} (%)", mean_and_spread(variant.probe(probe), decimals)
-    # Last, for it is the widest.
+    # Last, because it is the widest.
     yield "inserted blocks", describe_blocks(variant.blocks)
 
 
@@ -238,6 +238,6 @@ def _html_cell(text: str) -> str:
 
 
 def _markdown_text(text: str) -> str:
-    """One line without markup; underscores within a word are none."""
+    """One line without markup; underscores inside a word are not markup."""
     line = re.sub("[&<](?! )", lambda match: escape(match[0]), " ".join(text.split()))
     return re.sub(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w))", r"\\\1", line)

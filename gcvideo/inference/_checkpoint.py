@@ -1,6 +1,7 @@
 """Checkpoints: a net with its weights, its classes and the protocol it was trained for."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 import gcvideo
 from gcvideo._construction import construct
 from gcvideo._draft import draft_of
-from gcvideo._hint import command, override
+from gcvideo._hint import override
 from gcvideo._invocation import command_line
 from gcvideo.data import EvaluationProtocol
 from gcvideo.models import ClipClassifier, Head
@@ -129,8 +130,8 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
             "made by another program"
         ) from error
     if not isinstance(product, dict) or "classes" not in product:
-        converted = f"{command_line('convert')} {command(override('source', file))}"
-        weights = command("weights=checkpoint", override("weights.path", file))
+        converted = f"{command_line('convert')} {shlex.quote(override('source', file))}"
+        weights = shlex.join(["weights=checkpoint", override("weights.path", file)])
         raise CheckpointError(
             f"'{source}' is not a gcvideo checkpoint: it has weights but neither configuration nor class "
             f"names; make it one with `{converted} output=NEW.safetensors`, or train from it with "

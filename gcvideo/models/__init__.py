@@ -1,4 +1,4 @@
-"""Nets for video: builders, placement of context blocks, weights, cost."""
+"""Nets for video: builders, context blocks and their places, cost, precision and compilation."""
 
 from gcvideo._family import STAGES as STAGES
 from gcvideo._family import HeadMode as HeadMode

@@ -12,23 +12,23 @@ from gcvideo.models._insertion import residual_blocks_of, stages_of
 
 
 def checkpoint_activations(net: nn.Module) -> None:
-    """Let a net keep only the inputs of its residual blocks and recompute the rest in the backward pass.
+    """Keep only the inputs of the residual blocks of a net, and recompute the rest in the backward pass.
 
     Changes the blocks in place; modules and state-dict keys stay. Gradients, batch statistics and
     dropout are those of a net that keeps everything: the recomputation draws the same random numbers,
-    and batch norms normalise with the same statistics of the batch without counting it twice.
+    and batch norms use the same statistics of the batch without counting it twice.
 
     Source: Chen et al., Training Deep Nets with Sublinear Memory Cost (arXiv:1604.06174).
 
     Args:
-        net: a net of this package, with or without context blocks.
+        net: net of this package, with or without context blocks.
 
     Raises:
-        ValueError: if the net does so already.
+        ValueError: if the net already does so.
     """
     if recomputes_activations(net):
         raise ValueError(
-            "the residual blocks recompute their activations already; call checkpoint_activations once"
+            "the residual blocks already recompute their activations; call checkpoint_activations once"
         )
     for block in _residual_blocks(net):
         block.forward = partial(
@@ -40,7 +40,7 @@ def checkpoint_activations(net: nn.Module) -> None:
 
 
 def recomputes_activations(net: nn.Module) -> bool:
-    """Whether ``checkpoint_activations`` has changed the net."""
+    """Whether the net has been changed by ``checkpoint_activations``."""
     return any("forward" in vars(block) for block in _residual_blocks(net))
 
 
@@ -56,7 +56,7 @@ def _contexts(
 
 @contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    """Batch norms update copies of their running statistics meanwhile."""
+    """While open, batch norms update copies of their running statistics."""
     norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     kept = [dict(norm.named_buffers()) for norm in norms]
     for norm, buffers in zip(norms, kept, strict=True):

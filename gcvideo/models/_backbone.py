@@ -1,9 +1,9 @@
-"""The parts of pytorchvideo that this package builds on; nothing else imports it."""
+"""The parts of pytorchvideo that this package uses; no other module imports it."""
 
 import warnings
 
 with warnings.catch_warnings():
-    # fvcore compiles a loss with torch.jit.script when it is imported; users can do nothing about it.
+    # On import, fvcore compiles a loss with torch.jit.script; users can do nothing about it.
     warnings.filterwarnings("ignore", message=".torch.jit.script. is")
     from pytorchvideo.models.net import Net as Net
     from pytorchvideo.models.resnet import ResStage as ResStage

@@ -16,8 +16,8 @@ Layout = Literal["auto", "contiguous", "channels_last", "folded"]
 "contiguous": (n, c, t, h, w) in memory, 3-D convolutions as PyTorch runs them.
 "channels_last": (n, t, h, w, c) in memory, `VideoConv3d`.
 "folded": the same memory; kernels of one frame or one pixel run as 2-D convolutions.
-"auto": "channels_last", the faster one on CPUs; on a GPU "folded" if `settle_layout` finds that
-3-D convolutions are broken there.
+"auto": "channels_last", which is faster on CPUs; on a GPU "folded" if `settle_layout` finds that
+3-D convolutions are slow there.
 """
 
 
@@ -50,8 +50,8 @@ class ClipClassifier(nn.Module):
         net: module that maps (n, 3, t, h, w) normalised RGB to logits (n, k).
         mean: per RGB channel, on the scale [0, 1].
         std: positive deviations, likewise.
-        layout: how feature maps lie in memory, and with it the form of convolutions; numbers change by
-            rounding alone.
+        layout: memory layout of feature maps, and with it the form of convolutions; numbers change only
+            by rounding.
 
     Raises:
         ValueError: if mean or std does not have three entries, a std is not positive, or the layout is

@@ -11,15 +11,15 @@ from gcvideo.models._activation_checkpoint import recomputes_activations
 def compile_net(net: nn.Module, *, backend: str = "inductor", fullgraph: bool = False) -> None:
     """Let ``torch.compile`` translate a net at its first call, in place: keys and modules stay.
 
-    The size of the batch is left open, all other sizes are not: one graph serves the batches of an
-    epoch with a smaller last one, and every number of views. A batch of a single clip, another clip
-    length or crop, and evaluation have a graph each. Call it before a strategy wraps the net.
+    The size of the batch may vary, other sizes may not: one graph serves all batches of an epoch,
+    including a smaller last one, and any number of views. A batch of a single clip, another clip length
+    or crop, and evaluation have graphs of their own. Call it before a strategy wraps the net.
 
     Args:
-        net: a net of this package.
+        net: net of this package.
         backend: name that ``torch.compile`` takes; "inductor" needs a C++ compiler, on GPUs Triton.
-        fullgraph: raise an error where the compiler cannot follow, as in a block of your own; without,
-            that part runs as it is.
+        fullgraph: whether code that the compiler cannot follow, as in a block of your own, is an error;
+            otherwise it runs uncompiled.
 
     Raises:
         ValueError: if the net recomputes activations, which the compiler cannot follow.
@@ -41,10 +41,10 @@ def compile_net(net: nn.Module, *, backend: str = "inductor", fullgraph: bool = 
 
 
 def _use_plain_strides(net: nn.Module) -> None:
-    """Make integers of pytorchvideo's strides.
+    """Turn pytorchvideo's strides into integers.
 
-    Some are NumPy numbers, which the compiler takes for tensors: it would guard each, and fail in
-    inference mode, where they are others.
+    Some are NumPy numbers, which the compiler takes for tensors: it would guard each of them, and fail
+    in inference mode, where they change.
     """
     for module in net.modules():
         if isinstance(module, nn.Conv3d):

@@ -1,14 +1,14 @@
-"""Whether a GPU runs 3-D convolutions badly, and what to do about it."""
+"""The check whether 3-D convolutions are slow on a GPU, and the remedy."""
 
 import functools
 import statistics
-import time
 import warnings
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.benchmark.utils.timer import timer
 
 from gcvideo.models._classifier import ClipClassifier
 from gcvideo.nn._convolution import use_video_convolutions
@@ -21,20 +21,20 @@ _WEIGHT = (256, 256, 1, 3, 3)
 def settle_layout(
     model: ClipClassifier, device: torch.device | str, dtype: torch.dtype
 ) -> float | None:
-    """Fold the convolutions of a model with layout "auto" where its GPU runs 3-D ones badly.
+    """Fold the convolutions of a model with layout "auto" if 3-D ones are slow on its GPU.
 
     Some releases of cuDNN or PyTorch compute 3-D convolutions in bfloat16 several times slower than
-    in float32 (PyTorch issues 166122 and 167420). 2-D convolutions do not suffer from it. The check
-    takes less than a second and is made once per device.
+    in float32 (PyTorch issues 166122 and 167420). 2-D convolutions are not affected. The check takes
+    less than a second and is made once per device.
 
     Args:
         model: classifier that has not been compiled.
-        device: place where it is to run.
-        dtype: type in which it is to compute its convolutions.
+        device: device that it will run on.
+        dtype: type of its convolutions.
 
     Returns:
-        Time of a 3-D convolution in ``dtype`` / time in float32, or None where nothing was checked: on a
-        CPU, in float32 or wider, for a model with another layout.
+        Time of a 3-D convolution in ``dtype`` / time in float32, or None if nothing was checked: on a
+        CPU, in float32 or wider, or for a model with another layout.
     """
     device = torch.device(device)
     if model.layout != "auto" or device.type != "cuda" or dtype.itemsize >= 4:
@@ -45,7 +45,7 @@ def settle_layout(
         warnings.warn(
             f"3-D convolutions take {slowdown:.1f} times as long in {dtype} as in float32 with this GPU "
             f"and torch {torch.__version__}, so they run as 2-D convolutions; update PyTorch, or choose "
-            "layout=channels_last to have them all the same",
+            "layout=channels_last to keep them anyway",
             stacklevel=2,
         )
     return slowdown
@@ -55,18 +55,16 @@ def settle_layout(
 def convolution_slowdown(device: torch.device, dtype: torch.dtype, *, rounds: int = 5) -> float:
     """Time of a 3-D convolution, forward and backward, in one type / time in float32.
 
-    Medians of rounds, in each of which one type is timed after the other.
+    The medians are over rounds, in each of which the two types are timed one after the other.
     """
     steps = [_step(device, one) for one in (dtype, torch.float32)]
     seconds: list[list[float]] = [[], []]
     for number in range(1 + rounds):
         for step, times in zip(steps, seconds, strict=True):
-            _wait(device)
-            start = time.perf_counter()
+            started = timer()  # which waits for a GPU
             step()
-            _wait(device)
             if number > 0:
-                times.append(time.perf_counter() - start)
+                times.append(timer() - started)
     ours, theirs = map(statistics.median, seconds)
     return ours / theirs
 
@@ -85,8 +83,3 @@ def _step(device: torch.device, dtype: torch.dtype) -> Callable[[], tuple[Tensor
         return torch.autograd.grad(y, (x, weight), torch.ones_like(y))
 
     return step
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -13,7 +13,7 @@ from gcvideo.models._insertion import inserted_blocks
 
 
 class ClipSizeError(ValueError):
-    """A view with fewer frames or pixels than the strides of a net take together."""
+    """A view with fewer frames or pixels than all strides of a net together."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
     """Parameters and multiply-accumulates of a net and of each inserted block, for one view.
 
     Convolutions, linear layers and attention products count, one MAC per multiply-add; element-wise
-    work, normalisation and pooling do not. Runs on the meta device: no time, no memory.
+    work, normalisation and pooling do not. Runs on the meta device, without computing or allocating.
     Papers that print "FLOPs" for video nets mostly mean this number.
 
     Raises:
@@ -60,7 +60,7 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
             raise
         raise ClipSizeError(
             f"the net cannot compute a view of {num_frames} x {crop_size} x {crop_size} (frames, height, "
-            "width): one of its pools has nothing left to take; raise num_frames or crop_size"
+            "width): nothing is left for one of its pools; raise num_frames or crop_size"
         ) from error
     per_module = counter.get_flop_counts()
     root = type(net).__name__
@@ -81,13 +81,13 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
 
 
 def count_macs(module: nn.Module, shape: Sequence[int]) -> int:
-    """Multiply-accumulates of a module for an input of some shape, counted as :func:`count_cost` does."""
+    """Multiply-accumulates of a module for an input of that shape, counted as in :func:`count_cost`."""
     return _counted(module, shape).get_total_flops() // 2
 
 
 def _counted(module: nn.Module, shape: Sequence[int]) -> FlopCounterMode:
-    # On other devices, and in other types, the counter does not see what a processor's own attention
-    # computes, and other kernels of attention count the zeros that bring queries and values to one width.
+    # Elsewhere, and in other types, the counter would not see the CPU's own attention, and would count
+    # the zeros by which other kernels of attention bring queries and values to one width.
     meta = copy.deepcopy(module).to("meta", torch.float32).eval()
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):

@@ -22,8 +22,8 @@ class Head(nn.Module):
         fcn_logit:  mean_n W P_n                        PyTorchVideo
         fcn_prob:   log mean_n softmax(W P_n)           PySlowFast, Non-local Networks
 
-    At the crop of training there is one window and the three agree, up to a constant for
-    ``fcn_prob``. At a larger crop the windowed modes weigh the centre more than the borders.
+    At the training crop there is one window and the three agree, up to a constant for ``fcn_prob``.
+    At a larger crop the windowed modes weight the centre more than the borders.
     Differs from PySlowFast: logits come out in training and evaluation alike (the softmax of the
     ``fcn_prob`` logits is PySlowFast's evaluation output).
 
@@ -31,8 +31,8 @@ class Head(nn.Module):
         in_channels: C of the feature map.
         num_classes: K.
         dropout: probability of dropping a pooled feature.
-        mode: one of the three functions above; it may be changed on a trained net.
-        pool_size: window of the fcn modes in feature cells: crop of training / 32.
+        mode: one of the three functions above; it can be changed on a trained net.
+        pool_size: window of the fcn modes in feature cells: training crop / 32.
 
     Raises:
         ValueError: for an unknown mode, fewer than two classes, and in ``forward`` for a map smaller
@@ -56,7 +56,7 @@ class Head(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw W from N(0, 0.01^2), the peers' common start."""
+        """Draw W from N(0, 0.01^2), as the peers do."""
         nn.init.normal_(self.proj.weight, std=0.01)
         nn.init.zeros_(self.proj.bias)
 
@@ -69,7 +69,7 @@ class Head(nn.Module):
         self.pool_size = pool_size
 
     def pool(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b *n c"]:
-        """What the linear layer sees: one vector of a clip, or one for each window."""
+        """The input of the linear layer: one vector of a clip, or one per window."""
         x = x.mean(dim=2)  # (b, c, h, w)
         if self.mode == "adaptive":
             return x.mean(dim=(2, 3))
@@ -97,11 +97,11 @@ class Head(nn.Module):
 def reset_head(net: nn.Module, num_classes: int) -> None:
     """Give a net a fresh last layer for other classes, in place; dropout and pooling stay.
 
-    The layer starts as in a new net, W from N(0, 0.01^2) and zero biases, on the device and in the type
-    of the one it replaces.
+    The layer starts as in a new net, with W from N(0, 0.01^2) and zero biases, on the device and in the
+    type of the layer it replaces.
 
     Args:
-        net: a net of this package, with or without a :class:`~gcvideo.models.ClipClassifier` around it.
+        net: net of this package, with or without a :class:`~gcvideo.models.ClipClassifier` around it.
         num_classes: K.
 
     Raises:

@@ -1,31 +1,31 @@
-"""What the C library does with freed memory."""
+"""Control over what the C library does with freed memory."""
 
 import ctypes
 import sys
 
-# Numbers of malloc.h of the GNU C library, and what it starts with.
+# Numbers in malloc.h of the GNU C library, and its initial values.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 _MMAP_MAX = 65_536
-_TRIM_THRESHOLD = 2**26  # bytes; where it arrives by itself in a program with large tensors
+_TRIM_THRESHOLD = 2**26  # bytes; what a program with large tensors reaches by itself
 
 
 def keep_freed_memory() -> bool:
-    """Let this process use freed memory again instead of giving it back to the system.
+    """Let this process reuse freed memory instead of returning it to the system.
 
-    The GNU C library takes memory for large tensors from the system and gives it back when they are
-    freed. Every feature map then lies on fresh pages, and the system clears them first, which on a
-    CPU takes longer than many an operator that writes them. Costs: the process keeps its peak of
-    memory until it ends. Processes that it forks inherit the setting.
+    The GNU C library takes memory for large tensors from the system and returns it when they are freed.
+    Every feature map then lies on fresh pages, which the system clears first; on a CPU, that takes
+    longer than many operators that write them. Costs: the process keeps its peak of memory until it
+    ends. Forked processes inherit the setting.
 
     Returns:
-        Whether it could be set; on other systems and C libraries nothing is done.
+        Whether it could be set; on other systems and C libraries nothing happens.
     """
     return _set(num_mappings=0, trim_threshold=-1)
 
 
 def return_freed_memory() -> bool:
-    """Undo :func:`keep_freed_memory` and give back what is free now."""
+    """Undo :func:`keep_freed_memory` and return what is free now."""
     done = _set(num_mappings=_MMAP_MAX, trim_threshold=_TRIM_THRESHOLD)
     if done:
         ctypes.CDLL(None).malloc_trim(0)

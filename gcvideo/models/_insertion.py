@@ -1,4 +1,4 @@
-"""Context blocks in a net: how they get there, and which there are."""
+"""Context blocks in a net: how they are inserted, and which there are."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,15 +48,16 @@ def stages_of(net: nn.Module) -> dict[Stage, ResStage]:
 def insert_blocks(net: Net, placement: Placement) -> Net:
     """Put context blocks into a built net, in place.
 
-    Existing parameters keep their names. Insertion must follow construction because pytorchvideo's
-    ``Net`` draws all weights of its children anew, which would undo a block's identity start.
+    Existing parameters keep their names. Blocks must be inserted after construction, because
+    pytorchvideo's ``Net`` initialises all weights of its children, which would undo a block's identity
+    start.
 
     Raises:
-        ValueError: if the net holds blocks already or a stage lacks an index of the placement; the
-            net is then unchanged.
+        ValueError: if the net already has blocks or a stage lacks an index of the placement; the net is
+            then unchanged.
     """
     if inserted_blocks(net):
-        raise ValueError("the net holds context blocks already; insert into a bare net")
+        raise ValueError("the net already has context blocks; insert into a bare net")
     if placement.block is None:
         return net
     made = []
@@ -74,7 +75,7 @@ def insert_blocks(net: Net, placement: Placement) -> Net:
 
 
 def residual_blocks_of(stage: ResStage) -> list[Any]:
-    """Its residual blocks; pytorchvideo sets attributes that it does not declare, hence Any."""
+    """Its residual blocks; pytorchvideo does not declare all attributes that it sets, hence Any."""
     return list(cast(Any, stage).res_blocks)
 
 
@@ -90,7 +91,7 @@ def _seams(net: nn.Module) -> list[tuple[Stage, int, ResidualFusion | Activation
 
 @contextmanager
 def bypassed_blocks(net: nn.Module) -> Iterator[None]:
-    """The net as if it held no context blocks."""
+    """While open, the net computes as if it had no context blocks."""
     seams = [seam for _, _, seam in _seams(net)]
     blocks = [seam.block for seam in seams]
     for seam in seams:
@@ -104,10 +105,10 @@ def bypassed_blocks(net: nn.Module) -> Iterator[None]:
 
 @torch.inference_mode()
 def insertion_effect(net: nn.Module, clips: Float[Tensor, "b 3 t h w"]) -> float:
-    """Largest absolute difference that the context blocks of a net make to its logits.
+    """The largest absolute difference that the context blocks of a net make to its logits.
 
-    0 for fresh blocks that add: a trained net into which they are inserted is still the same net.
-    The net is put into evaluation mode for it and back.
+    0 for fresh blocks that add: a trained net is still the same net after their insertion. Computed in
+    evaluation mode; the mode of the net is restored.
     """
     was_training = net.training
     net.eval()

@@ -17,8 +17,8 @@ Blocks = Literal["all"] | Sequence[int]
 class Placement:
     """Which residual blocks of a ResNet receive a context block, and where inside them.
 
-    "5 blocks" of the papers means ``res3=[1, 3], res4=[1, 3, 5]``; "all" of GCNet's Kinetics table
-    means every block of res3-res5. ``Placement()`` is the bare net.
+    "5 blocks" in papers means ``res3=[1, 3], res4=[1, 3, 5]``; "all" in GCNet's Kinetics table means
+    every block of res3-res5. ``Placement()`` is the bare net.
 
     Args:
         block: function that makes a block from its number of channels, such as
@@ -61,11 +61,7 @@ class Placement:
         return any(len(getattr(self, stage)) for stage in STAGES)
 
     def indices(self, stage: Stage, num_blocks: int) -> tuple[int, ...]:
-        """Sorted block indices within a stage of ``num_blocks`` residual blocks.
-
-        Raises:
-            ValueError: for an index that the stage does not have, or one named twice.
-        """
+        """Sorted block indices in a stage of ``num_blocks`` residual blocks, checked against it."""
         wanted = getattr(self, stage)
         if wanted == "all":
             return tuple(range(num_blocks))

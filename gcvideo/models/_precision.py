@@ -12,33 +12,25 @@ _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def precision_type(name: str, key: str = "precision") -> torch.dtype:
-    """The type that a configuration names.
-
-    Args:
-        name: "float32", "bfloat16" or "float16".
-        key: name in the configuration, for the message.
-
-    Raises:
-        ValueError: for another name.
-    """
+    """The type of that name, "float32", "bfloat16" or "float16"; ValueError names ``key`` for another."""
     check_choice(key, name, _TYPES)
     return _TYPES[name]
 
 
 @contextmanager
 def computing_in(dtype: torch.dtype, device: torch.device | str) -> Iterator[None]:
-    """Within, nets with float32 weights compute convolutions and products in one type.
+    """While open, nets with float32 weights compute convolutions and products in one type.
 
-    Autocast that is on outside is off for float32. TensorFloat-32, which keeps 10 of the 23 bits of a
-    float32 and which PyTorch lets convolutions on GPUs compute in, is off, and as it was afterwards. These
-    switches are those of the process: other threads compute without it meanwhile.
+    For float32, surrounding autocast is off. TensorFloat-32, which keeps 10 of the 23 bits of a float32
+    and which PyTorch allows for convolutions on GPUs, is off, and restored afterwards. These switches
+    belong to the process: other threads compute without it in the meantime.
 
     Args:
         dtype: type of the computation.
         device: device that computes.
     """
     kind, enabled = torch.device(device).type, dtype != torch.float32
-    # Weights that autocast outside has cast and kept are of its type.
+    # Weights that a surrounding autocast has cast and cached have its type.
     autocast = torch.autocast(kind, dtype, enabled=enabled, cache_enabled=False)
     with _whole_float32(), autocast:
         yield
@@ -50,7 +42,7 @@ def _whole_float32() -> Iterator[None]:
         products = torch.get_float32_matmul_precision()
         convolutions = torch.backends.cudnn.allow_tf32
     except RuntimeError:
-        # Somebody has set the switches of single operators, beside which PyTorch refuses to read these.
+        # The user has set the switches of single operators, and then PyTorch refuses to read these.
         with _whole_float32_by_operator():
             yield
         return

@@ -34,7 +34,7 @@ def slow_resnet(
     placement: Placement = Placement(),
     stem_pool_padding: Literal[0, 1] = 1,
 ) -> Net:
-    """Slow pathway of SlowFast: 2-D until res3, 3x1x1 kernels in res4 and res5, no temporal pooling.
+    """The slow pathway of SlowFast: 2-D until res3, 3x1x1 kernels in res4 and res5, no temporal pooling.
 
     Input (b, 3, t, h, w) normalised RGB, output logits (b, k). Built with pytorchvideo's
     ``create_resnet``, whose parameter names it keeps; He initialisation, last gamma of each
@@ -43,10 +43,10 @@ def slow_resnet(
     Differs: the head accepts any clip length and crop.
 
     Args:
-        num_classes: K; None: as many as the weights know.
+        num_classes: K; None: the number of classes of the weights.
         weights: published weights by name (keys of ``gcvideo.weights.ZOO``), or a file of weights, to
-            start from. All must fit but the head, which starts fresh where it knows another number of
-            classes, and context blocks that the weights lack, which do so too.
+            start from. Everything must fit except the head, which starts fresh if it has another number
+            of classes, and context blocks that the weights lack, which start fresh too.
         depth: 50 or 101 layers.
         width: channels of the stem; 64 is the published net.
         dropout: probability before the linear layer.
@@ -96,8 +96,8 @@ def i3d_resnet(  # noqa: PLR0913 - published variants differ in the stem and in 
     Source: the I3D of Wang et al., Non-local Neural Networks (arXiv:1711.07971), in the 8x8 form of
     PySlowFast and PyTorchVideo (``i3d_r50``): stem 5x7x7, no temporal stride in the stem.
     Shapes, errors and arguments as for :func:`slow_resnet`, and two of published variants:
-    ``temporal_stride`` of the first convolution and of the pool behind it, each (2 in mmaction2's
-    32x2 nets), and whether there is the ``temporal_pool`` after res2.
+    ``temporal_stride`` is that of the first convolution and of the pool behind it, each (2 in mmaction2's
+    32x2 nets); ``temporal_pool`` is whether there is a pool after res2.
     """
     return video_resnet(
         temporal_kernels=I3D_KERNELS,
@@ -128,7 +128,7 @@ def c2d_resnet(  # noqa: PLR0913 - as for i3d_resnet
     stem_pool_padding: Literal[0, 1] = 1,
     temporal_pool: bool = True,
 ) -> Net:
-    """2-D ResNet over frames: time meets only in the 2x1x1 pool after res2 and in the head.
+    """2-D ResNet over frames, which only meet in the 2x1x1 pool after res2 and in the head.
 
     Source: the C2D baseline of Wang et al., Non-local Neural Networks (arXiv:1711.07971), in the 8x8
     form of PySlowFast and PyTorchVideo (``c2d_r50``).
@@ -181,7 +181,7 @@ def video_resnet(  # noqa: PLR0913 - the union of what the three nets and their 
             f"width is {width}; the stem needs at least 1 channel (64 is the full net)"
         )
     _check_kernels([[stem_kernel], *temporal_kernels])
-    # pytorchvideo annotates kernels as one-element tuples and optional parts as callables.
+    # pytorchvideo annotates kernels as one-element tuples, and optional parts as callables.
     build = cast(Any, create_resnet)
     net: Net = build(
         model_depth=depth,
@@ -207,10 +207,12 @@ def video_resnet(  # noqa: PLR0913 - the union of what the three nets and their 
 
 def _num_classes(source: Weights | None) -> int:
     if source is None:
-        raise ValueError("num_classes is missing; give it, or weights whose classes the net takes")
+        raise ValueError(
+            "num_classes is missing; give it, or weights whose classes the net takes over"
+        )
     if source.num_classes is None:
         raise ValueError(
-            f"the weights '{source.name}' know no classes; give num_classes for a fresh head"
+            f"the weights '{source.name}' name no classes; give num_classes for a fresh head"
         )
     return source.num_classes
 

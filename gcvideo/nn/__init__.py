@@ -1,4 +1,4 @@
-"""Context blocks and the operators that they and the nets are made of."""
+"""Context blocks and their operators."""
 
 from gcvideo.nn._attention_pool import attention_pool as attention_pool
 from gcvideo.nn._attention_pool_formula import attention_weights as attention_weights

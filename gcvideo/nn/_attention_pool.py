@@ -1,6 +1,6 @@
 """Attention pooling: a softmax-weighted mean over positions with one query for all of them.
 
-Operators of torch compute it: on the CPU by matrix products, on CUDA by Triton.
+Computed by operators of torch: by matrix products on the CPU, by Triton on CUDA.
 """
 
 from importlib import import_module
@@ -25,7 +25,7 @@ from gcvideo.nn._attention_pool_formula import (
 from gcvideo.nn._function_transform import is_transformed
 
 _PART = 1 << 21
-"""Elements of a low-precision map that are widened at a time: they stay in the cache."""
+"""Elements of a low-precision map that are widened at a time, so that they stay in the cache."""
 
 
 def attention_pool(
@@ -35,14 +35,14 @@ def attention_pool(
 
         context = sum_j a_j x_j,    a = softmax_j(w . x_j + b)
 
-    One operator, ``gcvideo::attention_pool``, on the feature map as it lies in memory. Without
+    One operator, ``gcvideo::attention_pool``, works on the feature map as it lies in memory. Without
     gradients, fused attention with a single query reads a channels-last map on the CPU once; exported
-    programs hold two matrix products. Sums in float32 or wider, result in the type of ``x``, also under
-    autocast. The gradient of the bias is exactly zero.
+    programs hold two matrix products. Sums are in float32 or wider, the result has the type of ``x``,
+    also under autocast. The gradient of the bias is exactly zero.
 
     Source: Cao et al., GCNet (arXiv:1904.11492), Eq. 3.
-    Differs from the reference code: no copy of the feature map, the gradient in closed form, in
-    the backward pass only ``x`` and one weight per position are kept.
+    Differs from the reference code: no copy of the feature map, and the gradient in closed form; the
+    backward pass only keeps ``x`` and one weight per position.
     """
     if _needs_plain_operations(weight):
         return context_and_weights(x, weight, bias)[0].to(x.dtype)
@@ -57,12 +57,12 @@ def attention_pool(
 def attention_pool_and_input(
     x: Float[Tensor, "n c p"], weight: Float[Tensor, "1 c"], bias: Float[Tensor, "1"]
 ) -> tuple[Float[Tensor, "n c p"], Float[Tensor, "n c"]]:
-    """``x`` itself and its context vector, as `attention_pool` gives it.
+    """``x`` itself and its context vector, as `attention_pool` computes it.
 
         dx_i = dy_i + a_i g + s_i w,    s_i = a_i (g . x_i - g . context)
 
-    Whoever goes on with the ``x`` that comes back saves memory traffic: the backward pass adds its
-    gradient dy to that of the pooling, g, while it writes the latter.
+    Using the returned ``x`` saves memory traffic: the backward pass adds its gradient dy to that of the
+    pooling, g, while it writes the latter.
     """
     if _needs_plain_operations(weight) or not torch.is_grad_enabled():
         return x, attention_pool(x, weight, bias)
@@ -112,8 +112,8 @@ def pool(
 
         a_j = exp(w . x_j + b) / sum_m exp(w . x_m + b),    context = sum_j a_j x_j
 
-    All sums are in that type too. The weights are constants to autograd: whoever differentiates
-    them uses `attention_weights`.
+    All sums are in that type too. The weights are constants to autograd: to differentiate them, use
+    `attention_weights`.
 
     Source: Cao et al., GCNet (arXiv:1904.11492), Eq. 3.
     """
@@ -154,49 +154,33 @@ def pool_backward(
     dx = torch.empty_like(x)
     dtype, size = accumulated(x), x.shape[0] if x.dtype == accumulated(x) else _part(x)
     dw = torch.zeros_like(weight, dtype=dtype)
-    # An operator runs under the autocast of its caller.
+    # An operator runs under its caller's autocast.
     with torch.autocast(x.device.type, enabled=False):
         for start in range(0, x.shape[0], size):
             part = slice(start, start + size)
             wide = dx[part] if dx.dtype == dtype else dx[part].to(dtype)
-            dw += _pool_backward(
-                None if dy is None else dy[part].to(dtype),
+            a, grad, rows, mask = (
+                weights[part],
                 g[part].to(dtype),
                 x[part].to(dtype),
                 weight.to(dtype),
-                weights[part],
-                context[part],
-                out=wide,
             )
+            d = torch.bmm(grad.unsqueeze(1), rows).squeeze(1)
+            s = a * (d - (grad * context[part]).sum(1, keepdim=True))
+            # Element-wise: a matrix product of rank two is slower and allocates its result.
+            if dy is None:
+                torch.mul(a.unsqueeze(1), grad.unsqueeze(2), out=wide)
+            else:
+                torch.addcmul(dy[part].to(dtype), a.unsqueeze(1), grad.unsqueeze(2), out=wide)
+            wide.addcmul_(s.unsqueeze(1), mask.unsqueeze(2))
+            dw += torch.bmm(s.unsqueeze(1), rows.transpose(1, 2)).sum(0)
             if wide.dtype != dx.dtype:
                 dx[part] = wide
     return dx, dw.to(weight.dtype)
 
 
-def _pool_backward(
-    dy: Float[Tensor, "n c p"] | None,
-    g: Float[Tensor, "n c"],
-    x: Float[Tensor, "n c p"],
-    weight: Float[Tensor, "1 c"],
-    weights: Float[Tensor, "n p"],
-    context: Float[Tensor, "n c"],
-    *,
-    out: Float[Tensor, "n c p"],
-) -> Float[Tensor, "1 c"]:
-    """Fill ``out`` with the gradient of x and return that of the mask."""
-    d = torch.bmm(g.unsqueeze(1), x).squeeze(1)
-    s = weights * (d - (g * context).sum(1, keepdim=True))
-    # Element-wise: a matrix product of rank two is slower and writes a result of its own.
-    if dy is None:
-        torch.mul(weights.unsqueeze(1), g.unsqueeze(2), out=out)
-    else:
-        torch.addcmul(dy, weights.unsqueeze(1), g.unsqueeze(2), out=out)
-    out.addcmul_(s.unsqueeze(1), weight.unsqueeze(2))
-    return torch.bmm(s.unsqueeze(1), x.transpose(1, 2)).sum(0)
-
-
 def _kernel(x: Tensor) -> ModuleType | None:
-    """The Triton kernels where they can run: float64, older GPUs and long vectors use products."""
+    """The Triton kernels where they can run; float64, older GPUs and long vectors use products."""
     if not x.is_cuda or x.dtype == torch.float64 or find_spec("triton") is None:
         return None
     if torch.cuda.get_device_capability(x.device) < (8, 0):
@@ -243,15 +227,15 @@ def _input_gradients(
     weights: Float[Tensor, "n p"],
     context: Float[Tensor, "n c"],
 ) -> tuple[Float[Tensor, "n c p"], Float[Tensor, "1 c"], Float[Tensor, "1"]]:
-    """Gradients of input, mask and bias in a backward pass, by the operator where it suffices.
+    """Gradients of input, mask and bias in a backward pass: by the operator where it is enough.
 
-    In plain operations where they are to be differentiated again or transformed.
+    Where they are to be differentiated again or transformed, by plain operations.
     """
     if torch.is_grad_enabled() or is_transformed():
         dx, dw = gradients(dy, g, x, weight, bias)
     else:
         dx, dw = pool_backward(dy, g.to(context.dtype), x, weight, weights, context)
-    # The softmax cancels the bias. Zero instead of nothing, which DDP takes for an unused parameter.
+    # The softmax cancels the bias. Zero instead of None, because DDP takes None for an unused parameter.
     return dx, dw, torch.zeros_like(bias)
 
 

@@ -1,4 +1,4 @@
-"""The equations of attention pooling in plain operations, which torch differentiates in every way."""
+"""The equations of attention pooling in plain operations, all of whose derivatives torch knows."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -17,7 +17,7 @@ def attention_weights(
 
     Computed and returned in float32 or wider, also under autocast: bfloat16 logits and a bfloat16
     softmax over thousands of positions lose the small weights. The bias cancels in the softmax; it
-    is kept because the published weights carry it.
+    exists because published weights have it.
 
     Source: Cao et al., GCNet (arXiv:1904.11492), Eq. 3.
     """
@@ -45,7 +45,7 @@ def gradients(
     weight: Float[Tensor, "1 c"],
     bias: Float[Tensor, "1"],
 ) -> tuple[Float[Tensor, "n c p"], Float[Tensor, "1 c"]]:
-    """Gradients of x and of the mask, to be differentiated again.
+    """Gradients of x and of the mask that can be differentiated again.
 
         s_i = a_i (g . x_i - g . context),    dx_i = dy_i + a_i g + s_i w,    dw = sum_i s_i x_i
 
@@ -62,7 +62,7 @@ def gradients(
 
 
 def is_wrapper(weight: Tensor) -> bool:
-    """Whether a tensor is of a class of its own, as quantized ones are: it knows torch's layers alone."""
+    """Whether a tensor has a class of its own, as quantized ones do, which only supports torch's layers."""
     return hasattr(weight, "__tensor_flatten__")
 
 
@@ -79,6 +79,6 @@ def _over_positions(
 
 
 def _without_autocast(x: Tensor) -> AbstractContextManager[object]:
-    # Only where it is on, for exported programs note every switch.
+    # Only where it is on, because exported programs record every switch.
     is_on = torch.is_autocast_enabled(x.device.type)
     return torch.autocast(x.device.type, enabled=False) if is_on else nullcontext()

@@ -3,12 +3,13 @@
 
 The positions of a clip are split into chunks, one program each, as flash decoding splits keys
 (Dao et al., 2023); a second kernel combines what the chunks found. Nothing depends on the order in
-which programs end, so results repeat bit for bit on one model of GPU.
+(Dao et al., 2023); a second kernel combines the results of the chunks. Nothing depends on the order in
+which programs end, so results are the same bit for bit on one model of GPU.
 
-Registers: a program holds a tile of x in float32, all channels by ``block_p`` positions, for every
+Registers: a program holds a tile of x in float32, all channels by ``block_p`` positions, because each
 channel is needed twice, for the logit and for the sum. With 8 warps the 16384 elements of a forward
 tile are 64 registers a thread and the kernel has at most 128 in channels-last, so that two programs
-share a multiprocessor of 65536. Backward, where dy and dx come on top, the tile is half of that.
+share a multiprocessor of 65536. In the backward pass, dy and dx come on top, so the tile is half as large.
 """
 
 from functools import lru_cache
@@ -108,7 +109,7 @@ def _split(x: Tensor, tile: int) -> _Split:
     num_blocks = triton.cdiv(p, block_p)
     wanted = triton.cdiv(_PROGRAMS_PER_PROCESSOR * _num_processors(x), n)
     blocks = triton.cdiv(num_blocks, min(wanted, num_blocks, _MAX_CHUNKS))
-    # Rounding up may leave fewer chunks than were wanted; none of them is without a position.
+    # Rounding up may leave fewer chunks than wanted, but none without a position.
     return _Split(block_c, block_p, blocks * block_p, triton.cdiv(num_blocks, blocks))
 
 
@@ -149,7 +150,7 @@ def _chunk_kernel(
     largest = tl.full((), _LOWEST, tl.float32)
     mass = tl.full((), 0.0, tl.float32)
     total = tl.zeros((block_c,), tl.float32)
-    # A chunk is a multiple of block_p: a tile crosses no end but that of the clip.
+    # A chunk is a multiple of block_p, so that a tile crosses no end but that of the clip.
     end = tl.minimum((k + 1) * chunk, p)
     for start in range(k * chunk, end, block_p):
         positions = start + tl.arange(0, block_p)
@@ -161,7 +162,7 @@ def _chunk_kernel(
         tile = tl.load(x + where, mask=inside, other=0.0).to(tl.float32)
         logit = tl.sum(tile * w[None, :], 1) + b
         tl.store(logits + n * p + positions, logit, mask=valid)
-        # The lowest finite number: it has weight zero, and no difference of two infinities arises.
+        # The lowest finite number: its weight is zero, and two infinities are never subtracted.
         logit = tl.where(valid, logit, _LOWEST)
         new = tl.maximum(largest, tl.max(logit, 0))
         shrink = tl.exp(largest - new)

@@ -62,7 +62,7 @@ class _GroupBatchNorm(nn.modules.batchnorm._BatchNorm):
         size = values.new_full((1,), input.numel() // input.shape[1])
         total = _sum_over_ranks(torch.cat([values.sum(axes), size]), group)
         mean, size = total[:-1] / total[-1], total[-1]
-        # Squares of what is left after the mean: E[x^2] - E[x]^2 loses the variance of large values.
+        # Squares after subtracting the mean: E[x^2] - E[x]^2 loses the variance of large values.
         centred = values - mean.view(per_channel)
         variance = _sum_over_ranks(centred.square().sum(axes), group) / size
         scale = torch.rsqrt(variance + self.eps)
@@ -90,21 +90,16 @@ class GroupBatchNorm3d(_GroupBatchNorm, nn.BatchNorm3d):
 
     ``num_splits`` > 1: the local batch is cut into that many runs of neighbouring clips, and each is
     normalised by its own statistics. ``process_group``: the batches of its ranks, which may differ
-    in size, are normalised together; computed in float32 or wider.
-
-    Running statistics are those that ``nn.BatchNorm3d`` takes from all these clips in one batch: the
-    mean of means, and mean of variances + variance of means over splits or ranks, times n / (n - 1).
-    State-dict keys, evaluation, and training with one split and no group are ``nn.BatchNorm3d``'s.
+    in size, are normalised together, in float32 or wider. Running statistics are those that
+    ``nn.BatchNorm3d`` takes from all these clips in one batch. State-dict keys, evaluation, and training
+    with one split and no group are those of ``nn.BatchNorm3d``.
 
     Sources: Wu et al., A Multigrid Method for Efficiently Training Video Models (arXiv:1912.00998),
     3.3 (splits); Peng et al., MegDet (arXiv:1711.07240), 3.3 (ranks).
-    Differs from PySlowFast's SubBatchNorm3d, whose group i holds the clips i, i + num_splits, ...: strides
-    would cost a copy of each channels-last map, and mean the same in shuffled batches. There is nothing
-    to aggregate before evaluation, and the variance of the means of a batch counts, where there only that
-    of their running values does. Differs from ``nn.SyncBatchNorm``, which needs a GPU: runs on every device.
-
-    Raises:
-        ValueError: if ``num_splits`` does not divide the batch.
+    Differs from PySlowFast's SubBatchNorm3d: its group i holds the clips i, i + num_splits, ..., whose
+    strides would cost a copy of each channels-last map and mean the same in shuffled batches. Nothing
+    has to be aggregated before evaluation, and the variance of the means of a batch counts, not only that
+    of their running values. Differs from ``nn.SyncBatchNorm``, which needs a GPU: runs on every device.
     """
 
 
@@ -121,7 +116,7 @@ _GROUPED: dict[type[nn.Module], type[_GroupBatchNorm]] = {
 
 
 def can_be_grouped(module: nn.Module) -> bool:
-    """Whether ``group_batch_norm`` takes it: ``nn.BatchNorm1d`` and ``3d``, subclasses of others not."""
+    """Whether ``group_batch_norm`` takes it: ``nn.BatchNorm1d`` and ``3d``, but no other subclasses."""
     return type(module) in _GROUPED
 
 
@@ -130,9 +125,9 @@ def group_batch_norm(
 ) -> None:
     """Let a batch norm take its training statistics from a group of clips.
 
-    The module changes its class and stays the same object: hooks, optimizers and lists that hold it
-    or its parameters go on. A group is one of ``num_splits`` equal parts of the local batch, or the
-    batches of all ranks of ``process_group``.
+    The module changes its class but stays the same object, so that hooks, optimizers and lists that hold
+    it or its parameters keep working. A group is one of ``num_splits`` equal parts of the local batch, or
+    the batches of all ranks of ``process_group``.
     """
     if num_splits < 1:
         raise ValueError(f"num_splits is {num_splits}; it must be at least 1 part of the batch")
@@ -178,7 +173,7 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 def _sum_over_ranks(x: Tensor, group: ProcessGroup) -> Tensor:
-    """The sum, whose gradient is the sum of the ranks' gradients: each rank's loss depends on it."""
+    """The sum; its gradient is the sum of the ranks' gradients, because each rank's loss depends on it."""
     total = _SumOverRanks.apply(x, group)
     assert isinstance(total, Tensor)
     return total

@@ -1,4 +1,4 @@
-"""The global context framework, and the published blocks that are settings of it."""
+"""The global context framework, its transforms, and the published blocks that are settings of it."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -10,11 +10,72 @@ from gcvideo.nn._attention_pool import attention_pool, attention_pool_and_input
 from gcvideo.nn._attention_pool_formula import attention_weights
 from gcvideo.nn._choice import check_choice
 from gcvideo.nn._grid import Axes, check_input, fold, pooled_dims, unfold
-from gcvideo.nn._transform import Transform
 
 Pooling = Literal["att", "avg"]
 Fusion = Literal["add", "mul"]
 MulStart = Literal["half", "identity"]
+
+
+def bottleneck_width(in_channels: int, ratio: float, *, norm: bool = False) -> int:
+    """Channels inside a bottleneck, the integer part of ``in_channels * ratio``."""
+    # 49 * (1 / 49) is just below 1 in floating point, but its integer part must not be 0.
+    planes = int(in_channels * ratio + 1e-6)
+    needed = 2 if norm else 1
+    if planes < needed:
+        constant = ", whose LayerNorm is a constant whatever the input" * planes
+        raise ValueError(
+            f"ratio {ratio:.4g} of {in_channels} channels leaves {planes or 'no'} channel in the "
+            f"bottleneck{constant}; the smallest ratio that leaves {'two' if norm else 'one'} is "
+            f"{needed}/{in_channels} = {needed / in_channels:.4g}"
+            f"{'; norm=False needs one' if norm else ''}"
+        )
+    return planes
+
+
+class Transform(nn.Module):
+    """Bottleneck or single linear layer on context vectors, zero at the start.
+
+        t = W_v2 ReLU(LN(W_v1 c))    or, with ratio None,    t = W_v c
+
+    The last layer starts at zero (weight and bias), as in the authors' code.
+
+    Source: Cao et al., GCNet (arXiv:1904.11492), Eq. 5 and Eq. 3; W_v1 = ``reduce``,
+    W_v2 = W_v = ``expand``.
+    Differs from the reference code: linear layers on vectors instead of 1x1 convolutions (same
+    function).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        ratio: float | None = 1 / 4,
+        norm: bool = True,
+        activation: bool = True,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        if not eps > 0:
+            raise ValueError(f"eps is {eps}; it must be positive, as 1e-5 in the published code")
+        planes = in_channels if ratio is None else bottleneck_width(in_channels, ratio, norm=norm)
+        linear = ratio is None
+        self.reduce = nn.Identity() if linear else nn.Linear(in_channels, planes)
+        self.norm = nn.LayerNorm(planes, eps=eps) if norm and not linear else nn.Identity()
+        self.activation = nn.ReLU() if activation and not linear else nn.Identity()
+        self.expand = nn.Linear(planes, in_channels)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Default initialisation, and zero for the last layer."""
+        if isinstance(self.reduce, nn.Linear):
+            self.reduce.reset_parameters()
+        if isinstance(self.norm, nn.LayerNorm):
+            self.norm.reset_parameters()
+        nn.init.zeros_(self.expand.weight)
+        nn.init.zeros_(self.expand.bias)
+
+    def forward(self, context: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
+        return self.expand(self.activation(self.norm(self.reduce(context))))
 
 
 class ContextBlock(nn.Module):
@@ -39,10 +100,10 @@ class ContextBlock(nn.Module):
         axes: what is pooled together: "thw" all positions, "hw" each frame by itself, "t" each
             position over time. The last two need a (t, h, w) grid.
         ratio: bottleneck width / ``in_channels``; None for a single linear layer.
-        norm: LayerNorm in the bottleneck.
-        activation: ReLU in the bottleneck.
-        fusion: "add", "mul" or both; multiplication precedes addition, each has its transform.
-        mul_start: where "mul" starts: "half" (as published) or "identity".
+        norm: whether there is a LayerNorm in the bottleneck.
+        activation: whether there is a ReLU in the bottleneck.
+        fusion: "add", "mul" or both; multiplication precedes addition, and each has its own transform.
+        mul_start: start of "mul": "half" (as published) or "identity".
         eps: added to the variance in the LayerNorm: 1e-5 in the code of GCNet and mmcv, 1e-6 in
             timm's.
 
@@ -76,7 +137,12 @@ class ContextBlock(nn.Module):
         check_choice("pooling", pooling, get_args(Pooling))
         check_choice("axes", axes, get_args(Axes))
         check_choice("mul_start", mul_start, get_args(MulStart))
-        _check_fusion(fusion)
+        names = list(fusion)
+        if not names or len(set(names)) < len(names) or not set(names) <= set(get_args(Fusion)):
+            raise ValueError(
+                "fusion must list 'add', 'mul' or both, each once, "
+                f"got {fusion!r}; the published block is ('add',)"
+            )
         self.in_channels = in_channels
         self.axes: Axes = axes
         self.mul_scale = 2.0 if mul_start == "identity" else 1.0
@@ -130,7 +196,7 @@ class ContextBlock(nn.Module):
     def _input_and_context(
         self, x: Float[Tensor, "b c *grid"]
     ) -> tuple[Float[Tensor, "b c *grid"], Float[Tensor, "b c *kept"]]:
-        # With other axes the folded input may be a copy, which must not be what is passed on.
+        # With other axes the folded input may be a copy, which must not be passed on.
         if self.mask is None or self.axes != "thw":
             return x, self.pool(x)
         check_input(x, self.in_channels, self.axes)
@@ -190,12 +256,3 @@ def squeeze_excitation(
         fusion=("mul",),
         mul_start=mul_start,
     )
-
-
-def _check_fusion(fusion: Sequence[str]) -> None:
-    names = list(fusion)
-    if not names or len(set(names)) < len(names) or not set(names) <= set(get_args(Fusion)):
-        raise ValueError(
-            "fusion must list 'add', 'mul' or both, each once, "
-            f"got {fusion!r}; the published block is ('add',)"
-        )

@@ -1,4 +1,4 @@
-"""3-D convolutions of video nets, computed in the form that is fastest where they run."""
+"""3-D convolutions of video nets, computed in the fastest form for the device and type."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gcvideo.nn._function_transform import is_transformed
 
-# Below it, as in a stem on RGB, weight gradients do not profit from another form.
+# With fewer, as in a stem on RGB, weight gradients do not profit from another form.
 _MIN_CHANNELS = 16
 
 _Sizes = tuple[int, ...]
@@ -22,16 +22,16 @@ class VideoConv3d(nn.Conv3d):
     Three things differ, the first two meant for input in ``channels_last_3d``:
 
     * On a CPU in float32, unless ``folded``, kernels 1 x 1 x 1 run as a matrix product over the
-      channels and kernels k x 1 x 1 as a 2-D convolution over (n, c, t, h w), for with one thread and
+      channels and kernels k x 1 x 1 as a 2-D convolution over (n, c, t, h w), because with one thread and
       few clips PyTorch takes a slow path for them. Gradients of weights, for which oneDNN takes up to
-      seven times as long as for its forward pass, take another form: for kernels of one pixel a matrix
-      product for each tap, for others a convolution in the contiguous format.
+      seven times as long as for its forward pass, take another form: a matrix product per tap for
+      kernels of one pixel, and a convolution in the contiguous format for others.
     * With ``folded``, kernels k x 1 x 1 run as 2-D convolutions over (n, c, t, h w) and kernels
       1 x k x k over (n t, c, h, w) on every device and in every type. These are views of the same
-      memory, so no 3-D convolution runs but that of a 5 x 7 x 7 stem.
+      memory, and only a 5 x 7 x 7 stem is still a 3-D convolution.
     * On a CPU in bfloat16, a clip that is shorter, lower or narrower than the kernel is padded by zeros
       before the convolution. With the padding inside it, oneDNN (in torch 2.7 to 2.15, on AVX-512 without
-      AMX) leaves parts of the weight gradient unwritten: they hold what was in memory before, even NaN.
+      AMX) leaves parts of the weight gradient unwritten: they hold earlier memory, even NaN.
 
     Attributes:
         folded: whether kernels of one frame or one pixel run as 2-D convolutions.
@@ -43,7 +43,7 @@ class VideoConv3d(nn.Conv3d):
         padding = self.padding
         if self.padding_mode != "zeros" or isinstance(padding, str):
             return super().forward(input)
-        if self._is_plain():
+        if self.groups == 1 and self.dilation == (1, 1, 1):
             if self.folded and self._has_one_pixel():
                 return self._over_pixels(input, _convolve)
             if self.folded and self.kernel_size[0] == 1 and padding[0] == 0:
@@ -55,9 +55,6 @@ class VideoConv3d(nn.Conv3d):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, folded={self.folded}"
-
-    def _is_plain(self) -> bool:
-        return self.groups == 1 and self.dilation == (1, 1, 1)
 
     def _has_one_pixel(self) -> bool:
         sizes = self.kernel_size[1:], self.stride[1:], self.padding[1:]
@@ -97,16 +94,14 @@ class VideoConv3d(nn.Conv3d):
 
 
 def use_video_convolutions(net: nn.Module, *, folded: bool = False) -> None:
-    """Let the 3-D convolutions of a net be `VideoConv3d`, in place; parameters and keys stay.
+    """Turn the 3-D convolutions of a net into `VideoConv3d`, in place; parameters and keys stay.
 
-    Args:
-        net: any module; subclasses of ``nn.Conv3d`` other than `VideoConv3d` stay what they are.
-        folded: what every convolution of it gets.
+    Subclasses of ``nn.Conv3d`` other than `VideoConv3d` are left as they are.
     """
     for module in net.modules():
         if type(module) is nn.Conv3d:
             module.__class__ = VideoConv3d
-            # pytorchvideo leaves numbers of NumPy in some.
+            # pytorchvideo leaves NumPy numbers in some.
             for name in ("kernel_size", "stride", "dilation"):
                 setattr(module, name, tuple(int(size) for size in getattr(module, name)))
             if not isinstance(module.padding, str):

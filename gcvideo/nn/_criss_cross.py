@@ -1,7 +1,7 @@
 """Criss-cross attention on a grid of any rank."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from gcvideo.nn._grid import check_input
@@ -82,7 +82,8 @@ def attend_lines(
     for axis in axes:
         line = _lines(query, axis) @ _lines(key, axis).mT  # (b, *others, l, l)
         if axis > 1:  # the first line has counted the position itself
-            line = line.masked_fill(_itself(line), float("-inf"))
+            itself = torch.eye(line.shape[-1], dtype=torch.bool, device=line.device)
+            line = line.masked_fill(itself, float("-inf"))
         scores.append(line.movedim(-2, axis))  # (b, *grid, l)
     joint = torch.cat(scores, dim=-1)
     weights = joint.softmax(-1, dtype=torch.promote_types(joint.dtype, torch.float32))
@@ -95,7 +96,3 @@ def attend_lines(
 
 def _lines(rows: Float[Tensor, "b *grid d"], axis: int) -> Float[Tensor, "b *others l d"]:
     return rows.movedim(axis, -2)
-
-
-def _itself(scores: Float[Tensor, "*others l l"]) -> Bool[Tensor, "l l"]:
-    return torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)

@@ -1,4 +1,4 @@
-"""Where the derivatives of an operator, written by hand, are not enough."""
+"""Transforms that go beyond the handwritten derivatives of an operator."""
 
 import torch
 from torch.autograd import forward_ad
@@ -8,7 +8,7 @@ from torch.autograd import forward_ad
 def is_transformed() -> bool:
     """Whether a transform of ``torch.func`` or forward-mode differentiation is under way.
 
-    Fused operators have the first derivative in reverse mode and nothing else: torch refuses
-    their other derivatives, or takes them for zero without a word. Plain operations have all.
+    Fused operators only have the first derivative in reverse mode: torch refuses their other
+    derivatives, or silently takes them for zero. Plain operations have all.
     """
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0

@@ -1,4 +1,4 @@
-"""Where a context block sits in a residual block: seams that change no existing parameter name."""
+"""The seams where a context block enters a residual block without changing a parameter name."""
 
 from typing import Literal, get_args
 
@@ -52,7 +52,7 @@ class ActivationThenBlock(nn.Module):
 
         y = block(activation(x))
 
-    The position of non-local blocks in video code. It stands in for the activation, which has no
+    The position of non-local blocks in video code. The module replaces the activation, which has no
     parameters, so existing parameter names stay.
 
     Args:

@@ -37,9 +37,9 @@ class NonLocalBlock(nn.Module):
     pooling before the convolutions, N(0, 0.01) weights and the zero gamma follow the authors' code.
     Differs from it: linear layers instead of 1x1x1 convolutions (same function), any grid rank,
     and no (p, k) map in memory: fused attention, theta (phi^T g), and prefix sums for
-    "concatenation". Torch differentiates fused attention once: where the softmax kinds need second
+    "concatenation". Torch differentiates fused attention once: if the softmax kinds need second
     derivatives in reverse mode, call the block in ``sdpa_kernel(SDPBackend.MATH)``. The transforms of
-    ``torch.func`` need nothing.
+    ``torch.func`` work without that.
 
     Args:
         in_channels: C of the feature map.
@@ -117,14 +117,14 @@ class NonLocalBlock(nn.Module):
             nn.init.zeros_(self.norm.weight)
 
     def attention(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "n p k"]:
-        """The map a_ij, built on request; n is b, b * t for axes "hw", b * h * w for "t"."""
+        """The map a_ij, computed on request; n is b, b * t for axes "hw", b * h * w for "t"."""
         theta, phi, _ = self._embed(x)
         return self._map(theta, phi)
 
     def attention_rows(
         self, x: Float[Tensor, "b c *grid"]
     ) -> Callable[[Int64[Tensor, " q"]], Float[Tensor, "n q k"]]:
-        """A function that gives the rows of :meth:`attention` of some queries and builds no others.
+        """A function that computes the rows of :meth:`attention` for some queries and no others.
 
         It takes positions p in the flattened axes, such as (t * H + h) * W + w for "thw", and raises
         ValueError for one outside of the map.
@@ -135,8 +135,8 @@ class NonLocalBlock(nn.Module):
         def rows(queries: Int64[Tensor, " q"]) -> Float[Tensor, "n q k"]:
             if len(queries) and not 0 <= queries.min() <= queries.max() < num_queries:
                 raise ValueError(
-                    f"queries range from {queries.min()} to {queries.max()}, but the map has those from "
-                    f"0 to {num_queries - 1}; give positions in the flattened grid"
+                    f"queries range from {queries.min()} to {queries.max()}, but the map has rows from 0 "
+                    f"to {num_queries - 1}; give positions in the flattened grid"
                 )
             return self._map(theta[:, queries], phi)
 
@@ -146,7 +146,7 @@ class NonLocalBlock(nn.Module):
         return x + self.update(x)
 
     def update(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *grid"]:
-        """What the block adds, BN(W_z y), before the digits that a sum with x would cost it."""
+        """What the block adds, BN(W_z y), before a sum with x would cost it digits."""
         update = self._aggregate(x)
         if self.norm is not None:
             # (n p, c): the statistics of a BatchNorm over (n, c, *grid), without a transposition.
@@ -174,7 +174,7 @@ class NonLocalBlock(nn.Module):
         return fold(theta, self.axes).mT, fold(phi, self.axes).mT, fold(g, self.axes).mT
 
     def _aggregate(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "n p c"]:
-        """W_z y. What it is made of leaves the memory before the norm needs room."""
+        """W_z y. Its inputs leave the memory before the norm needs room."""
         theta, phi, g = self._embed(x)
         if self.kind == "dot_product":
             update = aggregate_dot_product(theta, phi, g, self.out.weight)

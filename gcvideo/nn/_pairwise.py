@@ -35,7 +35,7 @@ def aggregate_softmax(
     backends = _attention_backends()
     width = value.shape[-1]
     if backends != [SDPBackend.MATH]:
-        # The fused kernels want one width; zeros change neither the scores nor the columns kept.
+        # The fused kernels need one width; zeros change neither the scores nor the columns that are kept.
         most = max(query.shape[-1], width)
         query, key, value = (_widen(rows, most) for rows in (query, key, value))
     num_chunks = _num_chunks(query)
@@ -99,10 +99,10 @@ def aggregate_concatenation(
 def _attention_backends() -> list[SDPBackend]:
     """The back ends that fused attention may use, for ``torch.nn.attention.sdpa_kernel``.
 
-    Torch tries flash attention first, which takes all widths on CPUs, and on CUDA those up to 256 in
-    16 bits (non-local blocks in res3); then memory-efficient attention, which takes the others on
-    CUDA (512 in res4, and float32); last the plain form, which builds the map of all pairs, for what
-    neither takes, such as float64 on CUDA.
+    Torch tries flash attention first, which takes all widths on CPUs and widths up to 256 in 16 bits on
+    CUDA (non-local blocks in res3); then memory-efficient attention, which takes the others on CUDA (512
+    in res4, and float32); last the plain form, which builds the map of all pairs, for what neither
+    takes, such as float64 on CUDA.
     Differs from torch's own choice: no cuDNN, which comes first on some GPUs and whose largest width
     depends on its version. What a surrounding ``sdpa_kernel`` switches off stays off.
     """
@@ -115,7 +115,7 @@ def _attention_backends() -> list[SDPBackend]:
 
 
 def _num_chunks(query: Float[Tensor, "n p d"]) -> int:
-    """Parts of the queries that pass for heads.
+    """The number of parts into which the queries are split, as if they were heads.
 
     On CPUs the backward pass of flash attention has one thread per head, and the block has one head.
     Each part costs gradients of all keys, so there are few, whatever the number of threads.

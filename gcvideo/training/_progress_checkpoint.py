@@ -1,5 +1,6 @@
 """Checkpoints from which an interrupted run goes on, and the signals that interrupt it."""
 
+import shlex
 import signal
 from pathlib import Path
 from types import FrameType
@@ -9,7 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 
 from gcvideo._console import Console
-from gcvideo._hint import command, override
+from gcvideo._hint import override
 from gcvideo._invocation import command_line
 from gcvideo.data import VideoBatch
 from gcvideo.training._metric_log import MetricLog
@@ -172,7 +173,7 @@ class ProgressCheckpoint(Callback):
 
     def _raise_stopped(self, trainer: Trainer) -> None:
         step = f"step {trainer.global_step} of epoch {trainer.current_epoch + 1}"
-        again = f"{command_line('train')} {command(override('resume', self.folder.parent))}"
+        again = f"{command_line('train')} {shlex.quote(override('resume', self.folder.parent))}"
         raise TrainingStopped(self._stop.received or 0, f"stopped at {step}; go on with: {again}")
 
     def on_save_checkpoint(

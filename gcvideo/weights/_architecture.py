@@ -1,4 +1,4 @@
-"""What the tensors of a ResNet tell about the net they come from."""
+"""What the tensors of a ResNet show about the net they come from."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Architecture:
         num_classes: K; None for weights without a classifier.
         stem_kernel: length in frames of the first kernel.
         temporal_kernels: length in frames of the first kernel of each residual block of res2-res5.
-        blocks: what sits in which residual block: kind of context block by (stage, index).
+        blocks: kinds of context blocks by (stage, index) of the residual block.
     """
 
     depth: int
@@ -76,7 +76,10 @@ class Architecture:
 
 def architecture_of(common: StateDict) -> Architecture:
     """The architecture of tensors under their common names (:mod:`gcvideo.weights._naming`)."""
-    depths = tuple(_num_blocks(common, stage) for stage in STAGES)
+    depths = tuple(
+        len({m[1] for key in common if (m := re.match(rf"{stage}\.(\d+)\.branch2\.", key))})
+        for stage in STAGES
+    )
     depth = next((d for d, counts in STAGE_DEPTHS.items() if counts == depths), None)
     stem = common.get("stem.conv.weight")
     if depth is None or stem is None or stem.ndim != 5:
@@ -91,7 +94,7 @@ def architecture_of(common: StateDict) -> Architecture:
         frames = _kernel(common, stage, i, "b").shape[2]
         if frames > 1:
             raise WeightsError(
-                f"the 3x3 kernels of {stage}.{i} reach over {frames} frames; this package's nets have "
+                f"the 3x3 kernels of {stage}.{i} extend over {frames} frames; this package's nets have "
                 "their temporal kernels in the first convolution of a residual block (3x1x1)"
             )
     head = common.get("head.proj.weight")
@@ -106,10 +109,6 @@ def architecture_of(common: StateDict) -> Architecture:
         ),
         blocks={place: kind for place in places if (kind := _block_kind(common, *place))},
     )
-
-
-def _num_blocks(common: StateDict, stage: Stage) -> int:
-    return len({m[1] for key in common if (m := re.match(rf"{stage}\.(\d+)\.branch2\.", key))})
 
 
 def _kernel(common: StateDict, stage: Stage, index: int, conv: str) -> Tensor:

@@ -12,7 +12,7 @@ _TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")
 
 
 class ForbiddenGlobalError(pickle.UnpicklingError):
-    """A pickle asks for a function or class that arrays do not need."""
+    """A pickle refers to a function or class that arrays do not need."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -20,9 +20,9 @@ class ForbiddenGlobalError(pickle.UnpicklingError):
 
 
 def read_blobs(path: str | Path) -> dict[str, Any]:
-    """The ``"blobs"`` of a Caffe2 pickle, which Python 2 may have written: arrays and plain values.
+    """The ``"blobs"`` of a Caffe2 pickle, even of Python 2: arrays and plain values.
 
-    The pickle reaches only stand-ins that collect the bytes of arrays: neither numpy's own unpickling
+    The pickle only reaches stand-ins that collect the bytes of arrays: neither numpy's own unpickling
     nor any other code runs.
     """
     with Path(path).open("rb") as file:
@@ -47,7 +47,7 @@ class _Type:
 
 
 class _Array:
-    """Stands for ``numpy.ndarray``; holds what makes the array: shape, type, order, bytes."""
+    """Stands for ``numpy.ndarray``; its state is shape, type, order and bytes."""
 
     state: tuple[Any, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Weights of other code bases: which net they need, and single context blocks."""
+"""Weights of other code bases: the net that they need, and single context blocks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,18 +27,18 @@ _TIMM_EPS = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """Weights of another code base with the description of the net that gives them their function.
+    """Weights of another code base with the description of the net that computes the same.
 
     Args:
-        name: what reports call the weights.
+        name: name of the weights in reports.
         layout: code base whose names they have.
         architecture: what the tensors show of their net.
         choice: what they do not show.
-        assumed: those names of ``choice`` that follow from the habit of the code base alone.
+        assumed: names in ``choice`` whose values are only a habit of the code base.
         net: description for :func:`gcvideo._construction.construct`.
-        source: the tensors under their own names.
+        source: tensors under their own names.
         notes: what was unwrapped, renamed, converted or left out while a file was read.
-        inflation: what becomes of image kernels.
+        inflation: rule for image kernels.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Conversion:
     inflation: Inflation
 
     def build(self) -> tuple[nn.Module, LoadReport]:
-        """The net, filled; only image weights leave its head fresh."""
+        """The net with its weights; only image weights leave its head fresh."""
         net = cast(nn.Module, construct(self.net))
         is_image = self.layout in IMAGE_NAMINGS
         weights = Weights(
@@ -70,20 +70,20 @@ def convert(
     *,
     inflation: Inflation = "mean",
 ) -> Conversion:
-    """Find out which net some weights need, by rule: from names, shapes and stored configuration.
+    """Find out which net some weights need, from names, shapes and stored configuration.
 
     Args:
         source: file of weights, one that was read, or a state dict, in the naming of PyTorchVideo,
             PySlowFast, Caffe2 (video-nonlocal-net), mmaction2, torchvision or mmdetection with GCNet's
             plugin.
-        choice: what tensors do not show; it goes before what a file's configuration says, and that
-            before the habits of the code base.
-        inflation: "mean" or "centre", of image weights.
+        choice: what tensors do not show; it overrides a file's configuration, which overrides the
+            habits of the code base.
+        inflation: "mean" or "centre", for image weights.
 
     Raises:
         WeightsError: if the file cannot be read, the names are those of no known code base, the
-            tensors are those of no net of this package, or the pairwise function of non-local blocks
-            has to be told.
+            tensors are those of no net of this package, or ``choice`` must name the pairwise function
+            of non-local blocks.
 
     Example:
         >>> from gcvideo.models import slow_resnet
@@ -123,11 +123,11 @@ def convert(
 
 
 def convert_context_block(source: StateDict) -> ContextBlock:
-    """The block of GCNet, mmcv or timm that some weights belong to, filled.
+    """The block of GCNet, mmcv or timm that some weights belong to, with these weights.
 
-    Settings follow from names and shapes, also the eps of the LayerNorm, which the tensors do not
-    hold: timm's ``LayerNorm2d`` has 1e-6, the ``nn.LayerNorm`` of GCNet and mmcv 1e-5. timm's block
-    has the layout of the paper's but sits elsewhere in its nets, on the channels inside a bottleneck.
+    Settings follow from names and shapes, including the eps of the LayerNorm, which the tensors do not
+    show: timm's ``LayerNorm2d`` has 1e-6, the ``nn.LayerNorm`` of GCNet and mmcv 1e-5. timm's block is
+    built like the paper's but has another place in its nets, on the channels inside a bottleneck.
 
     Args:
         source: state dict of the block alone, such as ``conv_mask.weight``.
@@ -151,7 +151,7 @@ def _describe_net(
     """Description, for ``construct``, of the net of tensors that are under their common names."""
     family = choice.family or architecture.family
     if family == "slow" and (choice.temporal_stride == 2 or choice.temporal_pool):
-        family = None  # slow_resnet never thins out time
+        family = None  # slow_resnet never reduces time
     net: dict[str, Any] = {
         "_target_": f"gcvideo.models.{family or 'video'}_resnet",
         "num_classes": architecture.num_classes or 400,
@@ -205,7 +205,7 @@ def _non_local(common: StateDict, prefix: str, choice: NetChoice) -> dict[str, A
         kind = "concatenation"
     elif choice.non_local_kind is None:
         raise WeightsError(
-            "the weights do not tell the pairwise function of their non-local blocks; give "
+            "the weights do not show the pairwise function of their non-local blocks; give "
             "non_local_kind: 'embedded_gaussian' (PySlowFast's 'softmax') or 'dot_product'"
         )
     else:

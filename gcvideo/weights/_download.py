@@ -1,4 +1,4 @@
-"""Files of an address, kept in PyTorch's cache."""
+"""Downloads, kept in PyTorch's cache."""
 
 import glob
 import hashlib
@@ -32,13 +32,14 @@ _TIMEOUT_SECONDS = 30.0  # without a single byte
 def cached_file(url: str, *, sha256: str | None = None) -> Path:
     """The file at an address, from PyTorch's cache (``torch.hub.get_dir()``) or downloaded into it.
 
-    What is in the cache, by an earlier call, by torch.hub or by hand, is checked on every call: 0.3 s
-    for 400 MB. Addresses that end in the same name are told apart only by ``sha256``, the first 8 or
-    more digits of the hash. An interrupted download goes on where it stopped. Of several processes one
-    downloads, and the others wait. A ``file:`` address is used where it lies.
+    A cached file, whether from an earlier call, from torch.hub or put there by hand, is checked on every
+    call, which takes 0.3 s for 400 MB. Addresses that end in the same name are only told apart by
+    ``sha256``, the first 8 or more digits of the hash. An interrupted download continues where it
+    stopped. Of several processes one downloads while the others wait. A ``file:`` address is used in
+    place.
     """
     if sha256 is not None and not re.fullmatch("[0-9a-f]{8,64}", sha256):
-        raise WeightsError(f"sha256 is '{sha256}'; give its 8 to 64 first digits, 0-9 and a-f")
+        raise WeightsError(f"sha256 is '{sha256}'; give its first 8 to 64 digits, 0-9 and a-f")
     path = _path(url)
     if not path.is_file() and urllib.parse.urlsplit(url).scheme != "file":
         try:
@@ -55,7 +56,7 @@ def cached_file(url: str, *, sha256: str | None = None) -> Path:
         raise WeightsError(f"no file at {url}; check the address")
     if difference := _difference(path, sha256):
         raise WeightsError(
-            f"'{path}' is not the file of {url}: it has {difference}; delete or move it, and it is "
+            f"'{path}' is not the file of {url}: it has {difference}; delete or move it, and it will be "
             "downloaded again"
         )
     return path
@@ -73,8 +74,8 @@ def _path(url: str) -> Path:
     folder = Path(torch.hub.get_dir())
     if folder.parts[0] == "~":
         raise WeightsError(
-            f"there is no '{folder}' to download '{url}' to, for this user has no home folder; keep weights "
-            "elsewhere with TORCH_HOME=/a/folder in front of the command"
+            f"there is no '{folder}' to download '{url}' to, because this user has no home folder; keep "
+            "weights elsewhere with TORCH_HOME=/a/folder in front of the command"
         )
     return folder / "checkpoints" / name
 
@@ -94,7 +95,9 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
     except (urllib.error.URLError, http.client.HTTPException, UnicodeError) as error:
         num_kept = part.stat().st_size if part is not None and part.exists() else 0
         kept = (
-            f"; {num_kept} bytes are kept, and the next call goes on from there" if num_kept else ""
+            f"; {num_kept} bytes are kept, and the next call continues from there"
+            if num_kept
+            else ""
         )
         raise WeightsError(
             f"{url} cannot be downloaded ({error}){kept}; check the address and the connection, or put the "
@@ -130,7 +133,7 @@ def _request(url: str, start: int = 0) -> http.client.HTTPResponse:
 
 
 def _part(url: str, path: Path, response: http.client.HTTPResponse, *, is_checked: bool) -> Path:
-    """Where this very version of the file is collected, so that parts of two never meet."""
+    """The partial download of this very version of the file, so that parts of two never mix."""
     version = [response.headers.get(name) for name in ("ETag", "Last-Modified", "Content-Length")]
     digest = hashlib.sha256(repr([url, *version]).encode()).hexdigest()[:8]
     part = path.with_name(f"{path.name}.{digest}.part")
@@ -149,11 +152,13 @@ def _receive(url: str, response: http.client.HTTPResponse, part: Path) -> None:
     with rest or response as source, part.open("ab" if rest else "wb") as file:
         _copy(source, file, total, url.rpartition("/")[2])
     if total is not None and part.stat().st_size != total:
-        raise http.client.HTTPException(f"the connection ended before all {total} bytes had come")
+        raise http.client.HTTPException(
+            f"the connection ended before all {total} bytes had arrived"
+        )
 
 
 def _rest(url: str, start: int) -> http.client.HTTPResponse | None:
-    """The file from byte ``start`` on; None if the server can only give all of it."""
+    """The file from byte ``start``; None if the server can only send all of it."""
     try:
         response = _request(url, start)
     except urllib.error.HTTPError as error:
@@ -167,7 +172,7 @@ def _rest(url: str, start: int) -> http.client.HTTPResponse | None:
 
 
 def _copy(source: http.client.HTTPResponse, file: BinaryIO, total: int | None, name: str) -> None:
-    # Not on standard output, which may be somebody's result.
+    # Not on standard output, which may be the result of a command.
     console = Console(stderr=True)
     columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     start = time.monotonic()

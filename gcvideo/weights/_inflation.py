@@ -1,4 +1,4 @@
-"""Kernels of image nets over time."""
+"""Image kernels extended over time."""
 
 from typing import Literal, get_args
 
@@ -19,8 +19,8 @@ def inflate_kernel(
 
         mean:    w3d_t = w2d / T            centre:    w3d_t = w2d if t = (T - 1) / 2 else 0
 
-    On a video whose frames are all alike the convolution with the first gives the 2-D result away
-    from the ends of time; with the second it gives that of each frame, in any video.
+    On a video of identical frames, away from its ends, a convolution with the first gives the 2-D
+    result; with the second it gives that of each frame, in any video.
     Source: "mean" Carreira and Zisserman, I3D (arXiv:1705.07750); "centre" Feichtenhofer et al.,
     Spatiotemporal Residual Networks (arXiv:1611.02155).
     """
@@ -34,13 +34,9 @@ def inflate_kernel(
 
 def inflate(source: StateDict, target: StateDict, inflation: Inflation) -> dict[str, Tensor]:
     """Kernels of one frame in ``source`` inflated to the length that they have in ``target``."""
-    return {
-        key: inflate_kernel(value[:, :, 0], target[key].shape[2], inflation)
-        if key in target and _is_longer(target[key], value)
-        else value
-        for key, value in source.items()
-    }
-
-
-def _is_longer(target: Tensor, source: Tensor) -> bool:
-    return source.ndim == target.ndim == 5 and source.shape[2] == 1 < target.shape[2]
+    inflated = dict(source)
+    for key, value in source.items():
+        longer = target.get(key)
+        if longer is not None and value.ndim == longer.ndim == 5 and value.shape[2] == 1:
+            inflated[key] = inflate_kernel(value[:, :, 0], longer.shape[2], inflation)
+    return inflated

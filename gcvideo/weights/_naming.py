@@ -1,6 +1,6 @@
-"""Names of parameters in the files of other code bases, and the common names that stand between.
+"""Parameter names in the files of other code bases, and the common names in between.
 
-The common name of a parameter says where it sits, whatever the position of the stages in a net:
+The common name of a parameter tells its place, whatever the position of the stages in a net:
 
     stem.{conv,norm}.*    head.proj.*
     res{2-5}.{i}.{branch1_conv, branch1_norm, branch2.conv_{a,b,c}, branch2.norm_{a,b,c}, block}.*
@@ -45,7 +45,7 @@ class Naming:
     signature: str
     """A key that all its files have."""
     renames: Callable[[Iterable[str]], Renames]
-    """Gives, for the keys of a file, pieces of names and what they become; applied in order."""
+    """For the keys of a file, pieces of names and their replacements, applied in order."""
     ignored: tuple[str, ...] = ()
     """Patterns (fnmatch) of keys that a net does not need."""
 
@@ -68,7 +68,7 @@ NAMINGS = {
             name="pytorchvideo",
             signature="blocks.0.conv.weight",
             renames=_pytorchvideo,
-            # Buffers of the classifier around a net in checkpoints of this package.
+            # Buffers of the classifier in checkpoints of this package.
             ignored=("mean", "std"),
         ),
         Naming(
@@ -108,8 +108,8 @@ def detect_naming(keys: Iterable[str]) -> Naming:
     keys = set(keys)
     if any("pathway1_" in key for key in keys):
         raise WeightsError(
-            "these are the weights of a SlowFast net with two pathways; this package has its slow "
-            "pathway alone: choose weights of a Slow, I3D or C2D net"
+            "these are the weights of a SlowFast net with two pathways; this package only has its slow "
+            "pathway: choose weights of a Slow, I3D or C2D net"
         )
     for naming in NAMINGS.values():
         if naming.signature in keys:
@@ -176,10 +176,7 @@ def context_block_to_common(source: StateDict) -> dict[str, Tensor]:
 
 
 def from_common(common: StateDict, target: StateDict) -> dict[str, Tensor]:
-    """Tensors under the names that a net of ours, whose state dict is ``target``, gives them.
-
-    What is no common name keeps its name.
-    """
+    """Tensors under the names of a net of ours, whose state dict is ``target``; other names stay."""
     positions = stage_positions(target)
     places = {
         **{f"res{r}": f"blocks.{p}.res_blocks" for r, p in enumerate(positions, 2)},
@@ -192,7 +189,7 @@ def from_common(common: StateDict, target: StateDict) -> dict[str, Tensor]:
         name = f"{places[place]}.{rest}" if place in places and rest else key
         head, block, tail = name.partition(".block.")
         if block:
-            # Where the net has no block, any name is unexpected.
+            # Without a block in the net, any name is unexpected.
             seam = next((s for s in _SEAMS if f"{head}{s}{tail}" in target), _SEAMS[0])
             name = f"{head}{seam}{tail}"
         named[name] = value
@@ -219,10 +216,10 @@ def convert_state_dict(
 
     Args:
         source: tensors in the naming of any known code base.
-        target: state dict of the net to be filled; its names tell where stages and blocks sit.
-        inflation: kind of inflation of the kernels of an image net, which get the length that they have
-            in ``target``; its classifier keeps its name, for it knows no actions. None: ``source`` is of
-            a net for videos.
+        target: state dict of the net to be filled; its names show the places of stages and blocks.
+        inflation: kind of inflation of the kernels of an image net to their length in ``target``; its
+            classifier keeps its name, because it knows no actions. None: ``source`` is of a net for
+            videos.
 
     Raises:
         WeightsError: for a key that is not a parameter of a bottleneck ResNet.

@@ -1,4 +1,4 @@
-"""What decides the function of a net but leaves no trace in its tensors."""
+"""What determines the function of a net but does not show in its tensors."""
 
 import ast
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from gcvideo.weights._state_file import StateDict, WeightsError
 
 @dataclass(frozen=True, kw_only=True)
 class NetChoice:
-    """Properties of a net that its weights do not show; None: not known.
+    """Properties of a net that its weights do not show; None: unknown.
 
     Args:
         family: net that image weights are inflated to.
@@ -50,12 +50,12 @@ class NetChoice:
 def conventions(
     layout: str, architecture: Architecture, source: StateDict, told: NetChoice
 ) -> NetChoice:
-    """What the code base of a layout does unless told otherwise.
+    """What the code base of a layout does by default.
 
     Sources: PySlowFast's ``video_model_builder`` and ``nonlocal_helper``, video-nonlocal-net,
     PyTorchVideo's hub, mmaction2's configs and mmcv's ``NonLocalNd``. mmaction2's I3D nets do not
     scale, its SlowOnly nets do; its C2D pads the stem's pool only in the net without a temporal pool.
-    PySlowFast, whose Caffe2 files have the names of video-nonlocal-net's, pads when it loads them.
+    PySlowFast, which also reads Caffe2 files with the names of video-nonlocal-net, pads when it does so.
     """
     # Some I3D nets have fewer or more temporal kernels, but always those of the stem.
     is_i3d, is_c2d = architecture.stem_kernel > 1, architecture.family == "c2d"
@@ -85,7 +85,7 @@ def conventions(
 
 
 def configured_choice(config: str, layout: str) -> NetChoice:
-    """What the configuration stored in a checkpoint says; empty where it cannot be read."""
+    """What the configuration stored in a checkpoint says; empty if it cannot be read."""
     if layout == "pyslowfast":
         return _pyslowfast(config)
     if layout == "mmaction2":
@@ -134,7 +134,7 @@ def _mmaction2(config: str) -> NetChoice:
         if isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant):
             settings.setdefault(str(node.arg), []).append(node.value.value)
     values = {name: found[0] for name, found in settings.items()}
-    # Other objects of a configuration have modes, too.
+    # Other objects in a configuration also have modes.
     kinds: list[Any] = [
         m for m in settings.get("mode", ()) if m in ("embedded_gaussian", "dot_product")
     ]
@@ -156,10 +156,10 @@ def _mmaction2(config: str) -> NetChoice:
 
 
 def _check_settings(settings: Mapping[str, tuple[Any, Any]]) -> None:
-    """Refuse what leaves no trace in tensors and our nets do not have: value and ours, by name."""
+    """Refuse settings, by name with value and ours, that no tensor shows and our nets do not have."""
     for name, (value, ours) in settings.items():
         if value != ours:
             raise WeightsError(
                 f"the weights come with a configuration in which {name} is {value!r}; this package "
-                f"builds nets with {ours!r} alone: choose weights of such a net"
+                f"only builds nets with {ours!r}: choose weights of such a net"
             )

@@ -1,4 +1,4 @@
-"""Pieces of names in the files of other code bases and what they become, applied in order.
+"""Pieces of names in the files of other code bases and their replacements, applied in order.
 
 Sources: the code that builds or loads the files: PySlowFast and its ``c2_model_loading``, mmaction2 and
 mmcv's ``NonLocalNd``, torchvision, GCNet's plugin of mmdetection and timm's ``GlobalContext``.

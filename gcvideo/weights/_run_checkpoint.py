@@ -1,8 +1,9 @@
 """The checkpoint that the folder of a run stands for."""
 
+import shlex
 from pathlib import Path
 
-from gcvideo._hint import command, override
+from gcvideo._hint import override
 
 BEST = "best.ckpt"
 
@@ -31,5 +32,5 @@ def checkpoint_file(path: str | Path, key: str = "checkpoint") -> Path:
     # Not taken by itself: weights of the last epoch are no stand-in for those of the best.
     raise CheckpointError(
         f"the folder '{path}' has no {BEST}, only {', '.join(file.name for file in others)}; name one of "
-        f"them, such as {command(override(key, others[0]))}"
+        f"them, such as {shlex.quote(override(key, others[0]))}"
     )

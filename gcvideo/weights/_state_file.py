@@ -24,7 +24,7 @@ _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _TORCH_MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # of torch.save before 1.6
 _PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml|!--)", re.IGNORECASE)
 _GIT_LFS = b"version https://git-lfs.github.com/"
-# What mmengine and mmcv write beside the weights: best scores as numpy scalars, logged values.
+# What mmengine and mmcv store with the weights: best scores as numpy scalars, logged values.
 _BESIDE_WEIGHTS = (
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",
@@ -43,23 +43,23 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class StateFile:
-    """What a file of weights holds."""
+    """The content of a file of weights."""
 
     tensors: dict[str, Tensor]
-    """By parameter name, without wrappers and prefixes; float16 and bfloat16 became float32."""
+    """By parameter name, without wrappers and prefixes; float16 and bfloat16 are now float32."""
     config: str | None
-    """Of the run that made the file, as text: PySlowFast's YAML, MMAction2's Python."""
+    """Configuration of the run that made the file: PySlowFast's YAML, MMAction2's Python."""
     notes: tuple[str, ...]
     """What was unwrapped, renamed, converted or left out."""
     classes: tuple[str, ...] | None = None
-    """Names of the rows of the head, which files of this package have."""
+    """Names of the rows of the head, in files of this package."""
 
 
 def read_state_file(path: str | Path) -> StateFile:
     """Read weights of gcvideo, PyTorchVideo, PySlowFast, MMAction2 or Caffe2; no file can run code.
 
-    The content decides on the format, not the suffix: safetensors, ``torch.save`` old and new, or
-    a pickle of Caffe2's blobs.
+    The content determines the format, not the suffix: safetensors, ``torch.save`` old and new, or a
+    pickle of Caffe2's blobs.
     """
     path = Path(path)
     notes: list[str] = []
@@ -74,7 +74,10 @@ def _content(path: Path) -> Any:
     head = _head(path)
     try:
         if head.startswith(_ZIP) or head[2:].startswith(_TORCH_MAGIC):
-            return _read_torch(path)
+            stand_ins: list[Any] = [(_Inert, name) for name in _BESIDE_WEIGHTS]
+            # Opened here, because torch.load would choose the format by the suffix.
+            with torch.serialization.safe_globals(stand_ins), path.open("rb") as file:
+                return torch.load(file, map_location="cpu", weights_only=True)
         if _is_safetensors(head):
             return safetensors.torch.load_file(path)
         if head.startswith(_PICKLE) or path.suffix == ".pkl":
@@ -114,7 +117,7 @@ def is_web_page(head: bytes) -> bool:
 
 
 class _Inert:
-    """Stands for objects beside the weights: takes anything and does nothing."""
+    """Stands for objects stored with the weights: takes anything and does nothing."""
 
     def __init__(self, *_: object) -> None: ...
 
@@ -122,13 +125,6 @@ class _Inert:
         return super().__new__(cls)
 
     def __setstate__(self, state: object) -> None: ...
-
-
-def _read_torch(path: Path) -> Any:
-    stand_ins: list[Any] = [(_Inert, name) for name in _BESIDE_WEIGHTS]
-    # Opened here, because torch.load would decide on the format by the suffix.
-    with torch.serialization.safe_globals(stand_ins), path.open("rb") as file:
-        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -139,8 +135,8 @@ def _reason(path: Path, error: Exception) -> str:
         forbidden = found.group(1) if found else None
     if forbidden:
         return (
-            f"'{path}' cannot be read as weights: it asks for '{forbidden}', which could run code, and "
-            "was not run; where you trust the file, save model.state_dict() alone from it and give that"
+            f"'{path}' cannot be read as weights: it refers to '{forbidden}', which could run code and was "
+            "not run; if you trust the file, save only model.state_dict() from it and give that"
         )
     message = str(error).partition("\n")[0]
     return (
@@ -160,7 +156,7 @@ def _config(content: Any) -> str | None:
 
 
 def _classes(path: Path, content: Any) -> tuple[str, ...] | None:
-    """As checkpoints of training keep them, and those of conversion in the header of safetensors."""
+    """The classes that training stores in a checkpoint, and conversion in the header of safetensors."""
     product = content.get("gcvideo") if isinstance(content, Mapping) else None
     if product is None and _is_safetensors(_head(path)):
         with safe_open(path, "pt") as file:
@@ -180,17 +176,17 @@ def _unwrapped(path: Path, content: Any, notes: list[str]) -> dict[str, Tensor]:
     while wrappers := _wrappers(content):
         if len(wrappers) > 1:
             raise WeightsError(
-                f"'{path}' holds several state dicts ({', '.join(wrappers)}); save the one that you want "
+                f"'{path}' has several state dicts ({', '.join(wrappers)}); save the one that you want "
                 "in a file of its own"
             )
         content = content[wrappers[0]]
         notes.append(f"unwrapped from '{wrappers[0]}'")
     if not isinstance(content, dict) or not content:
-        raise WeightsError(f"'{path}' holds no state dict; expected tensors by parameter name")
+        raise WeightsError(f"'{path}' has no state dict; expected tensors by parameter name")
     other = [key for key, value in content.items() if not isinstance(value, Tensor)]
     if other:
         raise WeightsError(
-            f"'{path}' holds no state dict; expected tensors by parameter name, and '{other[0]}' is "
+            f"'{path}' has no state dict; expected tensors by parameter name, and '{other[0]}' is "
             f"{type(content[other[0]]).__name__}"
         )
     return content
@@ -208,7 +204,7 @@ def _wrappers(content: Any) -> list[str]:
 def _blob_tensors(path: Path, blobs: Mapping[str, Any], notes: list[str]) -> dict[str, Tensor]:
     arrays = {name: value for name, value in blobs.items() if isinstance(value, np.ndarray)}
     if not arrays:
-        raise WeightsError(f"'{path}' holds no state dict; expected arrays by blob name")
+        raise WeightsError(f"'{path}' has no state dict; expected arrays by blob name")
     notes += [
         f"blob '{name}' is not an array and was left out" for name in blobs if name not in arrays
     ]
@@ -217,13 +213,16 @@ def _blob_tensors(path: Path, blobs: Mapping[str, Any], notes: list[str]) -> dic
 
 def _without_prefixes(path: Path, state: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
     while prefixes := _prefixes(state):
-        names = {key: _without_prefix(key, prefixes) for key in state}
+        names = {
+            key: next((key.removeprefix(p) for p in prefixes if key.startswith(p)), key)
+            for key in state
+        }
         if len(set(names.values())) < len(names):
             twice = next(n for n in names.values() if list(names.values()).count(n) > 1)
             keys = " and ".join(f"'{key}'" for key in names if names[key] == twice)
             raise WeightsError(
-                f"'{path}' holds {keys}, which are one parameter without their prefixes; remove one "
-                "of them from the file"
+                f"'{path}' has {keys}, which are one parameter without their prefixes; remove one of them "
+                "from the file"
             )
         notes += [
             f"prefix '{prefix}' removed"
@@ -235,20 +234,13 @@ def _without_prefixes(path: Path, state: dict[str, Tensor], notes: list[str]) ->
 
 
 def _prefixes(state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Prefixes that wrappers of a net (DistributedDataParallel, Lightning) have put before its names."""
+    """Prefixes that wrappers of a net (DistributedDataParallel, Lightning) have added to its names."""
     if all(key.startswith("module.") for key in state):
         return ("module.",)
-    # "model.net." is our own, and beside it may lie parameters of training.
+    # "model.net." is ours, and parameters of training may stand beside it.
     if all(k.startswith("model.") for k in state) or any(k.startswith("model.net.") for k in state):
         return ("model.net.", "model.")
     return ()
-
-
-def _without_prefix(key: str, prefixes: tuple[str, ...]) -> str:
-    for prefix in prefixes:
-        if key.startswith(prefix):
-            return key.removeprefix(prefix)
-    return key
 
 
 def _in_full_precision(state: Mapping[str, Tensor], notes: list[str]) -> dict[str, Tensor]:

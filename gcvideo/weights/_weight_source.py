@@ -26,17 +26,17 @@ def checkpoint_weights(
 
     Args:
         path: file to read, at once; or the folder of a run, for its best.ckpt.
-        fresh: patterns of what may start fresh; by default inserted blocks and rows of the head
-            for other classes. Everything else must match; ``fresh=[]`` demands all.
+        fresh: patterns of parameters that may start fresh; by default inserted blocks and rows of the
+            head for other classes. Everything else must match; with ``fresh=[]``, everything.
         inflation: "mean" or "centre" for image weights; None: kernels must have the same length.
         choice: what the tensors of another code base do not show of their net. If it is given, or the
-            file holds a configuration, the net to be filled is compared with theirs in function too.
+            file has a configuration, the function of the net to be filled is compared with theirs too.
         classes: names of the rows of its head in order, or of a list of them, "kinetics400"; None:
             those in the file, which checkpoints of gcvideo have.
 
     Raises:
         CheckpointError: for a folder without best.ckpt.
-        WeightsError: if the file cannot be read, or its net cannot be found out.
+        WeightsError: if the file cannot be read, or shows no net of this package.
     """
     path = str(checkpoint_file(path, "weights.path"))
     file = read_state_file(path)
@@ -80,7 +80,7 @@ def published_weights(
 
 
 def find_weights(source: str | Path) -> Weights:
-    """Published weights where ``source`` is a name and no file, else the weights in the file."""
+    """Published weights if ``source`` is a name and no file, else the weights in the file."""
     if names_published(source):
         return published_weights(str(source))
     return checkpoint_weights(str(source))

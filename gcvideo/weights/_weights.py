@@ -1,4 +1,4 @@
-"""Weights, and how a net is filled with them."""
+"""Weights, and how they are loaded into a net."""
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
@@ -30,17 +30,17 @@ COUNTERS = ("*.num_batches_tracked",)
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Where weights come from, and what may be absent.
+    """A source of weights, and what may be missing in it.
 
     Args:
-        name: what reports and messages call them.
-        read: function that gives their tensors, in the naming of any known code base.
+        name: name in reports and messages.
+        read: function that returns their tensors, in the naming of any known code base.
         inflation: "mean" or "centre" for weights of an image net; None: kernels have the same length.
-        fresh: patterns (fnmatch) of parameters of the net that the source may lack, or hold in
-            another shape; they keep their initial values.
-        net: description of the net that the weights were made for, if it is known: what leaves no
-            trace in tensors, such as strides and padding, is then compared as well.
-        classes: names of the rows of the head, in order; None: not known.
+        fresh: patterns (fnmatch) of parameters of the net that the source may lack or have in another
+            shape; they keep their initial values.
+        net: description of the net that the weights were made for, if it is known: what no tensor
+            shows, such as strides and padding, is then compared as well.
+        classes: names of the rows of the head, in order; None: unknown.
     """
 
     name: str
@@ -63,12 +63,12 @@ class LoadReport:
     """What loading did with every parameter and buffer of the net and of the source.
 
     Args:
-        name: what the weights are called.
+        name: name of the weights.
         loaded: keys of the net that were filled.
         fresh: keys of the net that keep their initial values.
         ignored: keys of the source that the net does not need.
         reshaped: those of ``fresh`` that the source has in another shape, with both shapes.
-        head: what became of its rows where they go by class name, else empty.
+        head: what happened to its rows if they go by class name, else empty.
     """
 
     name: str
@@ -85,21 +85,21 @@ class LoadReport:
         )
         heads = [s for k, s in self.reshaped.items() if k.endswith(".proj.weight")]
         for theirs, ours in heads:
-            text += f"; the head starts fresh: it knew {theirs[0]} classes, the net has {ours[0]}"
+            text += f"; the head starts fresh: it had {theirs[0]} classes, the net has {ours[0]}"
         return f"{text}; {self.head}" if self.head else text
 
 
 def load_weights(
     net: nn.Module, weights: Weights, classes: Sequence[str] | None = None
 ) -> LoadReport:
-    """Fill a net in place; strict but for the patterns of ``weights``.
+    """Fill a net in place; strict except for the patterns of ``weights``.
 
     Args:
         net: module to fill.
-        weights: what to fill it with.
-        classes: names of the rows of its head, in order. A row of the source then goes where its name
-            is, rows of other names start fresh, and so does a head whose names nobody knows. None: the
-            head is taken as it is.
+        weights: source of its tensors.
+        classes: names of the rows of its head, in order. A row of the source then goes to the row of its
+            name, and other rows start fresh, as does a head whose names are unknown. None: the head is
+            taken as it is.
 
     Raises:
         WeightsError: names keys that are missing, unexpected or of another shape, and the net that
@@ -130,7 +130,7 @@ def load_weights(
 def _sort_head(
     source: dict[str, Tensor], target: StateDict, weights: Weights, classes: Sequence[str]
 ) -> str:
-    """Put rows of the head to their classes, or take the head out of the source; says which."""
+    """Move rows of the head to their classes, or take the head out of the source; says which."""
     heads = [k for k in source if _matches(k, HEAD) and k in target]
     if any(source[k].shape[1:] != target[k].shape[1:] for k in heads):
         return ""  # of another net
@@ -140,7 +140,7 @@ def _sort_head(
     row_of = {name: row for row, name in enumerate(weights.classes or ())}
     if weights.classes is not None and len(source[heads[0]]) != len(row_of):
         raise WeightsError(
-            f"the weights '{weights.name}' have a head of {len(source[heads[0]])} classes, and "
+            f"the weights '{weights.name}' have a head of {len(source[heads[0]])} classes, but "
             f"{len(row_of)} names for them; give the names of their classes, each once"
         )
     rows = [(ours, row_of[name]) for ours, name in enumerate(classes) if name in row_of]
@@ -152,7 +152,7 @@ def _sort_head(
             source[key][[ours for ours, _ in rows]] = theirs[[row for _, row in rows]]
     if weights.classes is None:
         return (
-            "the head starts fresh: nothing names the classes of its rows; weights.classes does, such as "
+            "the head starts fresh: nothing names the classes of its rows; weights.classes can, such as "
             "weights.classes=kinetics400"
         )
     return f"the head has {len(rows)} of {len(classes)} classes by name, the others start fresh"
@@ -197,7 +197,7 @@ def _architecture(state: StateDict) -> Architecture | None:
 
 
 def _overrides(theirs: Architecture, ours: Architecture) -> str:
-    """What to change on the command line, so that the net becomes that of some weights."""
+    """What to change on the command line so that the net becomes that of some weights."""
     if theirs.family is None:
         return f"gcvideo.models.video_resnet and temporal_kernels={theirs.temporal_kernels}"
     # Blocks that only the net has start fresh.
@@ -235,7 +235,7 @@ def _check_function(net: nn.Module, weights: Weights) -> None:
 
 
 def _settings(net: nn.Module) -> dict[str, str]:
-    """What tensors do not show, by common names; the pool behind res2 has no fixed position."""
+    """What tensors do not show, by common names; the pool after res2 has no fixed position."""
     renames = NAMINGS["pytorchvideo"].renames(net.state_dict())
     settings = {}
     for name, module in net.named_modules():

@@ -18,11 +18,11 @@ _LISTS = ("kinetics400",)
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedWeights:
-    """A published file of weights: where it is, what net it fills, how it was scored, under which licence.
+    """A published file of weights: its address, net, accuracy and licence.
 
     Args:
-        name: ``{family}_{T}x{tau}_r{depth}_{source}``, and how it was made where a source has several.
-        url: address where its authors keep it.
+        name: ``{family}_{T}x{tau}_r{depth}_{source}``, and how it was made if a source has several.
+        url: address at which its authors keep it.
         layout: naming and wrapping of the tensors in the file; "caffe2" is a pickle of blobs.
         net: description, for ``gcvideo._construction.construct``, of the net that computes what the
             released one does.
@@ -33,7 +33,7 @@ class PublishedWeights:
         top5: published accuracy in percent.
         views: clips x crops of that accuracy.
         accuracy_source: document of that accuracy, and what other documents say instead.
-        sha256: leading hex digits of the file's SHA-256, where its authors give them in its name.
+        sha256: leading hex digits of the file's SHA-256, if its authors give them in its name.
         licence: SPDX identifier of the repository that releases it.
         inflated: whether it is a 2-D net, to be inflated into a net for video.
     """
@@ -100,11 +100,7 @@ ZOO = _read_zoo()
 
 
 def published_record(name: str) -> PublishedWeights:
-    """The published weights of that name.
-
-    Raises:
-        WeightsError: if there are none.
-    """
+    """The published weights of that name; WeightsError names the nearest ones if there are none."""
     if name not in ZOO:
         nearest = difflib.get_close_matches(name, ZOO, n=3, cutoff=0)
         raise WeightsError(
@@ -115,23 +111,17 @@ def published_record(name: str) -> PublishedWeights:
 
 
 def names_published(source: str | Path) -> bool:
-    """Whether this is the name of published weights, known or not, and not the path of a file."""
+    """Whether this is a name of published weights, known or not, and not the path of a file."""
     path = Path(source)
     return not path.suffix and len(path.parts) == 1 and not path.exists()
 
 
 def class_names(classes: str) -> tuple[str, ...]:
-    """Class names in the order of the labels.
+    """Class names of a list, "kinetics400", in the order of the labels; ValueError for another name.
 
     kinetics400_classes.txt: the class names of Kinetics-400 (DeepMind) in alphabetical order; the order
     of tools/data/kinetics/label_map_k400.txt of mmaction2 and of process_data/kinetics/classids.json of
     video-nonlocal-net.
-
-    Args:
-        classes: name of the list, "kinetics400".
-
-    Raises:
-        ValueError: for another name.
     """
     if classes not in _LISTS:
         raise ValueError(

@@ -49,8 +49,8 @@ def test_the_same_answers_differ_by_exactly_nothing():
 
 def test_one_seed_says_nothing_on_other_seeds():
     assert described(variant("gc", range(60)), range(50)) == (
-        "gc is 10.0 points above none (p = 0.00195); with one seed, what another seed would change is "
-        "not known."
+        "gc is 10.0 points above none (p = 0.00195); with one seed, the effect of another seed is not "
+        "known."
     )
 
 
@@ -60,13 +60,13 @@ def test_seeds_that_do_not_agree_are_named():
         "gc is 14.0 points above none (p < 0.001); the spread over 2 seeds is 22.6"
     )
     assert text.endswith(
-        "The seeds do not agree (+30.0, -2.0), so other seeds may well turn this round."
+        "The seeds do not agree (+30.0, -2.0), so other seeds may well reverse this."
     )
 
 
 def test_a_variant_without_a_shared_seed_is_named_too():
     assert described(variant("gc"), range(50)) == (
-        "gc: no seed is finished both here and in none; nothing can be said."
+        "gc: no seed is finished both here and in none, so nothing can be said."
     )
 
 
@@ -74,7 +74,7 @@ def test_the_baseline_is_held_against_knowing_nothing():
     comparison = Comparison("x", ("a", "b"), "none", (variant("none", range(70), range(72)),), {})
     assert describe_baseline(comparison) == (
         "The baseline none has a top-1 accuracy of 71.0 ± 1.4 % over 2 seeds on 100 test videos of 2 "
-        "classes; always naming the most frequent class would have 60.0 %."
+        "classes; always naming the most frequent class would give 60.0 %."
     )
     empty = Comparison("x", ("a", "b"), "none", (variant("none"),), {})
     assert "none has no finished cell yet" in describe_baseline(empty)

@@ -80,7 +80,7 @@ def test_probes_keep_the_type_of_the_views(kind):
 
 
 def test_clips_of_one_frame_are_refused():
-    with pytest.raises(ValueError, match=r"the clips have 1 frame, .* clips with at least 2"):
+    with pytest.raises(ValueError, match=r"the clips have 1 frame, .* have at least 2"):
         probe_clips(numbered_clips(1), "reversed", seed=0, videos=VIDEOS)
 
 

@@ -108,5 +108,5 @@ def test_a_copy_recomputes_with_its_own_weights():
 
 def test_a_second_call_is_refused():
     _, net = pair()
-    with pytest.raises(ValueError, match="recompute their activations already; call checkpoint_"):
+    with pytest.raises(ValueError, match="already recompute their activations; call checkpoint_"):
         checkpoint_activations(net)

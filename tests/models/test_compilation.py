@@ -171,11 +171,8 @@ def with_a_graph_break():
 
 
 def crops():
-    model, counter, found = (
-        classifier(short_net([lambda channels: nn.Identity()])).eval(),
-        CompileCounter(),
-        [],
-    )
+    model = classifier(short_net([lambda channels: nn.Identity()])).eval()
+    counter, found = CompileCounter(), []
     compile_net(model.net, backend=counter, fullgraph=True)
     with torch.inference_mode():
         for num_videos, size in ((2, 32), (3, 32), (2, 48), (2, 64), (3, 48)):
@@ -206,10 +203,5 @@ def inductor():
 if __name__ == "__main__":
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    print(
-        json.dumps(
-            {"graphs": graphs, "all blocks": all_blocks, "crops": crops, "inductor": inductor}[
-                sys.argv[1]
-            ]()
-        )
-    )
+    tasks = {"graphs": graphs, "all blocks": all_blocks, "crops": crops, "inductor": inductor}
+    print(json.dumps(tasks[sys.argv[1]]()))

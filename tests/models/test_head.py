@@ -46,20 +46,10 @@ def test_windowed_modes_equal_a_loop_over_windows_at_a_larger_crop(pool_size):
     assert (probs - logits.mean(dim=0).softmax(dim=1)).abs().max() > 0.01
 
 
-def test_adaptive_mode_averages_the_whole_map():
-    x = torch.randn(2, 6, 4, 3, 5)
-    head = head_of("adaptive")
-    torch.testing.assert_close(head(x), head.proj(x.mean(dim=(2, 3, 4))))
-
-
-def test_prob_mode_stays_finite_for_extreme_logits():
+def test_prob_mode_stays_finite_for_extreme_logits_and_computes_in_float32():
     assert head_of("fcn_prob")(1e4 * torch.randn(2, 6, 1, 3, 3)).isfinite().all()
-
-
-def test_prob_mode_computes_probabilities_in_float32():
-    assert (
-        head_of("fcn_prob").bfloat16()(torch.randn(1, 6, 1, 2, 2).bfloat16()).dtype == torch.float32
-    )
+    probs = head_of("fcn_prob").bfloat16()(torch.randn(1, 6, 1, 2, 2).bfloat16())
+    assert probs.dtype == torch.float32
 
 
 @pytest.mark.parametrize("mode", MODES)

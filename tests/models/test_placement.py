@@ -1,31 +1,18 @@
-import dataclasses
-
 import pytest
 from torch import nn
 
 from gcvideo.models import Placement
 
 
-def test_empty_placement_is_the_bare_net():
-    placement = Placement()
-    assert not placement
-    assert placement.indices("res4", 6) == ()
-
-
-def test_all_names_every_block_of_the_stage():
-    placement = Placement(block=nn.BatchNorm3d, res4="all")
-    assert placement
-    assert placement.indices("res4", 6) == (0, 1, 2, 3, 4, 5)
+@pytest.mark.parametrize(
+    ("wanted", "indices"), [((), ()), ("all", (0, 1, 2, 3, 4, 5)), ([5, 1, 3], (1, 3, 5))]
+)
+def test_the_indices_of_a_stage_are_those_named_in_order(wanted, indices):
+    placement = Placement(block=nn.BatchNorm3d, res2="all", res4=wanted)
+    assert placement.indices("res4", 6) == indices
     assert placement.indices("res3", 4) == ()
-
-
-def test_indices_come_sorted():
-    assert Placement(block=nn.BatchNorm3d, res4=[5, 1, 3]).indices("res4", 6) == (1, 3, 5)
-
-
-def test_placement_is_immutable():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Placement().position = "after_relu"
+    assert placement
+    assert not Placement()
 
 
 def test_bad_stage_word_is_refused(unchecked):

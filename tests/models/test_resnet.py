@@ -286,6 +286,6 @@ def test_a_net_needs_classes_or_weights_that_have_some(tmp_path):
     state = slow_resnet(num_classes=7, width=4).state_dict()
     path = tmp_path / "trunk.pth"
     torch.save({k: v for k, v in state.items() if ".proj." not in k}, path)
-    with pytest.raises(ValueError, match=r"trunk\.pth' know no classes; give num_classes"):
+    with pytest.raises(ValueError, match=r"trunk\.pth' name no classes; give num_classes"):
         slow_resnet(weights=path, width=4)
     assert slow_resnet(weights=path, num_classes=3, width=4).blocks[-1].proj.out_features == 3

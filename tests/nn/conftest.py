@@ -1,23 +1,5 @@
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
-
-
-@pytest.fixture(scope="session")
-def reference():
-    # The importlib import mode leaves sys.path alone, so a plain import does not find it.
-    path = Path(__file__).with_name("reference.py")
-    spec = importlib.util.spec_from_file_location("nn_reference", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 @pytest.fixture
@@ -33,19 +15,3 @@ def randomised():
         return block.double().eval()
 
     return randomise
-
-
-@pytest.fixture
-def gradients_after_one_step():
-    """Name -> gradient of every parameter, once the zero layers have left zero."""
-
-    def gradients(block, x):
-        target = torch.randn_like(x)
-        optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
-        (block(x) * target).sum().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        (block(x) * target).sum().backward()
-        return {name: p.grad for name, p in block.named_parameters()}
-
-    return gradients

@@ -1,16 +1,12 @@
 import pytest
 import torch
+from block_reference import LAYOUTS
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from gcvideo.comparison._step_cost import peak_bytes
 from gcvideo.nn import attention_weights
 from gcvideo.nn._attention_pool import attention_pool, attention_pool_and_input, pool, pool_backward
-
-LAYOUTS = {
-    "contiguous": torch.Tensor.contiguous,
-    "channels_last": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
-}
 
 
 def make(dtype=torch.float64, n=2, c=6, p=30, layout="contiguous"):

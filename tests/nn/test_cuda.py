@@ -2,6 +2,7 @@ import functools
 
 import pytest
 import torch
+from block_reference import LAYOUTS
 
 from gcvideo.nn import CrissCrossBlock, NonLocalBlock, global_context, squeeze_excitation
 from gcvideo.nn._attention_pool import attention_pool_and_input, pool, pool_backward
@@ -44,10 +45,6 @@ def test_a_block_trains_in_bf16_on_cuda(name):
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in block.parameters())
 
 
-LAYOUTS = {
-    "contiguous": torch.Tensor.contiguous,
-    "channels_last": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
-}
 # Odd sizes, one position, the maps of a ResNet-50 at 8 x 224 x 224, more clips than a grid is high.
 POOLED = [(2, 3, 1), (2, 17, 5), (3, 48, 77), (2, 512, 6272), (2, 1024, 1568), (2, 2048, 392)]
 POOLED += [(70_000, 16, 8), (2, 5000, 20)]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from block_reference import LAYOUTS
 from torch._dynamo.backends.common import aot_autograd
 from torch._functorch.aot_autograd import make_boxed_func
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
@@ -32,10 +33,6 @@ BLOCKS = CONTEXT | {
     "nl embedded": lambda c: NonLocalBlock(c, axes="hw"),
     "nl dot product": lambda c: NonLocalBlock(c, kind="dot_product"),
     "nl concatenation": lambda c: NonLocalBlock(c, kind="concatenation"),
-}
-LAYOUTS = {
-    "contiguous": torch.Tensor.contiguous,
-    "channels_last": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
 }
 
 
@@ -71,6 +68,11 @@ def test_attention_pooling_has_first_and_second_derivatives_in_both_modes(functi
         function, inputs, check_forward_ad=True, check_batched_forward_grad=True, **batched
     )
     assert gradgradcheck(function, inputs, check_fwd_over_rev=True, **batched)
+
+
+def test_reverse_mode_is_the_central_difference_for_input_and_weights(block):
+    x = clips(1).requires_grad_()
+    assert gradcheck(lambda x, *_: block(x), (x, *block.parameters()))
 
 
 @pytest.mark.parametrize("has_gradients", [True, False])

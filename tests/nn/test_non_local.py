@@ -1,3 +1,4 @@
+import block_reference as reference
 import pytest
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 @kinds
 @pytest.mark.parametrize(("grid", "axes", "sub_sample"), LAYOUTS, ids=str)
-def test_block_equals_the_equations(reference, randomised, kind, grid, axes, sub_sample):
+def test_block_equals_the_equations(randomised, kind, grid, axes, sub_sample):
     block = randomised(
         NonLocalBlock(4, kind=kind, axes=axes, sub_sample=sub_sample, inner_channels=3)
     )
@@ -42,7 +43,7 @@ def test_block_equals_the_equations(reference, randomised, kind, grid, axes, sub
         ("embedded_gaussian", False, 1),
     ],
 )
-def test_scale_can_be_chosen(reference, randomised, kind, scale, factor):
+def test_scale_can_be_chosen(randomised, kind, scale, factor):
     block = randomised(NonLocalBlock(4, kind=kind, scale=scale, norm=False))
     x = torch.randn(1, 4, 2, 2, 2, dtype=torch.float64)
     expected = reference.non_local_block(x, block.state_dict(), kind, "thw", "before", factor)
@@ -89,7 +90,7 @@ def test_rows_of_some_queries_are_read_without_the_map(largest_new_tensor, kind)
 def test_queries_outside_of_the_map_are_refused(query):
     rows = NonLocalBlock(8).attention_rows(torch.randn(1, 8, 3, 4, 4))
     with pytest.raises(
-        ValueError, match=r"queries range from .*, but the map has those from 0 to 47; give"
+        ValueError, match=r"queries range from .*, but the map has rows from 0 to 47; give"
     ):
         rows(torch.tensor([0, query]))
 
@@ -113,38 +114,6 @@ def test_the_update_keeps_digits_that_the_sum_loses(randomised):
 
 
 @kinds
-@pytest.mark.parametrize("norm", [True, False])
-@pytest.mark.parametrize("training", [True, False])
-def test_block_starts_at_the_identity(kind, norm, training):
-    x = torch.randn(2, 8, 2, 4, 4)
-    assert torch.equal(NonLocalBlock(8, kind=kind, norm=norm).train(training)(x), x)
-
-
-@kinds
-def test_gradients_are_correct(randomised, kind):
-    block = randomised(NonLocalBlock(4, kind=kind, inner_channels=2))
-    x = torch.randn(1, 4, 2, 2, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x, *_: block(x), (x, *block.parameters()))
-
-
-@kinds
-@pytest.mark.parametrize("norm", [True, False])
-def test_every_parameter_gets_a_gradient_after_one_step(gradients_after_one_step, kind, norm):
-    block = NonLocalBlock(8, kind=kind, norm=norm)
-    gradients = gradients_after_one_step(block, torch.randn(4, 8, 2, 4, 4))
-    assert all(g is not None for g in gradients.values())
-    cancelled = {"phi.bias", "out.bias"}  # by the softmax, by the BatchNorm
-    assert all(g.any() for name, g in gradients.items() if name not in cancelled)
-
-
-@kinds
-def test_channels_last_input_gives_equal_output(randomised, kind):
-    block = randomised(NonLocalBlock(8, kind=kind))
-    x = torch.randn(2, 8, 2, 4, 4, dtype=torch.float64)
-    torch.testing.assert_close(block(x.contiguous(memory_format=torch.channels_last_3d)), block(x))
-
-
-@kinds
 def test_channels_last_input_is_read_without_a_copy(kind, largest_new_tensor):
     block = NonLocalBlock(8, kind=kind, inner_channels=2)
     x = torch.randn(2, 8, 2, 4, 4)
@@ -157,29 +126,10 @@ def test_channels_last_input_is_read_without_a_copy(kind, largest_new_tensor):
     assert largest_new_tensor.numel == x.numel() > copied
 
 
-@kinds
-def test_no_map_of_all_pairs_is_allocated(largest_new_tensor, kind):
-    x = torch.randn(1, 8, 4, 8, 8, requires_grad=True)  # 256 positions
-    block = NonLocalBlock(8, kind=kind, sub_sample="none")
-    with largest_new_tensor:
-        block(x).sum().backward()
-    assert largest_new_tensor.numel < 256 * 256 // 8
-
-
 def test_the_recorder_sees_a_map_of_all_pairs(largest_new_tensor):
     with largest_new_tensor:
         NonLocalBlock(8, sub_sample="none").attention(torch.randn(1, 8, 4, 8, 8))
     assert largest_new_tensor.numel == 256 * 256
-
-
-@kinds
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_autocast_keeps_the_input_type_and_stays_finite(randomised, kind, dtype):
-    block = randomised(NonLocalBlock(8, kind=kind)).float().train()
-    with torch.autocast("cpu", torch.bfloat16):
-        z = block(torch.randn(2, 8, 2, 4, 4, dtype=dtype))
-    assert z.dtype == dtype
-    assert z.isfinite().all()
 
 
 def test_batch_norm_is_found_by_the_conversion_to_sync_batch_norm():
@@ -232,14 +182,3 @@ def test_grids_that_cannot_be_pooled_are_refused(sub_sample, grid):
 def test_no_inner_channel_is_refused():
     with pytest.raises(ValueError, match="inner_channels must be at least 1, got 0"):
         NonLocalBlock(1)
-
-
-def test_description_names_the_setting():
-    assert "kind='gaussian', axes='hw', sub_sample='none'" in repr(
-        NonLocalBlock(8, kind="gaussian", axes="hw", sub_sample="none")
-    )
-
-
-def test_wrong_channel_count_is_refused():
-    with pytest.raises(ValueError, match="expected 8 channels, got 4"):
-        NonLocalBlock(8)(torch.zeros(1, 4, 2, 2))

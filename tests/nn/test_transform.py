@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gcvideo.nn._transform import Transform, bottleneck_width
+from gcvideo.nn._context import Transform, bottleneck_width
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_kernels_of_3x3x3_are_refused():
     state = random_state(Peer(names=MMACTION2, kernels=SLOW))
     key = "backbone.layer3.1.conv2.conv.weight"
     with pytest.raises(
-        WeightsError, match=r"3x3 kernels of res4\.1 reach over 3 frames; .* first convolution"
+        WeightsError, match=r"3x3 kernels of res4\.1 extend over 3 frames; .* first convolution"
     ):
         architecture_of(common_of(state | {key: state[key].repeat(1, 1, 3, 1, 1)}))
 

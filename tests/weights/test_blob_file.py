@@ -70,7 +70,7 @@ def pickled(content, path):
             {"blobs": {"a": np.zeros(2, [("x", "f4")])}},
             "blob 'a' is an array of 'V4'; only numbers",
         ),
-        ({"blobs": {"model_iter": 3}}, "holds no state dict; expected arrays by blob name"),
+        ({"blobs": {"model_iter": 3}}, "has no state dict; expected arrays by blob name"),
         ({"weights": np.ones(2)}, r'a pickle must hold \{"blobs"'),
         ([1, 2], r'a pickle must hold \{"blobs"'),
     ],
@@ -99,5 +99,5 @@ def test_no_global_outside_the_list_is_reached(tmp_path, name, protocol):
     path.write_bytes(b"\x80" + bytes([protocol]) + call[protocol] + b"K\x01\x85R.")
     with pytest.raises(ForbiddenGlobalError, match=name):
         read_blobs(path)
-    with pytest.raises(WeightsError, match=rf"it asks for '{name}', which could run code"):
+    with pytest.raises(WeightsError, match=rf"it refers to '{name}', which could run code"):
         read_state_file(path)

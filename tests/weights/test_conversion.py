@@ -234,7 +234,7 @@ def test_state_dicts_are_renamed_without_a_file():
 
 def test_the_pairwise_function_of_non_local_blocks_must_be_told():
     for name in ("pyslowfast slow nl", "mmaction2 slowonly nl", "caffe2 i3d nl"):
-        with pytest.raises(WeightsError, match=r"do not tell the pairwise .* give non_local_kind:"):
+        with pytest.raises(WeightsError, match=r"do not show the pairwise .* give non_local_kind:"):
             convert(random_state(PEERS[name][0]))
 
 

@@ -125,7 +125,7 @@ def interrupt(site, num_bytes=100_000):
     with pytest.raises(
         WeightsError,
         match=rf"cannot be downloaded \(.*{len(CONTENT)} bytes.*\); {num_bytes} bytes are kept, and the "
-        rf"next call goes on from there; .* or put the file at '{site.cache / 'net a.pth'}'",
+        rf"next call continues from there; .* or put the file at '{site.cache / 'net a.pth'}'",
     ):
         cached_file(site.url, sha256=SHA256)
     site.cut_at = None
@@ -279,7 +279,7 @@ def test_a_name_cannot_leave_the_cache(site):
 
 @pytest.mark.parametrize("sha256", ["", "abc", "ABCDEF01", "g" * 8, "0" * 65])
 def test_a_malformed_hash_is_refused(sha256):
-    with pytest.raises(WeightsError, match=f"sha256 is '{sha256}'; give its 8 to 64 first digits"):
+    with pytest.raises(WeightsError, match=f"sha256 is '{sha256}'; give its first 8 to 64 digits"):
         cached_file("https://host/a.pth", sha256=sha256)
 
 

@@ -63,5 +63,5 @@ def test_a_head_that_may_not_be_fresh_has_all_its_classes_or_is_refused():
 
 def test_names_that_are_not_those_of_the_rows_are_refused():
     _, weights = named_weights(classes=("run", "jump"))
-    with pytest.raises(WeightsError, match="a head of 3 classes, and 2 names for them"):
+    with pytest.raises(WeightsError, match="a head of 3 classes, but 2 names for them"):
         load_weights(slow_resnet(num_classes=3, width=4), weights, NEW)

@@ -96,7 +96,7 @@ def test_names_that_meet_without_their_prefixes_are_refused(tmp_path):
     content = {"model.net.a": torch.ones(1), "model.a": torch.zeros(1)}
     with pytest.raises(
         WeightsError,
-        match=r"w\.pth' holds 'model\.net\.a' and 'model\.a', which are one .*; remove",
+        match=r"w\.pth' has 'model\.net\.a' and 'model\.a', which are one .*; remove",
     ):
         read_state_file(write(tmp_path / "w.pth", content))
 
@@ -193,7 +193,7 @@ def test_code_in_a_file_is_named_and_not_run(tmp_path, name, save, wrap):
     save(wrap(Harmful(trace)), tmp_path / name)
     with pytest.raises(
         WeightsError,
-        match=rf"{name}' cannot be read as weights: it asks for '(_?io\.)?open', which could .*; where",
+        match=rf"{name}' cannot be read as weights: it refers to '(_?io\.)?open', which could .*; if",
     ):
         read_state_file(tmp_path / name)
     assert not trace.exists()
@@ -201,7 +201,7 @@ def test_code_in_a_file_is_named_and_not_run(tmp_path, name, save, wrap):
 
 def test_a_pickled_net_is_refused_with_its_class(tmp_path):
     with pytest.raises(
-        WeightsError, match=r"asks for 'torch\.nn.*Linear'.*save model\.state_dict\(\)"
+        WeightsError, match=r"refers to 'torch\.nn.*Linear'.*save only model\.state_dict\(\)"
     ):
         read_state_file(write(tmp_path / "net.pth", nn.Linear(2, 3)))
 
@@ -269,14 +269,14 @@ def test_an_absent_file_and_a_folder_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({}, "holds no state dict; expected tensors by parameter name"),
-        ([1, 2], "holds no state dict; expected tensors by parameter name"),
+        ({}, "has no state dict; expected tensors by parameter name"),
+        ([1, 2], "has no state dict; expected tensors by parameter name"),
         ({"epoch": 3}, "expected tensors by parameter name, and 'epoch' is int"),
         ({"state_dict": {"a": "b"}}, "'a' is str"),
-        ({"state_dict": {}}, "holds no state dict"),
+        ({"state_dict": {}}, "has no state dict"),
         (
             {"state_dict": {"a": torch.ones(1)}, "model": {"a": torch.zeros(1)}},
-            r"holds several state dicts \(state_dict, model\); save the one that you want in a file",
+            r"has several state dicts \(state_dict, model\); save the one that you want in a file",
         ),
     ],
 )

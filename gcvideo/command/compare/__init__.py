@@ -9,12 +9,4 @@ if TYPE_CHECKING:
     from gcvideo.command.compare._comparing import run_comparison as run_comparison
 
 # A command pays for the imports of its own work alone, and so does each of its processes.
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "_comparing": (
-            "compare",
-            "run_comparison",
-        ),
-    },
-)
+__getattr__ = lazy_names(__name__, {"_comparing": ("compare", "run_comparison")})

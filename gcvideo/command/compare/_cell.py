@@ -50,10 +50,10 @@ class CellScores(NamedTuple):
 
 
 def run_cell(cfg: DictConfig) -> None:
-    """Train and score one cell in ``cfg.output_dir``; go on with it if it was begun.
+    """Train and score one cell in ``cfg.output_dir``, or continue it if it was begun.
 
-    What it prints goes to ``log.txt`` there. ``cell.json``, written last, says that it is finished;
-    ``failure.txt``, why it is not. A signal becomes a KeyboardInterrupt, so that a launcher starts no
+    Its output goes to ``log.txt`` there. ``cell.json`` is written last and marks it as finished;
+    ``failure.txt`` says why it failed. A signal becomes a KeyboardInterrupt, so that a launcher starts no
     other cell.
     """
     folder = Path(str(cfg.output_dir))
@@ -94,7 +94,7 @@ def read_cell(folder: Path) -> CellScores:
 
 
 def _score(cfg: DictConfig, folder: Path, started: float) -> None:
-    """All views of the protocol, in order and under the probes, by the weights of the last epoch."""
+    """Score all views of the protocol, in order and under the probes, by the weights of the last epoch."""
     # Not of the best epoch: where validation and test share videos, choosing would flatter.
     checkpoint = read_checkpoint(folder / "checkpoints" / "last.ckpt")
     protocol = checkpoint.build_protocol()
@@ -143,7 +143,7 @@ def _score(cfg: DictConfig, folder: Path, started: float) -> None:
 
 
 class LaunchError(ValueError):
-    """A launcher that is not installed, or settings that it does not have."""
+    """A launcher that is not installed, or a setting that it does not have."""
 
 
 class Job(NamedTuple):
@@ -161,19 +161,10 @@ def launch(
     launcher: str,
     settings: Sequence[str],
 ) -> Mapping[str, BaseException]:
-    """Run jobs by a launcher; Hydra must be initialised with the folder of ``train.yaml``.
+    """Run jobs by a launcher, and return the errors of those that failed by name of the job.
 
-    Args:
-        jobs: cells, in order.
-        folder: place that the folders of the jobs lie in.
-        launcher: choice of ``hydra/launcher``.
-        settings: words such as "hydra.launcher.n_jobs=2".
-
-    Returns:
-        What went wrong, by name of the job; the others are done.
-
-    Raises:
-        LaunchError: if the launcher is not installed or lacks a setting.
+    Hydra must be initialised with the folder of ``train.yaml``. Raises LaunchError if the launcher is
+    not installed or lacks a setting.
     """
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
@@ -202,7 +193,7 @@ def launch(
 
 
 def launcher_config(launcher: str, folder: Path, settings: Sequence[str]) -> DictConfig:
-    """The configuration of Hydra with a launcher; arguments and errors are those of :func:`launch`."""
+    """The configuration of Hydra with a launcher, whose folder and settings are as for :func:`launch`."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     words = [
@@ -228,7 +219,7 @@ def launcher_config(launcher: str, folder: Path, settings: Sequence[str]) -> Dic
 
 
 def _watch(jobs: Sequence[Job], done: threading.Event) -> None:
-    """Look at the folders, which shows the progress of any launcher."""
+    """Print the progress that the folders show, whatever the launcher."""
     console = Console(file=sys.stdout)  # cells in this process redirect theirs
     started, open_jobs, num_done = time.perf_counter(), list(jobs), 0
     while open_jobs:

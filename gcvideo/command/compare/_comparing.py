@@ -1,4 +1,4 @@
-"""The comparison: blocks in one net, trained by one recipe on the same clips, told apart by pairs."""
+"""The comparison: blocks in one net, trained by one recipe on the same clips, and compared in pairs."""
 
 import os
 import shlex
@@ -37,11 +37,7 @@ from gcvideo.inference import read_checkpoint
 
 
 def run_comparison(words: Sequence[str]) -> None:
-    """Run a comparison from a command line; mistakes of the user end in one message.
-
-    Args:
-        words: command line after the name of the command.
-    """
+    """Run a comparison from the words after the name of the command; user errors end in one message."""
     console = Console(stderr=True)
     try:
         read = read_words("compare", words, config_name="compare")
@@ -63,24 +59,21 @@ def run_comparison(words: Sequence[str]) -> None:
 
 
 def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comparison | None:
-    """Train what is not trained yet, then write table, report and predictions of all.
+    """Train what is not trained yet, then write table, report and predictions of all cells.
 
-    With ``estimate=`` among the words it only says what that will take, and writes nothing.
-
-    The folder gets ``cells/VARIANT/seedN`` with checkpoints, logs and scores, ``table.csv``,
-    ``table.md`` and ``report.html``. A cell that fails does not stop the others; the report names it.
+    ``estimate=`` among the words only prints what that will take; then nothing is written and the
+    result is None. Otherwise the folder gets ``cells/VARIANT/seedN`` with checkpoints, logs and scores,
+    ``table.csv``, ``table.md`` and ``report.html``. A cell that fails does not stop the others; the
+    report names it.
 
     Args:
         words: ``preset=``, factors, ``seeds=``, ``launcher=``, ``folder=``, ``baseline=``, ``verify=``
             and ``estimate=``; all others are overrides of ``conf/train.yaml``.
         typed: words as they were typed, for the report; None: ``words``.
 
-    Returns:
-        The comparison of all finished cells; None for an estimate.
-
     Raises:
-        ValueError: for words that mean nothing, blocks that do not arrive in the net, or a folder with
-            cells of another recipe.
+        ValueError: for unknown words, blocks that do not reach the net, or a folder with cells of
+            another recipe.
         ComparisonError: if a cell that was to be verified came out differently.
     """
     with initialized():
@@ -88,7 +81,7 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
         request = parse_request(words, presets, block_arguments)
     if request.estimate is not False:
         given_step_seconds(request.estimate)
-    # By itself: it composes too, and names what was misspelled.
+    # Before anything else is composed, because it names what was misspelled.
     recipe = [f"model={request.net}", *request.recipe]
     check_overrides("train", recipe)
     console = Console()
@@ -134,7 +127,7 @@ def _launch(
 
 
 def _verify(request: ComparisonRequest, folder: Path, name: str, seed: int) -> str:
-    """Train a cell once more, from nothing, and compare scores and weights bit for bit."""
+    """Train a cell once more, from scratch, and compare scores and weights bit for bit."""
     variant = request.variants[request.names.index(name)]
     first, again = cell_folder(folder, variant, seed), folder / "verify" / "again"
     shutil.rmtree(again, ignore_errors=True)

@@ -21,7 +21,7 @@ from gcvideo.data import EvaluationProtocol, VideoSplits
 
 @dataclass(frozen=True)
 class VariantEstimate:
-    """What the cells of a variant will take: one training, and scoring as they are and under probes."""
+    """What the cells of a variant will take: one training, then scoring in order and under the probes."""
 
     name: str
     cell: Estimate
@@ -40,7 +40,7 @@ class VariantEstimate:
 
 @dataclass(frozen=True)
 class ComparisonEstimate:
-    """What a comparison will take under a launcher that runs some cells at a time."""
+    """What a comparison will take under a launcher that runs several cells at a time."""
 
     variants: Sequence[VariantEstimate]
     launcher: str

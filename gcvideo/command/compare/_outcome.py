@@ -39,7 +39,7 @@ def gather(
     command: str,
     errors: Mapping[str, BaseException],
 ) -> Comparison:
-    """The comparison of all finished cells; the command and its errors, by cell, go into the report."""
+    """The comparison of all finished cells; the report shows the command and, by cell, its errors."""
     speeds = measure_speed(planned, folder / "speed.json")
     variants, missing = [], []
     for plan in planned:
@@ -75,7 +75,7 @@ def gather(
 
 
 def print_outcome(comparison: Comparison, folder: Path, console: Console) -> None:
-    """A short table; the report has all of it."""
+    """Print a short table; the report has everything."""
     table = comparison_table(comparison)
     places = [table.header.index(name) for name in _ON_SCREEN if name in table.header]
     rows = [tuple(row[place] for place in places) for row in (table.header, *table.rows)]
@@ -156,9 +156,9 @@ class Speed(NamedTuple):
 
 
 def measure_speed(planned: Sequence[PlannedVariant], path: Path) -> Mapping[str, Speed]:
-    """Time the nets in turns, or recall what a file has of the same variants on this machine.
+    """Time the nets in turns, or reuse the times that a file has of the same variants on this machine.
 
-    All are measured together, because only times of one run compare.
+    All are measured together, because only times of one run can be compared.
     """
     cfg = planned[0].cfg
     device = device_of(cfg.trainer)

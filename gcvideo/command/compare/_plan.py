@@ -1,4 +1,4 @@
-"""What a comparison will train, checked before anything is trained."""
+"""What a comparison will train, checked before the first training starts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,29 +13,31 @@ from gcvideo.command._assembly import build, multigrid_schedule, settle
 from gcvideo.command.compare._cell import Job, is_finished
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.compare._variant import BARE, Variant, VariantError
+from gcvideo.command.configuration._command_words import search_path
+from gcvideo.command.configuration._composition import block_words
 from gcvideo.command.configuration._value_rule import items_of
 from gcvideo.data import VideoSplits
 from gcvideo.models import Cost, count_cost, inserted_blocks
 
-# What a cell of another command line may differ in and still be the same cell.
+# Keys that may differ from those of an earlier command line for the same cell.
 _FREE = (
     "resume",
     "run_id",
     "num_workers",
     "output_dir",
-    "trainer.enable_progress_bar",
     "data.root",
+    "trainer.enable_progress_bar",
 )
 
 
 class ComparisonError(ValueError):
-    """A comparison that would not compare what it says."""
+    """A comparison that would not compare what it names."""
 
 
 class PlannedVariant(NamedTuple):
-    """A variant whose net has been built and looked at, with the configuration of its first cell.
+    """A variant whose net has been built and inspected, with the configuration of its first cell.
 
-    Blocks are such as "res3.1 ContextBlock after_conv3"; the cost is that of one view.
+    Blocks read like "res3.1 ContextBlock after_conv3"; the cost is that of one view.
     """
 
     name: str
@@ -46,29 +48,49 @@ class PlannedVariant(NamedTuple):
 
 
 def block_arguments(net: str, block: str, search: Sequence[str] = ()) -> frozenset[str]:
-    """The arguments that ``model/NET_BLOCK.yaml`` gives its block; ``search`` has words on its place."""
+    """The arguments that ``model/NET_BLOCK.yaml`` gives its block; ``search`` adds folders of such files."""
     try:
         return frozenset(map(str, compose("train", [f"model={net}_{block}", *search]).model.block))
     except HydraException as error:
+        known = ", ".join(["none", *block_words(net, search_path(search))])
         raise VariantError(
-            f"there is no model '{net}_{block}' for block={block}; blocks are none and those of "
-            f"conf/model/{net}_*.yaml, such as gc, snl, nl, se, cc; a block of your own needs "
-            f"block/{block}.yaml and model/{net}_{block}.yaml in a folder that --config-dir names"
+            f"there is no model '{net}_{block}' for block={block}; choose among {known}, or write a block of "
+            f"your own as block/{block}.yaml and model/{net}_{block}.yaml in a folder that --config-dir names"
         ) from error
 
 
 def plan_variants(
     request: ComparisonRequest, splits: VideoSplits, folder: Path
 ) -> list[PlannedVariant]:
-    """Build every net once; its blocks must be those that were asked for."""
-    return [
-        _plan(name, variant, request, splits, folder)
-        for name, variant in zip(request.names, request.variants, strict=True)
-    ]
+    """Build every net once, and check that it has the blocks that were asked for."""
+    planned = []
+    seed = request.seeds[0]
+    for name, variant in zip(request.names, request.variants, strict=True):
+        cell = cell_folder(folder, variant, seed)
+        cfg = compose("train", cell_overrides(request, variant, seed, cell))
+        settle(cfg, splits, multigrid_schedule(cfg))
+        if cfg.trainer.devices not in (1, "1") or cfg.trainer.num_nodes != 1:
+            raise ComparisonError(
+                f"trainer.devices is {cfg.trainer.devices} on {cfg.trainer.num_nodes} nodes, but a cell "
+                "trains on one device; leave trainer at auto or cpu, and run several cells at a time with "
+                "launcher=joblib or launcher=submitit"
+            )
+        net = build(cfg.model.net)
+        blocks = inserted_blocks(net)
+        if bool(blocks) != (variant.block != BARE):
+            asked = "no block" if variant.block == BARE else f"the block '{variant.block}'"
+            raise ComparisonError(
+                f"the variant '{name}' asks for {asked}, but its net has {len(blocks)} inserted blocks; "
+                "check conf/model and the overrides of model.placement"
+            )
+        shown = tuple(f"{b.stage}.{b.index} {b.kind} {b.position}" for b in blocks)
+        cost = count_cost(net, cfg.num_frames, cfg.crop_size)
+        planned.append(PlannedVariant(name, variant, cfg, shown, cost))
+    return planned
 
 
 def cell_folder(folder: Path, variant: Variant, seed: int) -> Path:
-    """Where a cell lies, whatever it is called in a table."""
+    """The folder of a cell, which does not depend on the name of its variant in the table."""
     return folder / "cells" / variant.folder / f"seed{seed}"
 
 
@@ -88,7 +110,7 @@ def cell_overrides(
 def open_jobs(
     request: ComparisonRequest, planned: Sequence[PlannedVariant], folder: Path
 ) -> tuple[list[Job], int]:
-    """The cells that are not finished, seed by seed, and the number of those that are."""
+    """The unfinished cells, seed by seed, and the number of finished ones."""
     jobs, num_finished = [], 0
     for seed in request.seeds:
         for plan in planned:
@@ -104,33 +126,6 @@ def open_jobs(
                 overrides = cell_overrides(request, plan.variant, seed, cell)
                 jobs.append(Job(f"{plan.name}, seed {seed}", cell, overrides))
     return jobs, num_finished
-
-
-def _plan(
-    name: str, variant: Variant, request: ComparisonRequest, splits: VideoSplits, folder: Path
-) -> PlannedVariant:
-    seed = request.seeds[0]
-    cell = cell_folder(folder, variant, seed)
-    cfg = compose("train", cell_overrides(request, variant, seed, cell))
-    settle(cfg, splits, multigrid_schedule(cfg))
-    if cfg.trainer.devices not in (1, "1") or cfg.trainer.num_nodes != 1:
-        raise ComparisonError(
-            f"trainer.devices is {cfg.trainer.devices} on {cfg.trainer.num_nodes} nodes, but a cell trains "
-            "on one device; leave trainer at auto or cpu, and run several cells at a time with "
-            "launcher=joblib or launcher=submitit"
-        )
-    net = build(cfg.model.net)
-    blocks = inserted_blocks(net)
-    if bool(blocks) != (variant.block != BARE):
-        raise ComparisonError(
-            f"the variant '{name}' asks for "
-            + ("no block" if variant.block == BARE else f"the block '{variant.block}'")
-            + f", but its net has {len(blocks)} inserted blocks; look at conf/model and at overrides of "
-            "model.placement"
-        )
-    shown = tuple(f"{b.stage}.{b.index} {b.kind} {b.position}" for b in blocks)
-    cost = count_cost(net, cfg.num_frames, cfg.crop_size)
-    return PlannedVariant(name, variant, cfg, shown, cost)
 
 
 def _check_same(folder: Path, cfg: DictConfig) -> None:

@@ -30,19 +30,11 @@ _KEYS = ("preset", "seeds", "launcher", "folder", "baseline", "verify", "estimat
 class ComparisonRequest:
     """What a comparison is to do.
 
-    Args:
-        net: word of ``model`` for the bare net.
-        variants: in order; the first is the baseline unless another is named.
-        names: those of the variants, as short as they can be told apart.
-        seeds: every variant is trained once with each.
-        recipe: words for ``conf/train.yaml`` that are the same for all cells.
-        launcher: choice of ``hydra/launcher``.
-        settings: words for Hydra itself, such as "hydra.launcher.n_jobs=2".
-        folder: place of the results; None: ``runs/compare/DATA_NET``.
-        baseline: name of a variant.
-        verify: variant and seed of a cell that is trained a second time and must come out the same.
-        estimate: whether only to say what it takes; or the seconds of a step, measured elsewhere.
-        title: one line for the report.
+    ``net`` is a bare choice of ``model``, ``names`` are as short as they can be while they differ,
+    ``recipe`` are words for ``conf/train.yaml`` that all cells share, ``settings`` are words for Hydra
+    such as "hydra.launcher.n_jobs=2". ``folder`` is None for ``runs/compare/DATA_NET``. ``verify`` names
+    a cell that is trained again and must come out the same. ``estimate`` is whether only to estimate, or
+    the seconds of a step that were measured elsewhere.
     """
 
     net: str
@@ -64,7 +56,7 @@ def parse_request(
     presets: Sequence[Path],
     keys_of: Callable[[str, str, Sequence[str]], frozenset[str]],
 ) -> ComparisonRequest:
-    """Read the words of a comparison, with the presets of some folders and the arguments of blocks."""
+    """Read the words of a comparison; ``keys_of`` gives the arguments of a block."""
     own: dict[str, str] = {}
     rest = []
     for word in words:
@@ -116,7 +108,7 @@ def parse_request(
 
 
 def _value(key: str, text: str) -> Any:
-    """A text as Hydra takes it: a truth value, a number or a word."""
+    """A text as Hydra reads it: a truth value, a number or a word."""
     return OverridesParser.create().parse_override(f"{key}={text}").value()
 
 

@@ -1,4 +1,4 @@
-"""Variants of a comparison: a block and what of it, or of its place, is another than usual."""
+"""Variants of a comparison: a block, and what differs from the usual in it or in its place."""
 
 import itertools
 import re
@@ -24,12 +24,12 @@ _STAGE_WORD = re.compile(r"res([2-5])(?:(-|\+)(?:res)?([2-5]))?")
 
 
 class VariantError(ValueError):
-    """A block or factor that a comparison does not know, or cannot apply."""
+    """A block or factor that a comparison does not know or cannot apply."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A block, a word of ``model=NET_BLOCK`` or "none", and factors in the words of the command line."""
+    """A block, as in ``model=NET_BLOCK``, or "none", and factors as the command line writes them."""
 
     block: str
     factors: tuple[tuple[str, str], ...] = ()
@@ -51,7 +51,7 @@ class Variant:
             words += [f"++model.{key}={v}" for key, v in _settings(factor, value).items()]
         is_temporal = any(f == "axes" and _AXES[v] == "t" for f, v in self.factors)
         if is_temporal and self.block == "nl":
-            # There is no spatial pooling of keys along the time line of one place.
+            # A time line of one place has no keys to pool over space.
             words.append("model.block.sub_sample=none")
         return words
 
@@ -101,7 +101,7 @@ def short_names(variants: Sequence[Variant]) -> list[str]:
 
 
 def knows(factor: str, value: str) -> bool:
-    """Whether a word of the command line is a factor here, as ``transform=linear`` and not ``=strong``."""
+    """Whether a word is a factor: ``transform=linear`` is one, ``transform=strong`` is augmentation."""
     if factor not in _FACTORS:
         return False
     return factor != "transform" or value in _TRANSFORMS

@@ -28,24 +28,18 @@ _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 
 
 class CommandWordError(ValueError):
-    """Words that a command cannot use."""
+    """Words that do not fit the command."""
 
 
 class NullGroupError(ValueError):
-    """A group of the configuration that a command cannot do without."""
+    """A group of the configuration that a command needs was set to null."""
 
 
 class CommandWords(NamedTuple):
-    """A command line that has been read.
+    """A command line that has been read: overrides in Hydra's grammar, and flags for Hydra itself.
 
-    Args:
-        overrides: words in Hydra's grammar.
-        flags: words for Hydra itself, such as "--multirun".
-        config_name: file in ``conf``, without its ending.
-        is_sweep: whether ``-m`` was given.
-        wants_help: whether ``--help`` was given.
-        is_shown: whether Hydra is only to show something, such as with ``--cfg job``.
-        resume: run folder to go on with.
+    ``is_shown`` tells whether Hydra is only to show something, as with ``--cfg job``; ``resume`` is the
+    folder of the run to continue.
     """
 
     overrides: tuple[str, ...]
@@ -67,17 +61,9 @@ def read_words(
 ) -> CommandWords:
     """Read the words after the name of a command.
 
-    Args:
-        name: command, for messages.
-        words: what was typed.
-        config_name: file of the command in ``conf``.
-        plain: keys whose values may stand alone; the last takes all that follow if it ends in "*".
-        is_swept: whether the command knows ``-m``.
-
-    Raises:
-        CommandWordError: for words that stand alone and mean nothing, a sweep where there is none, or
-            a run to go on with that is not one.
-        NullGroupError: for ``GROUP=null`` where the command needs the group.
+    ``plain`` are keys whose values may stand alone; the last takes all that follow if it ends in "*".
+    Raises CommandWordError for words that stand alone without a key, a sweep of a command that has none,
+    or a sweep that resumes, and NullGroupError for ``GROUP=null`` where the command needs the group.
     """
     parser = get_args_parser()
     parser.prog = command_line(name)
@@ -87,7 +73,7 @@ def read_words(
     resume = [word for word in found.overrides if key_of(word) == "resume"]
     if found.multirun and resume:
         raise CommandWordError(
-            f"'{resume[0]}' goes on with one run, so it does not go with -m; resume each run by itself"
+            f"'{resume[0]}' continues one run, so it cannot be combined with -m; resume each run by itself"
         )
     overrides = _with_plain(name, found.overrides, plain)
     overrides = literal_paths(overrides, is_sweep=found.multirun)
@@ -96,7 +82,7 @@ def read_words(
         folder = Path(found.config_dir)
         if not folder.is_dir():
             raise CommandWordError(
-                f"--config-dir is '{folder}', which is not a folder; give one that is laid out as conf/ is, "
+                f"--config-dir is '{folder}', which is not a folder; give one with the layout of conf/, "
                 "such as mine/model/my_net.yaml"
             )
         overrides.append(f"{_SEARCH_PATH}=[{quoted(f'file://{folder.resolve()}')}]")
@@ -143,7 +129,7 @@ def _with_plain(name: str, words: Sequence[str], plain: Sequence[str]) -> list[s
 
 
 def without_null_groups(words: Sequence[str], config_name: str) -> Iterator[str]:
-    """The words, with what ``GROUP=null`` means: the choice ``none`` of a group, or its default."""
+    """The words, where ``GROUP=null`` has become the choice ``none`` of the group, or its default."""
     file = config_folder() / f"{config_name}.yaml"
     content: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     groups = [entry for entry in content.get("defaults", []) if isinstance(entry, dict)]
@@ -170,8 +156,8 @@ def quoted(text: str) -> str:
 def literal_paths(words: Sequence[str], *, is_sweep: bool = False) -> list[str]:
     """The words of a command line, with the values of path-valued keys as strings of Hydra's grammar.
 
-    In a path ``( ) [ ] { } , : = ' "`` and spaces mean nothing. A value stays as it is if it is null, is
-    quoted already, or is a list in brackets unless a file has that name. Interpolations such as
+    In a path, ``( ) [ ] { } , : = ' "`` and spaces have no meaning. A value stays as it is if it is null,
+    quoted already, or a list in brackets that is not the name of a file. Interpolations such as
     ``${data.root}`` keep their meaning. In a sweep, commas separate values.
     """
 
@@ -179,7 +165,7 @@ def literal_paths(words: Sequence[str], *, is_sweep: bool = False) -> list[str]:
         name, sign, value = word.partition("=")
         if not sign or key_of(word) not in PATH_KEYS:
             return word
-        # Where somebody writes Hydra's grammar, the word is left to Hydra.
+        # Words in Hydra's own grammar are left to Hydra.
         if is_sweep and re.search(r"['\"\[]|^\w+\(", value):
             return word
         parts = value.split(",") if is_sweep else [value]
@@ -208,7 +194,7 @@ def search_path(overrides: Sequence[str]) -> list[Path]:
 
 
 def _flags(words: Sequence[str], found: argparse.Namespace) -> list[str]:
-    """What argparse did not take for overrides, without --config-dir, which has become one."""
+    """The words that argparse did not take for overrides, without --config-dir, which has become one."""
     overrides, flags = list(found.overrides), []
     for word in words:
         if overrides and word == overrides[0]:

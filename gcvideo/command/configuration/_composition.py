@@ -1,6 +1,6 @@
-"""From overrides to a configuration; mistakes are reported before a job starts, with near misses.
+"""From overrides to a configuration; mistakes are reported, with near misses, before a job starts.
 
-Torch and Lightning, which take seconds to import, come with the job.
+Torch and Lightning, which take seconds to import, are imported by the job.
 """
 
 import difflib
@@ -24,7 +24,7 @@ _COMPOSING = HydraException, OmegaConfBaseException
 
 
 class OverrideError(ValueError):
-    """An override on the command line that fits no key and no group."""
+    """An override on the command line that matches no key and no group."""
 
 
 def config_folder() -> Path:
@@ -34,13 +34,20 @@ def config_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
+def block_words(net: str = "*", folders: Sequence[Path] = ()) -> list[str]:
+    """The choices of ``block`` in a comparison: for each file model/NET_BLOCK.yaml, its BLOCK."""
+    models = [folder / "model" for folder in (config_folder(), *folders)]
+    files = (file for folder in models for file in folder.glob(f"{net}_*.yaml"))
+    return sorted({file.stem.partition("_")[2] for file in files})
+
+
 def initialized() -> AbstractContextManager[None]:
-    """Within, ``hydra.compose`` reads ``conf``."""
+    """A context in which ``hydra.compose`` reads ``conf``."""
     return initialize_config_dir(str(config_folder()), version_base="1.3")
 
 
 def key_of(word: str) -> str:
-    """The key of a word ``key=value``, without the signs that Hydra knows in front of it."""
+    """The key of a word ``key=value``, without the signs that Hydra allows in front of it."""
     return word.partition("=")[0].lstrip("+~")
 
 
@@ -58,12 +65,8 @@ def register_published_weights() -> None:
 def compose_model(words: str, *settings: str) -> DictConfig:
     """The configuration of a training with a net.
 
-    Args:
-        words: name in ``conf/model``, followed by overrides of ``conf/train.yaml``.
-        settings: overrides that come before those.
-
-    Raises:
-        ValueError: for words that make no model.
+    ``words`` are a name in ``conf/model`` and overrides of ``conf/train.yaml``; ``settings`` come before
+    those. Raises ValueError for words that name no model.
     """
     name, *overrides = shlex.split(words) or [""]
     try:
@@ -72,20 +75,15 @@ def compose_model(words: str, *settings: str) -> DictConfig:
         reason = str(error).partition("\nConfig search path")[0]
         raise ValueError(
             f"'{words}' is not a model: {reason}\nGive a name in conf/model, followed by overrides if "
-            "need be, such as 'slow_gc placement@model.placement=all'"
+            "needed, such as 'slow_gc placement@model.placement=all'"
         ) from error
 
 
 def check_overrides(config_name: str, overrides: Sequence[str]) -> None:
-    """Compose, once for every value of a sweep, to find overrides that are misspelled or out of bounds.
+    """Compose once for every value of a sweep, to find overrides that are misspelled or out of bounds.
 
-    Args:
-        config_name: file in ``conf``, without its ending.
-        overrides: words in Hydra's grammar.
-
-    Raises:
-        OverrideError: with Hydra's reason and the nearest keys and choices.
-        ValueRuleError: for a value that breaks the rule of its key.
+    Raises OverrideError with Hydra's reason and the nearest keys and choices, and ValueRuleError for a
+    value that breaks the rule of its key.
     """
     if config_name == "train":  # only a training starts from weights
         register_published_weights()
@@ -93,7 +91,7 @@ def check_overrides(config_name: str, overrides: Sequence[str]) -> None:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
         raise OverrideError(
-            f"{str(error).splitlines()[0]}; Hydra reads ( ) [ ] {{ }} , : = and quotes in values: put such a "
+            f"{str(error).splitlines()[0]}; Hydra gives ( ) [ ] {{ }} , : = and quotes a meaning: put such a "
             "value into quotes within quotes, key=\"'value'\""
         ) from error
     groups = {path.name for path in config_folder().iterdir() if path.is_dir()}

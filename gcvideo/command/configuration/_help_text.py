@@ -11,7 +11,7 @@ from rich.table import Table
 
 from gcvideo._console import Console
 from gcvideo._invocation import command_line
-from gcvideo.command.configuration._composition import config_folder
+from gcvideo.command.configuration._composition import block_words, config_folder
 
 _MOST_WIDE = 100
 _NUM_EXAMPLES = 2
@@ -38,7 +38,12 @@ def print_help(
     console.print(comments.summary)
     console.print(f"\nusage: {usage}", soft_wrap=True)
     groups = dict(_groups(content.get("defaults", []), folder))
-    rows = [(k.key, k.default, k.text) for k in comments.keys if k.key not in groups]
+    blocks = ", ".join(block_words())
+    rows = [
+        (key, default, text.replace("BLOCKS", blocks))
+        for key, default, text in comments.keys
+        if key not in groups
+    ]
     console.print("\nkeys and their defaults", _table(rows), sep="\n")
     if "recipe" in groups:
         recipe = cast(DictConfig, OmegaConf.load(folder / "recipe" / f"{groups['recipe']}.yaml"))
@@ -59,7 +64,7 @@ def _table(rows: Iterable[tuple[str, str, str]]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for key, default, text in rows:
-        # A reference to another key says nothing here.
+        # A reference to another key is no help here.
         shown = key if "${" in default or len(default) > _LONGEST else f"{key}={default}"
         table.add_row(shown, text)
     return table
@@ -83,7 +88,7 @@ def _groups(defaults: Sequence[Any], folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _choices(folder: Path) -> str:
-    """Names of files; those that differ behind an underscore in the same ways stand together."""
+    """Names of files; families with the same endings after an underscore are listed together."""
     names = sorted(file.stem for file in folder.glob("*.yaml"))
     families = {
         base: [name.partition("_")[2] for name in group]
@@ -98,7 +103,7 @@ def _choices(folder: Path) -> str:
 
 
 class KeyComment(NamedTuple):
-    """A key of a file, with those above it, its value as it is written, and its comments."""
+    """A key of a file, with its parents, its value as written, and its comments."""
 
     key: str
     default: str
@@ -106,7 +111,7 @@ class KeyComment(NamedTuple):
 
 
 class FileComments(NamedTuple):
-    """What a configuration file says of itself: sentences, examples, and keys that are not Hydra's."""
+    """The documentation in a configuration file: sentences, examples, and keys that are not Hydra's."""
 
     summary: str
     examples: list[str]

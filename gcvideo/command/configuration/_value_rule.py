@@ -1,6 +1,6 @@
-"""What the values of a configuration have to be, by key.
+"""The rules for the values of a configuration, by key.
 
-A wrong value would otherwise show deep in a library, after seconds or hours, and in its words.
+Otherwise a wrong value would only show deep in a library, after seconds or hours, in its own words.
 """
 
 import math
@@ -16,7 +16,7 @@ class ValueRuleError(ValueError):
 
 
 class Rule(NamedTuple):
-    """What a value has to be, in words that follow "give", and whether one is."""
+    """A rule, in words that follow "give", and whether a value obeys it."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -112,14 +112,9 @@ RULES: dict[str, Rule] = {
 
 
 def check_values(cfg: DictConfig, defaults: DictConfig) -> None:
-    """Hold every value against the rule of its key.
+    """Check every value against the rule of its key; ValueRuleError for the first that breaks it.
 
-    Args:
-        cfg: configuration from a command line.
-        defaults: the same without the command line's values; a key that is null there may stay so.
-
-    Raises:
-        ValueRuleError: names key, value and rule, for the first value that breaks its rule.
+    ``defaults`` is the same configuration without the command line; a key that is null there may be null.
     """
     for key, rule in RULES.items():
         value = _value(cfg, key)
@@ -140,7 +135,7 @@ def check_values(cfg: DictConfig, defaults: DictConfig) -> None:
 
 
 def items_of(cfg: Any, *, resolve: bool = False) -> Iterator[tuple[str, Any]]:
-    """All keys of a configuration, with those above them, and their plain values."""
+    """All keys of a configuration, with their parents, and their plain values."""
 
     def below(above: str, value: Any) -> Iterator[tuple[str, Any]]:
         for key, child in value.items() if isinstance(value, dict) else ():
@@ -154,7 +149,7 @@ _ABSENT = object()
 
 
 def _value(cfg: DictConfig, key: str) -> Any:
-    """A value; ``_ABSENT`` where there is no such key, or none before Hydra runs a job."""
+    """A value; ``_ABSENT`` if there is no such key, or no value before Hydra runs a job."""
     *parents, name = key.split(".")
     try:
         node = OmegaConf.select(cfg, ".".join(parents)) if parents else cfg
@@ -166,13 +161,13 @@ def _value(cfg: DictConfig, key: str) -> Any:
         return _ABSENT
 
 
-# Behind the middle of a run a cosine has fallen below half of its rate; a tenth is what recipes have.
+# After the middle of a run a cosine is below half of its rate; recipes have a tenth.
 _LONGEST, _SHORTENED = 1 / 2, 1 / 10
 _KEYS = {"warmup_epochs", "scheduler.warmup_epochs"}, {"epochs", "trainer.max_epochs"}
 
 
 def check_warmup(cfg: DictConfig, typed: Collection[str]) -> None:
-    """Refuse a warm-up of more than half of the run, where somebody has typed the keys of both."""
+    """Refuse a warm-up of more than half of the run if both were typed on the command line."""
     # Multigrid schedules stretch a run.
     if cfg.get("multigrid") is None and all(keys & set(typed) for keys in _KEYS) and _is_long(cfg):
         num_epochs = cfg.trainer.max_epochs
@@ -184,10 +179,9 @@ def check_warmup(cfg: DictConfig, typed: Collection[str]) -> None:
 
 
 def shorten_warmup(cfg: DictConfig) -> list[str]:
-    """Cut a warm-up of more than half of a new run to a tenth of it, and say so in a line.
+    """Cut a warm-up of more than half of a new run to a tenth of it, and return a line that says so.
 
-    Recipes have warm-ups for the many epochs that they were made for. A resumed run goes on by the
-    schedule that it was begun with.
+    The warm-ups of recipes are meant for their many epochs. A resumed run keeps its schedule.
     """
     if cfg.resume is not None or not _is_long(cfg):
         return []

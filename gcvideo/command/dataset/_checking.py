@@ -1,5 +1,6 @@
 """``gcvideo check``: every video of a data set decoded from end to end."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from gcvideo._console import Console
-from gcvideo._hint import command, override
+from gcvideo._hint import override
 from gcvideo._invocation import command_line
 from gcvideo.command.dataset._check_journal import CheckJournal
 from gcvideo.command.dataset._histogram import Histogram, draw_histograms
@@ -94,7 +95,7 @@ def check(cfg: DictConfig) -> CheckReport:
         *_remarks(checks, splits.square_pixels),
         *_missing(lists),
         *problems,
-        f"lists without them: {command(*words)}",
+        f"lists without them: {shlex.join(words)}",
     ):
         _CONSOLE.print(line, soft_wrap=True)
     return CheckReport(checks, problems, folder)

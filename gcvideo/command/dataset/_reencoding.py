@@ -1,6 +1,7 @@
 """``gcvideo reencode``: small copies of the videos of a data set."""
 
 import os
+import shlex
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from omegaconf import DictConfig
 from rich.filesize import decimal
 
 from gcvideo._console import Console
-from gcvideo._hint import command, override
+from gcvideo._hint import override
 from gcvideo.command.dataset._work import (
     claim_folder,
     configured_splits,
@@ -67,7 +68,7 @@ def reencode(cfg: DictConfig) -> dict[str, str]:
     _show(made, len(jobs), failures)
     words = ["data=folder", override("data.root", output)]
     words += [f"data.{name}={name}.txt" for name in lists]
-    _CONSOLE.print(f"  use: {command(*words, 'data.classes=classes.txt')}", soft_wrap=True)
+    _CONSOLE.print(f"  use: {shlex.join([*words, 'data.classes=classes.txt'])}", soft_wrap=True)
     return failures
 
 

@@ -1,6 +1,7 @@
 """Resuming a run: its own configuration, its own folder, its last whole checkpoint."""
 
 import pickle
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -12,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from gcvideo._hint import command, override
+from gcvideo._hint import override
 from gcvideo.command.configuration._composition import config_folder
 from gcvideo.command.configuration._value_rule import check_values
 from gcvideo.training import CHECKPOINT_NAMES, num_batches_seen
@@ -112,7 +113,7 @@ def resumed_config(overrides: Sequence[str]) -> DictConfig:
         raise ResumeError(
             f"the run in '{folder}' was trained with trainer=fsdp, which this version no longer has; its "
             "checkpoints hold whole weights, so go on with trainer=ddp and as many devices: "
-            f"{command(override('resume', folder))} trainer=ddp"
+            f"{shlex.quote(override('resume', folder))} trainer=ddp"
         )
     check_values(cfg, before)
     return cfg

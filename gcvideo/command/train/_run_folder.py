@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import shlex
 import shutil
 import socket
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gcvideo._console import Console
-from gcvideo._hint import command, override
+from gcvideo._hint import override
 from gcvideo._invocation import command_line
 from gcvideo.command._preflight import check_output_folder
 from gcvideo.command._rank_config import global_rank
@@ -107,7 +108,7 @@ def check_unused(folder: Path) -> None:
     if found:
         raise RunFolderError(
             f"'{folder}' already has a run ({', '.join(found)}); continue it with "
-            f"`{command_line('train')} {command(override('resume', folder))}`, give the new run another "
+            f"`{command_line('train')} {shlex.quote(override('resume', folder))}`, give the new run another "
             "folder with hydra.run.dir=..., or delete this one"
         )
 

@@ -1,1 +1,1 @@
-"""Which videos: lists, folders, tables and the files that keep them."""
+"""The videos of a data set: lists, folders, tables and the files that keep them."""

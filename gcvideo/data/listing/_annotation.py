@@ -30,8 +30,8 @@ _KEPT = ("paths", "labels", "classes")
 class Annotations:
     """Videos with their labels.
 
-    A list of 10,000 videos or more lies in a file below ``$GCVIDEO_CACHE``, else
-    ``~/.cache/gcvideo``, which all processes map; a pickle of it names that file.
+    A list of 10,000 videos or more is kept in a file below ``$GCVIDEO_CACHE``, else
+    ``~/.cache/gcvideo``, that all processes map; a pickle of it only names that file.
 
     Args:
         paths: paths as listed, relative to ``root`` or absolute; kept as a ``PathList``.
@@ -39,7 +39,7 @@ class Annotations:
         classes: names in label order.
         source: folder or file that the list came from.
         root: folder that relative paths start from.
-        num_missing: listed videos left out because their files are not there (Kinetics only).
+        num_missing: listed videos left out because their files do not exist (Kinetics only).
     """
 
     paths: Sequence[str]
@@ -63,7 +63,7 @@ class Annotations:
         return state if file is None else {k: v for k, v in state.items() if k not in _KEPT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Frozen for everybody else.
+        # The class is frozen for everybody else.
         vars(self).update(state)
         if (file := self._file) is not None:
             paths = PathList.from_arrays(file["text"], file["offsets"])
@@ -99,23 +99,23 @@ def read_annotations(
     - The official Kinetics CSV: see ``gcvideo.data.listing._kinetics``.
     - Any other file: lines "path label"; the path may contain spaces.
 
-    ``docs/data.md`` says which encodings, separators and folder names are understood.
+    ``docs/data.md`` lists the encodings, separators and folder names that are understood.
 
-    Class names: ``classes``; else those in the table, sorted; else the folders of the videos where
-    they go one to one with the labels; else the labels. Only the first file is looked up.
+    Class names: ``classes``; else those in the table, sorted; else the folders of the videos if they
+    correspond one to one to the labels; else the labels. Only the first file is looked up.
 
     Args:
         source: folder or file, relative to ``root``, or to the working folder if it is not there.
         root: folder that relative paths of videos start from.
         classes: names in label order.
-        split: split whose rows are taken from a table that has a column split.
+        split: split whose rows are taken from a table with a column split.
 
     Raises:
         FileNotFoundError: if the source, its first video or every Kinetics clip is missing.
-        ValueError: naming the row or the folder, if the list cannot be used as it is.
+        ValueError: names the row or the folder, if the list cannot be used as it is.
 
     Warns:
-        UserWarning: of class folders without a video, and of folders that may be something else.
+        UserWarning: about class folders without a video, and folders that may be something else.
     """
     root = Path(root)
     place = next((place for place in (root / source, Path(source)) if place.exists()), None)
@@ -141,15 +141,15 @@ def read_annotations(
 
 
 def read_classes(path: str | Path) -> tuple[str, ...]:
-    """Class names in label order from a text file with one name a line.
+    """Class names in label order from a text file with one name per line.
 
     Raises:
-        FileNotFoundError, ValueError: if the file is missing or empty, or a name comes twice.
+        FileNotFoundError, ValueError: if the file is missing or empty, or a name occurs twice.
     """
     with open_text(Path(path)) as lines:
         names = tuple(line.strip() for line in lines if line.strip())
     if not names:
-        raise ValueError(f"class list '{path}' is empty; write one class name a line")
+        raise ValueError(f"class list '{path}' is empty; write one class name per line")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"class list '{path}' has '{twice[0]}' twice; name each class once")
@@ -183,7 +183,7 @@ def stratified_split(
 def _parse(
     place: Path, root: Path, classes: Sequence[str] | None, split: str | None, key: str | None
 ) -> Annotations:
-    """The list in a source; a long one is remembered under ``key`` unless other files matter."""
+    """The list in a source; a long one is remembered under ``key`` unless it depends on other files."""
     rows = read_listing(place, root, split, classes)
     if not len(rows):
         raise ValueError(f"{place} lists no videos; check data.train, data.val and data.test")

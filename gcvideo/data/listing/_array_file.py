@@ -24,14 +24,14 @@ def write_arrays(
 ) -> None:
     """Write arrays of booleans, integers or floats as one safetensors file, whole or not at all.
 
-    Readers of an older file at ``path`` keep what they have mapped; the last of several writers wins.
+    Readers of an older file at ``path`` keep what they have mapped; of several writers, the last wins.
     """
     path = Path(path)
-    # save_file takes the memory as it lies; reshape undoes what ascontiguousarray does to 0-d arrays.
+    # save_file takes the memory as it is; reshape undoes what ascontiguousarray does to 0-d arrays.
     plain = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
     try:
         with draft_of(path, several_writers=True) as draft:
-            # For the usual errors and permissions: safetensors lets only the owner read.
+            # For the usual errors and permissions, because safetensors only lets the owner read.
             draft.touch()
             mode = draft.stat().st_mode
             save_file(plain, draft, dict(metadata) if metadata else None)
@@ -45,11 +45,8 @@ def write_arrays(
 class ArrayFile(dict[str, Shaped[np.ndarray, "..."]]):
     """Arrays of a safetensors file as read-only views of the mapped file.
 
-    All processes that read the file share its pages. A pickle holds the path alone.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is cut short, damaged or holds types that numpy lacks.
+    All processes that read the file share its pages, and a pickle only holds the path. Raises ValueError
+    if the file is truncated, damaged or has types that numpy lacks.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -58,8 +55,8 @@ class ArrayFile(dict[str, Shaped[np.ndarray, "..."]]):
             arrays, self.metadata = self._map()
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"'{self.path}' is not a complete safetensors file ({error}); delete it and have it "
-                "made anew"
+                f"'{self.path}' is not a complete safetensors file ({error}); delete it and it will be "
+                "made again"
             ) from error
         super().__init__(arrays)
 
@@ -109,7 +106,7 @@ class Ragged(NamedTuple):
         lengths = np.asarray(self.offsets[1:], np.int64)[rows] - starts
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         values = np.empty(offsets[-1], self.values.dtype)
-        # In parts, because the position of each value takes eight times the room of a byte.
+        # In parts, because the position of each value takes eight times the memory of a byte.
         for first in range(0, len(starts), _ROWS_AT_ONCE):
             goal = offsets[first : first + _ROWS_AT_ONCE + 1]
             shift = np.repeat(starts[first : first + _ROWS_AT_ONCE] - goal[:-1], np.diff(goal))

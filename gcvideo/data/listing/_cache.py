@@ -1,4 +1,4 @@
-"""The folder for what can be made again: the demo and cue sets, frame indexes, long sample lists."""
+"""The folder for files that can be made again: demo and cue sets, frame indexes, long sample lists."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The official Kinetics lists, YouTube ids and seconds instead of file names, and what is on disk of them."""
+"""The official Kinetics lists, with YouTube ids and seconds, and which of their clips are on disk."""
 
 import os
 import re
@@ -50,18 +50,18 @@ def kinetics_clips(table: Table) -> list[KineticsClip]:
                 f"{table.file}, row {number}: time_start is {row[time_start] or None!r} and "
                 f"time_end {row[time_end] or None!r}, but both must be whole seconds; use the official CSV"
             ) from None
-        # Without intern, each row would hold texts of its own.
+        # Without intern, each row would hold its own texts.
         texts = sys.intern(row[label]), "" if split is None else sys.intern(row[split])
         clips.append(KineticsClip(texts[0], row[youtube_id], start, end, texts[1]))
     return clips
 
 
 def find_clips(clips: Sequence[KineticsClip], root: Path) -> list[str | None]:
-    """The file of each clip relative to ``root``, None where there is none.
+    """The file of each clip relative to ``root``, None if there is none.
 
-    Looks for ``{id}_{start:06d}_{end:06d}`` and ``{id}``, in ``root``, in a folder named like the
-    split, and in one named like the class, with spaces or underscores, in either. Every folder is
-    listed once; no file is looked up singly.
+    Looks for ``{id}_{start:06d}_{end:06d}`` and ``{id}``, in ``root``, in a folder named after the
+    split, and in one named after the class, with spaces or underscores, in either. Every folder is
+    listed once; no file is looked up individually.
     """
 
     @cache
@@ -99,14 +99,14 @@ def find_clips(clips: Sequence[KineticsClip], root: Path) -> list[str | None]:
 
 
 class ListedClip(NamedTuple):
-    """A row of an official list and its split, which the row may call otherwise: "validate" for val."""
+    """A row of an official list and its split, which the row may call differently: "validate" for val."""
 
     clip: KineticsClip
     split: str
 
 
 class MatchedClip(NamedTuple):
-    """A row of an official list and its file, relative to the root; one that is bad cannot be used."""
+    """A row of an official list and its file, relative to the root; a bad one cannot be used."""
 
     listed: ListedClip
     path: str | None
@@ -115,7 +115,7 @@ class MatchedClip(NamedTuple):
 
 @dataclass(frozen=True)
 class Coverage:
-    """Numbers of clips with a file that can be used, without a file and with one that cannot be used."""
+    """Numbers of clips with a usable file, without a file and with an unusable one."""
 
     found: int
     missing: int
@@ -138,7 +138,7 @@ class Coverage:
 
 
 def listed_clips(file: Path, split: str | None = None) -> list[ListedClip]:
-    """Rows of an official Kinetics CSV; ``split``, else the name of the file, is that of rows without."""
+    """Rows of an official Kinetics CSV; rows without a split get ``split``, else the name of the file."""
     if not file.is_file():
         raise FileNotFoundError(f"there is no file '{file}'; give csv= an official Kinetics CSV")
     with open_text(file) as stream:
@@ -146,7 +146,7 @@ def listed_clips(file: Path, split: str | None = None) -> list[ListedClip]:
         if lacking := sorted(KINETICS_COLUMNS - set(table.columns)):
             raise ValueError(
                 f"{file} has the columns {', '.join(table.headings) or '(none)'}, but an official "
-                f"Kinetics CSV has {', '.join(lacking)} too; give csv= such a file"
+                f"Kinetics CSV also has {', '.join(lacking)}; give csv= such a file"
             )
         return list(_with_splits(table, split or _usual_split(file.stem)))
 
@@ -174,7 +174,7 @@ def _usual_split(text: str) -> str:
 def match_clips(
     listed: Sequence[ListedClip], root: Path, bad: Collection[str] = ()
 ) -> list[MatchedClip]:
-    """The file of each clip; bad are empty ones and those named so, absolute or relative to ``root``."""
+    """The file of each clip; empty files and those in ``bad``, absolute or relative to ``root``, are bad."""
     if not root.is_dir():
         raise FileNotFoundError(f"root is '{root}', which is not a folder; give the videos' folder")
     known_bad = {_absolute(root, path) for path in bad}
@@ -182,7 +182,7 @@ def match_clips(
     def match(row: ListedClip, path: str | None) -> MatchedClip:
         if path is None:
             return MatchedClip(row, None, "missing")
-        # False for a link to nowhere too.
+        # False for a broken link too.
         has_content = os.path.isfile(root / path) and os.path.getsize(root / path)  # noqa: PTH113, PTH202
         is_found = has_content and _absolute(root, path) not in known_bad
         return MatchedClip(row, path, "found" if is_found else "bad")
@@ -191,7 +191,7 @@ def match_clips(
 
 
 def _absolute(root: Path, path: str) -> str:
-    return os.path.abspath(root / path)  # noqa: PTH100 - links stay as they are
+    return os.path.abspath(root / path)  # noqa: PTH100 - does not resolve links
 
 
 def read_unreadable(table: Path) -> list[str]:

@@ -13,10 +13,10 @@ from gcvideo.data.listing._listing import INTEGER
 
 
 def check_listable(paths: Iterable[str], classes: Sequence[str]) -> None:
-    """Refuse what a list of "path label" cannot hold.
+    """Refuse what a list of "path label" cannot express.
 
     Raises:
-        ValueError: naming the path or the class, and what to rename.
+        ValueError: names the path or the class, and what to rename.
     """
     for path in paths:
         if path != path.strip() or "\n" in path or "\r" in path:
@@ -36,9 +36,9 @@ def check_listable(paths: Iterable[str], classes: Sequence[str]) -> None:
 def write_list(
     file: Path, paths: Sequence[str], labels: Int64[np.ndarray, " n"], classes: Sequence[str]
 ) -> None:
-    """Write lines of "path label" that mean the same videos to whoever reads them with ``classes``.
+    """Write lines of "path label" that mean the same videos when they are read with ``classes``.
 
-    Labels are numbers, or names where a class is called by a number.
+    Labels are numbers, or names if a class is called by a number.
 
     Args:
         file: list to write, in a folder that exists.
@@ -68,11 +68,11 @@ def write_table(file: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
 def write_text(file: Path, text: str) -> None:
     """Write a text whole or not at all: a reader never sees half a file."""
     with draft_of(file) as draft:
-        # File names need not be UTF-8; lists are read the same way.
+        # File names need not be UTF-8; lists are read in the same way.
         draft.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _writes_names(classes: Sequence[str]) -> bool:
-    """Whether a class is called by a number, which readers would take for it and not for a label."""
+    """Whether a class is called by a number, which readers would then take for its name."""
     named_by_label = all(name == str(label) for label, name in enumerate(classes))
     return not named_by_label and any(map(INTEGER.fullmatch, classes))

@@ -1,4 +1,4 @@
-"""Rows of folders, text lists and tables, as they stand there."""
+"""The rows of folders, text lists and tables as they are written there."""
 
 import re
 import sys
@@ -18,21 +18,18 @@ _NO_LABEL = frozenset({"nan", "none", "null", "na", "n/a", "?", "-"})
 _PATH_COLUMNS = ("path", "file", "video", "filename")
 _LABEL_COLUMNS = ("label", "class", "class_name")
 _NUM_LOOKED_UP = 100
-# What a byte that is not UTF-8 becomes.
+# A byte that is not UTF-8, once decoded.
 _STRAY_BYTE = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Rows in columns, with each label's text once; an object a row would take 400 bytes.
+    """Rows in columns, with the text of each label once; an object per row would take 400 bytes.
 
-    Args:
-        paths: path of each row; None where its file is not there (Kinetics only).
-        numbers: number of each row, as error messages count them.
-        labels: label of each row, as it is written.
-        texts: labels of the source, of all its splits.
-        classes: names that the source itself gives, of all its splits, in label order.
-        from_file: True if one file says it all, so that the same bytes are the same listing.
+    A path is None if its file does not exist (Kinetics only). ``numbers`` count rows as error messages
+    do. ``texts`` and ``classes`` are those of all splits: labels as they are written, and names that the
+    source gives in label order. ``from_file`` tells whether the listing only depends on the bytes of one
+    file.
     """
 
     paths: Sequence[str | None]
@@ -51,7 +48,11 @@ def read_listing(
 ) -> Listing:
     """The rows of a folder, a text list, a table or an official Kinetics CSV, of one split of it."""
     if place.is_dir():
-        return _read_folder(place, root, classes)
+        folders = class_folders(place, classes)
+        above = place.relative_to(root) if place.is_relative_to(root) else place.absolute()
+        videos = [(str(above / name / path), name) for name in folders for path in folders[name]]
+        rows = ((number, path, name) for number, (path, name) in enumerate(videos, start=1))
+        return _listing(rows, [*folders], from_file=False)
     encoding = find_encoding(place)
     read = partial(_read_file, place, root, split)
     listing = _read_by_files(place, root, read) if encoding is None else read(encoding)
@@ -70,14 +71,6 @@ def _listing(
         paths.append(path)
         labels.append(texts.setdefault(label, label))
     return Listing(paths, numbers, labels, tuple(texts), tuple(classes), from_file)
-
-
-def _read_folder(place: Path, root: Path, classes: Sequence[str] | None) -> Listing:
-    folders = class_folders(place, classes)
-    above = place.relative_to(root) if place.is_relative_to(root) else place.absolute()
-    videos = [(str(above / name / path), name) for name in folders for path in folders[name]]
-    rows = ((number, path, name) for number, (path, name) in enumerate(videos, start=1))
-    return _listing(rows, [*folders], from_file=False)
 
 
 def _read_file(file: Path, root: Path, split: str | None, encoding: str) -> Listing:
@@ -99,7 +92,7 @@ def _read_file(file: Path, root: Path, split: str | None, encoding: str) -> List
 
 
 def _read_by_files(file: Path, root: Path, read: Callable[[str], Listing]) -> Listing:
-    """A list that is not UTF-8: its bytes are names of files, or it was written on Windows."""
+    """A list that is not UTF-8: either its bytes are file names, or it was written on Windows."""
     as_names = read(FILE_NAMES)
     try:
         as_text = read(WINDOWS)
@@ -114,8 +107,8 @@ def _read_by_files(file: Path, root: Path, read: Callable[[str], Listing]) -> Li
     if rows and not num_names and not num_texts:
         raise ValueError(
             f"{file}, row {as_names.numbers[rows[0]]}: {as_names.paths[rows[0]]!r} is not UTF-8, and there "
-            f"is no file of these bytes nor of '{as_text.paths[rows[0]]}', as Windows (cp1252) would "
-            "read them; save the list as UTF-8, and set data.root to the folder that the paths start from"
+            f"is no file with these bytes nor '{as_text.paths[rows[0]]}', as Windows (cp1252) would read "
+            "them; save the list as UTF-8, and set data.root to the folder that the paths start from"
         )
     chosen = as_names if num_names > num_texts else as_text
     return replace(chosen, from_file=False)
@@ -172,12 +165,12 @@ def _read_kinetics(table: Table, root: Path, split: str | None) -> Listing:
 
 
 def _names(texts: Sequence[str]) -> tuple[str, ...]:
-    # Of all splits, so that a class keeps its label where one split lacks another class.
+    # Of all splits, so that a class keeps its label if one split lacks another class.
     return () if all(map(INTEGER.fullmatch, texts)) else tuple(sorted(texts))
 
 
 def _check_labels(listing: Listing, file: Path, classes: Sequence[str]) -> None:
-    """Refuse a label that is several labels, or a word for a gap among whole numbers."""
+    """Refuse a label that is several labels, or a placeholder word among whole numbers."""
     texts = set(listing.texts)
     named = {text for text in texts if not INTEGER.fullmatch(text)}
     all_gaps = named != texts and all(text.lower() in _NO_LABEL for text in named)

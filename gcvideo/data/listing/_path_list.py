@@ -1,4 +1,4 @@
-"""Long lists of paths: in two flat arrays, and in files of the cache that are shared and parsed once."""
+"""Long lists of paths: as two flat arrays, and in shared files of the cache that are parsed once."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from gcvideo.data.listing._array_file import ArrayFile, Ragged, write_arrays
 from gcvideo.data.listing._cache import CacheError, cache_folder
 
 LONG_LIST = 10_000
-# Raised whenever a list may be parsed differently or its file looks different.
+# To be raised whenever lists are parsed differently or their files change in format.
 _VERSION = 2
 
 
@@ -25,11 +25,8 @@ class PathList(Sequence[str]):
     """An immutable sequence of texts, kept as UTF-8 bytes and offsets.
 
     Path i is ``text[offsets[i]:offsets[i + 1]]``. A forked worker that reads it writes no reference
-    counts into it, so the memory stays shared. The error handler is surrogatepass, because Python
-    has a lone surrogate for each byte of a file name that is not UTF-8.
-
-    Args:
-        paths: any texts, lone surrogates included.
+    counts into it, so the memory stays shared. The error handler is surrogatepass, because Python uses a
+    lone surrogate for each byte of a file name that is not UTF-8.
     """
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
@@ -57,7 +54,7 @@ class PathList(Sequence[str]):
         self.text, self.offsets = text.view(), offsets.view()
         for values in (self.text, self.offsets):
             values.flags.writeable = False
-        # A third of the time of indexing the arrays.
+        # Takes a third of the time of indexing the arrays.
         self._text, self._offsets = self.text.data, self.offsets.data
 
     def __len__(self) -> int:
@@ -91,7 +88,7 @@ class PathList(Sequence[str]):
             return len(self) == len(other) and all(map(operator.eq, self, other))
         return NotImplemented
 
-    # Equal to tuples, whose hash it could only have by making all of its texts.
+    # Equal to tuples, whose hash would require making all of its texts.
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     def __repr__(self) -> str:
@@ -101,11 +98,7 @@ class PathList(Sequence[str]):
         return PathList.from_arrays, (self.text, self.offsets)
 
     def take(self, indices: Sequence[int] | Int[np.ndarray, " m"]) -> "PathList":
-        """The paths at ``indices``, in that order; negative ones count from the end.
-
-        Raises:
-            IndexError: if an index is outside the list.
-        """
+        """The paths at ``indices``, in that order; negative ones count from the end."""
         chosen = np.asarray(indices, dtype=np.int64)
         taken = Ragged(self.text, self.offsets).take(chosen)
         return PathList.from_arrays(taken.values, _narrow(taken.offsets))
@@ -120,7 +113,7 @@ def keep_list(
 ) -> ArrayFile | None:
     """A file in the cache with this content, named by its hash; written unless it is there whole.
 
-    None, with a warning, where the cache cannot be written.
+    None, with a warning, if the cache cannot be written.
     """
     arrays = {"text": paths.text, "offsets": paths.offsets, "labels": labels}
     metadata = {"classes": json.dumps(classes)}
@@ -142,7 +135,7 @@ def keep_list(
 
 
 def source_key(source: Path, classes: Sequence[str] | None, split: str | None) -> str:
-    """What a list file says and how it is asked: the same key, the same list.
+    """A key for the content of a list file and the arguments of its reading.
 
     The bytes of the file count, not its time stamp, which copies keep and coarse clocks repeat.
     """
@@ -155,7 +148,7 @@ def source_key(source: Path, classes: Sequence[str] | None, split: str | None) -
 
 def remember_list(key: str, file: ArrayFile) -> None:
     """Note that the source of ``key`` holds the list in ``file``."""
-    # A full disk costs the next run its time, not this run its life.
+    # A full disk costs the next run time, but must not end this one.
     with suppress(OSError, CacheError):
         write_arrays(_file(f"source-{key}"), {}, {"list": file.path.stem})
 
@@ -175,7 +168,7 @@ def _file(name: str) -> Path:
 def _open(name: str) -> ArrayFile:
     file = ArrayFile(_file(name))
     if _digest(file, file.metadata) != name:
-        raise ValueError(f"'{file.path}' is damaged; delete it and it is made anew")
+        raise ValueError(f"'{file.path}' is damaged; delete it and it will be made again")
     return file
 
 

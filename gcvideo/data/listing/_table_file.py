@@ -20,7 +20,7 @@ _MARKS = {
 
 
 def find_encoding(file: Path) -> str | None:
-    """The encoding of a text file; None if it is neither UTF-8 nor has the mark of UTF-16 or UTF-32."""
+    """The encoding of a text file; None if it is neither UTF-8 nor marked as UTF-16 or UTF-32."""
     content = file.read_bytes()
     for mark, name in _MARKS.items():
         if content.startswith(mark):
@@ -39,7 +39,7 @@ def find_encoding(file: Path) -> str | None:
 
 @contextmanager
 def open_text(file: Path, encoding: str | None = None) -> Iterator[TextIO]:
-    """The text of a file, with line ends as they are; its encoding is found unless it is given."""
+    """The text of a file, with its line ends unchanged; its encoding is detected unless given."""
     encoding = encoding or find_encoding(file) or WINDOWS
     errors = "surrogateescape" if encoding == FILE_NAMES else "strict"
     with file.open(encoding=encoding, errors=errors, newline="") as stream:
@@ -52,12 +52,12 @@ def open_text(file: Path, encoding: str | None = None) -> Iterator[TextIO]:
 
 
 def column_name(text: str) -> str:
-    """A heading as tables are asked for it: "Class Name" is "class_name"."""
+    """A heading in the form in which tables are queried: "Class Name" is "class_name"."""
     return text.strip().lower().replace(" ", "_")
 
 
 class Table:
-    """Rows of lines with comma, semicolon or tab between fields, below headings unless these are given."""
+    """Rows of fields separated by comma, semicolon or tab, below headings unless these are given."""
 
     def __init__(
         self, file: Path, lines: Iterator[str], columns: Sequence[str] | None = None

@@ -26,24 +26,22 @@ _SPLIT_OF = {
 }
 _WEBP = ".webp (FFmpeg does not read its animations)"
 _CLOSED = "closed to this user"
-# Not the pictures, texts and hidden files that lie beside videos everywhere.
+# Not the pictures, texts and hidden files that often accompany videos.
 _LOUD = frozenset({_WEBP, _CLOSED})
 _NUM_NAMED = 5
 
 
 class FoundVideos(NamedTuple):
-    """What lies below a folder, at any depth.
+    """The videos below a folder, at any depth and sorted by their parts, as relative paths.
 
-    Args:
-        paths: videos, relative to the folder and sorted by their parts.
-        left_out: number of files and folders that are not among them, by the reason why.
+    ``left_out`` counts other files and folders by the reason why they are not among them.
     """
 
     paths: list[str]
     left_out: Counter[str]
 
     def reasons(self, *, loud: bool = False) -> str:
-        """What was left out, as a text; only what somebody may miss, if ``loud``."""
+        """What was left out, as a text; if ``loud``, only what somebody may miss."""
         counted = sorted(self.left_out.items())
         return ", ".join(f"{n} {why}" for why, n in counted if why in _LOUD or not loud)
 
@@ -54,10 +52,10 @@ def is_video_name(name: str) -> bool:
 
 
 def find_videos(folder: str | Path, above: str | Path | None = None) -> FoundVideos:
-    """Videos below a folder: linked folders are followed, each real one is entered once.
+    """Videos below a folder: linked folders are followed, and each real one is entered once.
 
-    Left out are hidden files and folders, those that macOS, Windows and network disks add, and what
-    does not end like a video. A folder is not a video, whatever its name ends in. Links must not lead
+    Left out are hidden files and folders, those that macOS, Windows and network disks add, and files
+    without the ending of a video. A folder is not a video, whatever its ending. Links must not lead
     back to the folder ``above``.
     """
     paths: list[str] = []
@@ -65,7 +63,7 @@ def find_videos(folder: str | Path, above: str | Path | None = None) -> FoundVid
     seen = set() if above is None else {_identity(above)}
     folders, links = [""], []
     while folders or links:
-        # Links last: a folder that lies here goes by its own name.
+        # Links last, so that a folder that is also here itself has its own name.
         below = folders.pop() if folders else links.pop(links.index(min(links)))
         place = os.path.join(folder, below)  # noqa: PTH118 - a third of the cost of Path
         try:
@@ -87,7 +85,7 @@ def find_videos(folder: str | Path, above: str | Path | None = None) -> FoundVid
                 suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
                 left_out[_WEBP if suffix == ".webp" else suffix or "without a suffix"] += 1
             elif entry.is_symlink() or entry.is_file():
-                # A link to nowhere as well: it is a listed video that cannot be read.
+                # Even a broken link: it is a listed video that cannot be read.
                 paths.append(path)
             else:
                 left_out["not a regular file"] += 1
@@ -96,7 +94,7 @@ def find_videos(folder: str | Path, above: str | Path | None = None) -> FoundVid
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden, or belongs to the system and not to its user."""
+    """Whether a file or folder is hidden, or belongs to the system instead of its user."""
     return name.startswith(".") or name.lower() in _SYSTEM_NAMES
 
 
@@ -108,8 +106,8 @@ def _identity(folder: str | Path) -> tuple[int, int]:
 def class_folders(place: Path, classes: Sequence[str] | None = None) -> dict[str, list[str]]:
     """The class folders directly below ``place`` that have videos, and their paths below each.
 
-    Warns of folders without a video, and of videos that cannot be read; refuses, or warns of, folders
-    that look like something other than classes, unless ``classes`` says that they are.
+    Warns of folders without a video, and of videos that cannot be read. Refuses, or warns of, folders
+    that look like something other than classes, unless ``classes`` is given.
     """
     with os.scandir(place) as entries:
         names = sorted(
@@ -150,9 +148,9 @@ def _question(place: Path, filled: Mapping[str, list[str]]) -> None:
     splits = [name for name in filled if split_name(name)]
     if len({split_name(name) for name in splits}) > 1 or len(splits) == len(filled):
         raise ValueError(
-            f"'{place}' has the folders {_some(splits)}, which are called like splits, not like classes; "
-            f"give data.root={place} alone, or one of them, such as data.train={place / splits[0]}; if "
-            "they are classes, name all with data.classes"
+            f"'{place}' has the folders {_some(splits)}, which are named like splits, not like classes; "
+            f"give only data.root={place}, or one of them, such as data.train={place / splits[0]}; if they "
+            "are classes, name all with data.classes"
         )
     inner = _shared_folders(filled)
     if not inner:
@@ -166,7 +164,7 @@ def _question(place: Path, filled: Mapping[str, list[str]]) -> None:
     seen = f"every folder of '{place}' ({_some([*filled])}) has the same folders ({_some(inner)})"
     if all(map(split_name, inner)):
         raise ValueError(
-            f"{seen}, which are called like splits; put the splits above the classes, as in "
+            f"{seen}, which are named like splits; put the splits above the classes, as in "
             f"{inner[0]}/{next(iter(filled))}, or write lists of 'path label' for data.train and data.val"
         )
     if _is_numbered(inner):
@@ -184,7 +182,7 @@ def _question(place: Path, filled: Mapping[str, list[str]]) -> None:
 
 
 def _shared_folders(filled: Mapping[str, list[str]]) -> list[str]:
-    """Folders that most class folders have, where these have nothing beside folders."""
+    """Folders that most class folders have, if these contain nothing but folders."""
     count: Counter[str] = Counter()
     for paths in filled.values():
         parts = {path.split(os.sep, 1)[0] if os.sep in path else "" for path in paths}
@@ -219,7 +217,7 @@ def split_name(text: str) -> str | None:
 def split_folders(
     root: Path, classes: Collection[str] = (), splits: Collection[str] = ("train", "val", "test")
 ) -> dict[str, str]:
-    """Folders of ``root`` by the split they are called like; they have folders and are not ``classes``."""
+    """Folders of ``root``, by the split that they are named after, that have folders and are no class."""
     with os.scandir(root) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir())
     found: dict[str, str] = {}
@@ -229,8 +227,8 @@ def split_folders(
             continue
         if split in found:
             raise ValueError(
-                f"'{root}' has the folders '{Path(found[split]).name}' and '{name}', which both are "
-                f"called {split}; say which is meant with data.{split}={root / name}, or rename one"
+                f"'{root}' has the folders '{Path(found[split]).name}' and '{name}', which are both named "
+                f"after {split}; choose one with data.{split}={root / name}, or rename one"
             )
         found[split] = str(root.absolute() / name)
     return found

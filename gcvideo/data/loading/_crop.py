@@ -15,10 +15,7 @@ class Window(NamedTuple):
 
 
 class CropLayout(ABC):
-    """The ``num_crops`` square windows of a frame.
-
-    Raises ValueError for another number of crops than it has.
-    """
+    """The ``num_crops`` square windows of a frame; ValueError for a number of crops that it lacks."""
 
     known_numbers = (1, 3)
 
@@ -27,7 +24,7 @@ class CropLayout(ABC):
         if num_crops not in self.known_numbers:
             *others, last = map(str, self.known_numbers)
             raise ValueError(
-                f"num_crops is {num_crops}, which the protocol's crops do not know; choose "
+                f"num_crops is {num_crops}, which the protocol's crops do not have; choose "
                 f"{', '.join(others)} or {last}"
                 + ("" if 10 in self.known_numbers else "; protocol=mmaction has 10 too")
             )

@@ -30,21 +30,21 @@ from gcvideo.data.loading._transform import TrainTransform
 class VideoDataModule(LightningDataModule):
     """Loaders over the splits of a data set; views leave the workers as uint8.
 
-    Training batches hold ``batch_size`` videos with ``clips_per_video`` views each. Validation uses
-    one centre view, the test all views of the protocol; the batches of a whole test come in any order.
+    Training batches have ``batch_size`` videos with ``clips_per_video`` views each. Validation uses one
+    centre view, the test all views of the protocol; the batches of a whole test come in any order.
     ``batch["problems"]`` says what training could not read; the callback ``gcvideo.training.BadVideos``
     reports and limits it.
 
     Args:
         splits: annotated videos.
         protocol: views of validation and test, clip sampling of training.
-        transform: augmentation of training; None if there is no training.
+        transform: augmentation of training; None without training.
         batch_size: videos per step and device; with multigrid, of the base shape.
         clips_per_video: views per training video and epoch.
         num_workers: processes per loader; None: one per core, at most 8, none on a single core.
         seed: seed of the order, the clips and the crops.
-        pin_memory: page-locked batches, for a CUDA device.
-        multigrid: shapes of the training batches; None: all alike. With it the trainer must be told
+        pin_memory: whether batches are page-locked, for a CUDA device.
+        multigrid: shapes of the training batches; None: all alike. The trainer then needs
             ``reload_dataloaders_every_n_epochs=1``, because epochs differ in their number of batches.
         transforms: augmentations of training by crop in pixels, one for each of
             ``multigrid.crop_sizes``.
@@ -94,22 +94,17 @@ class VideoDataModule(LightningDataModule):
         self._past: Sequence[int] = ()
 
     def resume(self, epoch: int, num_batches: int, past: Sequence[int] = ()) -> None:
-        """Let the next training loader go on in ``epoch`` after its first ``num_batches`` batches.
+        """Let the next training loader continue in ``epoch`` after its first ``num_batches`` batches.
 
-        Args:
-            epoch: epoch to go on in.
-            num_batches: batches of it that have been seen.
-            past: batches of each epoch before, which may have had other lists or devices.
-
-        Raises:
-            ValueError: if the epoch has fewer batches.
+        ``past`` has the number of batches of each epoch before, which may have had other lists or
+        devices. Raises ValueError if the epoch has fewer batches.
         """
         self._epoch, self._num_seen, self._past = epoch, num_batches, past
         if num_batches > self.num_batches(epoch):
             raise ValueError(
-                f"the run stopped after batch {num_batches} of epoch {epoch + 1}, which has "
-                f"{self.num_batches(epoch)} with the videos that are listed; start a new run from its weights "
-                "with weights=checkpoint weights.path=..."
+                f"the run stopped after batch {num_batches} of epoch {epoch + 1}, but with the listed videos "
+                f"the epoch has {self.num_batches(epoch)}; start a new run from its weights with "
+                "weights=checkpoint weights.path=..."
             )
 
     def num_batches(self, epoch: int) -> int:
@@ -124,22 +119,18 @@ class VideoDataModule(LightningDataModule):
         dataset = self._train_videos(self.seed)
         batches = self._train_batches()
         self._check_batch_size(len(batches.sampler))
-        # Workers are given their first batches before Lightning tells the sampler its epoch.
+        # Workers get their first batches before Lightning tells the sampler its epoch.
         batches.resume(self._epoch, self._num_seen)
         if self.trainer is not None:
             batches.sampler.set_epoch(max(self._epoch, self.trainer.current_epoch))
         return self._loader(dataset, batch_sampler=batches, persistent=True)
 
     def statistics_dataloader(self, epoch: int, num_batches: int) -> DataLoader[VideoItem]:
-        """Training clips for batch norm statistics, others than those that the epoch trains on.
+        """Training clips for batch norm statistics, different from those that the epoch trains on.
 
-        A pure function of (seed, epoch): order, clips and crops come from a seed of their own, drawn
-        from ``SeedSequence([seed, 1])``. Multigrid plays no part, because the statistics are those
-        that validation and test use: all clips have the base shape.
-
-        Args:
-            epoch: epoch of the training.
-            num_batches: batches per rank; fewer if there are not so many videos.
+        At most ``num_batches`` per rank, a pure function of (seed, epoch): order, clips and crops have a
+        seed of their own, drawn from ``SeedSequence([seed, 1])``. Multigrid plays no part, because the
+        statistics are those of validation and test: all clips have the base shape.
         """
         seed = int(np.random.SeedSequence([self.seed, 1]).generate_state(1, np.uint64)[0])
         dataset = self._train_videos(seed)
@@ -181,13 +172,13 @@ class VideoDataModule(LightningDataModule):
             )
 
     def val_dataloader(self) -> DataLoader[VideoItem]:
-        # In order: the loss is a sum, and a limited validation is of the first videos.
+        # In order, because the loss is a sum, and a limited validation uses the first videos.
         videos = self.val_videos()
         sampler = ExactSampler(len(videos), **self._ranks())
         return self._loader(videos, sampler=sampler, batch_size=self.batch_size, persistent=True)
 
     def test_dataloader(self) -> DataLoader[VideoItem]:
-        # Results are kept by video: a slow file need not hold up those after it.
+        # Results are kept by video, so a slow file need not delay those after it.
         limit = None if self.trainer is None else self.trainer.limit_test_batches
         is_whole = limit is None or (isinstance(limit, float) and limit == 1)  # 1 is one batch
         videos = self.test_videos()

@@ -29,10 +29,10 @@ _MAX_REPLACEMENTS = 10
 
 
 class VideoItem(TypedDict):
-    """One video with all its views, and what was wrong with it or with those it stands for.
+    """One video with all its views, and what was wrong with it or with those it replaces.
 
-    ``seconds`` are what it took to read it, from the opening to the decoded frames and with those
-    that could not be read, and to transform it.
+    ``seconds`` are the time to read it, from the opening to the decoded frames, including unreadable
+    videos before it, and the time to transform it.
     """
 
     views: UInt8[Tensor, "v 3 t s s"]
@@ -43,7 +43,7 @@ class VideoItem(TypedDict):
 
 
 class VideoBatch(TypedDict):
-    """Items of one loader step, stacked along a new first axis; problems stand one after another."""
+    """Items of one loader step, stacked along a new first axis; problems are concatenated."""
 
     views: UInt8[Tensor, "b v 3 t s s"]
     labels: Int64[Tensor, "b v"]
@@ -110,7 +110,7 @@ class _ListedVideos(Dataset[VideoItem]):
 
     def _read(self, video: int, sample: _Sample, *, tolerant: bool = False) -> _Clips:
         path, timeline = self.annotations.path(video), None
-        # Of a damaged file, what is shown must not depend on whether there is an index.
+        # What is shown of a damaged file must not depend on whether there is an index.
         if self.index is not None and not tolerant:
             timeline = self.index.find(self.annotations.paths[video], path)
         return _read_clips(path, sample, self.protocol, timeline=timeline, tolerant=tolerant)
@@ -120,9 +120,9 @@ class TrainingVideos(_ListedVideos):
     """Random views of listed videos, a pure function of (seed, epoch, video, view).
 
     Each file is opened once per epoch for all its ``clips_per_video`` views, and each wanted frame
-    is decoded once. A damaged file is read without its damaged packets. An unreadable one is
-    replaced by another video, with the label of that and the random numbers of the first: again a
-    function of (seed, epoch, video). Items say so in ``problems``.
+    is decoded once. A damaged file is read without its damaged packets. An unreadable one is replaced
+    by another video, with that video's label and the random numbers of the first: again a function of
+    (seed, epoch, video). Items report this in ``problems``.
 
     Args:
         annotations: videos and labels.
@@ -132,7 +132,8 @@ class TrainingVideos(_ListedVideos):
         clips_per_video: views per item, each with a clip, crop and flip of its own.
         seed: seed of the whole run.
         index: frame index, which saves scanning the files.
-        time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
+        time_budget_seconds: time for reading one file, after which it counts as unreadable; None: no
+            limit.
     """
 
     def __init__(
@@ -160,8 +161,7 @@ class TrainingVideos(_ListedVideos):
     def __getitem__(self, key: TrainingKey) -> VideoItem:
         """The item of ``(epoch, video)`` or ``(epoch, video, shape)``.
 
-        Raises:
-            VideoReadError: if neither the video nor any of ten others can be read.
+        Raises VideoReadError if neither the video nor any of ten others can be read.
         """
         epoch, slot, *shape = key
         spec, transform = self.protocol.spec, self.transform
@@ -196,15 +196,15 @@ class TrainingVideos(_ListedVideos):
             }
         raise VideoReadError(
             failed[0].path,
-            f"{failed[0].reason}; nor can any of the {len(failed) - 1} videos tried in its place, "
-            f"such as '{failed[-1].path}' ({failed[-1].reason})",
-            "check data.root and the disk it lies on",
+            f"{failed[0].reason}; none of the {len(failed) - 1} videos tried in its place can be read "
+            f"either, such as '{failed[-1].path}' ({failed[-1].reason})",
+            "check data.root and the disk it is on",
         )
 
     def _candidates(self, epoch: int, slot: int) -> Iterator[int]:
         """The video itself, then others, all distinct."""
         yield slot
-        # A fifth word: the streams of views have four, and numpy pads shorter ones with zeros.
+        # A fifth word, because the streams of views have four, and numpy pads shorter ones with zeros.
         rng = np.random.default_rng([self.seed, epoch, slot, 0, 1])
         others = rng.choice(len(self), min(len(self), _MAX_REPLACEMENTS + 1), replace=False)
         yield from islice((int(v) for v in others if v != slot), _MAX_REPLACEMENTS)
@@ -212,7 +212,7 @@ class TrainingVideos(_ListedVideos):
     def _read_if_need_be_damaged(
         self, epoch: int, slot: int, video: int, spec: ClipSpec
     ) -> tuple[_Clips, list[np.random.Generator], str]:
-        """Clips, the random numbers that their views go on with, and what is damaged, if anything."""
+        """Clips, the random numbers that their views continue with, and any damage."""
 
         def read(*, tolerant: bool) -> tuple[_Clips, list[np.random.Generator]]:
             keys = [[self.seed, epoch, slot, view] for view in range(self.clips_per_video)]
@@ -234,13 +234,14 @@ class TrainingVideos(_ListedVideos):
 class EvaluationVideos(_ListedVideos):
     """All views of a protocol for each listed video; each file is opened and decoded once.
 
-    Nothing is replaced or left out: an item of an unreadable or damaged file raises VideoReadError.
+    Nothing is replaced or left out: an unreadable or damaged file raises VideoReadError.
 
     Args:
         annotations: videos and labels.
         protocol: clips, crops and sizes.
         index: frame index, which saves scanning the files.
-        time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
+        time_budget_seconds: time for reading one file, after which it counts as unreadable; None: no
+            limit.
     """
 
     def __getitem__(self, video: int) -> VideoItem:
@@ -259,7 +260,7 @@ class EvaluationVideos(_ListedVideos):
 
 
 def read_views(path: str | BinaryFile, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t s s"]:
-    """The views of one video under a protocol: of a file, or of a binary one that is open.
+    """The views of one video under a protocol, of a path or of an open binary file.
 
     Raises:
         VideoReadError: if the file cannot be read.

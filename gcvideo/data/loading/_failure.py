@@ -1,4 +1,4 @@
-"""Videos that cannot be read, or not as they are: what is known of them, and where it is written."""
+"""Videos that cannot be read, or not as they are: what is known and written about them."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from gcvideo.data.listing._list_file import write_table
 
 
 class VideoProblem(NamedTuple):
-    """What was wrong with one listed video when it was its turn.
+    """What was wrong with one listed video when it was read.
 
     Args:
         video: place in the list.
@@ -26,12 +26,12 @@ class VideoProblem(NamedTuple):
 
     @property
     def status(self) -> str:
-        """Whether the file is "damaged", and is shown without the damaged parts, or "unreadable"."""
+        """The status: "damaged" if the file is shown without its damaged parts, else "unreadable"."""
         return "damaged" if self.damaged_packets else "unreadable"
 
 
 class BadVideosError(ValueError):
-    """More videos of a list cannot be read than a run goes on with."""
+    """More videos of a list cannot be read than a run tolerates."""
 
 
 def write_bad_videos(path: Path, problems: Iterable[VideoProblem]) -> None:
@@ -41,7 +41,7 @@ def write_bad_videos(path: Path, problems: Iterable[VideoProblem]) -> None:
 
 
 def describe_problems(problems: Sequence[VideoProblem], limit: int = 20) -> str:
-    """One line a video with its reason, at most ``limit`` of them, then how many more there are."""
+    """One line per video with its reason, at most ``limit``, then how many more there are."""
     lines = [f"  {problem.path}: {problem.reason}" for problem in problems[:limit]]
     if len(problems) > limit:
         lines.append(f"  and {len(problems) - limit} more")

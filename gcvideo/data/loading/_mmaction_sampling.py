@@ -1,4 +1,4 @@
-"""mmaction2's rules for clips, of datasets/transforms/loading.py and pose_transforms.py at 4d6c934."""
+"""mmaction2's rules for clips, from datasets/transforms/loading.py and pose_transforms.py at 4d6c934."""
 
 import math
 from collections.abc import Callable
@@ -25,10 +25,10 @@ class MMActionSampling(ClipSampling):
     Source: mmaction2, datasets/transforms/loading.py, num_clips = 1 in training.
 
     Args:
-        target_fps: frames per second at which the clip lasts tau T frames; None takes the frames
-            as they come.
-        out_of_bound: rule for an index past the end of a short video: "loop" starts over
-            (index mod n), "repeat_last" repeats the last sampled frame that exists.
+        target_fps: frames per second at which the clip lasts tau T frames; None: frames are taken as
+            they come.
+        out_of_bound: rule for an index past the end of a short video: "loop" starts over (index mod n),
+            "repeat_last" repeats the last sampled frame that exists.
     """
 
     target_fps: float | None = None
@@ -84,8 +84,8 @@ class MMActionDenseSampling(ClipSampling):
         indices = (s + i tau) mod n,    i = 0..T-1,    m = max(n - R, 0)
         train: s ~ randint(max(m, 1));    test: s_k = floor(k m / (K - 1))
 
-    A clip of more than R frames starts over at the end of the video. A single test clip is that of
-    ``SampleFrames``, where mmaction2 has the first. ``fps`` plays no part.
+    A clip longer than R frames starts over at the end of the video. A single test clip is that of
+    ``SampleFrames``; mmaction2 uses the first. ``fps`` plays no part.
     Source: mmaction2, datasets/transforms/loading.py, with ``num_sample_positions`` = K and
     ``num_clips`` = 1.
 
@@ -150,12 +150,9 @@ class MMActionSegmentSampling(WholeVideoSampling):
         T <= n < 2 T:  0..T-1, after n - T random places of T + 1 one frame further each
         n < T:         (s + i) mod n;    train: s ~ randint(n);    test: s_k = floor(k n / K), k if n < K
 
-    The random numbers of a test are those of numpy's ``RandomState(seed)``, anew for each video.
+    The random numbers of a test are those of numpy's ``RandomState(seed)``, restarted for each video.
     ``fps`` and tau play no part.
     Source: mmaction2, datasets/transforms/pose_transforms.py.
-
-    Args:
-        seed: seed of the test.
     """
 
     seed: int = 255

@@ -22,7 +22,7 @@ class BatchShape(NamedTuple):
 
 
 class LongCyclePhase(NamedTuple):
-    """Epochs below ``end_epoch``, and not of an earlier phase, that share one long-cycle shape."""
+    """Epochs before ``end_epoch``, and after earlier phases, that share one long-cycle shape."""
 
     end_epoch: int
     shape: BatchShape
@@ -35,8 +35,8 @@ class MultigridSchedule:
     Args:
         phases: phases in order; the last ends with the run.
         milestones: epochs at which a stepwise rate drops.
-        short_cycle: crops of the batches before each one of the long-cycle shape, in pixels before
-            rounding.
+        short_cycle: crops, in pixels before rounding, of the batches before each one of the long-cycle
+            shape.
         bn_base_size: clips that share one set of batch statistics.
     """
 
@@ -90,28 +90,28 @@ class Multigrid:
         long cycle:   t = T f_t,  s = S f_s,  tau' = tau T / t,  b = B [T S^2 / (t s^2)]
         short cycle:  within an epoch in turn  s' = S f,  b' = b [(s / s')^2],  and (b, s) itself
 
-    where [x] is the nearest whole number. T, S and s' are rounded to it too and not to a multiple of
-    the stride: the nets are fully convolutional over space, and batch norm and pooling take what
-    comes. Nets that pool over time need two frames of the shortest clip.
+    where [x] is the nearest whole number. T, S and s' are rounded to whole numbers and not to multiples
+    of the stride: the nets are fully convolutional over space, and batch norm and pooling take any size.
+    Nets that pool over time need two frames in the shortest clip.
 
     The long cycle runs once between any two milestones of the rate; a last phase at the base shape
     follows. With n_i the mean b / B of shape i over its short cycle, the shape gets the share
-    n_i / sum(n) of the epochs of its cycle, so that all shapes take equally many iterations. The last
-    phase is shortened as the iterations before it were. All is then stretched to ``epoch_factor``
-    times the base number of epochs.
+    n_i / sum(n) of the epochs of its cycle, so that all shapes have the same number of iterations. The
+    last phase is shortened like the iterations before it. Everything is then stretched to
+    ``epoch_factor`` times the base number of epochs.
 
     Sources: Wu et al., A Multigrid Method for Efficiently Training Video Models (arXiv:1912.00998),
     3; PySlowFast, utils/multigrid.py, whose numbers these are, to the last epoch. Differs from PySlowFast:
-    the clips of fewer frames always span the time of the base clip, where it draws tau' between tau and
-    that; a long cycle works without a short one; without milestones (a cosine) the cycles end at
-    ``cycle_ends``, where the paper has only stepwise rates.
+    clips of fewer frames always span the time of the base clip, where it draws tau' between tau and that;
+    a long cycle works without a short one; without milestones (a cosine) the cycles end at ``cycle_ends``,
+    where the paper only has stepwise rates.
 
     Args:
         long_cycle_factors: (f_t, f_s) in order; empty: no long cycle.
         short_cycle_factors: f in order; empty: no short cycle.
         epoch_factor: epochs of the run / epochs of the recipe.
         bn_base_size: clips that share one set of batch statistics, whatever the batch size.
-        cycle_ends: where long cycles end if the rate has no milestones, as fractions of the run.
+        cycle_ends: ends of the long cycles if the rate has no milestones, as fractions of the run.
 
     Raises:
         ValueError: for factors outside (0, 1], a long cycle that does not end at the base shape, a
@@ -166,16 +166,11 @@ class Multigrid:
     def schedule(
         self, base: ClipShape, *, num_epochs: int, milestones: Sequence[float] | None = None
     ) -> MultigridSchedule:
-        """The shapes of a run whose recipe has these base shape and epochs.
+        """The shapes of a run whose recipe has that base shape and number of epochs.
 
-        Args:
-            base: clips of the recipe.
-            num_epochs: epochs of the recipe; the run takes ``epoch_factor`` times as many.
-            milestones: epochs of the recipe at which its rate drops; None: it has none.
-
-        Raises:
-            ValueError: if there is less than one epoch, a milestone after the last, or two drops of the
-                rate in one epoch of the run.
+        The run takes ``epoch_factor`` times as many epochs. ``milestones`` are the epochs of the recipe
+        at which its rate drops. Raises ValueError if there is less than one epoch, a milestone after the
+        last, or two drops of the rate in one epoch of the run.
         """
         if num_epochs * self.epoch_factor < 1:
             raise ValueError(

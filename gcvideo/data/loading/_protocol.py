@@ -1,4 +1,4 @@
-"""What a video is shown as, and how its views are scored."""
+"""How a video is shown, and how its views are scored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,20 +17,19 @@ from gcvideo.data.video._timeline import Timeline
 class EvaluationProtocol:
     """How a video becomes views and how the views' logits become scores.
 
-    One object serves validation, test and prediction and is written into every result, so that
-    two numbers can be compared or known not to be comparable.
+    One object serves validation, test and prediction and is written into every result, which shows
+    whether two numbers can be compared.
 
     Args:
         name: name in results.
         sampling: rule for the frames of clips, in training (random) and test (uniform).
         num_frames: frames per clip, T.
         sampling_rate: source frames from one sampled frame to the next, tau.
-        by_time: True if ``sampling`` counts places on an even grid of the video's mean rate, each with
-            the frame shown there, instead of the frames themselves. At a constant rate both are the
-            same.
+        by_time: whether ``sampling`` counts places on an even grid of the video's mean rate, each with
+            the frame shown there, instead of frames. At a constant rate both are the same.
         num_clips: clips per video in the test.
-        num_crops: spatial windows per clip in the test: 1 or 3, or 10 where ``crops`` has as many.
-        square_pixels: square pixels for frames of oblong ones, as in players.
+        num_crops: spatial windows per clip in the test: 1 or 3, or 10 if ``crops`` has them.
+        square_pixels: whether frames with oblong pixels get square ones, as in players.
         short_side: pixels of the shorter side that frames are resized to (bilinear).
         resizing: rule for the longer side, in training too.
         crop_size: pixels of the square window in the test.
@@ -93,7 +92,7 @@ class EvaluationProtocol:
 
     @property
     def decode_size(self) -> DecodeSize:
-        """What far larger sources are scaled down to while they are decoded."""
+        """The size to which much larger sources are reduced while they are decoded."""
         return DecodeSize(self.short_side, self.resizing)
 
     @property
@@ -112,7 +111,7 @@ class EvaluationProtocol:
     def train_clip(
         self, video: Timeline, rng: np.random.Generator, spec: ClipSpec | None = None
     ) -> Int64[np.ndarray, "t"]:
-        """Frame indices of one random clip of a video, of another length or pace if ``spec`` says so."""
+        """Frame indices of one random clip of a video, with the length and pace of ``spec`` if given."""
         info = video.info
         clip = self.sampling.train(info.num_frames, info.fps, spec or self.spec, rng)
         return self._frames(clip, video)
@@ -140,7 +139,7 @@ class EvaluationProtocol:
         return replace(self, **{name: n for name, n in given.items() if n is not None})
 
     def for_prediction(self, num_clips: int, num_crops: int) -> "EvaluationProtocol":
-        """The single view, with its own crop size, or as many views as are asked for."""
+        """The single view, with its own crop size, or as many views as requested."""
         if (num_clips, num_crops) == (1, 1):
             return self.single_view()
         return self.with_views(num_clips, num_crops)

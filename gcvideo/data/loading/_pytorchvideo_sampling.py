@@ -26,13 +26,13 @@ class PyTorchVideoSampling(ClipSampling):
 
     A video shorter than d is the window as a whole: its frames are stretched over the clip, each
     repeated in place. A window between two frames, for which PyTorchVideo returns no clip, takes
-    the next frame. Times are exact fractions but for d, the nearest double: where that lies above tau
-    T / target_fps, as for 50 frames, a window that starts on a frame holds one frame more.
+    the next frame. Times are exact fractions except d, the nearest double: if that is above
+    tau T / target_fps, as for 50 frames, a window that starts on a frame has one frame more.
     Source: PyTorchVideo, data/clip_sampling.py, data/encoded_video_pyav.py, transforms/functional.py.
 
     Args:
-        inclusive: divide by K - 1 (the main branch), so that the last clip ends with the video;
-            the released 0.1.5 divides by K.
+        inclusive: whether to divide by K - 1 (the main branch), so that the last clip ends with the
+            video; the released 0.1.5 divides by K.
         target_fps: frames per second at which the clip lasts tau T frames.
     """
 

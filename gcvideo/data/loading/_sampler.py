@@ -15,8 +15,8 @@ TrainingKey = tuple[int, int] | tuple[int, int, ClipShape]
 class EpochSampler(Sampler[tuple[int, int]]):
     """Shuffled videos of one rank as ``(epoch, video)``, a pure function of (seed, epoch).
 
-    The permutation of an epoch is cut into equal shares; at most ``world_size - 1`` videos sit out
-    an epoch, others the next time. Nothing is repeated, unlike in ``DistributedSampler``.
+    The permutation of an epoch is cut into equal shares; at most ``world_size - 1`` videos are left out
+    of an epoch, and others the next time. Nothing is repeated, unlike in ``DistributedSampler``.
 
     Raises:
         ValueError: if there are fewer videos than ranks.
@@ -52,13 +52,13 @@ class EpochBatchSampler(Sampler[list[TrainingKey]]):
     """Batches of one rank; the first epoch after a resume starts where the run was interrupted.
 
     A last batch that would not be full is left out: few clips give poor batch statistics, and its
-    videos come another epoch. With batch sizes in inverse proportion to the number of ranks, batch k
-    holds the same videos over all ranks, also where the sizes vary.
+    videos come in another epoch. If batch sizes are inversely proportional to the number of ranks, batch
+    k has the same videos over all ranks, also where the sizes vary.
 
     Args:
         sampler: videos of the rank.
         batch_size: videos per batch, of the base shape with multigrid.
-        multigrid: sizes of the batches, and shapes that their keys then contain.
+        multigrid: sizes of the batches, and shapes that are then part of their keys.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class EpochBatchSampler(Sampler[list[TrainingKey]]):
         first = self._num_seen if self.sampler.epoch == self._resumed_epoch else 0
         keys = iter(self.sampler)
         turns = cycle(zip(self._sizes(), self._shapes(), strict=True))
-        # All at once: the epoch may change before the first batch is asked for.
+        # All at once, because the epoch may change before the first batch is requested.
         batches: list[list[TrainingKey]] = [
             [key if shape is None else (*key, shape.clip) for key in islice(keys, size)]
             for size, shape in islice(turns, len(self))

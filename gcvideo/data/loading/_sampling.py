@@ -1,8 +1,8 @@
 """Clip sampling: which frames of a video make up a clip.
 
 n = ``num_video_frames``, T = ``num_frames``, tau = ``sampling_rate``, K = ``num_clips``, k is a clip
-in 0..K-1. All indices are frames of the video as stored, in [0, n). Each published rule has a file of
-its own. Released weights were trained and scored with the spacing of their own protocol: no oddity is
+in 0..K-1. All indices are frames of the video as stored, in [0, n). Each published rule has its own
+file. Released weights were trained and scored with the spacing of their own protocol, so no oddity is
 "fixed" there.
 """
 
@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Int64
 
-# Of rates: 30000/1001 is found again in the nearest double.
+# For rates: 30000/1001 is recovered from the nearest double.
 _MAX_DENOMINATOR = 1_000_000
 
 Clip = Int64[np.ndarray, "t"]
@@ -52,9 +52,9 @@ class ClipSpec:
 class ClipSampling(ABC):
     """A published rule for choosing the frames of training and test clips.
 
-    A single test clip is the middle one, also where a published formula for many would give the
-    first. Both methods raise ValueError if the video has no frame, ``fps`` is not positive or no
-    clip is asked for. Randomness comes from ``rng`` only.
+    A single test clip is the middle one, even if a published formula for many would give the first.
+    Both methods raise ValueError if the video has no frame, ``fps`` is not positive or no clip is asked
+    for. Randomness comes from ``rng`` only.
     """
 
     def train(
@@ -94,7 +94,7 @@ def _require_frames(num_video_frames: int, fps: float) -> None:
 
 
 def exact_rate(fps: float) -> Fraction:
-    """The rational rate that a number stands for, such as 30000/1001."""
+    """The rational rate that a number approximates, such as 30000/1001."""
     return Fraction(fps).limit_denominator(_MAX_DENOMINATOR) or Fraction(fps)
 
 

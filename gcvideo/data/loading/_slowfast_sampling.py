@@ -32,27 +32,27 @@ class SlowFastSampling(ClipSampling):
     The spacing is (tau T - 1) / (T - 1), 9 frames for "8x8", and the last test clip stops short of
     the end unless ``offset`` is set. A video shorter than c repeats its last frame.
 
-    These are the points in a video that is decoded as a whole. Where the file says how long it is,
-    PySlowFast decodes only what lies between two time stamps, at p ticks per frame, and takes the points
-    in what it has got:
+    These are the points in a video that is decoded as a whole. If the file says how long it is,
+    PySlowFast only decodes what lies between two time stamps, at p ticks per frame, and takes the points
+    in the result:
 
         first = ceil(floor(s p) / p),    last = floor(floor((s + c - 1) p) / p)
         indices = first + clamp(linspace(0, c - 1, T), 0, last - first)
 
-    so that a clip starts with the frame after s instead of the one before. ``pyav`` keeps one frame
-    more, with which its loop ends, and has no least c; ``torchvision`` counts frames within 100 us of the
+    so that a clip starts with the frame after s instead of the one before. ``pyav`` keeps one more
+    frame, with which its loop ends, and has no least c; ``torchvision`` counts frames within 100 us of the
     end, and reads videos of at most tau T frames, and clips without a frame, as a whole. p is that of an
-    MP4 file which FFmpeg writes at the rate, 512 at 24, 25 and 30 frames a second. The rate is in single
-    precision, as torchvision has it, except with ``pyav``.
+    MP4 file written by FFmpeg at the rate, 512 at 24, 25 and 30 frames a second. The rate is in single
+    precision, as in torchvision, except with ``pyav``.
 
     Source: PySlowFast, datasets/decoder.py: ``pyav_decode`` at 31d2ea7, ``torchvision_decode`` and
     ``decode`` at 287ec00, with torchvision's csrc/io. ``linspace`` is rounded as torch's
     single-precision one, which decides the frame where a point falls on a whole number.
 
     Args:
-        offset: DATA.USE_OFFSET_SAMPLING.
+        offset: whether DATA.USE_OFFSET_SAMPLING is set.
         target_fps: frames per second at which the clip lasts tau T frames.
-        reader: DATA.DECODING_BACKEND, "pyav" or "torchvision", of a file that says how long it is; or
+        reader: DATA.DECODING_BACKEND, "pyav" or "torchvision", for files that say how long they are; or
             "whole".
 
     Raises:
@@ -75,7 +75,7 @@ class SlowFastSampling(ClipSampling):
     def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
         video = self._video(n, fps, spec)
         if num_clips == 1:
-            # Not PySlowFast's, and so without its last bit: half a frame must not become less.
+            # Not PySlowFast's, and so without its last bit: half a frame must not be lost.
             window = max(1.0, spec.sampling_rate * spec.num_frames * fps / self.target_fps)
             starts = [float(max(n - window, 0.0) // 2)]
         else:
@@ -110,13 +110,13 @@ class SlowFastSampling(ClipSampling):
         if first > last:
             points = torch_linspace(start, start + window - 1, spec.num_frames)
             return points.clip(0, video.num_frames - 1).astype(np.int64)
-        if self.reader == "pyav":  # multiplied in another order there, for the last bit
+        if self.reader == "pyav":  # which multiplies in another order; this decides the last bit
             window = spec.sampling_rate * spec.num_frames * video.fps / self.target_fps
         points = torch_linspace(0.0, window - 1, spec.num_frames)
         return first + points.clip(0, last - first).astype(np.int64)
 
     def _span(self, start: float, end: float, video: "_Video") -> tuple[int, int]:
-        """First and last frame that is decoded of a clip; (1, 0) where all are."""
+        """First and last frame of a clip that are decoded; (1, 0) if all are."""
         if not video.is_cut:
             return 1, 0
         ticks, per_second = video.ticks_per_frame, video.ticks_per_second
@@ -134,7 +134,7 @@ class SlowFastSampling(ClipSampling):
 
 
 class _Video(NamedTuple):
-    """What a reader knows of a video; its length is in frames; whether it decodes but a span of it."""
+    """What a reader knows of a video: length in frames, and whether it only decodes a span of it."""
 
     num_frames: int
     fps: float

@@ -1,4 +1,4 @@
-"""The data set of a run: its splits, found and held against each other."""
+"""The data set of a run: its splits, found and checked against each other."""
 
 import os
 import warnings
@@ -24,15 +24,16 @@ class VideoSplits:
     """The annotated videos of a data set, with one list of class names for all splits.
 
     Args:
-        train: videos to train on; none where only a test is wanted.
+        train: training videos; none if only a test is wanted.
         val: videos watched during training.
         test: videos scored with all views.
         flip_pairs: names of classes that a horizontal flip exchanges.
         index: frame index of the files; None: each file is scanned when it is opened.
         max_bad_fraction: share of unreadable training videos above which training stops.
-        time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
-        square_pixels: square pixels for frames of oblong ones, whatever the protocol says.
-        is_drawn: True if train and val are random parts of one list.
+        time_budget_seconds: time for reading one file, after which it counts as unreadable; None: no
+            limit.
+        square_pixels: whether frames with oblong pixels get square ones, whatever the protocol says.
+        is_drawn: whether train and val are random parts of one list.
 
     Raises:
         ValueError: if splits disagree about classes, a flip pair names an unknown class or a number
@@ -107,9 +108,9 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
 
     Each split is a folder with one folder per class, a text list of "path label", a CSV with a
     header, or an official Kinetics CSV; see :func:`~gcvideo.data.read_annotations`. A CSV with a
-    ``split`` column may serve for several splits. Folders of splits may be called train or training,
-    val, valid or validation, test or testing, in any case. Files that are listed twice, or on both
-    sides of a split, are warned of.
+    ``split`` column can serve several splits. Folders of splits may be called train or training,
+    val, valid or validation, test or testing, in any case. Files that are listed twice, or in two
+    splits, cause a warning.
 
     Args:
         root: folder that paths in lists start from.
@@ -119,15 +120,16 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
             share of train.
         test: source of the test split. None: where val is None as well, the folder test of ``root``
             if it has one; else the same as val. Given alone, there is nothing to train on.
-        classes: names in label order, or a text file with one a line, below ``root`` or else below
-            the working folder; None: taken from the lists.
-        val_fraction: share of each class that becomes val where no val is given.
+        classes: names in label order, or a text file with one name per line, below ``root`` or else
+            below the working folder; None: taken from the lists.
+        val_fraction: share of each class that becomes val if no val is given.
         seed: seed of that division.
         flip_pairs: pairs of class names that a horizontal flip exchanges, such as left and right.
         index: file of a frame index; None: the one kept for ``root``, if there is one.
         max_bad_fraction: share of unreadable training videos above which training stops.
-        time_budget_seconds: time for reading one file, which is unreadable beyond; None: no limit.
-        square_pixels: square pixels for frames of oblong ones, whatever the protocol says.
+        time_budget_seconds: time for reading one file, after which it counts as unreadable; None: no
+            limit.
+        square_pixels: whether frames with oblong pixels get square ones, whatever the protocol says.
 
     Raises:
         FileNotFoundError, ValueError: naming the source, the row and the remedy.
@@ -166,7 +168,7 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
     if found and not train and "train" not in found:
         raise ValueError(
             f"data.root is '{root}', which has a folder {' and one '.join(found)} but none called train; "
-            f"give data.train, or data.test={next(iter(found.values()))} to test alone; if they are "
+            f"give data.train, or data.test={next(iter(found.values()))} to only test; if they are "
             "classes, name all with data.classes"
         )
     train_list = read(train or found.get("train", str(folder)), "train", names)
@@ -183,10 +185,10 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
 
 
 def _warn_of_repeats(train: Annotations, val: Annotations, test: Annotations) -> None:
-    """Warn of files that come twice in a split, and of training files in the others.
+    """Warn of files that occur twice in a split, and of training files in the others.
 
-    Files are the same where their real paths are. In a list of 10,000 videos or more, links are
-    resolved for folders alone, since each file would have to be looked up.
+    Files are the same if their real paths are. In a list of 10,000 videos or more, only links of folders
+    are resolved, since each file would have to be looked up.
     """
     splits = {"train": train, "val": val} | ({} if test is val else {"test": test})
     trained: set[str] = set()
@@ -198,14 +200,14 @@ def _warn_of_repeats(train: Annotations, val: Annotations, test: Annotations) ->
         if shared:
             warnings.warn(
                 f"{len(shared)} of {len(files)} videos of {name} are training videos too, such as "
-                f"'{annotations.paths[shared[0]]}', so its accuracy is too good; take them out of "
-                "one of the two",
+                f"'{annotations.paths[shared[0]]}', which makes its accuracy too good; remove them from one "
+                "of the two",
                 stacklevel=3,
             )
 
 
 def real_files(annotations: Annotations) -> list[str]:
-    """The file of each video with its links resolved: those of folders, and of files in short lists."""
+    """The file of each video with links resolved: those of folders, and of files in short lists."""
     is_short = len(annotations) < LONG_LIST
 
     # A Path each would take ten times as long.
@@ -236,6 +238,6 @@ def _warn_of_twice(name: str, annotations: Annotations, files: list[str]) -> Non
         f"{len(again)} of {len(files)} videos of {name} are listed again, such as "
         f"'{annotations.paths[again[0]]}'"
         + (f", {num_other} of them under another class" if num_other else "")
-        + "; each counts as often as it is listed: take them out",
+        + "; each counts as often as it is listed: remove the repetitions",
         stacklevel=4,
     )

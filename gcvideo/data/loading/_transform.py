@@ -22,9 +22,9 @@ class TrainTransform:
         steps: torchvision v2 transforms of a uint8 (t, c, h, w) video, in order; together they must
             give a fixed size.
         flip_prob: probability of a horizontal flip.
-        swapped_labels: label of the mirrored video where it is another one, such as "left" and
-            "right"; both directions. Empty: a flip keeps the label. Where flips are not safe and
-            labels cannot be swapped, set ``flip_prob`` to 0.
+        swapped_labels: label of the mirrored video if it is another one, such as "left" and "right"; in
+            both directions. Empty: a flip keeps the label. If flips are not safe and labels cannot be
+            swapped, set ``flip_prob`` to 0.
 
     Raises:
         ValueError: if ``flip_prob`` is not a probability.
@@ -46,9 +46,9 @@ class TrainTransform:
     def __call__(
         self, clip: UInt8[np.ndarray, "t h w 3"], label: int, seed: int
     ) -> tuple[UInt8[Tensor, "3 t height width"], int]:
-        # torchvision draws from the global generator: seed a copy of it, and give it back.
+        # torchvision draws from the global generator: seed it, and restore it.
         with torch.random.fork_rng(devices=[]):
-            # Not torch.manual_seed, which takes a millisecond to note the seed for devices not in use.
+            # torch.manual_seed would take a millisecond to seed devices that are not in use.
             torch.default_generator.manual_seed(seed)
             video: Tensor = Video(torch.from_numpy(clip).permute(0, 3, 1, 2))
             for step in self.steps:
@@ -60,12 +60,12 @@ class TrainTransform:
 
 
 class ShortSideResize:
-    """A step of training: the shorter side gets a length, the longer one follows as in the test.
+    """A step of training: the shorter side gets a length, and the longer one follows as in the test.
 
     Args:
         min_size: pixels of the shorter side.
-        max_size: end, itself excluded, of the range from ``min_size`` that the length is drawn from;
-            None, or ``min_size``: the length is ``min_size``.
+        max_size: end (exclusive) of the range from ``min_size`` from which the length is drawn; None, or
+            ``min_size``: the length is ``min_size``.
         resizing: rule of the protocol for the longer side.
 
     Raises:
@@ -107,7 +107,7 @@ def evaluation_views(
     windows = protocol.windows(*pictures.shape[2:])
     views = np.empty((len(clips), len(windows), 3, clips.shape[1], size, size), np.uint8)
     for frame, picture in enumerate(pictures):
-        # Colours are parted once per frame, not once per view that shows it: then rows are copied.
+        # Colours are separated once per frame, not once per view that shows it; then rows are copied.
         planar = np.ascontiguousarray(picture)
         for clip, position in np.argwhere(clips == frame):
             for crop, (y, x, is_mirrored) in enumerate(windows):

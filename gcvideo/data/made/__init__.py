@@ -1,1 +1,1 @@
-"""Videos that are made here: the demo set and the cue set."""
+"""Videos that are generated here: the demo set and the cue set."""

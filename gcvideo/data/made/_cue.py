@@ -1,4 +1,4 @@
-"""The cue set: videos whose class needs things of different times and places together."""
+"""The cue set: videos whose class depends on things at different times and places together."""
 
 from dataclasses import dataclass
 
@@ -29,14 +29,14 @@ def _shapes(size: int) -> dict[str, Bool[np.ndarray, "s s"]]:
 
 _GLYPH_SIZE = 12
 # Bars 2 pixels wide at multiples of 4 fall on whole chroma samples of 4:2:0 video, so that coding
-# leaves the colours as they are. With bars of 3 pixels a net learned far less in the same time.
+# preserves the colours. With bars of 3 pixels a net learned far less in the same time.
 _PLACE_STEP = 4
 CUE_SHAPES = _shapes(_GLYPH_SIZE)
 
 
 @dataclass(frozen=True)
 class CueSpec:
-    """What the cue set holds; part of its folder's name, so that another spec is another set."""
+    """The content of the cue set; part of its folder's name, so that another spec is another set."""
 
     train_per_class: int = 240
     val_per_class: int = 25
@@ -57,14 +57,14 @@ def cue_videos(
     size: int = 28,
     seed: int = 0,
 ) -> VideoSplits:
-    """Videos whose class binds things apart in time and space, as h264 files made on first use.
+    """Videos whose class combines things apart in time and space, as h264 files made on first use.
 
     A red and a blue glyph of different shapes and a plain square, the cue, flash up at random places,
-    each for one frame and two frames apart; then again, elsewhere. The class is the shape of the
-    glyph that has the colour of the cue. Any six frames in a row show each thing once.
+    each for one frame, two frames apart; then again, elsewhere. The class is the shape of the glyph
+    that has the colour of the cue. Any six frames in a row show each thing once.
 
-    Without the cue each of the two shapes is right in half of the cases. Where time meets only in an
-    average in front of a linear layer, logits are sums of what each thing says alone, and the smallest
+    Without the cue, each of the two shapes is right in half of the cases. If frames only meet in an
+    average before a linear layer, logits are sums of what each thing says by itself, and the smallest
     cross-entropy of such sums is ln 2, where the two shapes tie.
 
     Args:

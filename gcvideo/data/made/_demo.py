@@ -29,10 +29,10 @@ _SHIFT_PER_FRAME, _LOG_SCALE_PER_FRAME, _RADIANS_PER_FRAME = 0.02, 0.04, 0.06
 
 @dataclass(frozen=True)
 class DemoSpec:
-    """What the demo set holds; part of its folder's name, so that another spec is another set.
+    """The content of the demo set; part of its folder's name, so that another spec is another set.
 
-    ``shake`` is the amplitude of a camera shake, in units of what the slowest motion does in two frames.
-    Without it, a net that only compares neighbouring frames without their order, such as C2D with
+    ``shake`` is the amplitude of a camera shake, relative to what the slowest motion does in two frames.
+    Without it, a net that only compares neighbouring frames regardless of their order, such as C2D with
     its temporal pool, could tell turning (a still centre) from zooming and shifting.
     """
 
@@ -85,7 +85,7 @@ def render_motion(
     """The frames of one video: a periodic random texture seen through a moving affine window.
 
     Frame k shows texture(s_k R(angle_k) p + offset_k). Offset and angle are uniform in every frame.
-    Where the scale is constant it is drawn like the scale of a zoom in a random frame.
+    If the scale is constant, it is drawn like the scale of a zoom in a random frame.
     """
     right, down, grow, clockwise = _MOTIONS[motion]
     num_frames = spec.num_frames

@@ -1,15 +1,18 @@
 import functools
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
 from gcvideo.command._assembly import build
+from gcvideo.command.compare._comparing import run_comparison
 from gcvideo.command.compare._plan import block_arguments, cell_overrides, plan_variants
 from gcvideo.command.compare._request import parse_request
 from gcvideo.command.compare._variant import VariantError
+from gcvideo.command.configuration import _composition as composition
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 ARGUMENTS = {
@@ -154,14 +157,36 @@ def test_every_comparison_in_the_documentation_is_understood():
             assert len(request.variants) > 1, command
 
 
-def test_an_unknown_block_is_named_with_those_there_are():
-    with (
-        initialize_config_dir(str(CONF), version_base="1.3"),
-        pytest.raises(
-            VariantError, match=r"there is no model 'slow_mine' for block=mine; .* gc, snl"
-        ),
-    ):
-        block_arguments("slow", "mine")
+OWN = """
+defaults:
+  - /net@net: slow
+  - /block@block: gc
+  - /placement@placement: five
+name: slow_mine
+"""
+
+
+def test_a_block_in_a_folder_of_its_own_is_known_by_its_file_and_named_among_the_others(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "slow_mine.yaml").write_text(OWN)
+    search = (f"hydra.searchpath=[file://{tmp_path}]",)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert block_arguments("slow", "mine", search) == block_arguments("slow", "gc")
+        known = (
+            "there is no model 'slow_x' for block=x; choose among none, cc, gc, mine, nl, se, snl,"
+        )
+        with pytest.raises(VariantError, match=known):
+            block_arguments("slow", "x", search)
+
+
+def test_the_help_names_the_block_of_every_model_file(tmp_path, monkeypatch, capsys):
+    conf = shutil.copytree(CONF, tmp_path / "conf")
+    (conf / "model" / "slow_mine.yaml").write_text(OWN)
+    monkeypatch.setattr(composition, "config_folder", lambda: conf)
+    monkeypatch.setenv("COLUMNS", "200")
+    run_comparison(["--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "all: none, cc, gc, mine, nl, se, snl; the first variant is the baseline" in printed
 
 
 PRESETS = sorted(path.stem for path in (CONF / "preset").glob("*.yaml"))

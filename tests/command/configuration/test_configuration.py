@@ -11,18 +11,13 @@ from omegaconf import OmegaConf
 from gcvideo import cli
 from gcvideo.command import OverrideError, best_precision, check_overrides
 from gcvideo.command._assembly import build_trainer
+from gcvideo.command.configuration._composition import block_words
 from gcvideo.command.configuration._value_rule import ValueRuleError
 from gcvideo.models import inserted_blocks
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
-KINDS = {
-    "gc": "ContextBlock",
-    "snl": "ContextBlock",
-    "se": "ContextBlock",
-    "nl": "NonLocalBlock",
-    "cc": "CrissCrossBlock",
-}
+NETS = sorted({name.partition("_")[0] for name in MODELS})
 
 
 def files(group):
@@ -40,23 +35,20 @@ def test_every_model_builds_with_the_blocks_that_its_name_says(compose_config, n
     assert [(b.stage, b.index) for b in blocks] == (
         [("res3", 1), ("res3", 3), ("res4", 1), ("res4", 3), ("res4", 5)] if block else []
     )
-    assert {b.kind for b in blocks} == ({KINDS[block]} if block else set())
-    assert {b.position for b in blocks} <= (
-        {"after_relu"} if block in ("nl", "cc") else {"after_conv3"}
-    )
+    if block:
+        assert {b.kind for b in blocks} == {
+            type(instantiate(cfg.model.block, _convert_="all")(64)).__name__
+        }
+    if block in ("gc", "snl", "se"):
+        assert {b.kind for b in blocks} == {"ContextBlock"}
+    expected = {"after_relu"} if block in ("nl", "cc") else {"after_conv3"}
+    assert {b.position for b in blocks} <= expected
 
 
 def test_there_is_a_preset_for_every_net_and_block():
-    assert (
-        sorted(
-            [
-                net + block
-                for net in ("slow", "i3d", "c2d")
-                for block in ("", *(f"_{k}" for k in KINDS))
-            ]
-        )
-        == MODELS
-    )
+    assert {"gc", "snl", "se", "nl", "cc"} <= set(block_words())
+    blocks = ["", *(f"_{word}" for word in block_words())]
+    assert sorted(net + block for net in NETS for block in blocks) == MODELS
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ DTYPES = st.one_of(
     arrays_of.floating_dtypes(endianness="<", sizes=(16, 32, 64)),
 )
 ARRAYS = arrays_of.arrays(DTYPES, arrays_of.array_shapes(min_dims=0, min_side=0))
-REMEDY = "delete it and have it made anew"
+REMEDY = "delete it and it will be made again"
 
 
 @given(

@@ -48,15 +48,12 @@ def test_taking_goes_over_the_rows_in_parts(monkeypatch):
         assert PathList(texts).take(range(stop)[::-1]) == texts[:stop][::-1]
 
 
-def test_a_slice_is_a_list():
+def test_a_slice_is_a_list_and_a_text_of_its_letters_is_no_equal():
     paths = PathList(["a", "", "c", "d"])
     assert paths[1:3] == ("", "c")
     assert paths[::-2] == ("d", "")
     assert "c" in paths
     assert paths.index("d") == 3
-
-
-def test_a_text_of_its_letters_is_no_equal():
     assert PathList(["a", "b"]) != "ab"
     assert PathList(["a", "b"]) != 2
     assert PathList(["ab", ""]) != PathList(["a", "b"])

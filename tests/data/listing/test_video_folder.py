@@ -114,7 +114,7 @@ def test_a_folder_that_may_not_be_read_is_named(root):
 @pytest.mark.parametrize("names", [["train", "val"], ["Training", "TEST"], ["valid"]])
 def test_folders_called_like_splits_are_no_classes(tmp_path, names):
     touch_levels(tmp_path, names, ["jump", "wave"])
-    with pytest.raises(ValueError, match=f"{names[0]}.*called like splits, .* data.root="):
+    with pytest.raises(ValueError, match=f"{names[0]}.*named like splits, .* data.root="):
         read_annotations(tmp_path, root=tmp_path)
 
 

@@ -126,11 +126,6 @@ def test_the_test_takes_as_many_videos_at_a_time_as_it_is_told(video_folder):
     assert torch.equal(batches[0]["views"], torch.cat([batch["views"] for batch in single]))
 
 
-def test_a_test_of_no_videos_at_a_time_is_refused(video_folder):
-    with pytest.raises(ValueError, match="test_batch_size is 0; it must be at least 1"):
-        make_module(video_folder, test_batch_size=0)
-
-
 @pytest.mark.usefixtures("unchecked")  # a stand-in for the trainer
 def test_a_limited_validation_or_test_is_of_the_first_videos(video_folder, tmp_path, monkeypatch):
     read = dataset._read_clips
@@ -159,5 +154,7 @@ def test_epochs_of_before_keep_their_batches_where_lists_change(video_folder):
     assert [module.num_batches(epoch) for epoch in range(3)] == [5, 5, 5]
     module.resume(2, 5, past=[9, 8])
     assert [module.num_batches(epoch) for epoch in range(4)] == [9, 8, 5, 5]
-    with pytest.raises(ValueError, match="stopped after batch 6 of epoch 3, which has 5 with the"):
+    with pytest.raises(
+        ValueError, match=r"stopped after batch 6 of epoch 3, but .* the epoch has 5;"
+    ):
         module.resume(2, 6, past=[9, 8])

@@ -208,6 +208,7 @@ def test_validation_takes_one_view_and_the_test_all(video_folder):
     ("changes", "message"),
     [
         ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ({"test_batch_size": 0}, "test_batch_size is 0; it must be at least 1"),
         ({"batch_size": 50}, "batch_size is 50 but there are only 10 training videos"),
         ({"clips_per_video": 0}, "clips_per_video is 0; it must be at least 1"),
         ({"transform": None}, "training needs a transform"),

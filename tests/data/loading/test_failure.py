@@ -109,8 +109,8 @@ def test_ten_bad_videos_in_a_row_end_the_training_with_the_first(folder, make_vi
         empty(path)
     with pytest.raises(
         VideoReadError,
-        match=r"dark_4\.mp4': the file is empty; nor can any of the 10 videos tried in its place, "
-        r"such as '.*mp4' \(the file is empty\); check data\.root and the disk it lies on",
+        match=r"dark_4\.mp4': the file is empty; none of the 10 videos tried in its place can be read either, "
+        r"such as '.*mp4' \(the file is empty\); check data\.root and the disk it is on",
     ):
         videos[0, 4]
 

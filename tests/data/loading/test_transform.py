@@ -82,11 +82,6 @@ def test_evaluation_views_are_temporal_major_windows_of_the_resized_frames():
         assert np.array_equal(view.numpy(), window.transpose(3, 0, 1, 2))
 
 
-def test_frames_are_resized_to_the_short_side_keeping_the_aspect():
-    views = evaluation_views(clip(4, 80, 112), np.array([[0, 1, 2, 3]]), protocol(num_crops=1))
-    assert views.shape == (1, 3, 4, 32, 32)
-
-
 # Sizes and windows that the peers' own code gives, for frames of (height, width): PySlowFast's
 # random_short_side_scale_jitter and uniform_crop at 287ec00, which PyTorchVideo 0.1.5 shares, torchvision's
 # setFormatDimensions, mmcv's rescale_size with mmaction2's ThreeCrop at 4d6c934, and ScaleTransform with

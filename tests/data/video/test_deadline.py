@@ -91,8 +91,8 @@ def test_training_reports_the_file_that_blocks(video_folder):
     start = time.monotonic()
     with pytest.raises(
         VideoReadError,
-        match=r"dark_0\.mp4': it was not read within its budget of 0\.2 seconds; nor can any of the "
-        r"10 videos tried in its place, such as '.*' \(it is not the first\); check data\.root",
+        match=r"dark_0\.mp4': it was not read within its budget of 0\.2 seconds; none of the 10 "
+        r"videos tried in its place can be read either, such as '.*' \(it is not the first\); check data\.root",
     ):
         videos[0, 0]
     assert time.monotonic() - start < 0.4

@@ -125,7 +125,7 @@ def test_an_index_of_another_version_or_none_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"no frame index of this version .*gcvideo index"):
         FrameIndex(folder / "old")
     (folder / "torn").write_bytes(b"123")
-    with pytest.raises(ValueError, match="delete it and have it made anew"):
+    with pytest.raises(ValueError, match="delete it and it will be made again"):
         FrameIndex(folder / "torn")
 
 

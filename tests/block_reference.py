@@ -8,6 +8,11 @@ import math
 
 import torch
 
+LAYOUTS = {
+    "contiguous": torch.Tensor.contiguous,
+    "channels_last": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
+}
+
 
 def groups(grid, axes):
     """Lists of grid indices that are pooled or attended over together."""
