@@ -1,7 +1,6 @@
 """Where the time of a training goes, and what helps if it waits for its data."""
 
 import math
-import os
 from dataclasses import dataclass
 
 from gcvideo._invocation import command_line
@@ -88,10 +87,3 @@ def _describe_workers(waits: DataWait, num_workers: int, num_cores: int) -> str:
     if num_workers >= num_cores:
         return f"{text}: its {num_workers} workers use them all"
     return f"{text}: set num_workers={min(needed, num_cores)}"
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -10,7 +10,8 @@ from lightning import Callback, LightningModule, Trainer
 
 from gcvideo._console import Console
 from gcvideo.data import VideoBatch
-from gcvideo.training._data_wait import DataWait, describe_data_wait, usable_cores
+from gcvideo.data._parallel import usable_cores
+from gcvideo.training._data_wait import DataWait, describe_data_wait
 from gcvideo.training._rank_exchange import gathered
 
 _FIRST_CHECK = 50

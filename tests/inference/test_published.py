@@ -97,7 +97,7 @@ def test_a_net_with_published_weights_has_the_logits_of_the_loaded_classifier(fr
 
 def test_weights_of_images_are_no_classifier_of_videos():
     with pytest.raises(
-        CheckpointError, match=r"image net: they know no actions.*weights=resnet50_"
+        CheckpointError, match=r"image net, which knows no actions.*weights=resnet50_"
     ):
         gcvideo.load("resnet50_torchvision_v1")
 
@@ -141,7 +141,7 @@ def test_a_checkpoint_in_safetensors_is_all_that_loading_needs(tmp_path, checkpo
 def test_class_names_must_be_as_many_as_classes():
     net = slow_resnet(num_classes=3, width=4)
     with pytest.raises(
-        CheckpointError, match="2 class names were given and the net of tiny knows 3"
+        CheckpointError, match="2 class names were given, but the net of tiny has 3"
     ):
         Checkpoint.of_net(net, name="tiny", description=NET, classes=["a", "b"], protocol=PROTOCOL)
 

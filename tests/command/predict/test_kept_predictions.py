@@ -130,8 +130,8 @@ def test_a_signal_leaves_what_is_done_and_says_how_much(
         run_predict(f"output={output}")
     assert caught.value.exit_status == status
     assert str(caught.value) == (
-        f"stopped by {number.name}: 2 of 4 videos are done and stand in '{output}', which lists the others "
-        "as not classified; the same command, given again, does them all"
+        f"stopped by {number.name}: 2 of 4 videos are done and written to '{output}', which lists the others "
+        "as not classified; running the same command again starts from the beginning"
     )
     a, b, c, d = videos
     assert READERS[suffix](output) == ([a, c], [], [b, d])
@@ -275,7 +275,7 @@ def test_a_killed_command_leaves_an_output_that_can_be_read(
     assert 0 < len(done) < 6000
     assert len(done) + len(waiting) == 6000
     assert failed == []
-    assert not (status > 0) or f"{len(done)} of 6000 videos are done and stand in" in errors
+    assert not (status > 0) or f"{len(done)} of 6000 videos are done and written to" in errors
     assert "Traceback" not in errors
     if number != signal.SIGKILL:
         assert [path for path in tmp_path.iterdir() if "draft" in path.name] == []
