@@ -174,7 +174,7 @@ def test_shares_of_frames_sum_to_one_and_count_weights_by_size():
 @pytest.mark.parametrize(
     ("block", "arguments", "message"),
     [
-        (None, {}, "the net holds no context block, so there is no attention to look at"),
+        (None, {}, "the net contains no context block, so it has no attention maps"),
         (
             NonLocalBlock,
             {"layers": ["res3.0"]},

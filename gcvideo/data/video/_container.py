@@ -167,7 +167,10 @@ def why_no_video(file: Path | BinaryFile) -> tuple[str, ...]:
         known = _ROOTS.get(root[1])
         return known or (f"it is an XML text (<{root[1].decode()}>), not a video", _DOWNLOAD)
     if not _CONTROL_CHARACTERS.search(start):
-        return ("it is a text, not a video", "a list of videos is a .txt file with one path a line")
+        return (
+            "it is a text, not a video",
+            "a list of videos is a .txt file with one path per line",
+        )
     return ("FFmpeg does not recognise it as a video",)
 
 

@@ -166,7 +166,7 @@ def test_a_net_with_context_blocks_is_shown_by_itself_and_a_class_by_its_number(
 @pytest.mark.parametrize(
     ("name", "words", "message"),
     [
-        ("bare", [], "the net holds no context block"),
+        ("bare", [], "the net contains no context block"),
         ("nl", ["layers=[res4.2]"], r"no block at 'res4\.2'; the net has some at res3\.3, res4\.1"),
         ("nl", ["queries=[[0.5,0.5,2]]"], r"the query \[0\.5, 0\.5, 2\.0\] is not a position"),
         ("nl", ["queries=[0.5,0.5,0.5]"], r"queries is \[0\.5, 0\.5, 0\.5\]; give a list of"),

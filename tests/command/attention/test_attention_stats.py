@@ -248,7 +248,7 @@ def test_unusable_options_are_refused(measure, non_local, overrides, error, mess
 
 def test_a_checkpoint_that_names_no_videos_asks_for_some(measure, tmp_path):
     path = write_net(tmp_path / "x.safetensors", NonLocalBlock, NON_LOCAL)
-    with pytest.raises(ValueError, match=r"was not trained here, so it names no videos"):
+    with pytest.raises(ValueError, match=r"was trained elsewhere, so it names no videos"):
         measure(path)
 
 

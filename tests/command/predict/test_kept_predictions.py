@@ -228,7 +228,7 @@ def test_a_name_of_no_file_costs_only_itself(run_predict, videos, tmp_path):
     done = [videos[i] for i in (1, 0, 3)]
     assert list(predictions.rankings) == done
     assert predictions.failures["no such file.mp4"] == (
-        f"no video at 'no such file.mp4', which is row 2 of '{listed}'"
+        f"no video at 'no such file.mp4' (row 2 of '{listed}')"
     )
     assert "no video at 'none.mp4'; give a file" in predictions.failures["none.mp4"]
     assert read_json(output) == (done, ["no such file.mp4", "none.mp4"], None)
