@@ -179,8 +179,3 @@ def _query_maps(
             )
         )
     return maps
-
-
-def _spread(weights: Float[Tensor, "t h2 w2"], h: int, w: int) -> Float[Tensor, "t h w"]:
-    cells = weights.repeat_interleave(2, 1).repeat_interleave(2, 2) / 4
-    return F.pad(cells, (0, w - cells.shape[2], 0, h - cells.shape[1]))

@@ -82,7 +82,9 @@ def test_passes_outside_are_not_captured():
 
 def test_a_net_without_blocks_is_refused():
     with (
-        pytest.raises(ValueError, match=r"the net contains no context block.*such as model=slow_nl"),
+        pytest.raises(
+            ValueError, match=r"the net contains no context block.*such as model=slow_nl"
+        ),
         captured_inputs(slow_resnet(num_classes=3, width=4)),
     ):
         pass

@@ -102,7 +102,9 @@ def test_a_file_with_the_name_of_a_published_one_is_recognised(
 ):
     mmaction2_file(tmp_path / "SLOW_8x8_R50.pyth")
     run_convert(tmp_path / "SLOW_8x8_R50.pyth", "protocol=mmaction", classes)
-    assert "source=slow_8x8_r50_pytorchvideo knows its classes and protocol" in capsys.readouterr().out
+    assert (
+        "source=slow_8x8_r50_pytorchvideo knows its classes and protocol" in capsys.readouterr().out
+    )
 
 
 def test_a_checkpoint_of_training_becomes_one_safetensors_file(

@@ -79,7 +79,12 @@ def test_larger_frames_are_scaled_down_by_the_mean(tmp_path):
 @pytest.mark.parametrize(
     ("name", "views", "arguments", "message"),
     [
-        ("a.jpg", random_views(), {}, r"a contact sheet is a PNG, but the path is '.*a\.jpg'; give"),
+        (
+            "a.jpg",
+            random_views(),
+            {},
+            r"a contact sheet is a PNG, but the path is '.*a\.jpg'; give",
+        ),
         ("a.png", random_views(num_frames=0), {}, r"\(3, 3, 0, 24, 24\) contain no frame; pass"),
         (
             "a.png",

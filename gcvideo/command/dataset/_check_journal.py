@@ -1,4 +1,4 @@
-"""Findings on disk, from which an interrupted check goes on."""
+"""Findings on disk, from which an interrupted check continues."""
 
 import json
 from collections.abc import Iterator
@@ -11,10 +11,7 @@ from gcvideo.data.video._frame_index import FileStamp
 
 
 class CheckJournal:
-    """Findings by path and stamp of the file, in a file of JSON lines that gets each as it comes.
-
-    A line cut off by an interruption is dropped when the journal is opened again.
-    """
+    """Findings by path and file stamp, appended to a file of JSON lines; cut-off lines are dropped."""
 
     def __init__(self, file: Path) -> None:
         self._known = dict(_lines(file))
@@ -28,10 +25,10 @@ class CheckJournal:
         self._stream.close()
 
     def recall(self, path: str, stamp: FileStamp | None) -> VideoCheck | None:
-        """The finding on a file with this very stamp; None if it is to be checked.
+        """The finding for a file with this stamp; None if it must be checked.
 
-        A file that could not be read is always tried again: it fails soon, and the cause may have
-        been the disk, its permissions or a machine too busy.
+        A file that could not be read is always tried again: it fails quickly, and the cause may have
+        been the disk, permissions or a busy machine.
         """
         known, check = self._known.get(path, (None, None))
         if check is None or stamp is None or known != stamp or check.status == "unreadable":
@@ -39,7 +36,7 @@ class CheckJournal:
         return check
 
     def add(self, path: str, stamp: FileStamp | None, check: VideoCheck) -> None:
-        """Write a finding to disk, unless the file had no stamp before it was read."""
+        """Write a finding to disk, unless the file had no stamp."""
         if stamp is not None:
             self._stream.write(_line(path, stamp, check))
             self._stream.flush()

@@ -274,4 +274,4 @@ def test_notes_say_what_was_drawn_and_left_out():
     drawn, zero = explain([row_of(error=0.002, zero_share=0.5), row_of(layer="mean")], 4096)[2:]
     assert drawn.startswith("JSD of res4.1: from 4096 random pairs")
     assert drawn.endswith("standard error at most 2.0e-03.")
-    assert zero.startswith("res4.1: 50.00% of the output vectors are zero, which have no angle")
+    assert zero.startswith("res4.1: 50.00% of the output vectors are zero and have no angle")

@@ -213,9 +213,7 @@ def test_a_signal_ends_a_stream_with_what_was_seen(
 
 @pytest.mark.parametrize("option", ["annotated", "contact_sheets"])
 def test_a_stream_cannot_be_read_again(run_predict, option):
-    with pytest.raises(
-        ValueError, match=f"{option} is 'x', but 'udp://host:1' is a live source"
-    ):
+    with pytest.raises(ValueError, match=f"{option} is 'x', but 'udp://host:1' is a live source"):
         run_predict("udp://host:1", f"{option}=x")
 
 
