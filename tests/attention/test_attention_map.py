@@ -189,7 +189,7 @@ def test_shares_of_frames_sum_to_one_and_count_weights_by_size():
         (
             CrissCrossBlock,
             {},
-            r"the block of res4\.5 is a CrissCrossBlock, which has no map of one",
+            r"the block of res4\.5 is a CrissCrossBlock, which does not have one weight",
         ),
     ],
 )

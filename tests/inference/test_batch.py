@@ -5,27 +5,23 @@ from multiprocessing import active_children, get_context
 
 import numpy as np
 import pytest
+import random_net
 import torch
 from conftest import numbered_frames
 from small_protocol import make_protocol
 
 from gcvideo.data import VideoReadError, read_views, write_video
-from gcvideo.inference import TrainedClassifier, classify_videos
+from gcvideo.inference import classify_videos
 from gcvideo.models import ClipClassifier, Placement, i3d_resnet
 from gcvideo.nn import global_context
 
 
 def make_classifier(**changes):
-    protocol = make_protocol(**changes)
     net = i3d_resnet(num_classes=3, width=4, placement=Placement(block=global_context, res3=[1]))
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm3d):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    classifier = random_net.make_classifier(net, make_protocol(**changes))
+    # Larger weights would make the softmax tell all videos alike.
     torch.nn.init.normal_(net.blocks[-1].proj.weight, std=0.02)
-    model = ClipClassifier(net, mean=protocol.mean, std=protocol.std).eval()
-    return TrainedClassifier(model, classes=["a", "b", "c"], protocol=protocol)
+    return classifier
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import gcvideo
-from gcvideo._construction import ConstructionError
-from gcvideo.data import EvaluationProtocol, SlowFastSampling, VideoReadError, write_video
+from gcvideo._construction import ConstructionError, construct
+from gcvideo.data import VideoReadError, write_video
 from gcvideo.inference import CheckpointError, TrainedClassifier, configure_head
 from gcvideo.models import ClipClassifier, Placement, c2d_resnet, slow_resnet
 from gcvideo.nn import global_context
@@ -29,11 +29,7 @@ PROTOCOL = {
 
 
 def make_classifier():
-    protocol = EvaluationProtocol(
-        name="tiny",
-        sampling=SlowFastSampling(),
-        **{k: v for k, v in PROTOCOL.items() if k not in ("_target_", "name", "sampling")},
-    )
+    protocol = construct(PROTOCOL)
     model = ClipClassifier(
         slow_resnet(num_classes=3, width=4), mean=protocol.mean, std=protocol.std
     ).eval()

@@ -16,8 +16,8 @@ import torch
 
 from gcvideo.command._interruption import Interrupted
 from gcvideo.command._output_check import OutputError
+from gcvideo.command.predict import _classification as classification
 from gcvideo.command.predict import _prediction as prediction
-from gcvideo.command.predict import _recorded as recorded
 from gcvideo.command.predict import _writer as prediction_writer
 from gcvideo.command.predict import predict
 from gcvideo.data import VideoReadError
@@ -61,7 +61,7 @@ def coming(monkeypatch):
                     yield index, torch.tensor([0.25, 0.75])
                 between(number)
 
-        monkeypatch.setattr(recorded, "classify_videos", classify)
+        monkeypatch.setattr(classification, "classify_videos", classify)
 
     return install
 

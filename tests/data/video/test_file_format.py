@@ -13,6 +13,13 @@ from gcvideo.data.video._decoding import probe, read_frames
 PLAYLIST = "give the address of the stream or the video it names"
 XML = '<?xml version="1.0" encoding="utf-8"?>\n'
 TEXTS = [
+    ("empty.mp4", "", r"cannot read video '.*empty\.mp4': the file is empty; download it again"),
+    ("noise.mp4", "\0\1\2 noise", "does not recognise it as a video; replace the file"),
+    (
+        "lfs.mp4",
+        "version https://git-lfs.github.com/spec/v1",
+        "Git LFS pointer; run `git lfs pull`",
+    ),
     ("list.txt", "a.mp4\nb.mp4\n", "it is a text, not a video; a list of videos is a .txt file"),
     ("art.nfo", "\x1b[31m **** \r\n", "it is a text, not a video"),
     ("art.mp4", "\x1b[31m **** \r\n", "it is a text, not a video"),
