@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gcvideo.command import best_precision
 from gcvideo.command._record import processor_name
-from gcvideo.training._data_wait import usable_cores
+from gcvideo.data._parallel import usable_cores
 
 Step = Callable[[], tuple[Tensor, ...]]
 """A piece of work that gives what shows whether it was done right."""

@@ -1,1 +1,1 @@
-"""Checks of a machine before it trains: ``gcvideo doctor``."""
+"""``gcvideo doctor``: checks whether a machine can train."""

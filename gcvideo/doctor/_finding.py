@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""The finding of a check."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,12 +6,9 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has seen.
+    """The finding of a check, with its values, and the remedy if it is not "ok".
 
-    Args:
-        status: "warn" if training works but slower or in some cases not, "fail" if it does not work.
-        finding: with the values that were seen.
-        remedy: what to do; empty if all is well.
+    "warn" means that training is slower or fails in some cases; "fail" means that it does not work.
     """
 
     status: Literal["ok", "warn", "fail"]

@@ -84,8 +84,8 @@ def test_a_choice_goes_before_the_habit_of_the_code_base(run_convert, classes, t
     ("overrides", "message"),
     [
         ([], "do not say how their clips were sampled.*mmaction2 is protocol=mmaction"),
-        (["protocol=mmaction"], "know 3 classes but not their names; give classes=kinetics400"),
-        (["protocol=mmaction", "classes=kinetics400"], "400 class names were given and the net"),
+        (["protocol=mmaction"], "have 3 classes but not their names; give classes=kinetics400"),
+        (["protocol=mmaction", "classes=kinetics400"], "400 class names were given, but the net"),
         (["protocol=mmaction", "classes=ucf"], "no list of class names is called 'ucf'"),
         (["output=net.pth"], r"output is 'net\.pth'; give a file ending in \.safetensors"),
     ],

@@ -122,8 +122,8 @@ def test_an_item_that_kills_its_process_twice_is_named_and_no_other_is_lost():
     died = results.pop(2)
     assert isinstance(died, ProcessDiedError)
     assert str(died) == (
-        "the process that worked on 12 died twice (exit code 7); leave the item out, or free memory "
-        "if that ran short"
+        "the process that worked on 12 died twice (exit code 7); leave the item out, or free some "
+        "memory if it ran out"
     )
     assert results == {index: items[index] ** 2 for index in (0, 1, 3, 4, 5)}
 

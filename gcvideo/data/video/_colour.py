@@ -51,14 +51,15 @@ def convert_frame(
     scaler lacks is replaced as by :func:`settle_matrix`, with one warning per tag in a process and those
     forked from it.
     """
-    if (tag := frame.colorspace) not in _KNOWN and (remark := settle_matrix(frame)):
-        if not _WARNED[tag % 256]:
-            _WARNED[tag % 256] = 1
-            warnings.warn(
-                f"{remark}, as in FFmpeg's scaler, so colours are not exact; "
-                f"`{command_line('check')}` names the videos",
-                stacklevel=2,
-            )
+    tag = frame.colorspace
+    remark = "" if tag in _KNOWN else settle_matrix(frame)
+    if remark and not _WARNED[tag % 256]:
+        _WARNED[tag % 256] = 1
+        warnings.warn(
+            f"{remark}, as in FFmpeg's scaler, so colours are not exact; `{command_line('check')}` "
+            "names the videos",
+            stacklevel=2,
+        )
     settings = {
         "format": format,
         "interpolation": interpolation,

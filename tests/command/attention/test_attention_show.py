@@ -189,7 +189,7 @@ def test_what_the_net_does_not_have_is_refused_before_anything_is_written(
 
 def test_checkpoints_that_see_other_clips_are_not_shown_beside_each_other(show, checkpoints):
     with pytest.raises(
-        ValueError, match="num_frames is 4 for checkpoint and 8 for beside, so that"
+        ValueError, match="num_frames is 4 for checkpoint and 8 for beside, so they"
     ):
         show("nl", f"beside={checkpoints}/long.safetensors")
 
@@ -224,7 +224,7 @@ def test_an_output_that_is_no_folder_is_refused(show, tmp_path):
 def test_protocols_that_read_or_resize_otherwise_see_other_clips(changes):
     protocol = make_protocol(sampling=SlowFastSampling())
     _check_same_clips(protocol, protocol)
-    with pytest.raises(ValueError, match=f"{next(iter(changes))} is .* they see different clips"):
+    with pytest.raises(ValueError, match=f"{next(iter(changes))} is .* they would see different clips"):
         _check_same_clips(protocol, replace(protocol, **changes))
 
 

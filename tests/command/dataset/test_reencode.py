@@ -133,7 +133,7 @@ def test_a_folder_of_other_settings_is_not_mixed(compose_config, videos, tmp_pat
 
 def test_output_inside_the_videos_is_refused(compose_config, videos):
     for output in (videos, videos / "small"):
-        with pytest.raises(ValueError, match=r"inside the folder of videos .* choose a folder be"):
+        with pytest.raises(ValueError, match=r"inside the folder of videos .* choose a folder out"):
             run_reencode(compose_config, videos, output)
     assert not (videos / "small").exists()
 

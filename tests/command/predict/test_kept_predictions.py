@@ -145,7 +145,7 @@ def test_a_signal_before_the_first_result_leaves_an_older_output(
     output = tmp_path / "out.json"
     output.write_text("older")
     monkeypatch.setattr(
-        recorded,
+        classification,
         "classify_videos",
         lambda *_, **__: (os.kill(os.getpid(), signal.SIGTERM) for _ in "a"),
     )

@@ -238,5 +238,5 @@ def test_quality_and_preset_change_the_size(long_gop, tmp_path):
 def test_impossible_sizes_are_refused(long_gop, tmp_path):
     with pytest.raises(ValueError, match=r"short_side is 255; 4:2:0 video needs an even number"):
         reencode_video(long_gop, tmp_path / "new.mp4", short_side=255)
-    with pytest.raises(ValueError, match=r"gop_size is 0; it must be at least 1 frame"):
+    with pytest.raises(ValueError, match=r"gop_size is 0; give at least 1 frame"):
         reencode_video(long_gop, tmp_path / "new.mp4", gop_size=0)
