@@ -80,7 +80,12 @@ def draw_heat_map(
             for cell, count in zip(place, heat.weights.shape[1:], strict=True)
         )
         for index in np.flatnonzero(cells == t):
-            pictures[index] = _framed(pictures[index], (left, top, right, bottom))
+            image = Image.fromarray(pictures[index])
+            # Visible on both light and dark pictures.
+            for inset, colour in ((-1, _RIM), (0, _MARK), (1, _MARK), (2, _RIM)):
+                box = (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset)
+                ImageDraw.Draw(image).rectangle(box, outline=colour)
+            pictures[index] = np.asarray(image)
     return pictures
 
 
@@ -123,17 +128,3 @@ def _edges(cell: int, num_cells: int, size: int) -> tuple[int, int]:
         start = min(max((start + end + 1 - _MIN_MARK) // 2, 0), size - _MIN_MARK)
         end = start + _MIN_MARK
     return start, end
-
-
-def _framed(
-    picture: UInt8[np.ndarray, "h w 3"], box: tuple[int, int, int, int]
-) -> UInt8[np.ndarray, "h w 3"]:
-    image = Image.fromarray(picture)
-    pen = ImageDraw.Draw(image)
-    left, top, right, bottom = box
-    # Visible on both light and dark pictures.
-    for inset, colour in ((-1, _RIM), (0, _MARK), (1, _MARK), (2, _RIM)):
-        pen.rectangle(
-            (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset), outline=colour
-        )
-    return np.asarray(image)

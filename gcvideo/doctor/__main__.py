@@ -12,7 +12,7 @@ from rich.text import Text
 from gcvideo._console import Console
 from gcvideo._draft import draft_of
 from gcvideo._invocation import command_line
-from gcvideo.doctor._finding import Finding
+from gcvideo.doctor import Finding
 
 # Modules by name, so that a package that cannot be loaded fails only its own checks.
 _CHECKS = (

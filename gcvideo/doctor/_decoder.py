@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from gcvideo._invocation import command_line
 from gcvideo.data import VideoReader, write_video
-from gcvideo.doctor._finding import Finding
+from gcvideo.doctor import Finding
 
 _NUM_FRAMES, _SIZE, _STEP = 24, 64, 8
 # Adjacent frames differ by _STEP; with errors below half of it, none is mistaken for another.

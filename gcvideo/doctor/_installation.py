@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import gcvideo
-from gcvideo.doctor._finding import Finding
+from gcvideo.doctor import Finding
 
 _TORCH_REMEDY = (
     "reinstall both with one command from one index, as given by the selector on pytorch.org"

@@ -9,7 +9,7 @@ from pathlib import Path
 from gcvideo.command._record import processor_name
 from gcvideo.data._parallel import default_num_workers, usable_cores
 from gcvideo.data.listing._cache import cache_folder
-from gcvideo.doctor._finding import Finding
+from gcvideo.doctor import Finding
 
 _GIB = 2**30
 _MIN_FREE_BYTES = _GIB

@@ -13,12 +13,12 @@ import torchvision
 from finding_check import assert_is
 
 import gcvideo
+from gcvideo.doctor import Finding
 from gcvideo.doctor import _decoder as decoder
 from gcvideo.doctor import _device as device
 from gcvideo.doctor import _installation as installation
 from gcvideo.doctor import _limit as limit
 from gcvideo.doctor.__main__ import main, run_check
-from gcvideo.doctor._finding import Finding
 
 GIB = 2**30
 Usage = namedtuple("Usage", "total used free")

@@ -104,7 +104,10 @@ def attention_stats(cfg: DictConfig) -> QueryStatistics:
     # In a fixed order, since a sum depends on it, and results come as they finish.
     by_video = {listed[v]: _over_views(measured[v]) for v in sorted(measured)}
     layers = _over_views(list(by_video.values()))
-    statistics = QueryStatistics(layers, _over_layers(layers), by_video, failures)
+    _, kinds, axes, _, values = zip(*layers, strict=True)
+    kind, axes = (names[0] if len(set(names)) == 1 else "mixed" for names in (kinds, axes))
+    mean = LayerRow("mean", kind, axes, "", average_query_independence(values))
+    statistics = QueryStatistics(layers, mean, by_video, failures)
     _write(folder, cfg, protocol, len(listed), statistics)
     return statistics
 
@@ -166,14 +169,6 @@ def _over_views(views: Sequence[Sequence[LayerRow]]) -> list[LayerRow]:
         rows[0]._replace(measured=average_query_independence([row.measured for row in rows]))
         for rows in zip(*views, strict=True)
     ]
-
-
-def _over_layers(layers: Sequence[LayerRow]) -> LayerRow:
-    def common(values: Sequence[str]) -> str:
-        return values[0] if len(set(values)) == 1 else "mixed"
-
-    _, kinds, axes, _, measured = zip(*layers, strict=True)
-    return LayerRow("mean", common(kinds), common(axes), "", average_query_independence(measured))
 
 
 def _write(

@@ -1,8 +1,10 @@
 """``gcvideo check``: decodes every video of a data set from end to end."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,6 @@ from omegaconf import DictConfig
 from gcvideo._console import Console
 from gcvideo._hint import command, override
 from gcvideo._invocation import command_line
-from gcvideo.command.dataset._check_journal import CheckJournal
 from gcvideo.command.dataset._histogram import Histogram, draw_histograms
 from gcvideo.command.dataset._work import (
     claim_folder,
@@ -21,7 +22,14 @@ from gcvideo.command.dataset._work import (
     work_through,
     write_lists,
 )
-from gcvideo.data import Annotations, VideoCheck, check_listable, check_video, write_table
+from gcvideo.data import (
+    Annotations,
+    VideoCheck,
+    check_listable,
+    check_video,
+    write_table,
+    write_text,
+)
 from gcvideo.data.video._frame_index import FileStamp
 
 _CONSOLE = Console()
@@ -168,3 +176,46 @@ def _remarks(checks: Mapping[str, VideoCheck], square_pixels: bool) -> Iterable[
             f"{anamorphic} of {len(checks)} videos are anamorphic: their pixels are oblong, and "
             f"{'are made square' if square_pixels else fate}"
         )
+
+
+class CheckJournal:
+    """Findings by path and file stamp, appended to a file of JSON lines; cut-off lines are dropped."""
+
+    def __init__(self, file: Path) -> None:
+        self._known = dict(_lines(file))
+        write_text(file, "".join(_line(path, *known) for path, known in self._known.items()))
+        self._stream = file.open("a", encoding="utf-8")
+
+    def __enter__(self) -> "CheckJournal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def recall(self, path: str, stamp: FileStamp | None) -> VideoCheck | None:
+        """The finding for a file with this stamp; None if it must be checked.
+
+        A file that could not be read is always tried again: it fails quickly, and the cause may have
+        been the disk, permissions or a busy machine.
+        """
+        known, check = self._known.get(path, (None, None))
+        if check is None or stamp is None or known != stamp or check.status == "unreadable":
+            return None
+        return check
+
+    def add(self, path: str, stamp: FileStamp | None, check: VideoCheck) -> None:
+        """Write a finding to disk, unless the file had no stamp."""
+        if stamp is not None:
+            self._stream.write(_line(path, stamp, check))
+            self._stream.flush()
+
+
+def _line(path: str, stamp: FileStamp, check: VideoCheck) -> str:
+    return json.dumps([path, stamp, asdict(check)]) + "\n"
+
+
+def _lines(file: Path) -> Iterator[tuple[str, tuple[FileStamp, VideoCheck]]]:
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        with suppress(TypeError, ValueError):
+            path, stamp, check = json.loads(line)
+            yield path, (FileStamp(*stamp), VideoCheck(**check))

@@ -224,7 +224,9 @@ def test_an_output_that_is_no_folder_is_refused(show, tmp_path):
 def test_protocols_that_read_or_resize_otherwise_see_other_clips(changes):
     protocol = make_protocol(sampling=SlowFastSampling())
     _check_same_clips(protocol, protocol)
-    with pytest.raises(ValueError, match=f"{next(iter(changes))} is .* they would see different clips"):
+    with pytest.raises(
+        ValueError, match=f"{next(iter(changes))} is .* they would see different clips"
+    ):
         _check_same_clips(protocol, replace(protocol, **changes))
 
 
