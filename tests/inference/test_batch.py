@@ -20,7 +20,7 @@ def make_classifier(**changes):
     net = i3d_resnet(num_classes=3, width=4, placement=Placement(block=global_context, res3=[1]))
     classifier = random_net.make_classifier(net, make_protocol(**changes))
     # Larger weights would make the softmax tell all videos alike.
-    torch.nn.init.normal_(net.blocks[-1].proj.weight, std=0.1)
+    torch.nn.init.normal_(net.blocks[-1].proj.weight, std=0.05)
     return classifier
 
 
@@ -54,7 +54,7 @@ def assert_same(results, expected):
 def test_any_batch_size_gives_the_scores_of_the_videos_one_by_one(videos, batch_size):
     classifier = make_classifier()
     expected = one_by_one(classifier, videos)
-    assert expected.std(dim=0).min() > 1e-3  # videos that all score the same would prove nothing
+    assert expected.std(dim=0).min() > 2e-4  # videos that all score the same would prove nothing
     results = classify_videos(classifier, videos, batch_size=batch_size, num_workers=0)
     assert_same(results, expected)
 

@@ -18,7 +18,7 @@ from gcvideo.data.video._colour import convert_frame, settle_matrix
 from gcvideo.data.video._container import VideoReadError, decode_packets, open_video
 from gcvideo.data.video._deadline import run_within
 from gcvideo.data.video._orientation import AS_STORED
-from gcvideo.data.video._timeline import Timeline, counted_timeline, scan_packets
+from gcvideo.data.video._timeline import counted_timeline, scan_packets
 
 _SECONDS_A_STEP = 0.5
 _MAX_RATE_ERROR = 0.03
@@ -167,7 +167,15 @@ class _Seen:
         timeline = counted_timeline(self._stream, self._first, self._clock, self._stamps)
         info = timeline.info
         aspect = f"{info.sample_aspect_ratio.numerator}:{info.sample_aspect_ratio.denominator}"
-        remarks = [*self._remarks, *self._odd_times(timeline)]
+        remarks = list(self._remarks)
+        stated = self._clock.stated
+        if not stated:
+            remarks.append("no frame rate in its header")
+        elif all(abs(float(rate) / info.fps - 1) > _MAX_RATE_ERROR for rate in stated):
+            remarks.append(f"a frame rate of {float(stated[0]):.4g} in its header")
+        steps = np.diff(timeline.seconds) * info.fps
+        if len(steps) and (steps.min() < 0.5 or steps.max() > 1.5):
+            remarks.append("variable frame rate")
         if info.orientation != AS_STORED:
             remarks.append(f"shown {info.orientation}")
         if info.sample_aspect_ratio != 1:
@@ -203,13 +211,3 @@ class _Seen:
         return (
             "" if self._has_promised_times else "its frames have other time stamps than its packets"
         )
-
-    def _odd_times(self, timeline: Timeline) -> Iterator[str]:
-        fps, stated = timeline.info.fps, self._clock.stated
-        if not stated:
-            yield "no frame rate in its header"
-        elif all(abs(float(rate) / fps - 1) > _MAX_RATE_ERROR for rate in stated):
-            yield f"a frame rate of {float(stated[0]):.4g} in its header"
-        steps = np.diff(timeline.seconds) * fps
-        if len(steps) and (steps.min() < 0.5 or steps.max() > 1.5):
-            yield "variable frame rate"

@@ -119,7 +119,7 @@ def test_an_index_travels_as_its_path(folder):
 
 def test_an_index_of_another_version_or_none_is_refused(folder):
     write_arrays(folder / "old", {"hash": np.zeros(1)}, {"gcvideo_index": "0"})
-    with pytest.raises(ValueError, match=r"no frame index of this version .*gcvideo index"):
+    with pytest.raises(ValueError, match=r"not a frame index of this version .*gcvideo index"):
         FrameIndex(folder / "old")
     (folder / "torn").write_bytes(b"123")
     with pytest.raises(ValueError, match="delete it and have it made anew"):
