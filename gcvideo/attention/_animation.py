@@ -1,4 +1,4 @@
-"""Maps over the frames of a clip, moving."""
+"""An animation of maps over the frames of a clip."""
 
 import math
 import textwrap
@@ -34,10 +34,10 @@ def write_attention_animation(
     *,
     frames_per_second: float,
 ) -> None:
-    """Write a clip and maps over it side by side as an mp4, or as a gif that repeats for ever.
+    """Write a clip and its maps side by side as an mp4, or as a gif that repeats forever.
 
-    Below each map stand its colours, their range, and the share of the weight in the frame shown. A
-    gif keeps the pace to a hundredth of a second per frame.
+    Below each map are its colours, their range, and the share of the weight in the current frame. A gif
+    rounds the time of a frame to hundredths of a second.
     """
     if not frames_per_second > 0:
         raise ValueError(
@@ -48,7 +48,7 @@ def write_attention_animation(
         if path.suffix == ".mp4":
             write_video(draft, pictures, fps=frames_per_second, options={"crf": "18"})
             return
-        # Colours that serve all pictures, so that nothing flickers; without dithering they make edges.
+        # One palette for all pictures, so that nothing flickers; dithering, so that there are no edges.
         sample = np.concatenate(pictures)[::_SAMPLE_STEP, ::_SAMPLE_STEP]
         palette = Image.fromarray(np.ascontiguousarray(sample)).quantize(256)
         first, *others = [Image.fromarray(p).quantize(palette=palette) for p in pictures]
@@ -65,7 +65,7 @@ def _pictures(
     shares = [temporal_shares(heat.weights) for heat in maps]
     num_characters = int(_TILE / caption_font(_TEXT_SIZE).getlength("0"))
     captions = [textwrap.wrap(f"{m.caption}: {m.range_text}", num_characters) for m in maps]
-    # Always room for the share of the frame.
+    # One more line for the share of the frame.
     text_height = (max(map(len, captions)) + 1) * _LINE_HEIGHT
     cell_height = _TILE + _SCALE_HEIGHT + text_height + 2 * _GAP
     num_columns = min(_MAX_COLUMNS, len(maps) + 1)

@@ -1,7 +1,5 @@
-"""Grad-CAM: which cells of a layer speak for a class."""
+"""Grad-CAM: the cells of a layer that support a class."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +13,7 @@ from gcvideo.models import ClipClassifier, Head, stages_of
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GradCam:
-    """What speaks for a class, by cell of a layer: weights that are not negative."""
+    """How much each cell of a layer supports a class: weights that are not negative."""
 
     layer: str
     label: int
@@ -35,21 +33,25 @@ def grad_cam(
 
         L = ReLU(sum_c alpha_c A_c),    alpha_c = mean_thw(dy / dA_c)
 
-    with the output A of a layer and the logit y of a class: a softmax would mix in what speaks
-    against the other classes. A head in mode "fcn_prob" ends with one, and is read in mode "fcn_logit".
+    with the output A of a layer and the logit y of a class, by default the one with the largest logit. A
+    softmax would add the evidence against other classes, so a head in mode "fcn_prob", which ends with
+    one, is set to "fcn_logit". A layer is "res2" to "res5" (the default), or a module of the net.
 
     Source: Selvaraju et al., Grad-CAM (arXiv:1610.02391), Eq. 1 and 2.
     Differs from the paper: alpha is the mean over time as well as space.
-
-    Args:
-        model: net in evaluation mode.
-        view: clip, as :func:`gcvideo.data.read_views` gives it.
-        label: class; None: the one with the largest logit.
-        layer: "res2" to "res5", or the name of a module of the net; None: the last residual stage.
     """
     if model.training:
         raise ValueError("the net is in training mode, where its logits change; call model.eval()")
-    name, module = _target_layer(model.net, layer)
+    stages: dict[str, nn.Module] = {
+        str(name): stage for name, stage in stages_of(model.net).items()
+    }
+    name = list(stages)[-1] if layer is None else layer
+    modules = dict(model.net.named_modules()) | stages
+    if name not in modules:
+        raise ValueError(
+            f"no layer is called '{name}'; choose one of {', '.join(stages)} or a module of the net, "
+            "such as 'blocks.3.res_blocks.0'"
+        )
     features: list[Tensor] = []
 
     def keep(module: nn.Module, args: Any, output: Any) -> Tensor:
@@ -59,15 +61,19 @@ def grad_cam(
                 "head, such as 'res5'"
             )
         features.append(output.detach().requires_grad_())
-        # What follows may work in place, which autograd forbids on a leaf.
+        # The next module may work in place, which autograd forbids on a leaf.
         return features[-1].clone()
 
-    handle = module.register_forward_hook(keep)
+    heads = [m for m in model.modules() if isinstance(m, Head) and m.mode == "fcn_prob"]
+    handle = modules[name].register_forward_hook(keep)
     try:
-        with _logits_from(model.net):
-            logits = model(view[None, None].to(model.mean.device))[0, 0]
+        for head in heads:
+            head.configure("fcn_logit", head.pool_size)
+        logits = model(view[None, None].to(model.mean.device))[0, 0]
     finally:
         handle.remove()
+        for head in heads:
+            head.configure("fcn_prob", head.pool_size)
     if label is None:
         label = int(logits.argmax())
     if not 0 <= label < len(logits):
@@ -81,27 +87,3 @@ def grad_cam(
         logit=logits[label].item(),
         weights=weights.detach().float().cpu().numpy(),
     )
-
-
-def _target_layer(net: nn.Module, layer: str | None) -> tuple[str, nn.Module]:
-    stages: dict[str, nn.Module] = {str(name): stage for name, stage in stages_of(net).items()}
-    name = list(stages)[-1] if layer is None else layer
-    modules = dict(net.named_modules()) | stages
-    if name not in modules:
-        raise ValueError(
-            f"no layer is called '{name}'; choose one of {', '.join(stages)} or a module of the net, "
-            "such as 'blocks.3.res_blocks.0'"
-        )
-    return name, modules[name]
-
-
-@contextmanager
-def _logits_from(net: nn.Module) -> Iterator[None]:
-    heads = [m for m in net.modules() if isinstance(m, Head) and m.mode == "fcn_prob"]
-    for head in heads:
-        head.configure("fcn_logit", head.pool_size)
-    try:
-        yield
-    finally:
-        for head in heads:
-            head.configure("fcn_prob", head.pool_size)

@@ -1,4 +1,4 @@
-"""A map over a clip in colours: overlay, scale and words that state its range."""
+"""A map over a clip in colours: the overlay, the colour scale, and its range in words."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,17 +21,10 @@ _MIN_MARK, _MARK, _RIM = 8, (255, 255, 255), (0, 0, 0)
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class HeatMap:
-    """A map as it is drawn.
+    """A map to be drawn; the range is stated in multiples of ``uniform``, the cell ``marked`` is framed.
 
-    The colours begin at 0, or are symmetric about it if the map is signed, and end at the largest
-    weight; with ``uniform`` at twice that value at least, so that an even map looks even.
-
-    Args:
-        caption: what the map shows, in one line.
-        weights: on any grid over the clip.
-        uniform: weight that the range is stated in multiples of; None: stated as it is.
-        is_signed: whether weights below zero have colours of their own.
-        marked: cell (t, y, x) with a frame around it, of 8 pixels at least.
+    The colours range from 0 to the largest weight, or are symmetric about 0 if the map is signed. With
+    ``uniform``, they end at no less than twice that value, so that an even map looks even.
     """
 
     caption: str
@@ -48,7 +41,7 @@ class HeatMap:
 
     @property
     def range_text(self) -> str:
-        """The largest weight, if signed also the smallest, and the range of the colours."""
+        """The largest weight (and the smallest, if signed), and the range of the colours."""
         end = self._stated(self.colour_end)
         if self.is_signed:
             lowest, highest = (self._stated(float(f(self.weights))) for f in (np.min, np.max))
@@ -70,7 +63,7 @@ def draw_heat_map(
 ) -> UInt8[np.ndarray, "t size size 3"]:
     """The frames of a clip in grey under the colours of a map.
 
-    The map is scaled bilinearly in space; in time a cell covers the frames that it stands for.
+    In space, the map is scaled bilinearly; in time, a cell covers its frames.
     """
     frames = _scaled_frames(clip, size)
     cells = cell_of_frames(len(frames), len(heat.weights))
@@ -87,7 +80,12 @@ def draw_heat_map(
             for cell, count in zip(place, heat.weights.shape[1:], strict=True)
         )
         for index in np.flatnonzero(cells == t):
-            pictures[index] = _framed(pictures[index], (left, top, right, bottom))
+            image = Image.fromarray(pictures[index])
+            # Visible on both light and dark pictures.
+            for inset, colour in ((-1, _RIM), (0, _MARK), (1, _MARK), (2, _RIM)):
+                box = (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset)
+                ImageDraw.Draw(image).rectangle(box, outline=colour)
+            pictures[index] = np.asarray(image)
     return pictures
 
 
@@ -107,7 +105,7 @@ def cell_of_frames(num_frames: int, num_cells: int) -> np.ndarray:
 
 @lru_cache
 def caption_font(size: int) -> ImageFont.FreeTypeFont:
-    """A font in which all characters are equally wide; Matplotlib's, for Pillow's knows no accents."""
+    """A font with characters of equal width; Matplotlib's, since Pillow's has no accents."""
     folder = Path(get_data_path()) / "fonts" / "ttf"
     return ImageFont.truetype(str(folder / "DejaVuSansMono.ttf"), size)  # Pillow 10 takes no path
 
@@ -119,29 +117,14 @@ def _scaled_frames(clip: UInt8[Tensor, "3 t s s"], size: int) -> Float[Tensor, "
 
 
 def _colours(parts: Float[np.ndarray, "*n"], is_signed: bool) -> Float[np.ndarray, "*n 3"]:
-    if is_signed:
-        return 255 * colormaps["coolwarm"]((parts + 1) / 2)[..., :3].astype(np.float32)
-    return 255 * colormaps["inferno"](parts)[..., :3].astype(np.float32)
+    rgba = colormaps["coolwarm"]((parts + 1) / 2) if is_signed else colormaps["inferno"](parts)
+    return 255 * rgba[..., :3].astype(np.float32)
 
 
 def _edges(cell: int, num_cells: int, size: int) -> tuple[int, int]:
-    """First pixel and the one behind the last of a cell, widened to what a frame needs."""
+    """The range of pixels of a cell, widened to the minimum of a frame."""
     start, end = cell * size // num_cells, (cell + 1) * size // num_cells
     if end - start < _MIN_MARK:
         start = min(max((start + end + 1 - _MIN_MARK) // 2, 0), size - _MIN_MARK)
         end = start + _MIN_MARK
     return start, end
-
-
-def _framed(
-    picture: UInt8[np.ndarray, "h w 3"], box: tuple[int, int, int, int]
-) -> UInt8[np.ndarray, "h w 3"]:
-    image = Image.fromarray(picture)
-    pen = ImageDraw.Draw(image)
-    left, top, right, bottom = box
-    # Visible on light and dark alike.
-    for inset, colour in ((-1, _RIM), (0, _MARK), (1, _MARK), (2, _RIM)):
-        pen.rectangle(
-            (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset), outline=colour
-        )
-    return np.asarray(image)

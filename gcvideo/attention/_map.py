@@ -1,10 +1,10 @@
-"""Where the context and non-local blocks of a net look on one view."""
+"""Attention maps: where the context and non-local blocks of a net look in one view."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,26 +19,19 @@ from gcvideo.nn._grid import fold, unfold
 
 @contextmanager
 def captured_inputs(net: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """What each inserted block of a net is given in the forward passes within, by the block's name.
-
-    The (b, c, t, h, w) feature map in front of the block, of the last pass; what a block adds to it is
-    ``block(x) - x``.
-    """
+    """Within, the input (b, c, t, h, w) of each inserted block in the last forward pass, by block name."""
     blocks = inserted_blocks(net)
     if not blocks:
         raise ValueError(
-            "the net holds no context block, so there is no attention to look at; take a checkpoint of "
-            "a model with one, such as model=slow_nl"
+            "the net contains no context block, so it has no attention maps; use a checkpoint of a model "
+            "with one, such as model=slow_nl"
         )
     inputs: dict[str, Tensor] = {}
 
-    def keeping(name: str) -> Any:
-        def keep(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            inputs[name] = args[0].detach()
+    def keep(name: str, module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        inputs[name] = args[0].detach()
 
-        return keep
-
-    handles = [block.module.register_forward_pre_hook(keeping(block.name)) for block in blocks]
+    handles = [b.module.register_forward_pre_hook(partial(keep, b.name)) for b in blocks]
     try:
         yield inputs
     finally:
@@ -57,22 +50,14 @@ DEFAULT_QUERIES: tuple[Query, ...] = tuple(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AttentionMap:
-    """Weights that a block gives to the cells of its feature map.
+    """The weights that a block gives to the cells of its feature map."""
 
-    Args:
-        layer: stage and index of the residual block, such as "res4.5".
-        kind: the pairwise function of a non-local block, the pooling of a context block.
-        weights: they sum to one, but for the kinds "dot_product" (signed) and "concatenation".
-        query: cell (t, y, x) that looks; None: all look alike, as in a context block.
-        uniform: weight of a cell if all that the query sees had the same; None where the weights
-            do not sum to one.
-    """
-
-    layer: str
-    kind: str
+    layer: str  # such as "res4.5"
+    kind: str  # pairwise function of a non-local block, or pooling of a context block
+    # They sum to one, except for "dot_product" (which is signed) and "concatenation".
     weights: Float[np.ndarray, "t h w"]
-    query: Cell | None
-    uniform: float | None
+    query: Cell | None  # None for a context block, which has one map for all queries
+    uniform: float | None  # weight of each visible cell in an even map that sums to one
 
     @property
     def is_signed(self) -> bool:
@@ -87,19 +72,14 @@ def attention_maps(
     queries: Sequence[Query] = DEFAULT_QUERIES,
     layers: Sequence[str] | None = None,
 ) -> list[AttentionMap]:
-    """The maps of a net's blocks on one view, on the grid of the layer.
+    """The maps of the blocks of a net for one view, on the grid of their layer.
 
-    A non-local block has one map for each query, a context block a single one. Keys that were pooled
-    2 x 2 share their weight out evenly among their four cells; a last odd row or column is not a key
-    and has none. With ``axes="hw"`` or ``"t"`` a query sees its own frame or its own place: all
-    else is zero. The weights of a context block, which then sum to one in each frame or place,
-    are divided by the number of these.
-
-    Args:
-        model: net in evaluation mode.
-        view: clip, as :func:`gcvideo.data.read_views` gives it.
-        queries: positions (t, y, x) as fractions of the view, each in [0, 1].
-        layers: names such as "res4.5"; None: the last block of res4, or of the net if res4 has none.
+    A non-local block has one map for each query, a position (t, y, x) in fractions of the view; a context
+    block has a single map. A key that was pooled 2 x 2 divides its weight evenly among its four cells; a
+    last odd row or column belongs to no key and has no weight. With ``axes="hw"`` or ``"t"``, a query sees
+    only its own frame or place, and the rest is zero. The weights of a context block then sum to one in each
+    frame or place, and are divided by the number of these. Without ``layers``, the map is that of the last
+    block in res4, or of the last block if res4 has none.
     """
     if model.training:
         raise ValueError("the net is in training mode, where its maps change; call model.eval()")
@@ -119,23 +99,32 @@ def attention_maps(
             cells = [query_cell(query, x.shape[2:]) for query in queries]
             maps.extend(_query_maps(layer, block.module, x, cells))
         elif isinstance(block.module, ContextBlock):
-            maps.append(_context_map(layer, block.module, x))
+            num_softmaxes = fold(x, block.module.axes).shape[0]
+            maps.append(
+                AttentionMap(
+                    layer=layer,
+                    kind="avg" if block.module.mask is None else "att",
+                    weights=(block.module.attention(x)[0] / num_softmaxes).float().cpu().numpy(),
+                    query=None,
+                    uniform=1 / math.prod(x.shape[2:]),
+                )
+            )
         else:
             raise ValueError(
-                f"the block of {layer} is a {block.kind}, which has no map of one weight for each pair of "
-                "positions; look at a net with non-local or context blocks"
+                f"the block of {layer} is a {block.kind}, which does not have one weight for each pair of "
+                "positions; use a net with non-local or context blocks"
             )
     return maps
 
 
 def query_cell(query: Query, grid: Sequence[int]) -> Cell:
-    """The cell of a (t, h, w) grid that holds a position given in fractions; 1 is the last cell."""
+    """The cell of a (t, h, w) grid at a position in fractions; 1 is in the last cell."""
     t, y, x = (min(int(part * size), size - 1) for part, size in zip(query, grid, strict=True))
     return t, y, x
 
 
 def temporal_shares(weights: Float[np.ndarray, "t h w"]) -> Float[np.ndarray, " t"]:
-    """Share of the weight in each frame of a map; they sum to one, and to zero for a map of zeros.
+    """Share of the weight in each frame of a map; the shares of a map of zeros are zero.
 
     s_t = sum_hw |a_thw| / sum_thw |a_thw|
     """
@@ -162,7 +151,7 @@ def _query_maps(
     t, h, w = grid = x.shape[2:]
     is_pooled = block.sub_sample != "none"
     key_grid = (t, h // 2, w // 2) if is_pooled else grid
-    # Floats, which hold these integers exactly, because only they are folded.
+    # As floats, which are exact for these integers, because fold takes only floats.
     numbers = torch.arange(math.prod(grid), dtype=torch.float64).view(1, 1, *grid)
     positions = fold(numbers, block.axes)[:, 0]
     places = [
@@ -176,7 +165,8 @@ def _query_maps(
         seen[group, 0] = rows[group, row]
         weights = unfold(seen, key_grid, block.axes)[0, 0]
         if is_pooled:
-            weights = _spread(weights, h, w)
+            spread = weights.repeat_interleave(2, 1).repeat_interleave(2, 2) / 4
+            weights = F.pad(spread, (0, w - spread.shape[2], 0, h - spread.shape[1]))
         num_seen = rows.shape[2] * (4 if is_pooled else 1)
         sums_to_one = block.kind in ("gaussian", "embedded_gaussian")
         maps.append(
@@ -189,19 +179,3 @@ def _query_maps(
             )
         )
     return maps
-
-
-def _spread(weights: Float[Tensor, "t h2 w2"], h: int, w: int) -> Float[Tensor, "t h w"]:
-    cells = weights.repeat_interleave(2, 1).repeat_interleave(2, 2) / 4
-    return F.pad(cells, (0, w - cells.shape[2], 0, h - cells.shape[1]))
-
-
-def _context_map(layer: str, block: ContextBlock, x: Float[Tensor, "1 c t h w"]) -> AttentionMap:
-    num_softmaxes = fold(x, block.axes).shape[0]
-    return AttentionMap(
-        layer=layer,
-        kind="avg" if block.mask is None else "att",
-        weights=(block.attention(x)[0] / num_softmaxes).float().cpu().numpy(),
-        query=None,
-        uniform=1 / math.prod(x.shape[2:]),
-    )

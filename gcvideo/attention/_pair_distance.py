@@ -9,20 +9,19 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-# Numbers in memory at once, and logarithms above which pairs are drawn instead of all taken.
+# Numbers in memory at once, and the number of logarithms above which pairs are sampled.
 _CHUNK = 2**22
 MAX_EXACT = 2**28
 
 
 class PairMeans(NamedTuple):
-    """Something averaged over ordered pairs (i, j) of positions of a map of T frames of S places.
+    """Means over ordered pairs (i, j) of positions in a map of T frames of S places; NaN without pairs.
 
-    - ``all``: the (T S)^2 pairs, those with i = j included, as in the paper.
+    - ``all``: the (T S)^2 pairs, including those with i = j, as in the paper.
     - ``spatial``: the T S (S - 1) pairs in one frame at different places.
     - ``temporal``: the S T (T - 1) pairs at one place in different frames.
 
-    The last two leave i = j out, whose zeros would lower one by 1 / S and the other by 1 / T. NaN
-    where there is no pair.
+    The last two exclude i = j, whose zeros would lower them by factors of 1 / S and 1 / T.
     """
 
     all: float
@@ -31,17 +30,11 @@ class PairMeans(NamedTuple):
 
 
 class QueryVectors(NamedTuple):
-    """One vector for each query of a map, or of n maps alike, read a few queries at a time.
-
-    Args:
-        read: the vectors of queries t * S + s.
-        num_frames: T.
-        num_places: S.
-    """
+    """A vector for each query t * S + s of n maps of equal shape, read a few queries at a time."""
 
     read: Callable[[Int64[Tensor, " q"]], Float[Tensor, "n q k"]]
-    num_frames: int
-    num_places: int
+    num_frames: int  # T
+    num_places: int  # S
 
     @property
     def num_queries(self) -> int:
@@ -60,11 +53,10 @@ def mean_cosine_distance(vectors: QueryVectors) -> CosineDistance:
 
         mean_ij (1 - cos(v_i, v_j)) / 2 = (1 - |mean_i u_i|^2) / 2,    u_i = v_i / |v_i|
 
-    The same within frames and places. Sums are float64. A zero vector has no angle to any other: pairs
-    with one are left out, and a mean is NaN where no others remain.
+    Pairs within frames and places are averaged in the same way. Sums are float64. A zero vector has no
+    angle, so its pairs are left out; a mean over no pairs is NaN.
 
-    Source: Cao et al., GCNet (arXiv:1904.11492), Table 1; the split into pairs of space and of time is
-    ours.
+    Source: Cao et al., GCNet (arXiv:1904.11492), Table 1; the spatial and temporal means are ours.
     """
     num_frames, num_places = vectors.num_frames, vectors.num_places
     frame_sums, frame_counts = 0, 0
@@ -95,7 +87,7 @@ def mean_cosine_distance(vectors: QueryVectors) -> CosineDistance:
 
 
 class Divergence(NamedTuple):
-    """Means over pairs, and their standard errors, which are zero if no pairs had to be drawn."""
+    """Means over pairs, and their standard errors, which are zero if all pairs were used."""
 
     means: PairMeans
     standard_errors: PairMeans
@@ -110,12 +102,12 @@ def mean_jensen_shannon(
         JSD_ij = 1/2 sum_k (v_ik log(2 v_ik / (v_ik + v_jk)) + v_jk log(2 v_jk / (v_ik + v_jk)))
                = H((v_i + v_j) / 2) - (H(v_i) + H(v_j)) / 2,    H(v) = -sum_k v_k log v_k
 
-    Unlike the cosine it needs every pair. Where (T S)^2 K is at most ``max_exact`` all are taken, else
-    ``num_pairs`` random ones of each kind: an equal number, of at least two, for each pair of frames
-    (each frame, for spatial pairs), so that the mean over these strata is unbiased. Several maps share
-    the pairs. In float64.
+    Unlike the cosine, it needs every pair. If (T S)^2 K is at most ``max_exact``, all are used; otherwise
+    ``num_pairs`` random ones of each kind. Each pair of frames (or each frame, for spatial pairs) gets the
+    same number of them, at least two, so that the mean over these strata is unbiased. All maps use the same
+    pairs. Computed in float64.
 
-    Source: Cao et al., GCNet (arXiv:1904.11492), Table 1, which does not name the base of the
+    Source: Cao et al., GCNet (arXiv:1904.11492), Table 1, which does not state the base of the
     logarithm; here it is e.
     """
     if num_pairs < 1:
@@ -129,7 +121,7 @@ def mean_jensen_shannon(
 
 
 def _queries_per_chunk(vectors: QueryVectors, num_vectors: int) -> int:
-    """Such that reading ``num_vectors`` for each takes bounded memory."""
+    """Number of queries for which ``num_vectors`` each fit into the memory limit."""
     per_query = vectors.read(torch.tensor([0])).numel()
     return max(1, _CHUNK // (per_query * num_vectors))
 
@@ -143,7 +135,7 @@ def _distinct_pairs(
 
 
 def _distance(sum_of_cosines: float, num_pairs: float) -> float:
-    # What is below zero is rounding.
+    # Values below zero are rounding errors.
     return max(0.0, (1 - sum_of_cosines / num_pairs) / 2) if num_pairs else math.nan
 
 
@@ -156,7 +148,7 @@ def _exact_means(vectors: QueryVectors) -> PairMeans:
     maps = vectors.read(torch.arange(vectors.num_queries)).double()
     mean = torch.stack([_all_divergences(v) for v in maps]).mean(0)
     mean = mean.unflatten(1, (num_frames, num_places)).unflatten(0, (num_frames, num_places))
-    # The divergence of i = j is zero, so that it counts in no sum.
+    # The divergence for i = j is zero, so it does not change the sums.
     spatial, temporal = mean.diagonal(dim1=0, dim2=2).sum(), mean.diagonal(dim1=1, dim2=3).sum()
     return PairMeans(
         mean.mean().item(),
@@ -174,7 +166,7 @@ def _all_divergences(v: Float[Tensor, "p k"]) -> Float[Tensor, "p p"]:
     divergences = v.new_zeros(len(v), len(v))
     size = max(1, _CHUNK // v.numel())
     for start in range(0, len(v), size):
-        # Those before are known by symmetry.
+        # The earlier ones are known by symmetry.
         part, rest = slice(start, start + size), slice(start, None)
         values = _entropy((v[part, None] + v[None, rest]) / 2)
         values -= (entropies[part, None] + entropies[None, rest]) / 2
@@ -188,7 +180,7 @@ _Pairs = tuple[Int64[np.ndarray, "m n"], Int64[np.ndarray, "m n"]]
 def _draw_pairs(
     vectors: QueryVectors, num_pairs: int, rng: np.random.Generator
 ) -> Iterator[_Pairs]:
-    """Random pairs of queries, all, spatial and temporal, with one row a stratum."""
+    """Random pairs of queries (all, spatial and temporal), with one row per stratum."""
     num_frames, num_places = vectors.num_frames, vectors.num_places
     t, other_t = np.divmod(np.arange(num_frames**2), num_frames)
     shape = len(t), max(2, math.ceil(num_pairs / len(t)))
@@ -213,16 +205,11 @@ def _drawn_mean(vectors: QueryVectors, pairs: _Pairs) -> tuple[float, float]:
         return math.nan, math.nan
     chunk = _queries_per_chunk(vectors, 2)
     parts = [torch.from_numpy(queries).flatten().split(chunk) for queries in pairs]
-    values = torch.cat([_divergences(vectors, i, j) for i, j in zip(*parts, strict=True)])
-    values = values.unflatten(0, pairs[0].shape)
+    divergences: list[Float[Tensor, " q"]] = []
+    for first, second in zip(*parts, strict=True):
+        v, w = vectors.read(first).double(), vectors.read(second).double()
+        divergence = _entropy((v + w) / 2) - (_entropy(v) + _entropy(w)) / 2
+        divergences.append(divergence.clamp(min=0).mean(0))
+    values = torch.cat(divergences).unflatten(0, pairs[0].shape)
     error = (values.var(1) / values.shape[1]).sum().sqrt() / len(values)
     return values.mean().item(), error.item()
-
-
-def _divergences(
-    vectors: QueryVectors, first: Int64[Tensor, " q"], second: Int64[Tensor, " q"]
-) -> Float[Tensor, " q"]:
-    """Of each pair, averaged over the maps."""
-    v, w = vectors.read(first).double(), vectors.read(second).double()
-    divergences = _entropy((v + w) / 2) - (_entropy(v) + _entropy(w)) / 2
-    return divergences.clamp(min=0).mean(0)

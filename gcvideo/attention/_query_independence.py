@@ -1,4 +1,4 @@
-"""How much what a non-local block does depends on the query."""
+"""How much the output of a non-local block depends on the query."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,19 +23,12 @@ from gcvideo.nn._grid import fold
 
 @dataclass(frozen=True)
 class QueryIndependence:
-    """One row of the paper's table: distances between what belongs to two queries of one block.
+    """One row of the paper's table: mean distances between the vectors of two queries of a block."""
 
-    Args:
-        input: cosine distance of x_i.
-        output: of what the block adds, z_i - x_i.
-        attention: of the rows of the map, a_i.
-        divergence: Jensen-Shannon, of the rows; None for the kinds that have no softmax.
-    """
-
-    input: CosineDistance
-    output: CosineDistance
-    attention: CosineDistance
-    divergence: Divergence | None
+    input: CosineDistance  # of x_i
+    output: CosineDistance  # of the update z_i - x_i
+    attention: CosineDistance  # of the rows a_i of the map
+    divergence: Divergence | None  # Jensen-Shannon, of the rows; None for kinds without a softmax
 
 
 @torch.inference_mode()
@@ -46,18 +39,16 @@ def query_independence(
     num_pairs: int = 4096,
     seed: int | Sequence[int] = 0,
 ) -> QueryIndependence:
-    """Mean distances over all pairs of queries of a block, and over those of space and of time.
+    """Mean distances over all pairs of queries of a block, and over the spatial and temporal pairs.
 
         avg_dist = 1 / P^2 sum_i sum_j dist(v_i, v_j),    P = T H W
 
-    with v the input x_i, the output z_i - x_i or the attention row a_i; see
-    :func:`~gcvideo.attention._pair_distance.mean_cosine_distance` and
-    :func:`~gcvideo.attention._pair_distance.mean_jensen_shannon`. Small distances mean that one map
-    for all queries would do. The map is read in parts.
+    where v is the input x_i, the output z_i - x_i or the attention row a_i. If the distances are small,
+    one map would be enough for all queries.
 
     Source: Cao et al., GCNet (arXiv:1904.11492), Table 1. Differs from the paper: a block with axes
-    "hw" or "t" has one map per frame or place; pairs are then those within one map, so that there are
-    no temporal or no spatial ones.
+    "hw" or "t" has one map per frame or place, and only pairs within one map count. It therefore has no
+    temporal or no spatial pairs.
     """
     if block.training:
         raise ValueError(
@@ -84,7 +75,7 @@ def query_independence(
 
 
 def average_query_independence(measured: Sequence[QueryIndependence]) -> QueryIndependence:
-    """The mean over views or layers; what is undefined in some of them is averaged over the others.
+    """The mean over views or layers; each value is averaged over those in which it is defined.
 
     Standard errors are those of independent samples, sqrt(sum_n s_n^2) / N.
     """
@@ -106,5 +97,5 @@ def average_query_independence(measured: Sequence[QueryIndependence]) -> QueryIn
 
 
 def _mean(values: Sequence[PairMeans]) -> PairMeans:
-    """Of those that are defined; nan where none is."""
+    """The mean of the defined values; NaN if there are none."""
     return PairMeans(*torch.tensor(values, dtype=torch.float64).nanmean(0).tolist())

@@ -1,4 +1,4 @@
-"""Maps over the frames of a clip, side by side in one picture."""
+"""A picture of maps over the frames of a clip."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,11 +31,11 @@ def write_attention_sheet(
     *,
     title: str,
 ) -> None:
-    """Write maps over the frames of a clip as one PNG: a row per map, a column per frame.
+    """Write maps over the frames of a clip as one PNG, with a row per map and a column per frame.
 
-    Above each row stand its caption and the range of its colours, below it the share of the weight in
-    each frame as a curve of steps, which sums to 100 %, with a dashed line at even shares. The curves
-    of all maps have one height.
+    Above each row are its caption and the range of its colours. Below it, a curve of steps shows the share
+    of the weight in each frame, which sums to 100 %, with a dashed line at equal shares. All curves have
+    the same scale.
     """
     num_frames = clip.shape[1]
     tile = max(_MIN_TILE, min(_MAX_TILE, _WIDTH // num_frames))
@@ -83,7 +83,7 @@ def _draw_curve(
     floor: int,
     width: int,
 ) -> None:
-    """One step for each temporal cell of the map, as wide as the frames that it stands for."""
+    """Draw a step for each temporal cell of the map, as wide as the frames that it covers."""
     unit = _CURVE_HEIGHT / top_share
     for cell, share in enumerate(shares.tolist()):
         left, right = (_GAP + edge * width // len(shares) for edge in (cell, cell + 1))

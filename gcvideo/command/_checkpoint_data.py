@@ -1,4 +1,4 @@
-"""A checkpoint with the views and the videos that it is tested on, and the record of the test."""
+"""An evaluation: the checkpoint, its views and videos, and the record of the results."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ _GEOMETRY = ("num_clips", "num_crops", "num_frames", "sampling_rate", "short_sid
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A checkpoint to be tested, and the folder of the run."""
+    """A checkpoint to evaluate, with what to evaluate it on, and the run folder."""
 
     cfg: DictConfig
     checkpoint: Checkpoint
@@ -38,7 +38,7 @@ class Evaluation:
 
     @classmethod
     def settle(cls, cfg: DictConfig) -> "Evaluation":
-        """The evaluation that a configuration asks for; its folder is there."""
+        """The evaluation described by a configuration; creates its folder."""
         precision = precision_type(cfg.precision)
         checkpoint = read_checkpoint(cfg.checkpoint)
         protocol = checkpoint_protocol(cfg, checkpoint)
@@ -48,18 +48,18 @@ class Evaluation:
 
     @property
     def listed(self) -> list[str]:
-        """Paths of the videos of the test."""
+        """Paths of the test videos."""
         return [self.splits.test.path(video) for video in range(len(self.splits.test))]
 
     def begin(self) -> None:
-        """Record and print what is tested, on what."""
+        """Record and print the checkpoint, the protocol and the data."""
         write_config(self.folder / "config.yaml", self.cfg)
         write_environment(self.folder / "environment.json")
         announce_evaluation(self.checkpoint.path, self.protocol, self.cfg.precision)
         _CONSOLE.print(f"data       {describe_source(self.splits.test)}", soft_wrap=True)
 
     def write_results(self, results: Mapping[str, Any]) -> None:
-        """Write ``results.json``, with what the results come from, and print what is known without a net."""
+        """Write ``results.json`` with the origin of the results, and print the baselines without a net."""
         blind = baselines(self.splits.test.labels, self.checkpoint.classes)
         data = self.cfg.data
         origin = {
@@ -75,10 +75,10 @@ class Evaluation:
 
 
 def checkpoint_protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationProtocol:
-    """The protocol that a configuration names, or else that of the checkpoint.
+    """The protocol of a configuration, or else that of the checkpoint.
 
-    The geometry of the views that ``cfg`` leaves open is filled in from the training. Pixels are made
-    square where the data, the protocol or the training of the checkpoint asks for it.
+    The training supplies the geometry that ``cfg`` leaves open. Pixels are made square if the data, the
+    protocol or the training says so.
     """
     for name in _GEOMETRY:
         if cfg[name] is None:
@@ -98,14 +98,14 @@ def checkpoint_protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationPr
 
 
 def checkpoint_splits(cfg: DictConfig, checkpoint: Checkpoint, split: str = "test") -> VideoSplits:
-    """The videos that a configuration names, or else those that the checkpoint was trained on.
+    """The videos of a configuration, or else those that the checkpoint was trained on.
 
-    Data that names no classes has those of the checkpoint. Where ``split`` is "test", and data is a root
-    of class folders and names no split, the test is its folder test, else val, else all of it.
+    Data without names of classes gets those of the checkpoint. If ``split`` is "test" and the data is a
+    root of class folders without splits, the test split is its folder test, else val, else all of it.
     """
     if cfg.data is None and "data" not in checkpoint.config:
         raise ValueError(
-            f"'{checkpoint.path}' was not trained here, so it names no videos to test on; give data=..., "
+            f"'{checkpoint.path}' was trained elsewhere, so it names no videos to test on; give data=..., "
             "such as data=kinetics400 data.root=/data/k400"
         )
     if cfg.data is None:
@@ -119,9 +119,9 @@ def checkpoint_splits(cfg: DictConfig, checkpoint: Checkpoint, split: str = "tes
     splits = cast(VideoSplits, built)
     if splits.classes != checkpoint.classes:
         raise ValueError(
-            f"the checkpoint knows {len(checkpoint.classes)} classes ({_some(checkpoint.classes)}), the "
-            f"data has {len(splits.classes)} ({_some(splits.classes)}); the labels would not mean the "
-            "same: test on data with the same classes in the same order"
+            f"the checkpoint has {len(checkpoint.classes)} classes ({_some(checkpoint.classes)}), but the "
+            f"data has {len(splits.classes)} ({_some(splits.classes)}), so their labels differ; test on "
+            "data with the same classes in the same order"
         )
     return splits
 
@@ -138,13 +138,13 @@ def _test_on_all(data: DictConfig, checkpoint: Checkpoint) -> None:
     if is_same and Path(data.test) == root.absolute():
         _CONSOLE.print(
             f"warning: the checkpoint was trained on videos of '{root}', and all of '{data.test}' is "
-            "scored; leave data= out to score the split that it was not trained on",
+            "scored; leave out data= to score the split that it was not trained on",
             soft_wrap=True,
         )
 
 
 def announce_evaluation(path: str, protocol: EvaluationProtocol, precision: str) -> None:
-    """Print which checkpoint is looked at, in which views, and the type that its net computes in."""
+    """Print the checkpoint, its protocol, and the type in which its net computes."""
     lines = f"checkpoint {path}\nprotocol   {protocol}\nprecision  {precision}"
     _CONSOLE.print(lines, soft_wrap=True)
 
@@ -155,12 +155,12 @@ def naming_bad_videos(data: VideoDataModule, folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # The exception of a loader's worker arrives as a RuntimeError that quotes it.
+        # An exception in a worker of the loader arrives as a RuntimeError that quotes it.
         is_read_error = isinstance(error, VideoReadError) or VideoReadError.__name__ in str(error)
         bad = unreadable_videos(data.test_videos(), data.num_workers) if is_read_error else []
         if not bad:
             raise
-        # Without a cause: the message of a worker quotes the first video alone.
+        # Not from error: the worker's message quotes only the first video.
         raise bad_videos_error(bad, len(data.splits.test), "test", folder) from None
 
 

@@ -9,12 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gcvideo._console import Console
 from gcvideo.command._output_check import check_file
-from gcvideo.inference import (
-    Checkpoint,
-    CheckpointError,
-    read_checkpoint,
-    write_checkpoint,
-)
+from gcvideo.inference import Checkpoint, CheckpointError, read_checkpoint, write_checkpoint
 from gcvideo.inference._checkpoint import write_tensors
 from gcvideo.weights import ZOO, Conversion, LoadReport
 from gcvideo.weights import convert as convert_weights
@@ -35,14 +30,13 @@ _PROTOCOLS = {
 def convert(cfg: DictConfig) -> LoadReport | None:
     """Write weights as a checkpoint of this package, as configured by ``conf/convert.yaml``.
 
-    Weights of images become a state dict without classes, to start trainings from.
+    Weights of image nets become a state dict without classes, from which a training can start.
 
     Returns:
-        What became of every tensor; None if the source is a checkpoint or a published name, which
-        are complete.
+        A report on every tensor; None if the source is already a checkpoint.
 
     Raises:
-        ValueError: if ``output`` is not a .safetensors file, or classes or protocol are needed.
+        ValueError: if ``output`` is not a .safetensors file, or classes or protocol are missing.
     """
     output = Path(cfg.output)
     if output.suffix != ".safetensors":
@@ -87,8 +81,8 @@ def convert(cfg: DictConfig) -> LoadReport | None:
 def _protocol(cfg: DictConfig, conversion: Conversion) -> dict[str, Any]:
     if cfg.protocol is None:
         raise ValueError(
-            f"the weights do not tell how their clips were sampled and normalised; give protocol=..., for "
-            f"those of {conversion.layout} protocol={_PROTOCOLS[conversion.layout]}, and num_frames, "
+            "the weights do not say how their clips were sampled and normalised; give protocol=..., which for "
+            f"{conversion.layout} is protocol={_PROTOCOLS[conversion.layout]}, and num_frames and "
             "sampling_rate if they are not 8 and 8"
         )
     return cast(dict[str, Any], OmegaConf.to_container(cfg.protocol, resolve=True))
@@ -97,8 +91,8 @@ def _protocol(cfg: DictConfig, conversion: Conversion) -> dict[str, Any]:
 def _classes(cfg: DictConfig, conversion: Conversion) -> tuple[str, ...]:
     if cfg.classes is None:
         raise ValueError(
-            f"the weights know {conversion.architecture.num_classes} classes but not their names; give "
-            "classes=kinetics400, or a file with one name a line, in label order"
+            f"the weights have {conversion.architecture.num_classes} classes but not their names; give "
+            "classes=kinetics400, or a file with one name per line, in label order"
         )
     path = Path(cfg.classes)
     if path.is_file():
@@ -109,12 +103,12 @@ def _classes(cfg: DictConfig, conversion: Conversion) -> tuple[str, ...]:
 def _report(conversion: Conversion, report: LoadReport) -> list[str]:
     lines = [f"{conversion.layout}: {conversion.architecture}", *conversion.notes, str(report)]
     known = conversion.choice.known()
-    # The head is the protocol's here.
+    # The head follows from the protocol.
     habits = [f"choice.{name}={known[name]}" for name in conversion.assumed if name != "head"]
     if habits:
-        lines.append(f"not in the file, so as {conversion.layout} does it: {', '.join(habits)}")
+        lines.append(f"not in the file, so taken from {conversion.layout}: {', '.join(habits)}")
     lines += [
-        f"a file of this name is published: source={record.name} knows the rest of it"
+        f"a published file has this name: source={record.name} knows its classes and protocol"
         for record in ZOO.values()
         if record.file == conversion.name
     ]

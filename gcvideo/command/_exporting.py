@@ -18,12 +18,11 @@ def export(cfg: DictConfig) -> dict[str, float]:
     """Write a checkpoint as an ONNX or torch.export file, as configured by ``conf/export.yaml``.
 
     Returns:
-        The largest absolute difference between file and checkpoint, by the clips compared.
+        The largest absolute difference between file and checkpoint for each group of clips.
 
     Raises:
         FileNotFoundError: if nothing matches ``video``.
-        ValueError: if it cannot be exported as asked; see
-            :func:`~gcvideo.inference._export.export_classifier`.
+        ValueError: as from :func:`~gcvideo.inference._export.export_classifier`.
     """
     videos = [] if cfg.video is None else find_videos(str(cfg.video))
     output = Path(cfg.output)

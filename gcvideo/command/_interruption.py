@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as exceptions, for commands that keep what they have done."""
+"""SIGINT and SIGTERM as exceptions, for commands that save their results so far."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
-    """A command was asked to stop; a shell then expects the exit status 128 + the number of the signal."""
+    """A signal stopped a command; shells expect the exit status 128 + the number of the signal."""
 
     def __init__(self, signal_number: int, message: str | None = None) -> None:
         super().__init__(message or f"stopped by {signal.Signals(signal_number).name}")
@@ -21,13 +21,10 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Within, the first SIGINT or SIGTERM raises ``Interrupted`` in the main thread.
+    """Within, the first SIGINT or SIGTERM raises ``Interrupted``; the list given holds it afterwards.
 
-    While that is answered a further SIGTERM changes nothing, since schedulers send several, and a SIGINT
-    ends at once. Signals that this process was told to ignore stay ignored, and other threads get none.
-
-    Yields:
-        A list that holds the signal once it has come.
+    A further SIGTERM has no effect, since schedulers send several; a further SIGINT ends at once. Signals
+    that this process ignores stay ignored. Outside the main thread, nothing changes.
     """
     received: list[int] = []
 
@@ -48,5 +45,5 @@ def interruptible() -> Iterator[list[int]]:
         yield received
     finally:
         for number, handler in before.items():
-            # Python does not know handlers of other languages.
+            # None stands for a handler that was not set from Python.
             signal.signal(number, handler or signal.SIG_DFL)

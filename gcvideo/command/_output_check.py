@@ -1,4 +1,4 @@
-"""Whether what a command is going to make can be written: asked before the work, not after hours of it."""
+"""Checks that outputs can be written, made before hours of work instead of after them."""
 
 import errno
 import os
@@ -24,16 +24,7 @@ class OutputError(ValueError):
 
 
 def check_file(path: str | Path, key: str, *, remedy: str | None = None) -> None:
-    """Prove that a file can be written, and its folder made; neither is there afterwards.
-
-    Args:
-        path: file that the command will write or replace.
-        key: key of the configuration that names it.
-        remedy: advice on what to do instead; None: choose another file by the key.
-
-    Raises:
-        OutputError: if the path is a folder, or no file can be written there.
-    """
+    """Raise OutputError unless the file of a key can be written and its folder made; leaves neither behind."""
     path = Path(path)
     with telling(path, key, remedy=remedy):
         if path.is_dir():
@@ -42,13 +33,13 @@ def check_file(path: str | Path, key: str, *, remedy: str | None = None) -> None
 
 
 def check_folder(folder: str | Path, key: str) -> None:
-    """Prove that a folder can be made, or written to where it is there already."""
+    """Raise OutputError unless a folder can be made, or written to if it exists."""
     with telling(Path(folder), key):
         prove_writable(Path(folder))
 
 
 def make_folder(folder: str | Path, key: str) -> None:
-    """As :func:`check_folder`, and the folder is there afterwards."""
+    """Make a folder; raise OutputError unless it can be written to."""
     with telling(Path(folder), key):
         Path(folder).mkdir(parents=True, exist_ok=True)
         prove_writable(Path(folder))
@@ -56,7 +47,7 @@ def make_folder(folder: str | Path, key: str) -> None:
 
 @contextmanager
 def telling(path: Path, key: str, *, remedy: str | None = None) -> Iterator[None]:
-    """Within, an error of the file system becomes an OutputError that says what is to be done."""
+    """Within, an error of the file system becomes an OutputError with a remedy."""
     try:
         yield
     except OSError as error:
@@ -65,15 +56,15 @@ def telling(path: Path, key: str, *, remedy: str | None = None) -> Iterator[None
 
 
 def prove_writable(folder: Path) -> None:
-    """Write a file, which is gone again, into a folder or the nearest one above it that exists."""
+    """Write a temporary file into a folder, or into its nearest parent that exists."""
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".preflight-", buffering=0) as file:
         file.write(b"written before the work starts")
-        # A full network file system may tell only here.
+        # A full network file system may report it only here.
         os.fsync(file.fileno())
 
 
 def reason(error: OSError) -> str:
-    """What an error of the file system means, in words."""
+    """An error of the file system in words."""
     return _REASONS.get(error.errno or 0, error.strerror or str(error))

@@ -1,7 +1,6 @@
-"""The command that scores a checkpoint on clips without their order of frames."""
+"""The command that scores a checkpoint on clips with their frames out of order."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.progress import track
@@ -18,13 +17,13 @@ _NUM_SHOWN = 10
 
 
 def probe(cfg: DictConfig) -> TimeNeed:
-    """Score a checkpoint on clips without their order of frames, as configured by ``conf/probe.yaml``.
+    """Score a checkpoint on clips with their frames out of order, as configured by ``conf/probe.yaml``.
 
-    The run folder gets ``probes.csv`` with one row per class, ``scores_ordered.csv`` and one such
-    table per probe with one row per video, and ``results.json``. Computes on one device.
+    The run folder gets ``probes.csv`` with one row per class, ``scores_ordered.csv`` and such a table
+    for each probe with one row per video, and ``results.json``. Computes on one device.
 
     Returns:
-        The need of all videos together.
+        The result for all videos together.
 
     Raises:
         BadVideosError: if listed videos cannot be read; all of them are in ``bad_videos.csv``.
@@ -32,11 +31,8 @@ def probe(cfg: DictConfig) -> TimeNeed:
     """
     evaluation = Evaluation.settle(cfg)
     evaluation.begin()
-    folder, protocol, classes = (
-        evaluation.folder,
-        evaluation.protocol,
-        evaluation.checkpoint.classes,
-    )
+    folder, protocol = evaluation.folder, evaluation.protocol
+    classes = evaluation.checkpoint.classes
     model = evaluation.checkpoint.build_model(protocol, list(cfg.packages))
     model.to(choose_device(cfg.device))
     data = VideoDataModule(evaluation.splits, protocol=protocol, num_workers=cfg.num_workers)
@@ -54,7 +50,12 @@ def probe(cfg: DictConfig) -> TimeNeed:
     overall, by_class = time_need(scores), class_time_needs(scores, classes)
     for kind, table in scores.items():
         table.write(folder / f"scores_{kind}.csv", evaluation.listed, classes)
-    _write_classes(folder / "probes.csv", by_class)
+    columns = ("class", "num_videos", *(f"top1_{kind}" for kind in overall.top1), "needs_time")
+    rows = (
+        (name, need.num_videos, *(f"{x:.6f}" for x in (*need.top1.values(), need.needs_time)))
+        for name, need in by_class.items()
+    )
+    write_table(folder / "probes.csv", columns, rows)
     _show(overall, by_class)
     evaluation.write_results(
         {
@@ -66,17 +67,6 @@ def probe(cfg: DictConfig) -> TimeNeed:
     )
     _CONSOLE.print(f"{overall.num_videos} videos; results in {folder}", soft_wrap=True)
     return overall
-
-
-def _write_classes(file: Path, needs: Mapping[str, TimeNeed]) -> None:
-    kinds = next(iter(needs.values())).top1
-    columns = ("class", "num_videos", *(f"top1_{kind}" for kind in kinds), "needs_time")
-    rows = (
-        (name, need.num_videos, *(f"{share:.6f}" for share in need.top1.values()))
-        + (f"{need.needs_time:.6f}",)
-        for name, need in needs.items()
-    )
-    write_table(file, columns, rows)
 
 
 def _show(overall: TimeNeed, needs: Mapping[str, TimeNeed]) -> None:
@@ -91,5 +81,5 @@ def _show(overall: TimeNeed, needs: Mapping[str, TimeNeed]) -> None:
         if need is overall:
             table.add_section()
     if len(needs) > _NUM_SHOWN:
-        table.caption = f"the {_NUM_SHOWN} of {len(needs)} classes that need it most"
+        table.caption = f"the {_NUM_SHOWN} of {len(needs)} classes that need the order most"
     _CONSOLE.print(table)

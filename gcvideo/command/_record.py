@@ -1,9 +1,10 @@
-"""What a run leaves about itself: configuration, environment and results."""
+"""The record of a run: configuration, environment and results."""
 
 import json
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,21 +22,25 @@ _PACKAGES = (
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write readable JSON, by renaming a finished draft: a reader never sees half a file."""
+    """Write readable JSON; other processes never see a partial file."""
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    # A byte of a file name that is no UTF-8 becomes "\udcff", which JSON reads as Python has it.
+    # Bytes of file names that are not UTF-8 become "\udcff", which JSON reads back as in Python.
     write_text(path, text.encode(errors="backslashreplace").decode())
 
 
 def write_config(path: Path, cfg: DictConfig) -> None:
-    """Write a configuration that can be changed and read again: keys still refer to each other."""
+    """Write a configuration with its interpolations, so that it can be changed and read again."""
     with draft_of(path) as draft:
         OmegaConf.save(cfg, draft)
 
 
 def write_environment(path: Path) -> None:
-    """Versions, devices and the commit that a run was made with."""
-    import torch  # noqa: PLC0415 (commands without a net write JSON too)
+    """Write the versions, devices and commit of a run."""
+    packages = dict.fromkeys(_PACKAGES)
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            packages[name] = version(name)
+    import torch  # noqa: PLC0415 (commands without a net import this module too)
 
     write_json(
         path,
@@ -49,13 +54,13 @@ def write_environment(path: Path) -> None:
             "cuda_devices": [
                 torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
             ],
-            "packages": {name: _version(name) for name in _PACKAGES},
+            "packages": packages,
         },
     )
 
 
 def git_commit() -> str | None:
-    """Commit of the checkout the package runs from, "+" if it has changes; None outside of one."""
+    """Commit of the checkout that the package runs from, with "+" if it has changes; None outside one."""
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(Path(gcvideo.__file__).parent), *words]
@@ -68,16 +73,9 @@ def git_commit() -> str | None:
 
 
 def processor_name() -> str:
-    """Model name of the processor, where the system tells."""
+    """Model name of the processor, if the system provides it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         return platform.processor()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -18,20 +18,20 @@ _CONSOLE = Console()
 def test(cfg: DictConfig) -> dict[str, float]:
     """Score a checkpoint on a test split with all views, as configured by ``conf/test.yaml``.
 
-    The run folder gets ``scores.csv`` with one row per video and ``results.json`` with metrics,
-    protocol and the numbers of videos listed and scored.
+    The run folder gets ``scores.csv`` with one row per video, and ``results.json`` with the metrics, the
+    protocol, and the numbers of videos listed and scored.
 
     Raises:
         BadVideosError: if listed videos cannot be read; all of them are in ``bad_videos.csv``.
         RuntimeError: if a listed video was not scored.
-        ValueError: for an unknown ``precision``, or another one in ``trainer``.
+        ValueError: for an unknown ``precision``, or if ``trainer`` sets another one.
     """
     if str(cfg.trainer.precision) not in ("auto", "32", "32-true"):
         raise ValueError(
-            f"trainer.precision is '{cfg.trainer.precision}', which is for training; a test computes in "
-            "what precision names: float32, bfloat16 or float16"
+            f"trainer.precision is '{cfg.trainer.precision}', which is for training; a test takes its type "
+            "from precision: float32, bfloat16 or float16"
         )
-    # "auto" would let a processor or GPU choose what a test computes.
+    # With "auto", the result of a test would depend on the processor or GPU.
     cfg.trainer.precision = "32-true"
     evaluation = Evaluation.settle(cfg)
     checkpoint, protocol = evaluation.checkpoint, evaluation.protocol
@@ -58,16 +58,16 @@ def test(cfg: DictConfig) -> dict[str, float]:
     num_listed, num_scored = len(evaluation.splits.test), len(module.test_scores)
     if num_scored != num_listed:
         raise RuntimeError(
-            f"{num_listed} videos are listed but {num_scored} were scored; the metrics do not stand for "
+            f"{num_listed} videos are listed but {num_scored} were scored, so the metrics are not those of "
             "the list"
         )
     return metrics
 
 
 class _TestData(VideoDataModule):
-    """Of more ranks than videos, some score a video again, which counts once.
+    """If there are more ranks than videos, some score a video again, which counts once.
 
-    Lightning would leave a rank without videos out of the test, and the others would wait for it.
+    Otherwise, Lightning would leave ranks without videos out of the test, and the others would wait for them.
     """
 
     def _ranks(self) -> dict[str, int]:

@@ -1,6 +1,6 @@
-"""Work on many items in processes, behind a progress bar.
+"""Work on many items in processes, with a progress bar.
 
-Each process has a pipe of its own, so that one which is killed while it sends blocks no other, and the item
+Each process has its own pipe. A process that is killed while it sends therefore blocks no other, and the item
 that killed it is known. The pools of concurrent.futures, loky and pebble lack one or the other.
 """
 
@@ -34,8 +34,8 @@ from gcvideo._console import Console
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Not fork: PyAV and torch may hold threads and locks, of which a forked process gets only half. A
-# server imports the script once for all workers, which may take seconds.
+# Not fork, since a forked process would copy the locks of PyAV and torch but not their threads. A fork
+# server imports the script, which may take seconds, once for all workers.
 if "forkserver" in multiprocessing.get_all_start_methods():
     _PROCESSES = multiprocessing.get_context("forkserver")
     _PROCESSES.set_forkserver_preload(["__main__", __name__])
@@ -46,7 +46,7 @@ _SECONDS_TO_END = 5.0
 
 
 class ProcessDiedError(Exception):
-    """The process that worked on ``item`` died: a crash in a decoder, or no memory left."""
+    """The process that worked on ``item`` died, through a crash in a decoder or a lack of memory."""
 
     def __init__(self, item: str, exit_code: int | None) -> None:
         super().__init__(item, exit_code)
@@ -55,7 +55,7 @@ class ProcessDiedError(Exception):
     def __str__(self) -> str:
         return (
             f"the process that worked on {self.item} died twice ({_ending(self.exit_code)}); "
-            "leave the item out, or free memory if that ran short"
+            "leave the item out, or free some memory if it ran out"
         )
 
 
@@ -67,23 +67,23 @@ def parallel_map(
     num_workers: int | None = None,
     fork: bool = False,
 ) -> Iterator[tuple[int, R | ProcessDiedError]]:
-    """Index and result of every item as they finish, behind one progress bar.
+    """Index and result of each item as it finishes, with one progress bar.
 
-    A process that dies takes down only its own item, which is tried once more, alone, after all
-    others. Leaving the iteration early ends the processes.
+    If a process dies, only its own item is affected; it is tried again, alone, after all others. Leaving
+    the iteration early ends the processes.
 
     Args:
         function: work on one item; it, the items and the results must be picklable.
-        items: arguments, each of which is sent when a process is free for it.
-        description: text beside the bar; None: no bar.
-        num_workers: processes; None: one per core, at most 8; 0: the work is done in this one.
-        fork: whether the first processes are copies of this one where that is safe enough (Linux),
-            which saves the seconds of importing; for functions that neither use a GPU nor print.
+        items: arguments, each of which is sent to a free process.
+        description: text of the bar; None: no bar.
+        num_workers: number of processes; None: one per core, at most 8; 0: no further process.
+        fork: whether the first processes are copies of this one on Linux, which saves seconds of importing;
+            only for functions that neither use a GPU nor print.
 
     Raises:
         ValueError: if ``num_workers`` is negative.
         RuntimeError: if processes cannot start.
-        Exception: the first that ``function`` raises.
+        Exception: the first exception of ``function``.
     """
     if num_workers is not None and num_workers < 0:
         raise ValueError(f"num_workers is {num_workers}; give 0 for no further process, or more")
@@ -103,7 +103,7 @@ def usable_cores() -> int:
 
 
 def default_num_workers() -> int:
-    """One worker per core this process may use, at most 8; none where there is one core."""
+    """One worker per usable core, at most 8; none if there is only one core."""
     cores = usable_cores()
     return min(cores, 8) if cores > 1 else 0
 
@@ -117,7 +117,7 @@ def _with_second_chance(
             died.append(index)
         else:
             yield index, result
-    # Alone, because it may have been a neighbour that took all memory.
+    # Alone, because another process may have used up the memory.
     yield from _distribute(function, items, died, 1)
 
 
@@ -157,7 +157,7 @@ def _distribute(
 
 
 class _Worker:
-    """A process with one item at a time, so that it is known which item killed it."""
+    """A process that works on one item at a time, so that the item that killed it is known."""
 
     def __init__(
         self, function: Callable[[Any], Any], siblings: "Sequence[_Worker] | None" = None
@@ -166,22 +166,19 @@ class _Worker:
         self.connection, theirs = _PROCESSES.Pipe()
         context, ends = _PROCESSES, []
         if siblings is not None and _COPIES is not None:
-            # A copy holds the parent's ends too: while one is open, a process would never see that
-            # the parent is gone.
-            context, ends = (
-                _COPIES,
-                [*(sibling.connection for sibling in siblings), self.connection],
-            )
+            # A copy must close the parent's ends, or processes would not notice that the parent is gone.
+            context = _COPIES
+            ends = [*(sibling.connection for sibling in siblings), self.connection]
         self.process = context.Process(target=_serve, args=(function, theirs, ends), daemon=True)
         with warnings.catch_warnings():
-            # Python warns of other threads; a copy takes none of their locks.
+            # Python warns of other threads, but a copy takes none of their locks.
             warnings.simplefilter("ignore", DeprecationWarning)
             self.process.start()
         theirs.close()
 
     def give(self, index: int, item: Any) -> None:
         self.index = index
-        with suppress(BrokenPipeError, ConnectionResetError):  # its death shows on receiving
+        with suppress(BrokenPipeError, ConnectionResetError):  # receive() reports its death
             self.connection.send(item)
 
     def receive(self, items: Sequence[Any]) -> Any:
@@ -193,7 +190,7 @@ class _Worker:
             if self.index is not None:
                 return ProcessDiedError(repr(items[self.index]), exit_code)
             raise RuntimeError(
-                f"a process ended before its first item ({_ending(exit_code)}); start the work from "
+                f"a process ended before its first item ({_ending(exit_code)}); start the work in "
                 "a file, below `if __name__ == '__main__':`, or give num_workers=0"
             ) from None
         if not succeeded:
@@ -214,8 +211,8 @@ def _serve(
 ) -> None:
     for end in ends:
         end.close()
-    # Ctrl-C reaches all processes, but only the parent answers. It ends its workers by SIGTERM,
-    # which must unwind the stack, or drafts of files would be left.
+    # Ctrl-C reaches all processes, but only the parent reacts. It ends its workers with SIGTERM,
+    # which must unwind the stack, so that drafts of files are removed.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _unwind)
     if "torch" in sys.modules:
@@ -233,7 +230,7 @@ def _serve(
 
 
 def _unwind(*_: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleaning up
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the clean-up
     sys.exit(1)
 
 
@@ -251,7 +248,7 @@ class _RateColumn(ProgressColumn):
 def with_progress(
     results: Generator[T, None, None], total: int, description: str
 ) -> Generator[T, None, None]:
-    """The same results behind a bar on standard error, or with one line at the end without a terminal."""
+    """The same results with a bar on standard error, or with one line at the end if it is no terminal."""
     console = Console(stderr=True)
     start, done = time.monotonic(), 0
     text, bar = TextColumn("{task.description}", markup=False), BarColumn()

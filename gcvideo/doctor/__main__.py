@@ -1,4 +1,4 @@
-"""The command: a line for each check."""
+"""The command, which prints a line for each check."""
 
 import argparse
 import importlib
@@ -12,9 +12,9 @@ from rich.text import Text
 from gcvideo._console import Console
 from gcvideo._draft import draft_of
 from gcvideo._invocation import command_line
-from gcvideo.doctor._finding import Finding
+from gcvideo.doctor import Finding
 
-# Modules by name: a package that cannot be loaded must fail its own checks alone.
+# Modules by name, so that a package that cannot be loaded fails only its own checks.
 _CHECKS = (
     ("gcvideo", "installation", "check_gcvideo"),
     ("python", "installation", "check_python"),
@@ -41,16 +41,14 @@ _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line for each check; 0 if none failed, else 1.
-
-    Args:
-        arguments: words of the command line; None: those of this process.
-    """
+    """Print a line for each check; 0 if none failed, else 1."""
     parser = argparse.ArgumentParser(
         prog=command_line("doctor"), description="Check whether this machine can train."
     )
-    parser.add_argument("--quick", action="store_true", help="start no processes to try gloo")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the findings here")
+    parser.add_argument("--quick", action="store_true", help="do not start processes to test gloo")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the findings to this file"
+    )
     options = parser.parse_args(arguments)
     console = Console()
     rows = []
@@ -75,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_check(module: str, function: str, *arguments: object) -> Finding:
-    """The finding of a check in ``gcvideo.doctor``; one that crashes or cannot be loaded has failed."""
+    """The finding of a check in ``gcvideo.doctor``; a check that crashes or cannot be loaded fails."""
     try:
         check = getattr(importlib.import_module(f"gcvideo.doctor._{module}"), function)
         return check(*arguments)
@@ -84,7 +82,7 @@ def run_check(module: str, function: str, *arguments: object) -> Finding:
         return Finding(
             "fail",
             f"{type(error).__name__}: {text}",
-            "repair what the message names, for instance with `pip install --force-reinstall` of the package",
+            "repair what the message names, for example by `pip install --force-reinstall` of the package",
         )
 
 

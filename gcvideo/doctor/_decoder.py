@@ -1,4 +1,4 @@
-"""Whether the codecs of Kinetics are decoded to the frames that were encoded."""
+"""The check that decoders of the codecs of Kinetics give the frames that were encoded."""
 
 import os
 import tempfile
@@ -9,13 +9,13 @@ from jaxtyping import UInt8
 
 from gcvideo._invocation import command_line
 from gcvideo.data import VideoReader, write_video
-from gcvideo.doctor._finding import Finding
+from gcvideo.doctor import Finding
 
 _NUM_FRAMES, _SIZE, _STEP = 24, 64, 8
-# Neighbouring frames differ by _STEP: below half of it, no frame can be taken for another.
+# Adjacent frames differ by _STEP; with errors below half of it, none is mistaken for another.
 _MAX_ERROR = _STEP / 2
-# The codecs of Kinetics: encoders to try in turn, suffix of the container, options. A keyframe every
-# 12 frames and frames between that are stored out of order, where the encoder can.
+# Encoders to try in turn, suffix of the container, and options: a keyframe every 12 frames and, if the
+# encoder supports it, reordered frames in between.
 _CODECS = {
     "h264": (("libx264", "libopenh264"), ".mp4", {"g": "12", "bf": "2"}),
     "mpeg4": (("mpeg4",), ".avi", {"g": "12", "b": "4M"}),
@@ -28,10 +28,10 @@ _REMEDY = "install PyAV's wheel, which brings its own FFmpeg: `pip install --for
 
 
 def check_decoder(codec: str) -> Finding:
-    """Write a clip, read its frames in a random order, and compare them with what was written."""
+    """Write a clip, read its frames in random order, and compare them with the originals."""
     written = _clip()
     encoders, suffix, options = _CODECS[codec]
-    # SVT-AV1 writes to standard error whatever FFmpeg is told.
+    # SVT-AV1 ignores the log level of FFmpeg.
     os.environ.setdefault("SVT_LOG", "0")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"clip{suffix}"
@@ -68,15 +68,15 @@ def check_decoder(codec: str) -> Finding:
     if error > _MAX_ERROR:
         return Finding(
             "fail",
-            f"frames differ by {error:.1f} of 255 on average from what was written, at most "
-            f"{_MAX_ERROR:.1f} may be lost",
+            f"frames differ by {error:.1f} of 255 on average from those that were written; "
+            f"{_MAX_ERROR:.1f} is the limit",
             _REMEDY,
         )
     return Finding("ok", f"{_NUM_FRAMES} frames by {encoder} read back in any order")
 
 
 def _clip() -> UInt8[np.ndarray, "t h w 3"]:
-    """Frame k has the grey level 20 + 8 k on the left and its negative on the right."""
+    """Frames whose grey level is 20 + 8 k on the left and its negative on the right."""
     level = (20 + _STEP * np.arange(_NUM_FRAMES, dtype=np.uint8))[:, None, None, None]
     frames = np.empty((_NUM_FRAMES, _SIZE, _SIZE, 3), np.uint8)
     frames[:, :, : _SIZE // 2] = level

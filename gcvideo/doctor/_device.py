@@ -1,4 +1,4 @@
-"""What a net computes on: GPUs, bf16, and processes that exchange their gradients."""
+"""Checks of GPUs, bf16, and the exchange of gradients between processes."""
 
 import socket
 import tempfile
@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessException, spawn
 
-from gcvideo.doctor._finding import Finding
+from gcvideo.doctor import Finding
 
 _GIB = 2**30
 _DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
@@ -19,7 +19,7 @@ _TIME_LIMIT_SECONDS = 30.0
 
 
 def check_gpu() -> Finding:
-    """The GPUs, each proven by a sum; without one, why the driver does not offer it."""
+    """The GPUs, each tested with a sum; without one, the reason that the driver gives."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         is_available = torch.cuda.is_available()
@@ -35,9 +35,9 @@ def check_gpu() -> Finding:
     if not is_available:
         return Finding(
             "fail",
-            f"there is an NVIDIA driver, but torch finds no GPU: {told or 'it does not say why'}",
-            "compare `nvidia-smi` with the CUDA version of torch (the driver must be as new), look "
-            "at CUDA_VISIBLE_DEVICES, and start a container with --gpus all",
+            f"there is an NVIDIA driver, but torch finds no GPU: {told or 'it gives no reason'}",
+            "compare `nvidia-smi` with the CUDA version of torch (the driver must be as new), check "
+            "CUDA_VISIBLE_DEVICES, and start a container with --gpus all",
         )
     texts = []
     for index in range(torch.cuda.device_count()):
@@ -49,8 +49,8 @@ def check_gpu() -> Finding:
             return Finding(
                 "fail",
                 f"cuda:{index} {name} does not compute: {str(error).splitlines()[0]}",
-                "see in `nvidia-smi` whether another process holds it, or install a torch that "
-                "supports it; CUDA_VISIBLE_DEVICES can leave it out",
+                "see in `nvidia-smi` whether another process uses it, or install a torch that supports "
+                "it; CUDA_VISIBLE_DEVICES can exclude it",
             )
         if total != 1000:
             return Finding(
@@ -63,8 +63,8 @@ def check_gpu() -> Finding:
 
 
 def check_bf16() -> Finding:
-    """Whether the device that trainer=auto takes computes in bf16, 3-D convolutions too, or emulates it."""
-    # Loads every room, which must not fail the checks beside it.
+    """Whether the device of trainer=auto computes bf16 in hardware, including 3-D convolutions."""
+    # These load all rooms, and a failure must not affect the other checks.
     from gcvideo.command import best_precision  # noqa: PLC0415
     from gcvideo.models._convolution_check import convolution_slowdown  # noqa: PLC0415
 
@@ -83,7 +83,7 @@ def check_bf16() -> Finding:
         return Finding(
             "warn",
             seen,
-            "update PyTorch; layout=auto runs them as 2-D convolutions on a GPU meanwhile",
+            "update PyTorch; until then, layout=auto runs them as 2-D convolutions on a GPU",
         )
     return Finding("ok", f"{seen}; trainer.precision=auto uses it")
 
@@ -117,13 +117,13 @@ def check_gloo(prove: bool) -> Finding:
     return Finding(
         "fail",
         f"two processes could not add their numbers: {failure}",
-        f"see that the name of this machine, '{socket.gethostname()}', resolves (/etc/hosts), name an "
+        f"make sure that the name of this machine, '{socket.gethostname()}', resolves (/etc/hosts), name an "
         "interface with GLOO_SOCKET_IFNAME=lo, or let the firewall pass local connections",
     )
 
 
 def _all_reduce() -> str | None:
-    """Why a sum over two fresh processes failed; None if it did not."""
+    """The reason why a sum over two new processes failed, if it did."""
     deadline = time.monotonic() + _TIME_LIMIT_SECONDS
     with tempfile.TemporaryDirectory() as folder:
         context = spawn(_add, (str(Path(folder) / "store"),), nprocs=2, join=False)

@@ -1,4 +1,4 @@
-"""The installed packages: their versions, and whether they fit and load together."""
+"""Checks of the installed packages: their versions, and whether they work together."""
 
 import importlib
 import platform
@@ -10,10 +10,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import gcvideo
-from gcvideo.doctor._finding import Finding
+from gcvideo.doctor import Finding
 
 _TORCH_REMEDY = (
-    "install both anew in one command and from one index, as the selector on pytorch.org gives it"
+    "reinstall both with one command from one index, as given by the selector on pytorch.org"
 )
 
 
@@ -30,7 +30,7 @@ def check_python() -> Finding:
 
 
 def check_gcvideo() -> Finding:
-    """The running code against the installed metadata, with which the other versions are compared."""
+    """The running code against the installed metadata, which the other checks use."""
     folder = Path(gcvideo.__file__).parent
     try:
         installed = version("gcvideo")
@@ -53,7 +53,7 @@ def check_packages() -> Finding:
     """Every package that gcvideo needs against its lower bound."""
     seen, wrong, wanted = [], [], []
     for requirement in map(Requirement, requires("gcvideo") or ()):
-        # Without an extra, only what every installation needs.
+        # Without extras: only what every installation needs.
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
         try:
@@ -71,21 +71,21 @@ def check_packages() -> Finding:
 
 
 def check_import() -> Finding:
-    """Everything that training, testing and prediction load; a failure shows as the exception."""
+    """Whether training, testing and prediction load; otherwise the exception becomes the finding."""
     importlib.import_module("gcvideo.command")
     return Finding("ok", "training, testing and prediction load")
 
 
 def check_torch_build() -> Finding:
-    """Whether torchvision was built for this torch and for the same CUDA, by running its operator."""
-    import torch  # noqa: PLC0415 (where it does not load, the versions are still told)
+    """Whether torchvision was built for this torch and the same CUDA, tested with an operator."""
+    import torch  # noqa: PLC0415 (the other checks must run even if it does not load)
 
     seen = f"torch {torch.__version__} (CUDA {torch.version.cuda or 'none'})"
     try:
         torchvision = importlib.import_module("torchvision")
     except (ImportError, OSError, RuntimeError) as error:
         return Finding(
-            "fail", f"{seen}, but torchvision does not load beside it ({error})", _TORCH_REMEDY
+            "fail", f"{seen}, but torchvision does not load with it ({error})", _TORCH_REMEDY
         )
     number = torch.ops.torchvision._cuda_version()  # 13020 for 13.2; negative without CUDA
     cuda = None if number < 0 else f"{number // 1000}.{number % 1000 // 10}"

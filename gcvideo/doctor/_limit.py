@@ -1,4 +1,4 @@
-"""What the system allows: cores, shared memory, open files and space in folders."""
+"""Checks of the limits of the system: cores, shared memory, open files and disk space."""
 
 import os
 import shutil
@@ -9,27 +9,27 @@ from pathlib import Path
 from gcvideo.command._record import processor_name
 from gcvideo.data._parallel import default_num_workers, usable_cores
 from gcvideo.data.listing._cache import cache_folder
-from gcvideo.doctor._finding import Finding
+from gcvideo.doctor import Finding
 
 _GIB = 2**30
 _MIN_FREE_BYTES = _GIB
 _MIN_OPEN_FILES = 1024
 _SHARED_MEMORY = Path("/dev/shm")
-# Views, frames and pixels of a large step on one device.
+# Views, frames and pixels of a large batch on one device.
 _LARGE_BATCH = (16, 32, 224)
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def check_processor() -> Finding:
-    """The processor, and whether a quota of the container allows fewer cores than the process sees."""
+    """The processor, and whether the quota of a container is lower than the number of visible cores."""
     seen = usable_cores()
     quota = _quota()
     text = f"{processor_name()}, {seen} of {os.cpu_count()} cores"
     if quota is not None and quota < seen:
         return Finding(
             "warn",
-            f"{text}, but the container's quota allows the time of {quota:g}",
+            f"{text}, but the container's quota allows only {quota:g}",
             f"set num_workers={int(quota) if quota >= 2 else 0} (otherwise {default_num_workers()} are "
             f"started) and OMP_NUM_THREADS={max(int(quota), 1)}, or raise the quota",
         )
@@ -37,11 +37,11 @@ def check_processor() -> Finding:
 
 
 def _quota() -> float | None:
-    """Cores' worth of time that the control groups allow; None without a limit."""
+    """The number of cores that the control groups allow; None without a limit."""
     lines = _OWN_CGROUP.read_text().splitlines() if _OWN_CGROUP.is_file() else []
     own = next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
     limits = []
-    # Each of the unified groups that this process is in may set one.
+    # Each unified group of this process may set a limit.
     for folder in (_CGROUP / part for part in (own, *map(str, Path(own).parents))):
         if (folder / "cpu.max").is_file():
             limit, period = (folder / "cpu.max").read_text().split()
@@ -53,12 +53,12 @@ def _quota() -> float | None:
 
 
 def check_shared_memory() -> Finding:
-    """Whether /dev/shm can hold the views that workers hand to their loader."""
-    # Needs torch, which the other limits can do without.
+    """Whether /dev/shm has room for the views that workers pass to their loader."""
+    # This needs torch, unlike the other checks here.
     from gcvideo.command._preflight import batch_bytes, bytes_in_flight  # noqa: PLC0415
 
     if not _SHARED_MEMORY.is_dir():
-        return Finding("ok", f"this system has no {_SHARED_MEMORY} of a limited size")
+        return Finding("ok", f"no {_SHARED_MEMORY} of limited size on this system")
     usage = shutil.disk_usage(_SHARED_MEMORY)
     num_views, num_frames, size = _LARGE_BATCH
     num_workers = max(default_num_workers(), 1)
@@ -72,14 +72,14 @@ def check_shared_memory() -> Finding:
         return Finding(
             "warn",
             text,
-            "workers die of SIGBUS when it is full: start the container with --shm-size=8g or "
+            "workers die with SIGBUS when it is full: start the container with --shm-size=8g or "
             "--ipc=host, or lower num_workers",
         )
     return Finding("ok", text)
 
 
 def check_open_files() -> Finding:
-    """The limit on open files of a process."""
+    """The limit on open files per process."""
     if find_spec("resource") is None:
         return Finding("ok", "this system sets no limit per process")
     import resource  # noqa: PLC0415 (Unix only)
@@ -89,17 +89,17 @@ def check_open_files() -> Finding:
         return Finding(
             "warn",
             f"at most {soft} per process",
-            "each tensor that a worker hands over is an open file, and training ends with 'too many "
-            "open files' when they run out: run `ulimit -n 4096` first, for which an administrator "
-            "may have to raise the hard limit",
+            "each tensor that a worker passes on is an open file, and training stops with 'too many "
+            "open files' above the limit: run `ulimit -n 4096` first (an administrator may have to "
+            "raise the hard limit)",
         )
     return Finding("ok", f"at most {'any' if soft == resource.RLIM_INFINITY else soft} per process")
 
 
 def check_folder(variable: str) -> Finding:
-    """Whether the folder that an environment variable can move, TMPDIR or GCVIDEO_CACHE, has space.
+    """Whether the folder of an environment variable, TMPDIR or GCVIDEO_CACHE, is writable and has space.
 
-    A folder that does not exist yet is tried at its nearest parent: a check leaves nothing behind.
+    If it does not exist, its nearest parent is tested, since a check must leave nothing behind.
     """
     folder = cache_folder() if variable == "GCVIDEO_CACHE" else Path(tempfile.gettempdir())
     remedy = f"or set {variable} to another folder"

@@ -1,4 +1,4 @@
-"""From logits to results: averaging over views, per-video scores."""
+"""From logits to results: averages over views, scores per video, and accuracy."""
 
 from gcvideo.evaluation._scores import VideoScores as VideoScores
 from gcvideo.evaluation._views import Average as Average

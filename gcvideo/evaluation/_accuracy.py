@@ -1,4 +1,4 @@
-"""What accuracies mean wherever they stand: on the screen, in results, in tables of a comparison."""
+"""Accuracies, as they appear on the screen, in results and in tables of comparisons."""
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -8,27 +8,24 @@ _NUM_GUESSES = 5
 
 
 def has_top5(num_classes: int) -> bool:
-    """Whether there is a top-5 accuracy: from six classes on, since five guesses name all of five."""
+    """Whether top-5 accuracy is meaningful: for more than five classes."""
     return num_classes > _NUM_GUESSES
 
 
 def count_right(
     labels: Int64[Tensor, " n"], is_right: Bool[Tensor, " n"], num_classes: int
 ) -> Int64[Tensor, "2 k"]:
-    """Of each class the number of videos that are recognised, and below it that of all its videos."""
+    """For each class, the number of recognised videos (first row) and of all videos (second row)."""
     counts = (torch.bincount(found, minlength=num_classes) for found in (labels[is_right], labels))
     return torch.stack(list(counts))
 
 
 def class_accuracies(counts: Int64[Tensor, "2 k"]) -> Float[Tensor, " k"]:
-    """Share of the videos of each class that are recognised; NaN for a class without videos.
-
-    Counts of :func:`count_right` for parts of the videos may be added up before.
-    """
+    """Share of recognised videos in each class, from (sums of) :func:`count_right`; NaN without videos."""
     right, videos = counts
     return right.double() / videos
 
 
 def mean_class_accuracy(accuracies: Float[Tensor, " k"]) -> Float[Tensor, ""]:
-    """Mean over the classes that have videos, whatever is predicted for the videos of others."""
+    """Mean over the classes that have videos."""
     return accuracies.nanmean()

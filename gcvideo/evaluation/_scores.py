@@ -1,4 +1,4 @@
-"""Scores of a test, by video."""
+"""Scores of a test by video."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ _PREFIX = "score:"
 
 
 def score_columns(classes: Sequence[str]) -> list[str]:
-    """Columns of the scores of classes: their names, with "score:" before one that another column has.
+    """The names of classes as columns, with the prefix "score:" if another column has the name.
 
-    Such are the classes "video", "label" and "prediction", however they are capitalised, and those that
-    begin with "score:" themselves; so a column that does is that of the class called by the rest.
+    This concerns the classes "video", "label" and "prediction" in any capitalisation, and classes that
+    begin with "score:" themselves. Removing one prefix therefore always gives the name of the class.
     """
     return [
         f"{_PREFIX}{name}" if column_name(name) in _COLUMNS or name.startswith(_PREFIX) else name
@@ -55,16 +55,13 @@ class VideoScores:
         return torch.tensor(labels, dtype=torch.int64)
 
     def scores(self) -> Float[Tensor, "n k"]:
-        """One row a video, in order of the list; without videos there are no columns either."""
+        """One row per video, in order of the list; without videos, there are no columns."""
         if not self._rows:
             return torch.empty(0, 0)
         return torch.stack([self._rows[video][1] for video in sorted(self._rows)])
 
     def write(self, path: Path, videos: Sequence[str], classes: Sequence[str]) -> None:
-        """A csv with video, label, prediction and one score column per class, whole or not at all.
-
-        The column of a class is called as :func:`score_columns` says.
-        """
+        """Write a csv with video, label, prediction and one column per class (:func:`score_columns`)."""
 
         def row(video: int) -> list[str]:
             label, scores = self._rows[video]

@@ -1,4 +1,4 @@
-"""Scores of a video from the logits of its views."""
+"""Averages over the views of a video."""
 
 from typing import Literal, get_args
 
@@ -17,10 +17,10 @@ def average_views(
         logit: softmax(mean_v logits_v)      mmaction2's "score"
         max:   max_v softmax(logits_v), scaled to sum to 1
 
-    Computed in float32 whatever the precision of the net.
+    Computed in float32 for any precision of the net.
 
     Raises:
-        ValueError: for an unknown kind of average.
+        ValueError: if the kind of average is unknown.
     """
     logits = logits.float()
     if average == "prob":

@@ -1,4 +1,4 @@
-"""Trained nets in use: loading checkpoints and classifying videos."""
+"""Loading of checkpoints, classification of videos, and export."""
 
 from gcvideo.inference._batch import classify_videos as classify_videos
 from gcvideo.inference._checkpoint import Checkpoint as Checkpoint
@@ -6,6 +6,7 @@ from gcvideo.inference._checkpoint import CheckpointError as CheckpointError
 from gcvideo.inference._checkpoint import configure_head as configure_head
 from gcvideo.inference._checkpoint import read_checkpoint as read_checkpoint
 from gcvideo.inference._checkpoint import write_checkpoint as write_checkpoint
+from gcvideo.inference._classifier import Prediction as Prediction
 from gcvideo.inference._classifier import TrainedClassifier as TrainedClassifier
 from gcvideo.inference._classifier import load as load
 from gcvideo.inference._contact_sheet import write_contact_sheet as write_contact_sheet
@@ -17,7 +18,6 @@ from gcvideo.inference._live import LiveScores as LiveScores
 from gcvideo.inference._live import classify_live as classify_live
 from gcvideo.inference._overlay import annotate_video as annotate_video
 from gcvideo.inference._overlay import draw_scores as draw_scores
-from gcvideo.inference._prediction import Prediction as Prediction
-from gcvideo.inference._segment import merge_segments as merge_segments
 from gcvideo.inference._sliding_window import WindowScores as WindowScores
 from gcvideo.inference._sliding_window import classify_windows as classify_windows
+from gcvideo.inference._sliding_window import merge_segments as merge_segments

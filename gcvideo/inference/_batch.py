@@ -1,9 +1,9 @@
 """Many videos: read in processes, classified in batches."""
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -33,22 +33,22 @@ def classify_videos(
     time_budget_seconds: float | None = 60,
     progress: bool = True,
 ) -> Generator[_Result, None, None]:
-    """Index and scores of every video, or why it cannot be read.
+    """The index of each video with its scores, or with the reason why it cannot be read.
 
-    The scores are those of ``classifier.scores``. Results come as they finish, each video once;
-    only a few batches are in memory. Files are read in processes, so that one that does not
-    decode, kills its decoder or hangs costs only itself. On a CPU each of torch's threads takes
-    batches of its own; torch has one thread elsewhere until the iteration ends or is left.
+    The scores are those of ``classifier.scores``. Each video comes once, as soon as it is done, and
+    only a few batches are in memory. Files are read in separate processes, so a file that cannot be
+    decoded, crashes its decoder or hangs affects no other. On a CPU, each of torch's threads works on
+    batches of its own; until the iteration ends, torch uses a single thread everywhere else.
 
     Args:
         classifier: classifier in evaluation mode; it is not changed.
         videos: paths of files.
         num_clips: clips spread over each video whose scores are averaged.
         num_crops: 1 (centre) or 3 spatial windows per clip.
-        batch_size: views of one forward pass; None: as many as suit the size of a view.
+        batch_size: views of one forward pass; None: chosen by the size of a view.
         num_workers: processes that read; None: one per core, at most 8; 0: files are read in this
-            process, and one that kills its decoder ends it.
-        time_budget_seconds: seconds for reading one file; more makes it unreadable. None: no limit.
+            process, which a crash of the decoder then ends.
+        time_budget_seconds: seconds after which a file counts as unreadable; None: no limit.
         progress: whether standard error shows how many are done.
 
     Raises:
@@ -82,7 +82,7 @@ def read_videos(
     num_workers: int | None = None,
     time_budget_seconds: float | None = None,
 ) -> Generator[tuple[int, _Views | VideoReadError], None, None]:
-    """Index and views of every video, or why it cannot be read, as they finish."""
+    """The index of each video with its views, or with the reason why it cannot be read."""
     paths = [str(video) for video in videos]
     read = partial(_read, protocol, time_budget_seconds)
     results = parallel_map(read, paths, description=None, num_workers=num_workers, fork=True)
@@ -92,9 +92,8 @@ def read_videos(
             for index, result in results:
                 if isinstance(result, ProcessDiedError):
                     reason, _, remedy = str(result).partition("; ")
-                    yield index, VideoReadError(paths[index], reason, remedy)
-                else:
-                    yield index, result
+                    result = VideoReadError(paths[index], reason, remedy)
+                yield index, result
 
     return with_deaths_as_errors()
 
@@ -114,10 +113,7 @@ def score_groups(
     results: Generator[tuple[int, _Views | VideoReadError], None, None],
     batch_size: int | None = None,
 ) -> Generator[_Result, None, None]:
-    """Scores of the videos whose views arrive, errors as they are; closes ``results``.
-
-    Videos are taken in groups whose views share forward passes; on a CPU each thread has passes of its own.
-    """
+    """Scores of the videos whose views arrive, in groups that share forward passes; errors pass through."""
     if not classifier.is_prepared:
         classifier = classifier.for_inference(dtype=classifier.dtype)
     # Beside a GPU, a second thread prepares the next group.
@@ -136,7 +132,10 @@ def score_groups(
 
     group: dict[int, _Views] = {}
     pending: deque[Future[list[_Result]]] = deque()
-    with closing(results), _single_threads(num_threads) as pool:
+    threads_before = torch.get_num_threads()
+    # The operators in these threads start no further threads.
+    pool = ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
         for index, result in results:
             if isinstance(result, VideoReadError):
                 yield index, result
@@ -151,15 +150,7 @@ def score_groups(
             pending.append(pool.submit(score, group))
         while pending:
             yield from pending.popleft().result()
-
-
-@contextmanager
-def _single_threads(num_threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads whose torch operators do not start further ones."""
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads_before)
+        results.close()

@@ -59,22 +59,14 @@ class Checkpoint:
         protocol: Mapping[str, Any],
         report: LoadReport | None = None,
     ) -> "Checkpoint":
-        """A checkpoint of a net that was not trained here.
-
-        Args:
-            net: module with its weights.
-            name: what the model is called.
-            description: plain data that rebuilds the net.
-            classes: names in label order.
-            protocol: description of the evaluation protocol.
-            report: what became of the tensors that filled the net.
+        """A checkpoint of a net trained elsewhere; ``description`` is the plain data that rebuilds the net.
 
         Raises:
-            CheckpointError: if there are not as many names as the net has classes.
+            CheckpointError: if the number of names is not the number of classes of the net.
         """
         if len(classes) != description["num_classes"]:
             raise CheckpointError(
-                f"{len(classes)} class names were given and the net of {name} knows "
+                f"{len(classes)} class names were given, but the net of {name} has "
                 f"{description['num_classes']} classes; give one name for each, in label order"
             )
         built = cast(EvaluationProtocol, construct(protocol))
@@ -106,17 +98,31 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
     """Read a checkpoint from its file, or published weights by their name; no file can run code.
 
     Args:
-        source: file written by training or by conversion; the folder of a run, or of its checkpoints,
-            for its best.ckpt; or a name such as "slow_8x8_r50_pytorchvideo", whose weights are
-            downloaded on first use.
+        source: file written by training or by conversion; folder of a run, or of its checkpoints, for
+            its best.ckpt; or name such as "slow_8x8_r50_pytorchvideo", whose weights are downloaded on
+            first use.
 
     Raises:
-        CheckpointError: if the file is absent, unreadable or not one of ours, and for published weights
-            of images, which know no actions.
-        WeightsError: if no published weights have that name, or they cannot be had.
+        CheckpointError: if the file is absent, unreadable or not a gcvideo checkpoint, or the published
+            weights are those of an image net.
+        WeightsError: if no published weights have that name, or they cannot be downloaded.
     """
     if names_published(source):
-        return _published_checkpoint(str(source))
+        name, record = str(source), published_record(str(source))
+        if record.classes is None or record.protocol is None:
+            raise CheckpointError(
+                f"{name!r} are weights of an image net, which knows no actions; start a training from "
+                f"them with weights={name}"
+            )
+        net = cast(nn.Module, construct(record.net))
+        return Checkpoint.of_net(
+            net,
+            name=name,
+            description=record.net,
+            classes=class_names(record.classes),
+            protocol=record.protocol,
+            report=load_weights(net, published_weights(name, fresh=COUNTERS)),
+        )
     file = checkpoint_file(source)
     if not file.is_file():
         raise CheckpointError(
@@ -139,24 +145,6 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
         )
     config = product["config"]
     return Checkpoint(str(file), config, tuple(product["classes"]), config["protocol"], tensors)
-
-
-def _published_checkpoint(name: str) -> Checkpoint:
-    record = published_record(name)
-    if record.classes is None or record.protocol is None:
-        raise CheckpointError(
-            f"{name!r} are weights of an image net: they know no actions; start a training from them "
-            f"with weights={name}"
-        )
-    net = cast(nn.Module, construct(record.net))
-    return Checkpoint.of_net(
-        net,
-        name=name,
-        description=record.net,
-        classes=class_names(record.classes),
-        protocol=record.protocol,
-        report=load_weights(net, published_weights(name, fresh=COUNTERS)),
-    )
 
 
 def _read(file: Path) -> tuple[Any, dict[str, Tensor]]:
@@ -186,11 +174,11 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
 def write_tensors(
     path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write a safetensors file, which appears under its name once it is complete."""
+    """Write a safetensors file."""
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     with draft_of(file) as draft:
-        # Not save_file, whose files are readable by their owner alone.
+        # Not save_file: only their owner can read the files that it writes.
         draft.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}, metadata))
 
 

@@ -1,45 +1,76 @@
 """A trained net with its protocol: from a video to scores, rankings and features."""
 
 import copy
+import io
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from gcvideo.data import EvaluationProtocol
+from gcvideo.data import EvaluationProtocol, evaluation_views, read_views
+from gcvideo.data.video._container import BinaryFile
 from gcvideo.evaluation import average_views
 from gcvideo.inference._checkpoint import read_checkpoint
 from gcvideo.inference._feature import feature_maps, features
 from gcvideo.inference._folding import for_inference
-from gcvideo.inference._prediction import Prediction
-from gcvideo.inference._video import Video, views_of
 from gcvideo.models import STAGES, ClipClassifier, Stage, compile_net, computing_in, settle_layout
+
+_Frames = UInt8[np.ndarray, "n h w 3"] | UInt8[Tensor, "n h w 3"]
+Video = str | os.PathLike[str] | BinaryFile | bytes | _Frames
 
 # Pixels of all views in a forward pass.
 _CPU_PIXELS = 2**20
 _GPU_PIXELS = 2**24
 
 
+@dataclass(frozen=True, repr=False)
+class Prediction:
+    """One class of a ranking, or the class of a segment of a video.
+
+    Args:
+        label: number of the class.
+        name: name of the class.
+        score: score in [0, 1].
+        start_seconds: start of the window or segment; None for a whole video.
+        end_seconds: end of the window or segment; None for a whole video.
+    """
+
+    label: int
+    name: str
+    score: float
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+    def __repr__(self) -> str:
+        text = f"Prediction({self.name!r}, score={self.score:.3f}, label={self.label}"
+        if self.start_seconds is not None and self.end_seconds is not None:
+            text += f", {self.start_seconds:.2f} to {self.end_seconds:.2f} s"
+        return text + ")"
+
+
 class TrainedClassifier:
     """A trained net that classifies videos under the protocol it was trained for.
 
-    A video is a path, the bytes of a file, a binary file that is open and can seek, or frames as uint8
-    RGB (frames, height, width, 3) at 30 frames per second.
+    A video is a path, the bytes of a file, an open binary file that can seek, or frames as uint8 RGB
+    (frames, height, width, 3) at 30 frames per second.
 
     Args:
         model: net with normalisation.
         classes: names in label order.
         protocol: sampling, resize, crops, head and averaging.
-        config: resolved configuration of the run that made it.
+        config: resolved configuration of the training.
         dtype: type in which convolutions and products are computed, see
             :func:`~gcvideo.models.computing_in`.
         source: file, or name of published weights, that it was loaded from.
 
     Attributes:
-        is_prepared: whether :meth:`for_inference` has made it.
+        is_prepared: whether it comes from :meth:`for_inference`.
     """
 
     def __init__(
@@ -83,15 +114,15 @@ class TrainedClassifier:
     ) -> "TrainedClassifier":
         """A copy of the classifier in its fastest form, which cannot be trained.
 
-        Batch norms are folded into the layers before them and ReLUs write over what they read. In
-        float32 the scores are the same up to rounding. ``classify_videos`` does so by itself; for a
-        single video the copy takes longer to make than it saves.
+        Batch norms are folded into the layers before them, and ReLUs overwrite their input. In float32,
+        the scores are the same up to rounding. ``classify_videos`` makes such a copy itself; for a single
+        video, making it takes longer than it saves.
 
         Args:
-            compile: translate the net with ``torch.compile`` at its first clips, which takes up to some
+            compile: whether ``torch.compile`` translates the net at its first clips, which can take
                 minutes.
-            dtype: type such as ``torch.bfloat16``, for GPUs and for processors that have such
-                instructions; others emulate them, tens of times slower.
+            dtype: type such as ``torch.bfloat16``, for GPUs and processors with such instructions;
+                others emulate them, tens of times slower.
         """
         model = for_inference(self.model)
         settle_layout(model, self.device, dtype)
@@ -109,9 +140,8 @@ class TrainedClassifier:
         Args:
             video: path, bytes, open file or frames.
             top_k: length of the ranking; at most the number of classes.
-            num_clips: clips spread over the video whose scores are averaged.
-            num_crops: 1 (centre) or 3 spatial windows per clip. The protocol's test uses
-                ``protocol.num_clips`` x ``protocol.num_crops``.
+            num_clips: clips spread over the video, whose scores are averaged.
+            num_crops: 1 (centre) or 3 spatial windows per clip.
 
         Raises:
             VideoReadError: if the video cannot be read.
@@ -128,13 +158,7 @@ class TrainedClassifier:
         start_seconds: float | None = None,
         end_seconds: float | None = None,
     ) -> list[Prediction]:
-        """The best classes of some scores, best first.
-
-        Args:
-            scores: scores of all classes.
-            top_k: length of the ranking; at most the number of classes.
-            start_seconds: start of the window that they are the scores of, if any.
-            end_seconds: end of it.
+        """The classes with the best scores, best first; the times of their window are passed on.
 
         Raises:
             ValueError: if ``top_k`` is less than one.
@@ -150,26 +174,21 @@ class TrainedClassifier:
     def scores(
         self, video: Video, *, num_clips: int = 1, num_crops: int = 1
     ) -> Float[Tensor, " k"]:
-        """Scores in [0, 1] of all classes, on the CPU; arguments as for :meth:`classify`."""
-        views = views_of(video, self.protocol.for_prediction(num_clips, num_crops))
+        """Scores of all classes in [0, 1], on the CPU; arguments as for :meth:`classify`."""
+        views = _views_of(video, self.protocol.for_prediction(num_clips, num_crops))
         logits = self.logits(views[None])
         return average_views(logits, cast(Any, self.protocol.average))[0].cpu()
 
     def features(
         self, video: Video, *, num_clips: int = 1, num_crops: int = 1
     ) -> Float[Tensor, " c"]:
-        """One vector of a video: the pooled features before the linear layer, float32 on the CPU.
+        """One vector for a video: the pooled features before the linear layer, float32 on the CPU.
 
-        It is the mean over the views, and over the windows of the ``fcn`` heads, of what
-        :func:`~gcvideo.inference.features` gives; its length is not normalised. Arguments as for
-        :meth:`classify`.
-
-        Raises:
-            ValueError: if the net is not a ResNet of this package.
+        It is the mean of :func:`~gcvideo.inference.features` over the views, and is not normalised.
+        Arguments as for :meth:`classify`.
         """
-        views = views_of(video, self.protocol.for_prediction(num_clips, num_crops))[None]
-        net = self.model.net
-        (vectors,) = self._forward(lambda batch: [features(net, self._clips(batch))], views)
+        views = _views_of(video, self.protocol.for_prediction(num_clips, num_crops))[None]
+        (vectors,) = self._forward(lambda x: [features(self.model.net, self._clips(x))], views)
         return vectors[0].mean(0).cpu()
 
     def feature_maps(
@@ -180,14 +199,11 @@ class TrainedClassifier:
         num_clips: int = 1,
         num_crops: int = 1,
     ) -> dict[Stage, Float[Tensor, "v _ _ _ _"]]:
-        """Outputs of stages, out of res2 to res5, for each view, by stage; float32 on the CPU.
+        """Outputs of stages (res2 to res5) for each view, by stage; float32 on the CPU.
 
-        Other arguments as for :meth:`classify`.
-
-        Raises:
-            ValueError: if the net is not a ResNet of this package, or for an unknown stage.
+        Other arguments as for :meth:`classify`; errors as from :func:`~gcvideo.inference.feature_maps`.
         """
-        views = views_of(video, self.protocol.for_prediction(num_clips, num_crops))[None]
+        views = _views_of(video, self.protocol.for_prediction(num_clips, num_crops))[None]
         stages = list(dict.fromkeys(stages))
 
         def compute(batch: Tensor) -> list[Tensor]:
@@ -200,10 +216,7 @@ class TrainedClassifier:
     def logits(
         self, views: UInt8[Tensor, "n v 3 t s s"], batch_size: int | None = None
     ) -> Float[Tensor, "n v k"]:
-        """Logits of the views of n videos on the host, float32 on the classifier's device.
-
-        A forward pass takes ``batch_size`` views; None: as many as suit their size.
-        """
+        """Logits of the views of n videos, float32 on the classifier's device; None: a suitable batch size."""
         (logits,) = self._forward(lambda batch: [self.model(batch[None])[0]], views, batch_size)
         return logits
 
@@ -213,7 +226,7 @@ class TrainedClassifier:
         views: UInt8[Tensor, "n v 3 t s s"],
         batch_size: int | None = None,
     ) -> list[Float[Tensor, "n v *k"]]:
-        """What is computed from views, in passes of a few."""
+        """The results of ``compute`` for all views, in batches."""
         batch_size = batch_size or self.views_per_pass(views.shape[3:].numel())
         passes: list[list[Tensor]] = []
         with torch.inference_mode(), computing_in(self.dtype, self.device):
@@ -229,7 +242,7 @@ class TrainedClassifier:
         return clips.contiguous(memory_format=self.model.memory_format)
 
     def views_per_pass(self, num_pixels: int) -> int:
-        """Views of so many pixels that share a forward pass: more are not faster, but fill the memory."""
+        """How many views of so many pixels share a forward pass: more only take memory."""
         pixels = _CPU_PIXELS if self.device.type == "cpu" else _GPU_PIXELS
         return max(1, pixels // num_pixels)
 
@@ -244,17 +257,16 @@ def load(
 
     Args:
         path: file written by training, such as ``runs/.../checkpoints/best.ckpt``, or by
-            ``gcvideo convert``; the folder of a run, for its best.ckpt; or a name in
-            ``gcvideo.weights.ZOO``, such as "slow_8x8_r50_pytorchvideo", whose weights are downloaded on
-            first use.
-        device: where the net runs; None: a CUDA device if there is one, else the CPU.
-        packages: top-level packages that the checkpoint may name; add yours if the net holds a block
+            ``gcvideo convert``; folder of a run, for its best.ckpt; or name in ``gcvideo.weights.ZOO``,
+            such as "slow_8x8_r50_pytorchvideo", whose weights are downloaded on first use.
+        device: device of the net; None: a CUDA device if there is one, else the CPU.
+        packages: top-level packages that the checkpoint may name; add yours if the net contains a block
             of your own.
 
     Raises:
-        CheckpointError: if the file is absent, damaged or not one of ours.
+        CheckpointError: if the file is absent, damaged or not a gcvideo checkpoint.
         ConstructionError: if it names a function outside ``packages``.
-        WeightsError: if published weights cannot be had.
+        WeightsError: if published weights cannot be downloaded.
     """
     checkpoint = read_checkpoint(path)
     protocol = checkpoint.build_protocol(packages)
@@ -268,3 +280,18 @@ def load(
         config=dict(checkpoint.config),
         source=checkpoint.path,
     )
+
+
+def _views_of(video: Video, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t s s"]:
+    if isinstance(video, str | os.PathLike):
+        return read_views(os.fspath(video), protocol)
+    if not isinstance(video, np.ndarray | Tensor):
+        return read_views(io.BytesIO(video) if isinstance(video, bytes) else video, protocol)
+    frames = np.asarray(video)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+        raise ValueError(
+            f"frames are {frames.dtype} of shape {frames.shape}; pass uint8 RGB of shape "
+            "(frames, height, width, 3)"
+        )
+    clips = protocol.sampling.test(len(frames), 30.0, protocol.spec, protocol.num_clips)
+    return evaluation_views(frames, clips, protocol)

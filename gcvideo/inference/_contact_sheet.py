@@ -1,4 +1,4 @@
-"""Pictures of the frames that a net sees."""
+"""Sheets of the frames that a net sees."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,24 +23,26 @@ def write_contact_sheet(
     captions: Sequence[str] | None = None,
     max_frame_size: int = 160,
 ) -> None:
-    """Write the frames that the net sees as one PNG: a row per view, a column per frame.
+    """Write the frames that the net sees as one PNG, with a row per view and a column per frame.
 
     Args:
-        path: image to write, ``*.png``; an older one is replaced once the new one is complete.
-        views: views of one video, as :func:`gcvideo.data.read_views` gives them.
-        captions: lines above each row; None: none.
-        max_frame_size: pixels that larger frames are scaled down to; others keep every pixel.
+        path: image to write, ``*.png``; an existing one is replaced when the new one is complete.
+        views: views of one video, from :func:`gcvideo.data.read_views`.
+        captions: line of text above each row; None: no text.
+        max_frame_size: pixels that larger frames are scaled down to; smaller frames stay as they are.
 
     Raises:
-        ValueError: if the path is not a PNG, there is no frame, captions are missing or too many, or the
-            size is not positive.
+        ValueError: if the path is not a PNG, there is no frame, the number of captions is not that of the
+            views, or the size is not positive.
     """
     path = Path(path)
     num_views, _, num_frames, size, _ = views.shape
     if path.suffix.lower() != ".png":
-        raise ValueError(f"a contact sheet is a PNG, and '{path}' is not; end its name in .png")
+        raise ValueError(
+            f"a contact sheet is a PNG, but the path is '{path}'; give a name that ends in .png"
+        )
     if not views.numel():
-        raise ValueError(f"views of shape {tuple(views.shape)} hold no frame; pass at least one")
+        raise ValueError(f"views of shape {tuple(views.shape)} contain no frame; pass at least one")
     if captions is not None and len(captions) != num_views:
         raise ValueError(
             f"{len(captions)} captions for {num_views} views; pass one for each, or None"
@@ -68,7 +70,7 @@ def write_contact_sheet(
 
 
 def write_view_sheet(path: str | Path, video: str | Path, protocol: EvaluationProtocol) -> None:
-    """Write a contact sheet of the views of a video under a protocol, with the numbers of their frames."""
+    """Write a contact sheet of the views of a video, with the numbers of their frames."""
     with VideoReader(video) as reader:
         clips, num_frames = protocol.test_clips(reader.timeline), reader.info.num_frames
     captions = [

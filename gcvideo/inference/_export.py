@@ -1,4 +1,4 @@
-"""A trained classifier as one file that runs without this package."""
+"""Export of a trained classifier to a file that runs without this package."""
 
 import copy
 import tempfile
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torch.export import ExportedProgram
 
 import gcvideo
 from gcvideo.data import EvaluationProtocol, read_views
@@ -24,7 +23,7 @@ from gcvideo.models import ClipClassifier
 _TOLERANCE = 1e-3
 _BATCH_SIZES = (1, 2, 3)
 _DEMO_MOTIONS = ("right", "clockwise", "grow")
-# Of the protocol, in the metadata of the file.
+# Settings of the protocol that the metadata contain.
 _PROTOCOL_KEYS = (
     *("name", "num_frames", "sampling_rate", "num_clips", "num_crops", "square_pixels", "by_time"),
     *("short_side", "antialias", "head", "average"),
@@ -32,7 +31,7 @@ _PROTOCOL_KEYS = (
 
 
 class _ClipScorer(nn.Module):
-    """What is exported: clips in, logits and scores out."""
+    """The exported graph: from clips to logits and scores."""
 
     def __init__(self, model: ClipClassifier) -> None:
         super().__init__()
@@ -54,25 +53,25 @@ def export_classifier(
 ) -> dict[str, float]:
     """Write a trained classifier as one file that runs without this package, and check the file.
 
-    The graph takes ``clips``, uint8 RGB (b, 3, t, h, w) with any b, and gives float32 ``logits`` and
-    ``scores`` (b, k); normalisation is inside, batch norms are folded, the head is that of the
-    protocol. The file is read back and compared with the net on random clips in batches of 1, 2 and
-    3, on clips of the demo set and on ``videos``; only then does it appear under its name.
+    The graph maps ``clips``, uint8 RGB (b, 3, t, h, w) with any b, to float32 ``logits`` and ``scores``
+    (b, k). It includes the normalisation and the protocol's head; batch norms are folded. The file is
+    read back and compared with the net on random clips in batches of 1, 2 and 3, on clips of the demo
+    set and on ``videos``, and appears under its name only after that.
 
     Args:
-        classifier: classifier as loaded from a checkpoint.
+        classifier: classifier loaded from a checkpoint.
         path: file to write: ``.onnx``, or ``.pt2`` for a program of ``torch.export``.
-        crop_size: pixels of the square input; None for that of the protocol's single view.
+        crop_size: pixels of the square input; None: those of the protocol's single view.
         videos: files whose single views are compared too.
-        source: name of the checkpoint, for the metadata; None for that of the classifier.
+        source: name of the checkpoint for the metadata; None: the classifier's source.
 
     Returns:
-        The largest absolute difference in a logit or score, by the clips compared.
+        The largest absolute difference in a logit or score for each group of clips.
 
     Raises:
         ExportError: for another suffix, a missing package, weights over 2 GB in ONNX, or a
-            difference in a logit or score above 1e-3.
-        ValueError: for a crop that does not fit the protocol.
+            difference above 1e-3 in a logit or score.
+        ValueError: if the crop does not fit the protocol.
         VideoReadError: if a file of ``videos`` cannot be read.
     """
     target = Path(path)
@@ -82,9 +81,16 @@ def export_classifier(
         view = replace(view, crop_size=crop_size)
     scorer = _ClipScorer(copy.deepcopy(classifier.model).cpu()).eval()
     samples = list(_samples(view, videos))
-    # Before anything is written: a crop too small for the head ends here.
+    # A crop too small for the head must fail before anything is written.
     expected = [scorer(clips) for _, clips in samples]
-    program = _trace(scorer, view)
+    # torch.export.save treats weights in another memory format as parts of larger ones.
+    folded = cast(Any, fold_batch_norms(scorer)).to(memory_format=torch.contiguous_format)
+    # Two clips: torch.export would fix a batch of one as the only size.
+    clips = torch.zeros(2, 3, view.num_frames, view.crop_size, view.crop_size, dtype=torch.uint8)
+    shapes = {"clips": {0: torch.export.Dim("batch")}}
+    program = torch.export.export(folded, (clips,), dynamic_shapes=shapes, strict=False)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # names folders of this machine
     metadata = _metadata(classifier, view, source or classifier.source or "")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
@@ -102,8 +108,12 @@ def export_classifier(
 def _metadata(
     classifier: TrainedClassifier, view: EvaluationProtocol, source: str
 ) -> dict[str, Any]:
-    """What a user of the file must know, as plain data: classes, input, normalisation, protocol."""
+    """Classes, input, normalisation and protocol, as plain data."""
     test = classifier.protocol
+
+    def rule(part: object) -> dict[str, Any]:
+        return {"rule": type(part).__name__, **vars(part)}
+
     return {
         "gcvideo_version": gcvideo.__version__,
         "checkpoint": source,
@@ -116,17 +126,13 @@ def _metadata(
         },
         "protocol": {
             **{key: getattr(test, key) for key in _PROTOCOL_KEYS},
-            "sampling": _rule(test.sampling),
-            "resizing": _rule(test.resizing),
-            "crops": _rule(test.crops),
+            "sampling": rule(test.sampling),
+            "resizing": rule(test.resizing),
+            "crops": rule(test.crops),
             "decode_short_side": test.decode_size.pixels,
             "crop_size": view.crop_size,
         },
     }
-
-
-def _rule(rule: object) -> dict[str, Any]:
-    return {"rule": type(rule).__name__, **vars(rule)}
 
 
 def _samples(
@@ -145,26 +151,14 @@ def _samples(
         yield video, read_views(video, view)
 
 
-def _trace(scorer: _ClipScorer, view: EvaluationProtocol) -> ExportedProgram:
-    # torch.export.save takes weights in another memory format for parts of larger ones.
-    folded = cast(Any, fold_batch_norms(scorer)).to(memory_format=torch.contiguous_format)
-    # Two clips, for a batch of one would be taken for the only size.
-    clips = torch.zeros(2, 3, view.num_frames, view.crop_size, view.crop_size, dtype=torch.uint8)
-    shapes = {"clips": {0: torch.export.Dim("batch")}}
-    program = torch.export.export(folded, (clips,), dynamic_shapes=shapes, strict=False)
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # source lines and folders of this machine
-    return program
-
-
 def _compare(
     clips: str, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], target: Path
 ) -> float:
     difference = float(torch.stack([(found[n] - wanted[n]).abs().max() for n in wanted]).max())
-    if not difference <= _TOLERANCE:  # nor is a NaN
+    if not difference <= _TOLERANCE:  # also true for NaN
         raise ExportError(
             f"the exported net differs from the trained one by {difference:.1e} on {clips}, more than "
             f"{_TOLERANCE:.0e}; '{target}' was not written. A block of your own may compute something "
-            "that the format does not have: try the other format (.onnx, .pt2), and report it"
+            "that the format does not support: try the other format (.onnx, .pt2), and report it"
         )
     return difference

@@ -1,4 +1,4 @@
-"""What a ResNet of this package computes before its linear layer."""
+"""Features of a ResNet of this package: pooled before its linear layer, or the outputs of stages."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -10,20 +10,20 @@ from gcvideo.models import STAGES, Head, Stage, stages_of
 
 
 def features(net: nn.Module, clips: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c"]:
-    """Pooled features of clips: what the linear layer of the head sees.
+    """Pooled features of clips: the input of the head's linear layer.
 
         adaptive:  mean_thw(f)          fcn_logit, fcn_prob:  mean_n P_n
 
-    with the feature map f of res5 and its averages P_n over the N windows of the head, see
-    :class:`~gcvideo.models.Head`. But for ``fcn_prob``, the linear layer makes the logits of them.
+    where f is the feature map of res5 and P_n are its averages over the N windows of the head, see
+    :class:`~gcvideo.models.Head`. Except for ``fcn_prob``, the linear layer turns them into the logits.
 
     Args:
-        net: net of ``slow_resnet``, ``i3d_resnet`` or ``c2d_resnet``; in evaluation mode, or its batch
-            norms depend on the batch.
+        net: net from ``slow_resnet``, ``i3d_resnet`` or ``c2d_resnet``, in evaluation mode (otherwise its
+            batch norms depend on the batch).
         clips: normalised RGB.
 
     Raises:
-        ValueError: if the net is another one.
+        ValueError: if the net is not one of these.
     """
     *trunk, head = _blocks(net)
     for block in trunk:
@@ -35,15 +35,15 @@ def features(net: nn.Module, clips: Float[Tensor, "b 3 t h w"]) -> Float[Tensor,
 def feature_maps(
     net: nn.Module, clips: Float[Tensor, "b 3 t h w"], stages: Sequence[Stage] = STAGES[-1:]
 ) -> dict[Stage, Float[Tensor, "b _ _ _ _"]]:
-    """Outputs of residual stages for clips, by stage; nothing behind the last of them is computed.
+    """Outputs of residual stages, by stage; nothing after the last of them is computed.
 
     Args:
         net: net as for :func:`features`.
         clips: normalised RGB.
-        stages: stages out of res2 to res5.
+        stages: names from res2 to res5.
 
     Raises:
-        ValueError: if the net is another one, or for an unknown stage.
+        ValueError: if the net is not one of these, or a stage is unknown.
     """
     if unknown := [stage for stage in stages if stage not in STAGES]:
         raise ValueError(f"there is no stage {unknown[0]!r}; choose from {', '.join(STAGES)}")

@@ -1,4 +1,4 @@
-"""Nets in the form in which they are fastest and cannot be trained."""
+"""Nets for inference only: faster, but they cannot be trained."""
 
 import copy
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 def fold_batch_norms(model: _Module) -> _Module:
-    """A copy in evaluation mode whose layers carry the batch norms behind them.
+    """A copy in evaluation mode with the batch norms folded into the layers before them.
 
         W' = W g / sqrt(var + eps),    b' = (b - mean) g / sqrt(var + eps) + beta
 
-    Folded are the pairs whose order is known: stem and residual blocks of a pytorchvideo ResNet,
-    the last layer of non-local blocks. A batch norm elsewhere, as in a block of your own, stays.
+    This covers the pairs whose order is known: the stem and residual blocks of a pytorchvideo ResNet, and
+    the last layer of non-local blocks. Other batch norms, such as those in a block of your own, stay.
     """
     folded = copy.deepcopy(model).eval()
     for owner, layer_name, norm_name in _pairs(folded):
@@ -35,9 +35,9 @@ def fold_batch_norms(model: _Module) -> _Module:
 
 
 def for_inference(model: _Module) -> _Module:
-    """A copy for inference alone: batch norms folded, ReLUs of residual blocks in place.
+    """A copy with folded batch norms and in-place ReLUs; its results are the same up to rounding.
 
-    New memory costs more than a ReLU. The results are those of the model up to rounding.
+    Allocating memory costs more than a ReLU.
     """
     prepared = fold_batch_norms(model)
     for stage in prepared.modules():
@@ -50,7 +50,7 @@ def for_inference(model: _Module) -> _Module:
 
 
 def _pairs(model: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
-    """Owner, layer and norm by name; a residual block without projection lacks the first pair."""
+    """Owner, name of layer, name of norm; a residual block without projection lacks the first pair."""
     for module in model.modules():
         if isinstance(module, Net):
             yield cast(Any, module).blocks[0], "conv", "norm"

@@ -1,4 +1,4 @@
-"""Files that a traced net is written to, and how they are run again."""
+"""The file formats of exported nets: how they are written, and how they are run."""
 
 import json
 import logging
@@ -19,20 +19,20 @@ Run = Callable[[Tensor], dict[str, Tensor]]
 
 
 class ExportError(ValueError):
-    """A classifier cannot be exported as asked, or its file would give other scores."""
+    """A classifier cannot be exported as requested, or its file would give other scores."""
 
 
 @dataclass(frozen=True)
 class GraphFormat:
-    """How a traced net and its metadata are written to a file, and how that is made ready to run."""
+    """How a traced net and its metadata are written to a file, and how the file is opened to run."""
 
     write: Callable[[ExportedProgram, dict[str, Any], Path], None]
     open: Callable[[Path], Run]
-    packages: tuple[str, ...] = ()  # beside those of a plain installation
+    packages: tuple[str, ...] = ()  # in addition to those of a plain installation
 
 
 def graph_format(path: Path) -> GraphFormat:
-    """The format that the suffix of a file stands for; its packages are there."""
+    """The format for the suffix of a file, once its packages are known to be installed."""
     if path.suffix not in _FORMATS:
         raise ExportError(f"output is '{path}'; give a file ending in .onnx or .pt2")
     found = _FORMATS[path.suffix]
@@ -51,16 +51,8 @@ def _import(package: str) -> ModuleType:
         ) from error
 
 
-def _write_program(program: ExportedProgram, metadata: dict[str, Any], path: Path) -> None:
-    torch.export.save(program, path, extra_files={"gcvideo.json": _json(metadata)})
-
-
-def _open_program(path: Path) -> Run:
-    return torch.export.load(path).module()
-
-
 def _write_onnx(program: ExportedProgram, metadata: dict[str, Any], path: Path) -> None:
-    # What their optimizer did, and did not do, with each operator.
+    # They log what their optimizer does with each operator.
     for name in ("onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
     exported: Any = torch.onnx.export(
@@ -83,7 +75,7 @@ def _write_onnx(program: ExportedProgram, metadata: dict[str, Any], path: Path) 
 def _open_onnx(path: Path) -> Run:
     onnxruntime = _import("onnxruntime")
     options = onnxruntime.SessionOptions()
-    # Its own threads would spin beside these.
+    # By default, its threads would compete with those of torch.
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
@@ -96,11 +88,14 @@ def _open_onnx(path: Path) -> Run:
 
 
 def _decompositions() -> dict[Any, Callable[..., Tensor]]:
-    """What operators become in ONNX, which lacks some and sums others in the type of their input."""
+    """Replacements for operators that ONNX lacks, or sums in the type of their input."""
     aten = torch.ops.aten
     summing = (aten.mean.dim, aten.softmax.int, aten.avg_pool2d.default)
     return {
-        aten.searchsorted.Tensor: _count_smaller,
+        # The entries of a sorted row below each value.
+        aten.searchsorted.Tensor: lambda rows, values, **_: (
+            rows.unsqueeze(-2) < values.unsqueeze(-1)
+        ).sum(-1),
         aten.scaled_dot_product_attention.default: _attend,
         **{operator: partial(_in_float32, operator) for operator in summing},
     }
@@ -109,22 +104,17 @@ def _decompositions() -> dict[Any, Callable[..., Tensor]]:
 def _in_float32(
     operator: Callable[..., Tensor], x: Tensor, *arguments: object, **named: object
 ) -> Tensor:
-    """An operator of low-precision input with its sums in float32, as torch has them."""
+    """An operator on low-precision input with its sums in float32, as in torch."""
     if torch.promote_types(x.dtype, torch.float32) == x.dtype:
         return NotImplemented
     dtypes = (v for v in (*arguments, *named.values()) if isinstance(v, torch.dtype))
     return operator(x.float(), *arguments, **named).to(next(dtypes, x.dtype))
 
 
-def _count_smaller(rows: Tensor, values: Tensor, **_: object) -> Tensor:
-    """``torch.searchsorted``, which ONNX lacks: the entries of a sorted row below each value."""
-    return (rows.unsqueeze(-2) < values.unsqueeze(-1)).sum(-1)
-
-
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, *_: object, scale: float, **__: object
 ) -> Tensor:
-    """Fused attention in its parts, which sum in float32 as the fused kernels do."""
+    """Attention in separate steps, which sum in float32 like the fused kernels."""
     dtype = torch.promote_types(query.dtype, torch.float32)
     weights = (query.to(dtype) @ key.to(dtype).mT * scale).softmax(-1)
     return (weights @ value.to(dtype)).to(value.dtype)
@@ -137,5 +127,10 @@ def _json(metadata: dict[str, Any]) -> str:
 
 _FORMATS = {
     ".onnx": GraphFormat(_write_onnx, _open_onnx, ("onnx", "onnxscript", "onnxruntime")),
-    ".pt2": GraphFormat(_write_program, _open_program),
+    ".pt2": GraphFormat(
+        lambda program, metadata, path: torch.export.save(
+            program, path, extra_files={"gcvideo.json": _json(metadata)}
+        ),
+        lambda path: torch.export.load(path).module(),
+    ),
 }

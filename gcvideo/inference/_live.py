@@ -1,4 +1,4 @@
-"""Classification of frames while they come in."""
+"""Classification of frames as they arrive."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -28,8 +28,8 @@ class LiveScores:
     """Scores of one window of a source.
 
     Args:
-        start_seconds: time at which its first frame came, on the clock of the frames.
-        end_seconds: time at which its last frame goes.
+        start_seconds: time of its first frame, on the clock of the frames.
+        end_seconds: end of its last frame.
         scores: scores in [0, 1].
     """
 
@@ -45,31 +45,30 @@ def classify_live(
     stride_seconds: float,
     num_crops: int = 1,
 ) -> Iterator[LiveScores]:
-    """Scores every ``stride_seconds`` of frames that are still coming in.
+    """Scores every ``stride_seconds`` for frames that are still arriving.
 
-    A result is yielded with the frame that completes its window. At a constant rate the windows are
-    those of :func:`~gcvideo.inference._sliding_window.classify_windows`, the last one included; their
-    scores are equal. Elsewhere a window is as long as at the rate fps of its own frames, and shows
+    A result is yielded with the frame that completes its window. At a constant rate, windows and scores
+    equal those of :func:`~gcvideo.inference._sliding_window.classify_windows`, including the last one.
+    Otherwise, the length of a window follows from the rate fps of its own m frames at seconds t. It shows
 
         the frames at t_0 + o / fps,    fps = (m - 1) / (t_{m-1} - t_0)
 
-    of its m frames at seconds t, with the offsets o of
-    :func:`~gcvideo.inference._sliding_window.window_offsets` and the rule of
-    :func:`~gcvideo.data.loading._time_grid.frames_at`. A gap longer than a window starts anew.
-    Only the frames of the last window are kept, at the protocol's short side. The next frame is asked
-    for once a result has been used: where that takes longer than the stride, a live source fills its
-    own buffer and then drops frames, and a window whose turn has passed is left out.
+    with the offsets o of :func:`~gcvideo.inference._sliding_window.window_offsets` and the rule of
+    :func:`~gcvideo.data.loading._time_grid.frames_at`. After a gap longer than a window, a new window
+    starts. Only the frames of the last window are kept, at the protocol's short side. The next frame is
+    requested when a result has been used. If that takes longer than the stride, a live source fills its
+    own buffer and then drops frames, and windows that are overdue are left out.
 
     Args:
         classifier: classifier with net and protocol.
-        frames: pairs (seconds, RGB) as from :func:`~gcvideo.data.video._stream.stream_frames`; with its
-            ``short_side`` set to the protocol's ``decode_size``, and its ``square_pixels`` to the
-            protocol's, scores equal those of the file.
+        frames: pairs (seconds, RGB) such as those from
+            :func:`~gcvideo.data.video._stream.stream_frames`; with the protocol's ``decode_size`` as
+            ``short_side``, and the protocol's ``square_pixels``, the scores equal those of the file.
         stride_seconds: seconds between the starts of two windows.
         num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.
 
     Raises:
-        ValueError: if the stride is not positive; later, if the seconds of frames do not ascend.
+        ValueError: if the stride is not positive, or later, if the times of the frames do not ascend.
     """
     check_stride(stride_seconds)
 
@@ -113,9 +112,9 @@ class _Window:
         if self._times and not seconds > self._times[-1]:
             raise ValueError(
                 f"a frame at {seconds:g} seconds comes after one at {self._times[-1]:g}; pass frames "
-                "in the order of time, each with its own"
+                "in the order of time, each with a time of its own"
             )
-        # One frame alone tells no rate: such rare frames are windows of their own.
+        # A single frame has no rate; frames so far apart form windows of their own.
         if len(self._times) > 1 and seconds - self._times[-1] > self._span / self.fps:
             self._times.clear()
             self._frames.clear()
@@ -144,7 +143,7 @@ class _Window:
     def _measure(self) -> None:
         if len(self._times) > 1:
             rate = (len(self._times) - 1) / (self._times[-1] - self._times[0])
-            # Of a steady source the exact rate, such as 30000/1001, in spite of rounded stamps.
+            # The exact rate of a steady source, such as 30000/1001, despite rounded stamps.
             self.fps = float(Fraction(rate).limit_denominator(1001)) or rate
         self._offsets = window_offsets(self._protocol, self.fps)
         self._span = int(self._offsets.max()) + 1

@@ -21,7 +21,7 @@ _MIN_TEXT_SIZE = 9
 _TEXTS_PER_SIDE = 22
 _MAX_PANEL_HEIGHT = 0.6  # of the frame
 _PANEL_WIDTH = 24  # in text sizes
-# White text on what is left of a white background still has a contrast of 7 : 1.
+# White text on a white background that is darkened to this share has a contrast of 7 : 1.
 _BACKGROUND_SHARE = 0.35
 _INK, _BAR, _TRACK = (255, 255, 255), (64, 180, 255), (70, 70, 70)
 
@@ -31,14 +31,14 @@ def draw_scores(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """A copy of a frame with names, bars and scores on a dark, translucent panel at the bottom left.
 
-    Text is as high as 1/22 of the shorter side, and at least 9 pixels; rows that would cover more
-    than 60 % of the height are left out, names that are too long end in an ellipsis, and narrow
-    frames lack the numbers.
+    The height of the text is 1/22 of the shorter side, but at least 9 pixels. Rows that would cover more
+    than 60 % of the height are left out, names that are too long end in an ellipsis, and narrow frames
+    show no numbers.
 
     Args:
         frame: RGB pixels.
         ranking: pairs (name, score in [0, 1]), best first; empty: nothing is drawn.
-        max_rows: number of them that are shown at most.
+        max_rows: largest number of pairs to show.
 
     Raises:
         ValueError: if a score is not in [0, 1] or ``max_rows`` is less than one.
@@ -74,27 +74,29 @@ def annotate_video(
     square_pixels: bool = False,
     progress: bool = True,
 ) -> None:
-    """Write a video as mp4 with what was seen drawn on every frame; one frame is held at a time.
+    """Write a copy of a video as mp4 with scores drawn on every frame; memory holds one frame at a time.
 
-    Number, times and size of the frames stay, and so does the sound; an odd height or width grows by a
-    repeated line, because 4:2:0 needs even ones.
+    The frames keep their number, times and size, and the sound stays. An odd height or width grows by a
+    repeated line, because 4:2:0 needs even sizes.
 
     Args:
         path: video to read.
-        output: ``*.mp4`` to write; an older one is replaced once the new one is complete.
-        rankings: function of the seconds since the first frame that says what to draw on the frame shown
-            then, as for :func:`draw_scores`; None or empty: nothing.
+        output: ``*.mp4`` to write; an existing one is replaced when the new one is complete.
+        rankings: function from the seconds since the first frame to the ranking to draw, as for
+            :func:`draw_scores`; None or empty: nothing is drawn.
         max_rows: number of classes, as for :func:`draw_scores`.
         square_pixels: shape of pixels, as for :class:`~gcvideo.data.VideoReader`.
-        progress: whether a terminal shows, on standard error, how far the work has come.
+        progress: whether to show a progress bar on standard error if it is a terminal.
 
     Raises:
-        ValueError: if the output is not an mp4 or is the video itself; as from :func:`draw_scores`.
+        ValueError: if the output is not an mp4 or is the video itself, and as from :func:`draw_scores`.
         VideoReadError: if the video cannot be read, or is damaged.
     """
     output = Path(output)
     if output.suffix.lower() != ".mp4":
-        raise ValueError(f"the output is an mp4, and '{output}' is not; end its name in .mp4")
+        raise ValueError(
+            f"the output is '{output}', but must be an mp4; give a name that ends in .mp4"
+        )
     if output.exists() and output.samefile(path):
         raise ValueError(f"'{output}' is the video itself; choose another name for the output")
     with VideoReader(path) as reader:
@@ -135,13 +137,13 @@ def _draw_row(image: Image.Image, top: int, text_size: int, name: str, score: fl
 
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    # Pillow's own font knows no accents; this one comes with Matplotlib.
+    # Pillow's own font has no accents; this one comes with Matplotlib.
     font = Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     return ImageFont.truetype(str(font), size)  # Pillow 10 takes no path
 
 
 def _shortened(name: str, font: ImageFont.FreeTypeFont, max_width: float) -> str:
-    # One line of valid characters: names of files may hold any bytes.
+    # One line of valid characters, since names of files may contain any bytes.
     name = " ".join(name.encode("utf-8", "replace").decode().split())
     if font.getlength(name) <= max_width:
         return name
@@ -153,7 +155,7 @@ def _frames(
     path: Path, num_frames: int, square_pixels: bool
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     num_read = 0
-    # A relative name with a colon would be taken for a protocol.
+    # FFmpeg would read a relative name with a colon as a protocol.
     with stream_frames(str(path.absolute()), square_pixels=square_pixels) as stream:
         for _, frame in stream:
             num_read += 1
@@ -162,5 +164,5 @@ def _frames(
             yield frame
         if stream.num_damaged or num_read != num_frames:
             raise VideoReadError(
-                str(path), f"its {num_frames} frames do not all decode, or more than these do"
+                str(path), f"it does not decode to the {num_frames} frames that it should have"
             )

@@ -1,4 +1,4 @@
-"""How far the work on one video has come."""
+"""A progress bar over the seconds of one video."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +10,7 @@ from gcvideo._console import Console
 
 @contextmanager
 def seconds_bar(description: str, *, show: bool) -> Iterator[Callable[[float, float], None]]:
-    """A bar on standard error, if it is a terminal, over the time of a video.
-
-    Yields:
-        A function to be told how many seconds are done, and of how many.
-    """
+    """Give a function that is called with the seconds done and in total; the bar needs a terminal."""
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}", markup=False),

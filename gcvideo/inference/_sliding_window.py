@@ -1,4 +1,4 @@
-"""Windows over a long video: the protocol's clip, moved on again and again."""
+"""A long video classified in windows, and the windows merged into segments."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,10 @@ from gcvideo.data import EvaluationProtocol, VideoReader, WholeVideoSampling, ev
 from gcvideo.data.loading._time_grid import frames_at
 from gcvideo.data.video._stream import stream_frames
 from gcvideo.evaluation import average_views
-from gcvideo.inference._classifier import TrainedClassifier
+from gcvideo.inference._classifier import Prediction, TrainedClassifier
 from gcvideo.inference._seconds_bar import seconds_bar
 
-# Time stamps are rounded to the container's clock: so much early, in frames, is still in time.
+# Frames by which a time stamp, rounded to the container's clock, may be early.
 STAMP_TOLERANCE = 0.1
 
 
@@ -27,9 +27,9 @@ class WindowScores:
     """Scores of the windows of one video, in the order of time.
 
     Args:
-        starts: seconds since the first frame of the video at which each window starts.
-        ends: seconds since then at which each window ends.
-        scores: scores in [0, 1], one row a window.
+        starts: seconds from the first frame of the video to the start of each window.
+        ends: seconds from the first frame of the video to the end of each window.
+        scores: scores in [0, 1], one row per window.
     """
 
     starts: Float64[np.ndarray, "n"]
@@ -41,7 +41,7 @@ class WindowScores:
         return self.scores[self.nearest(seconds)]
 
     def nearest(self, seconds: float) -> int:
-        """The window whose centre is nearest; of two equally near, the earlier."""
+        """Index of the window with the nearest centre; the earlier of two that are equally near."""
         centres = (self.starts + self.ends) / 2
         return int(np.abs(centres - seconds).argmin())
 
@@ -55,19 +55,20 @@ def classify_windows(
     batch_size: int = 8,
     progress: bool = True,
 ) -> WindowScores:
-    r"""Scores of a video in windows of one clip that start every ``stride_seconds``.
+    r"""Scores of a video in windows of one clip, which start every ``stride_seconds``.
 
         first_j = min {i : t_i >= j stride - 0.1 / fps},  j = 0, 1, ...
         the last is min {i : t_i >= t_n - (w + 1/2) / fps},  t_n = t_{n-1} + 1 / fps
         frames of a window: those at t_first + o / fps, see :func:`~gcvideo.data.loading._time_grid.frames_at`
 
-    with the n frames of the video shown at t, its mean rate fps, and the ``o`` and w of
-    :func:`window_offsets`. At a constant rate these are the frames first + o, and the last window starts
-    with frame n - w. It ends with the video. A frame that stays for more than two windows, w / fps each,
-    starts one when it comes and again after each window: with a stride of at most a window, all of the
-    video lies in some window. A window ends when its last frame goes; of several with the same last frame
-    the latest does, and they are of one length. A video of less than w frames is one window, by the
-    protocol's own rule for short videos. Memory holds the frames of one batch, however long the video is.
+    where the n frames of the video are shown at times t, fps is their mean rate, and ``o`` and w are those
+    of :func:`window_offsets`. At a constant rate, these are the frames first + o; the last window starts
+    with frame n - w and ends with the video. A frame that is shown for more than two windows (of w / fps
+    each) starts one when it appears, and another after each window, so a stride of at most one window
+    covers the whole video. A window ends when its last frame disappears. Of several windows with the same
+    last frame, this holds for the latest; the others have its length. A video of fewer than w frames is
+    one window, under the protocol's own rule for short videos. Memory holds the frames of one batch,
+    however long the video is.
 
     Args:
         classifier: classifier with net and protocol.
@@ -75,7 +76,7 @@ def classify_windows(
         stride_seconds: seconds between the starts of two windows.
         num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.
         batch_size: windows that are read and classified at a time.
-        progress: whether a terminal shows, on standard error, how far the work has come.
+        progress: whether to show a progress bar on standard error if it is a terminal.
 
     Raises:
         VideoReadError: if the file cannot be read.
@@ -97,7 +98,16 @@ def classify_windows(
             starts, ends = shown[:1], gone[-1:]
             clips = clip_of_short(protocol, shown, fps)[None]
         else:
-            starts = _starts(shown, fps, span, stride_seconds)
+            # A frame starts a window if it is the first one after some multiple of the stride.
+            passed = np.floor((shown + STAMP_TOLERANCE / fps) / stride_seconds)
+            firsts = np.flatnonzero(np.diff(passed, prepend=-1) > 0)
+            final = int(np.searchsorted(shown, shown[-1] - (span - 0.5) / fps))
+            window = span / fps
+            stills = np.flatnonzero(np.diff(shown) > 2 * window)
+            repeats = [np.arange(shown[i], shown[i + 1] - window, window) for i in stills.tolist()]
+            starts = np.unique(
+                np.concatenate([shown[firsts[firsts < final]], shown[[final]], *repeats])
+            )
             clips = frames_at(starts[:, None] + offsets / fps, shown, 1 / fps)
             last = clips.max(axis=1)
             latest = np.searchsorted(last, last, side="right") - 1
@@ -113,15 +123,80 @@ def classify_windows(
     return WindowScores(starts, ends, torch.cat(scores))
 
 
+def merge_segments(
+    windows: WindowScores, classes: Sequence[str], *, threshold: float
+) -> list[Prediction]:
+    """Segments of a video, each showing one class, in the order of time; they never overlap.
+
+    Where windows overlap, each owns the time on its side of the middle. Window i, from s_i to e_i, owns
+
+        [max(s_i, (e_{i-1} + s_i) / 2), min(e_i, (e_i + s_{i+1}) / 2)]
+
+    For windows of equal length, this is the time that is nearest to the centre of window i, so
+    :meth:`WindowScores.at` agrees with the segments. The best class of the window counts if its score
+    is at least ``threshold``; otherwise the time stays empty. Adjacent times of one class become one
+    segment, whose score is the mean score of the class over its windows.
+
+    Args:
+        windows: windows whose starts and ends both ascend, such as those of ``classify_windows``.
+        classes: names in label order.
+        threshold: lowest score that counts.
+
+    Raises:
+        ValueError: if the threshold is outside [0, 1], the number of names is not that of the scores, or
+            the windows are out of order.
+    """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold is {threshold:g}; scores lie in [0, 1], choose one of them")
+    if len(classes) != windows.scores.shape[1]:
+        raise ValueError(
+            f"there are {len(classes)} class names for {windows.scores.shape[1]} scores of a window; "
+            "pass the classes of the classifier that gave the scores"
+        )
+    for name, times in (("starts", windows.starts), ("ends", windows.ends)):
+        if len(out_of_order := np.flatnonzero(np.diff(times) <= 0)):
+            i = int(out_of_order[0])
+            raise ValueError(
+                f"{name} of windows must ascend, but {times[i + 1]:g} comes after {times[i]:g} "
+                "seconds; sort the windows"
+            )
+    middles = (windows.ends[:-1] + windows.starts[1:]) / 2
+    starts, ends = windows.starts.copy(), windows.ends.copy()
+    starts[1:] = np.maximum(starts[1:], middles)
+    ends[:-1] = np.minimum(ends[:-1], middles)
+    best = windows.scores.max(dim=1)
+    labels: list[int] = best.indices.tolist()
+    scores: list[float] = best.values.tolist()
+    runs: list[list[int]] = []
+    for i, score in enumerate(scores):
+        if not score >= threshold:
+            continue
+        is_next = bool(runs) and runs[-1][-1] == i - 1
+        if is_next and labels[i - 1] == labels[i] and ends[i - 1] == starts[i]:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    return [
+        Prediction(
+            label=labels[run[0]],
+            name=classes[labels[run[0]]],
+            score=sum(scores[i] for i in run) / len(run),
+            start_seconds=float(starts[run[0]]),
+            end_seconds=float(ends[run[-1]]),
+        )
+        for run in runs
+    ]
+
+
 def window_offsets(protocol: EvaluationProtocol, fps: float) -> Int64[np.ndarray, "t"]:
     """Frames of a window counted from its first: o, where w = max(o) + 1 frames are spanned.
 
         o = c - min(c),    c = the protocol's single clip of a video of tau T ceil(fps) frames
 
-    That video has room for the clip of every rule which paces to at least one frame a second; for rules
-    that spread a clip over the whole video it has tau T frames. A window that starts with the protocol's
-    own clip is that clip, but for a frame where PyTorchVideo's window is not of a whole number of frames,
-    for SlowFast's single precision minutes into a video, and for rules of the whole video.
+    A video of that length has room for the clip of every rule that takes at least one frame per second;
+    for rules that spread a clip over the whole video, it has tau T frames. A window that starts where the
+    protocol's own clip does is that clip. The exceptions are one frame where PyTorchVideo's window is not a
+    whole number of frames, SlowFast's single precision minutes into a video, and rules for whole videos.
     """
     num_frames = protocol.num_frames * protocol.sampling_rate
     if not isinstance(protocol.sampling, WholeVideoSampling):
@@ -133,7 +208,7 @@ def window_offsets(protocol: EvaluationProtocol, fps: float) -> Int64[np.ndarray
 def clip_of_short(
     protocol: EvaluationProtocol, shown: Float64[np.ndarray, "n"], fps: float
 ) -> Int64[np.ndarray, "t"]:
-    """Frames of the single clip of a video that is shorter than a window, by the protocol's rule."""
+    """Frames of the single clip of a video that is shorter than a window, under the protocol's rule."""
     places = protocol.sampling.test(len(shown), fps, protocol.spec, 1)[0]
     return frames_at(places / fps, shown, 1 / fps)
 
@@ -144,7 +219,7 @@ def classify_clips(
     clips: Int64[np.ndarray, "b t"],
     num_crops: int,
 ) -> Float[Tensor, "b k"]:
-    """Scores, on the CPU, of each clip by itself; clips are positions in the distinct frames."""
+    """Scores of each clip, on the CPU; clips are positions in the distinct frames."""
     protocol = classifier.protocol.for_prediction(1, num_crops)
     views = evaluation_views(frames, clips, protocol).unflatten(0, (len(clips), num_crops))
     return average_views(classifier.logits(views), cast(Any, protocol.average)).cpu()
@@ -159,28 +234,15 @@ def check_stride(stride_seconds: float) -> None:
         )
 
 
-def _starts(
-    shown: Float64[np.ndarray, "n"], fps: float, span: int, stride: float
-) -> Float64[np.ndarray, "m"]:
-    # A frame starts a window if it is the first one after some multiple of the stride.
-    passed = np.floor((shown + STAMP_TOLERANCE / fps) / stride)
-    firsts = np.flatnonzero(np.diff(passed, prepend=-1) > 0)
-    last = int(np.searchsorted(shown, shown[-1] - (span - 0.5) / fps))
-    window = span / fps
-    stills = np.flatnonzero(np.diff(shown) > 2 * window)
-    repeated = [np.arange(shown[i], shown[i + 1] - window, window) for i in stills.tolist()]
-    return np.unique(np.concatenate([shown[firsts[firsts < last]], shown[[last]], *repeated]))
-
-
 def _read(
     reader: VideoReader, wanted: Sequence[Int64[np.ndarray, "_"]], protocol: EvaluationProtocol
 ) -> Iterator[UInt8[np.ndarray, "_ h w 3"]]:
-    """Frames of each set of indices; the sets start and end ever later."""
+    """Frames of each set of indices; each set starts and ends after the one before."""
     if reader.timeline.is_direct:
         for indices in wanted:
             yield reader.read(indices, short_side=protocol.decode_size)
         return
-    # Such a file is decoded from its start at every read: here it is, once, for all sets.
+    # Each read would decode such a file from its start, so this decodes it once for all sets.
     kept: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
     with stream_frames(
         str(Path(reader.path).absolute()),

@@ -102,20 +102,3 @@ def test_what_cannot_be_animated_is_refused(tmp_path, name, num_maps, pace, mess
             tmp_path / name, make_clip(), make_maps(num_maps), frames_per_second=pace
         )
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("suffix", ["mp4", "gif"])
-def test_an_interrupted_write_leaves_the_older_file(tmp_path, monkeypatch, suffix):
-    path = tmp_path / f"a.{suffix}"
-    path.write_text("older")
-
-    def stop(draft, *_, **__):
-        draft.write_text("half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(attention_animation, "write_video", stop)
-    monkeypatch.setattr(Image.Image, "save", lambda _, draft, **__: stop(draft))
-    with pytest.raises(KeyboardInterrupt):
-        write_attention_animation(path, make_clip(), make_maps(1), frames_per_second=5)
-    assert [found.name for found in tmp_path.iterdir()] == [path.name]
-    assert path.read_text() == "older"

@@ -3,6 +3,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from block_net import draw_blocks
 from torch import nn
 
 from gcvideo.attention._map import DEFAULT_QUERIES, attention_maps, query_cell, temporal_shares
@@ -15,10 +16,7 @@ QUERY = (0.3, 0.9, 0.5)
 def make_model(block, **places):
     """Weights of the blocks are drawn so large that their maps are far from uniform."""
     placement = Placement(block=block, position="after_relu", **places) if block else Placement()
-    net = slow_resnet(num_classes=3, width=4, placement=placement)
-    for inserted in inserted_blocks(net):
-        for parameter in inserted.module.parameters():
-            nn.init.normal_(parameter, std=0.6)
+    net = draw_blocks(slow_resnet(num_classes=3, width=4, placement=placement), std=0.6)
     return ClipClassifier(net, mean=(0.45,) * 3, std=(0.225,) * 3).eval()
 
 
@@ -174,7 +172,7 @@ def test_shares_of_frames_sum_to_one_and_count_weights_by_size():
 @pytest.mark.parametrize(
     ("block", "arguments", "message"),
     [
-        (None, {}, "the net holds no context block, so there is no attention to look at"),
+        (None, {}, "the net contains no context block, so it has no attention maps"),
         (
             NonLocalBlock,
             {"layers": ["res3.0"]},
@@ -189,7 +187,7 @@ def test_shares_of_frames_sum_to_one_and_count_weights_by_size():
         (
             CrissCrossBlock,
             {},
-            r"the block of res4\.5 is a CrissCrossBlock, which has no map of one",
+            r"the block of res4\.5 is a CrissCrossBlock, which does not have one weight",
         ),
     ],
 )

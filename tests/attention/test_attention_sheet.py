@@ -92,18 +92,3 @@ def test_a_map_of_zeros_is_drawn_without_steps(tmp_path):
     empty = HeatMap(caption="nothing", weights=np.zeros((2, 2, 2), np.float32))
     sheet = written(tmp_path / "sheet.png", make_clip(2), [empty])
     assert not (sheet == BAR).all(-1).any()
-
-
-def test_an_interrupted_write_leaves_the_older_sheet(tmp_path, monkeypatch):
-    before = written(tmp_path / "sheet.png", make_clip(), [make_map([1, 1])])
-
-    def stop(*_):
-        (tmp_path / ".sheet.draft.png").write_text("half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Image.Image, "save", stop)
-    with pytest.raises(KeyboardInterrupt):
-        write_attention_sheet(tmp_path / "sheet.png", make_clip(), [make_map([1, 1])], title="")
-    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
-    with Image.open(tmp_path / "sheet.png") as image:
-        np.testing.assert_array_equal(np.asarray(image), before)

@@ -2,6 +2,7 @@ import functools
 
 import pytest
 import torch
+from block_net import draw_blocks
 from torch import nn
 
 from gcvideo.attention._map import captured_inputs
@@ -15,10 +16,7 @@ def make_net(block, position):
         width=4,
         placement=Placement(block=block, res3=[1], res4=[0, 5], position=position),
     )
-    for inserted in inserted_blocks(net):
-        for parameter in inserted.module.parameters():
-            nn.init.normal_(parameter, std=0.3)
-    for module in net.modules():
+    for module in draw_blocks(net).modules():
         # The last of each residual starts at zero, which would make all inputs alike.
         if isinstance(module, nn.BatchNorm3d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -82,7 +80,9 @@ def test_passes_outside_are_not_captured():
 
 def test_a_net_without_blocks_is_refused():
     with (
-        pytest.raises(ValueError, match=r"the net holds no context block.*such as model=slow_nl"),
+        pytest.raises(
+            ValueError, match=r"the net contains no context block.*such as model=slow_nl"
+        ),
         captured_inputs(slow_resnet(num_classes=3, width=4)),
     ):
         pass

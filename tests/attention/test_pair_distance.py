@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from pair_measure import cosine, jensen_shannon
 
 from gcvideo.attention import _pair_distance as pair_distance
 from gcvideo.attention._pair_distance import QueryVectors, mean_cosine_distance, mean_jensen_shannon
@@ -47,20 +48,6 @@ def looped(vectors, distance, num_places=S):
     return (sums / counts).tolist()
 
 
-def cosine(v, w):
-    norms = math.hypot(*v), math.hypot(*w)
-    if 0 in norms:
-        return None
-    return (1 - sum(a * b for a, b in zip(v, w, strict=True)) / math.prod(norms)) / 2
-
-
-def jensen_shannon(v, w):
-    def terms(a, b):
-        return a * math.log(2 * a / (a + b)) if a else 0
-
-    return sum(terms(a, b) + terms(b, a) for a, b in zip(v, w, strict=True)) / 2
-
-
 def test_cosine_distances_equal_those_of_a_loop_over_pairs():
     v = random_vectors()
     found = mean_cosine_distance(vectors_of(v))
@@ -75,15 +62,6 @@ def test_divergences_equal_those_of_a_loop_over_pairs():
     assert found.means == pytest.approx(looped(v, jensen_shannon), abs=1e-12)
     assert found.is_exact
     assert found.standard_errors == (0, 0, 0)
-
-
-def test_several_maps_are_averaged():
-    v, w = random_vectors(), random_vectors()
-    expected = np.mean([looped(v, cosine), looped(w, cosine)], 0)
-    assert mean_cosine_distance(vectors_of(torch.stack([v, w]))).means == pytest.approx(expected)
-    v, w = distributions(), distributions()
-    expected = np.mean([looped(v, jensen_shannon), looped(w, jensen_shannon)], 0)
-    assert divergence(torch.stack([v, w])).means == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("chunk", [1, 17, 100])
@@ -114,39 +92,6 @@ def test_orthogonal_vectors_are_half_and_opposite_ones_wholly_apart():
     signs = torch.tensor([1.0, -1.0]).repeat_interleave(3)[:, None] * torch.ones(1, K)
     found = mean_cosine_distance(vectors_of(signs, 2, 3))
     assert found.means == pytest.approx([1 / 2, 0, 1])
-
-
-def test_disjoint_distributions_diverge_by_log_2():
-    p = T * S
-    found = divergence(torch.eye(p, dtype=torch.float64))
-    assert found.means == pytest.approx([math.log(2) * (p - 1) / p, math.log(2), math.log(2)])
-
-
-def test_distances_change_with_neither_length_nor_order():
-    v, d = random_vectors(), distributions()
-    lengths = torch.rand(T * S, 1, dtype=torch.float64) + 0.5
-    expected = mean_cosine_distance(vectors_of(v)).means
-    assert mean_cosine_distance(vectors_of(lengths * v)).means == pytest.approx(expected)
-    order = torch.randperm(T * S)
-    assert mean_cosine_distance(vectors_of(v[order])).means.all == pytest.approx(expected.all)
-    assert divergence(d[order]).means.all == pytest.approx(divergence(d).means.all)
-    # Places that change alike in all frames leave the split as it is.
-    places = torch.randperm(S)
-    shuffled = d.unflatten(0, (T, S))[:, places].flatten(0, 1)
-    assert divergence(shuffled).means == pytest.approx(divergence(d).means)
-
-
-def test_space_and_time_change_roles_with_the_axes():
-    v, d = random_vectors(), distributions()
-
-    def swap(tensor):
-        return tensor.unflatten(0, (T, S)).transpose(0, 1).flatten(0, 1)
-
-    both, spatial, temporal = mean_cosine_distance(vectors_of(v)).means
-    found = mean_cosine_distance(vectors_of(swap(v), S, T)).means
-    assert found == pytest.approx([both, temporal, spatial])
-    both, spatial, temporal = divergence(d).means
-    assert divergence(swap(d), S, T).means == pytest.approx([both, temporal, spatial])
 
 
 def test_pairs_that_do_not_exist_are_nan():
@@ -196,12 +141,6 @@ def test_drawn_pairs_give_the_mean_within_their_standard_error():
     # Of 40 normal numbers: the mean within 4 / sqrt(40), the deviation within 4 / sqrt(80) of one.
     assert np.abs(np.mean(deviations, 0)).max() < 4 / math.sqrt(40)
     assert np.abs(np.std(deviations, 0) - 1).max() < 4 / math.sqrt(80)
-
-
-def test_more_pairs_have_a_smaller_standard_error():
-    d = distributions()
-    few, many = (divergence(d, num_pairs=n, max_exact=0).standard_errors for n in (900, 90000))
-    assert np.array(many) == pytest.approx(np.array(few) / 10, rel=0.3)
 
 
 def test_pairs_are_drawn_by_the_seed_alone():

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from pair_measure import cosine, jensen_shannon
 from torch import nn
 
 from gcvideo.attention import _pair_distance as pair_distance
@@ -28,18 +29,6 @@ def make_block(kind, **options):
             if name.endswith("running_var"):
                 tensor.abs_()
     return block.double().eval()
-
-
-def cosine(v, w):
-    norms = math.hypot(*v), math.hypot(*w)
-    if 0 in norms:
-        return None
-    return (1 - sum(a * b for a, b in zip(v, w, strict=True)) / math.prod(norms)) / 2
-
-
-def jensen_shannon(v, w):
-    pairs = [(a, b) for v, w in ((v, w), (w, v)) for a, b in zip(v, w, strict=True)]
-    return sum(a * math.log(2 * a / (a + b)) for a, b in pairs if a) / 2
 
 
 def looped(vectors, positions, distance):

@@ -66,7 +66,7 @@ def test_weights_of_another_code_base_become_a_checkpoint(run_convert, classes, 
     printed = capsys.readouterr().out
     assert "mmaction2: Slow R50 of width 4" in printed
     assert f"{len(net.state_dict())} tensors loaded, 0 fresh, 0 of the source ignored" in printed
-    assert "as mmaction2 does it: choice.stem_pool_padding=1" in printed
+    assert "taken from mmaction2: choice.stem_pool_padding=1" in printed
     assert [file.name for file in output.parent.iterdir()] == ["net.safetensors"]
 
 
@@ -83,9 +83,9 @@ def test_a_choice_goes_before_the_habit_of_the_code_base(run_convert, classes, t
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([], "do not tell how their clips were sampled.* for those of mmaction2 protocol=mmaction"),
-        (["protocol=mmaction"], "know 3 classes but not their names; give classes=kinetics400"),
-        (["protocol=mmaction", "classes=kinetics400"], "400 class names were given and the net"),
+        ([], "do not say how their clips were sampled.*mmaction2 is protocol=mmaction"),
+        (["protocol=mmaction"], "have 3 classes but not their names; give classes=kinetics400"),
+        (["protocol=mmaction", "classes=kinetics400"], "400 class names were given, but the net"),
         (["protocol=mmaction", "classes=ucf"], "no list of class names is called 'ucf'"),
         (["output=net.pth"], r"output is 'net\.pth'; give a file ending in \.safetensors"),
     ],
@@ -102,7 +102,9 @@ def test_a_file_with_the_name_of_a_published_one_is_recognised(
 ):
     mmaction2_file(tmp_path / "SLOW_8x8_R50.pyth")
     run_convert(tmp_path / "SLOW_8x8_R50.pyth", "protocol=mmaction", classes)
-    assert "source=slow_8x8_r50_pytorchvideo knows the rest" in capsys.readouterr().out
+    assert (
+        "source=slow_8x8_r50_pytorchvideo knows its classes and protocol" in capsys.readouterr().out
+    )
 
 
 def test_a_checkpoint_of_training_becomes_one_safetensors_file(

@@ -59,7 +59,7 @@ def test_data_with_other_classes_is_refused(compose_config, tmp_path, checkpoint
     other = tmp_path / "classes.txt"
     other.write_text("dark\nlight\ndusk\n")
     with pytest.raises(
-        ValueError, match=r"the checkpoint knows 2 classes .dark, light., the data has 3"
+        ValueError, match=r"the checkpoint has 2 classes .dark, light., but the data has 3"
     ):
         run_test(
             compose_config,

@@ -45,7 +45,7 @@ def test_rows_that_name_no_file_are_counted_and_the_first_is_shown(folder, row):
 
 @pytest.mark.parametrize("content", [b"", b"\n# nothing\n"])
 def test_a_list_without_a_row_is_an_error(folder, content):
-    with pytest.raises(FileNotFoundError, match="names no video; write one path a line"):
+    with pytest.raises(FileNotFoundError, match="names no video; write one path per line"):
         find_videos(str(write(folder, content, "videos.TXT")))
 
 

@@ -12,17 +12,17 @@ import pytest
 from gcvideo.data._parallel import ProcessDiedError, parallel_map
 
 
-def square(number: int) -> int:
+def square(number):
     return number * number
 
 
-def exit_on(fatal: int, number: int) -> int:
+def exit_on(fatal, number):
     if number == fatal:
         os._exit(7)
     return square(number)
 
 
-def die_once(marks: Path, number: int) -> int:
+def die_once(marks, number):
     """Dies on the first touch of 3: the mark outlives the process."""
     if number == 3 and not (marks / "3").exists():
         (marks / "3").touch()
@@ -30,13 +30,13 @@ def die_once(marks: Path, number: int) -> int:
     return square(number)
 
 
-def refuse_two(number: int) -> int:
+def refuse_two(number):
     if number == 2:
         raise KeyError("two is refused")
     return square(number)
 
 
-def linger(folder: Path, number: int) -> int:
+def linger(folder, number):
     draft = folder / f"draft_{number}"
     draft.touch()
     try:
@@ -46,11 +46,11 @@ def linger(folder: Path, number: int) -> int:
     return number
 
 
-def is_child_of(parent: int, _: int) -> bool:
+def is_child_of(parent, _):
     return os.getppid() == parent
 
 
-def exit_at_once(*_: object) -> None:
+def exit_at_once(*_):
     os._exit(3)
 
 
@@ -103,7 +103,7 @@ for _ in parallel_map(work, range(10**6), description=None, num_workers=3, fork=
     assert not any(map(is_running, children))
 
 
-def is_running(process: int) -> bool:
+def is_running(process):
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -122,8 +122,8 @@ def test_an_item_that_kills_its_process_twice_is_named_and_no_other_is_lost():
     died = results.pop(2)
     assert isinstance(died, ProcessDiedError)
     assert str(died) == (
-        "the process that worked on 12 died twice (exit code 7); leave the item out, or free memory "
-        "if that ran short"
+        "the process that worked on 12 died twice (exit code 7); leave the item out, or free some "
+        "memory if it ran out"
     )
     assert results == {index: items[index] ** 2 for index in (0, 1, 3, 4, 5)}
 

@@ -13,12 +13,12 @@ import torchvision
 from finding_check import assert_is
 
 import gcvideo
+from gcvideo.doctor import Finding
 from gcvideo.doctor import _decoder as decoder
 from gcvideo.doctor import _device as device
 from gcvideo.doctor import _installation as installation
 from gcvideo.doctor import _limit as limit
 from gcvideo.doctor.__main__ import main, run_check
-from gcvideo.doctor._finding import Finding
 
 GIB = 2**30
 Usage = namedtuple("Usage", "total used free")
@@ -110,7 +110,7 @@ def test_torchvision_for_another_torch_fails(monkeypatch):
     monkeypatch.setattr(torchvision.ops, "nms", lambda *_: torch.tensor([1]))
     assert_is(installation.check_torch_build(), "fail", "compute wrongly", "from one index")
     monkeypatch.setitem(importlib.sys.modules, "torchvision", None)
-    assert_is(installation.check_torch_build(), "fail", "does not load beside it", "from one index")
+    assert_is(installation.check_torch_build(), "fail", "does not load with it", "from one index")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_quota_below_the_cores_is_told_with_the_workers_it_allows(
     monkeypatch.setattr(limit, "_OWN_CGROUP", tmp_path / "own")
     monkeypatch.setattr(limit.os, "sched_getaffinity", lambda _: set(range(64)))
     workers = int(float(quota)) if float(quota) >= 2 else 0
-    texts = (f"quota allows the time of {quota};", f"num_workers={workers} (otherwise 8")
+    texts = (f"quota allows only {quota};", f"num_workers={workers} (otherwise 8")
     assert_is(limit.check_processor(), "warn", *texts)
     monkeypatch.setattr(limit.os, "sched_getaffinity", lambda _: {0})
     assert_is(limit.check_processor(), "ok", "1 of ")

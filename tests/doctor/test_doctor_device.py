@@ -85,7 +85,7 @@ def test_processes_that_hang_are_ended_in_time(monkeypatch):
             "bf16-mixed",
             3.8,
             "warn",
-            ("takes 3.80 of its time", "; update PyTorch; layout=auto runs"),
+            ("takes 3.80 of its time", "; update PyTorch; until then, layout=auto runs"),
         ),
     ],
 )

@@ -4,36 +4,25 @@ import io
 import numpy as np
 import pytest
 import torch
+from small_protocol import DESCRIPTION
 
 import gcvideo
-from gcvideo._construction import ConstructionError
-from gcvideo.data import EvaluationProtocol, SlowFastSampling, VideoReadError, write_video
+from gcvideo._construction import ConstructionError, construct
+from gcvideo.data import VideoReadError, write_video
 from gcvideo.inference import CheckpointError, TrainedClassifier, configure_head
 from gcvideo.models import ClipClassifier, Placement, c2d_resnet, slow_resnet
 from gcvideo.nn import global_context
 
-PROTOCOL = {
-    "_target_": "gcvideo.data.EvaluationProtocol",
-    "name": "tiny",
+PROTOCOL = DESCRIPTION | {
     "sampling": {"_target_": "gcvideo.data.SlowFastSampling"},
-    "num_frames": 4,
-    "sampling_rate": 2,
     "num_clips": 3,
     "num_crops": 3,
-    "short_side": 48,
-    "crop_size": 48,
-    "val_crop_size": 32,
-    "train_crop_size": 32,
     "head": "fcn_prob",
 }
 
 
 def make_classifier():
-    protocol = EvaluationProtocol(
-        name="tiny",
-        sampling=SlowFastSampling(),
-        **{k: v for k, v in PROTOCOL.items() if k not in ("_target_", "name", "sampling")},
-    )
+    protocol = construct(PROTOCOL)
     model = ClipClassifier(
         slow_resnet(num_classes=3, width=4), mean=protocol.mean, std=protocol.std
     ).eval()

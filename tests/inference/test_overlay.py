@@ -215,7 +215,7 @@ def test_an_interruption_leaves_the_older_output(tmp_path, video):
 
 def test_outputs_that_cannot_be_are_refused(tmp_path, video):
     with pytest.raises(
-        ValueError, match=r"the output is an mp4, and '.*a\.avi' is not; end its name"
+        ValueError, match=r"the output is '.*a\.avi', but must be an mp4; give a name"
     ):
         annotate_video(video, tmp_path / "a.avi", lambda _: RANKING)
     with pytest.raises(ValueError, match=r"video\.mp4' is the video itself; choose another name"):

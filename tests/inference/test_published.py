@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_protocol import make_protocol
+from small_protocol import DESCRIPTION, make_protocol
 
 import gcvideo
 from gcvideo.data import read_views
@@ -22,19 +22,6 @@ from gcvideo.weights._zoo import class_names
 
 NAME = "slow_4x16_r50_pytorchvideo"
 NET = {"_target_": "gcvideo.models.slow_resnet", "num_classes": 3, "width": 4}
-PROTOCOL = {
-    "_target_": "gcvideo.data.EvaluationProtocol",
-    "name": "test",
-    "sampling": {"_target_": "gcvideo.data.MMActionSampling"},
-    "num_frames": 4,
-    "sampling_rate": 2,
-    "num_clips": 2,
-    "num_crops": 1,
-    "short_side": 48,
-    "crop_size": 48,
-    "val_crop_size": 32,
-    "train_crop_size": 32,
-}
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +84,7 @@ def test_a_net_with_published_weights_has_the_logits_of_the_loaded_classifier(fr
 
 def test_weights_of_images_are_no_classifier_of_videos():
     with pytest.raises(
-        CheckpointError, match=r"image net: they know no actions.*weights=resnet50_"
+        CheckpointError, match=r"image net, which knows no actions.*weights=resnet50_"
     ):
         gcvideo.load("resnet50_torchvision_v1")
 
@@ -111,7 +98,7 @@ def test_an_unknown_name_is_met_with_the_nearest_ones():
 def checkpoint():
     net = slow_resnet(num_classes=3, width=4)
     return Checkpoint.of_net(
-        net, name="tiny", description=NET, classes=["a", "b", "c"], protocol=PROTOCOL
+        net, name="tiny", description=NET, classes=["a", "b", "c"], protocol=DESCRIPTION
     )
 
 
@@ -141,9 +128,11 @@ def test_a_checkpoint_in_safetensors_is_all_that_loading_needs(tmp_path, checkpo
 def test_class_names_must_be_as_many_as_classes():
     net = slow_resnet(num_classes=3, width=4)
     with pytest.raises(
-        CheckpointError, match="2 class names were given and the net of tiny knows 3"
+        CheckpointError, match="2 class names were given, but the net of tiny has 3"
     ):
-        Checkpoint.of_net(net, name="tiny", description=NET, classes=["a", "b"], protocol=PROTOCOL)
+        Checkpoint.of_net(
+            net, name="tiny", description=NET, classes=["a", "b"], protocol=DESCRIPTION
+        )
 
 
 def test_safetensors_without_configuration_are_weights_and_no_checkpoint(tmp_path, checkpoint):

@@ -17,7 +17,7 @@ from gcvideo.data import (
     read_views,
 )
 from gcvideo.inference import _sliding_window as sliding_window
-from gcvideo.inference._segment import merge_segments
+from gcvideo.inference import merge_segments
 from gcvideo.inference._sliding_window import WindowScores, classify_windows, window_offsets
 
 

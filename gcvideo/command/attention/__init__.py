@@ -8,11 +8,5 @@ if TYPE_CHECKING:
     from gcvideo.command.attention._show import attention_show as attention_show
     from gcvideo.command.attention._stats import attention_stats as attention_stats
 
-# A command pays for the imports of its own work alone, and so does each of its processes.
-__getattr__ = lazy_names(
-    __name__,
-    {
-        "_show": ("attention_show",),
-        "_stats": ("attention_stats",),
-    },
-)
+# Each command, and each of its processes, imports only what it needs.
+__getattr__ = lazy_names(__name__, {"_show": ("attention_show",), "_stats": ("attention_stats",)})

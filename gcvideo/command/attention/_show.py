@@ -1,4 +1,4 @@
-"""Where the blocks of a net look in a video, in pictures and arrays."""
+"""``gcvideo attention show``: where the blocks of a net look in a video, as pictures and arrays."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ _SAME = (
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """The maps of one layer of a checkpoint, the first one ("") or "beside"."""
+    """The maps of one layer; the role is "" for the first checkpoint and "beside" for the second."""
 
     role: str
     checkpoint: str
@@ -52,21 +52,18 @@ class _Layer:
 def attention_show(cfg: DictConfig) -> Path:
     """Draw where the blocks of a net look in a video, as configured by ``conf/attention_show.yaml``.
 
-    Written into the folder ``output``:
+    The folder ``output``, which is returned, gets:
 
     - ``sheet.png``, ``animation.mp4`` and ``animation.gif``: the maps over the frames
-    - ``LAYER.npy``, and ``beside_LAYER.npy`` of the second checkpoint: float32 of shape (maps, t, h, w)
-      on the layer's grid; a non-local block has a map for each query, a context block one
+    - ``LAYER.npy``, and ``beside_LAYER.npy`` for the second checkpoint: float32 of shape (maps, t, h, w) on
+      the layer's grid, with a map for each query of a non-local block, or the one of a context block
     - ``grad_cam.npy``: float32 of shape (1, t, h, w)
-    - ``attention.json``: checkpoints, frames, scores, and of each array its layer, grid and queries
-
-    Returns:
-        The folder.
+    - ``attention.json``: checkpoints, frames, scores, and the layer, grid and queries of each array
 
     Raises:
         FileNotFoundError: if there is no such video.
-        ValueError: if there are several, a query, layer or class does not exist, a net has no block
-            with a map, the second checkpoint takes other clips, or for an unknown ``precision``.
+        ValueError: if there are several videos, a query, layer or class does not exist, a net has no
+            block with a map, the second checkpoint takes other clips, or for an unknown ``precision``.
         VideoReadError: if the video cannot be read.
     """
     videos = find_videos(str(cfg.video))
@@ -165,7 +162,7 @@ def _check_same_clips(shown: EvaluationProtocol, beside: EvaluationProtocol) -> 
         ours, theirs = getattr(shown, name), getattr(beside, name)
         if ours != theirs:
             raise ValueError(
-                f"{name} is {ours} for checkpoint and {theirs} for beside, so that they see different "
+                f"{name} is {ours} for checkpoint and {theirs} for beside, so they would see different "
                 "clips of the video; choose two checkpoints of one recipe"
             )
 
@@ -209,11 +206,11 @@ def _heat_maps(
 
 
 def _clip_times(video: str, protocol: EvaluationProtocol) -> tuple[Int[np.ndarray, " t"], float]:
-    """Indices of the clip's frames in the video, and how many of them pass in a second."""
+    """Indices of the clip's frames in the video, and their number per second."""
     with VideoReader(video) as reader:
         frames = protocol.single_view().test_clips(reader.timeline)[0]
         steps = np.diff(reader.timeline.seconds[frames])
-    # A short video is repeated or ends in a still.
+    # A short video is repeated, or its last frame is.
     steps = steps[steps > 0]
     return frames, 1 / float(steps.mean()) if len(steps) else reader.info.fps
 

@@ -1,7 +1,7 @@
-"""Query independence of the non-local blocks of a net, measured on videos."""
+"""``gcvideo attention stats``: the query independence of the non-local blocks of a net on videos."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -43,41 +43,37 @@ _CONSOLE = Console()
 
 @dataclass(frozen=True)
 class QueryStatistics:
-    """Query independence of the non-local blocks of a net on some videos.
-
-    Args:
-        layers: one row per block, in order of computation, averaged over videos and views.
-        mean: average over the layers.
-        videos: rows of the layers by path of the video, averaged over its views.
-        failures: reasons by path of a video that could not be read.
-    """
+    """Query independence by block, on average and by video, with the reasons for unreadable videos."""
 
     layers: list[LayerRow]
     mean: LayerRow
     videos: dict[str, list[LayerRow]]
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str]
 
 
 def attention_stats(cfg: DictConfig) -> QueryStatistics:
     """Measure query independence, as configured by ``conf/attention_stats.yaml``.
 
-    The run folder gets ``query_independence.md``, ``.csv`` and ``.json``. Readable videos are all
-    measured, whatever becomes of the others.
+    The run folder gets ``query_independence.md``, ``.csv`` and ``.json``. All readable videos are
+    measured, even if others fail.
 
     Raises:
-        ValueError: if the net has no non-local block, none of the videos can be read, ``precision``
-            is unknown, or options do not go together.
+        ValueError: if the net has no non-local block, no video can be read, ``precision`` is unknown, or
+            options contradict each other.
         FileNotFoundError: if there is nothing at ``videos``.
     """
     precision = precision_type(cfg.precision)
     checkpoint = read_checkpoint(cfg.checkpoint)
-    cfg.checkpoint = checkpoint.path  # of a folder, the file in it
+    cfg.checkpoint = checkpoint.path  # the file, if a folder was given
     packages = list(cfg.packages)
     protocol = checkpoint.build_protocol(packages).for_prediction(cfg.num_clips, cfg.num_crops)
     model = checkpoint.build_model(protocol, packages)
     blocks = _non_local_blocks(model, checkpoint.path)
     listed = _listed(cfg, checkpoint)
-    chosen = _chosen(len(listed), cfg.max_videos, cfg.seed)
+    chosen = list(range(len(listed)))
+    if cfg.max_videos is not None and cfg.max_videos < len(listed):
+        rng = np.random.default_rng(cfg.seed)
+        chosen = sorted(rng.choice(len(listed), cfg.max_videos, replace=False).tolist())
     folder = Path(cfg.output_dir)
     make_folder(folder, "hydra.run.dir")
     write_config(folder / "config.yaml", cfg)
@@ -105,10 +101,13 @@ def attention_stats(cfg: DictConfig) -> QueryStatistics:
     if not measured:
         reasons = "\n".join(failures.values())
         raise ValueError(f"none of the {len(chosen)} videos can be read:\n{reasons}")
-    # They come as they finish, and a sum depends on the order.
+    # In a fixed order, since a sum depends on it, and results come as they finish.
     by_video = {listed[v]: _over_views(measured[v]) for v in sorted(measured)}
     layers = _over_views(list(by_video.values()))
-    statistics = QueryStatistics(layers, _over_layers(layers), by_video, failures)
+    _, kinds, axes, _, values = zip(*layers, strict=True)
+    kind, axes = (names[0] if len(set(names)) == 1 else "mixed" for names in (kinds, axes))
+    mean = LayerRow("mean", kind, axes, "", average_query_independence(values))
+    statistics = QueryStatistics(layers, mean, by_video, failures)
     _write(folder, cfg, protocol, len(listed), statistics)
     return statistics
 
@@ -121,7 +120,7 @@ def _non_local_blocks(model: ClipClassifier, path: str) -> list[InsertedBlock]:
         what = f"{len(blocks)} blocks of {' and '.join(kinds)}" if blocks else "no context blocks"
         raise ValueError(
             f"the net of '{path}' has {what}, but only a NonLocalBlock has an attention map for each "
-            "query; take a checkpoint of a model with some, such as model=slow_nl"
+            "query; use a checkpoint of a model with some, such as model=slow_nl"
         )
     return found
 
@@ -141,13 +140,6 @@ def _listed(cfg: DictConfig, checkpoint: Checkpoint) -> Sequence[str]:
     return [annotations.path(video) for video in range(len(annotations))]
 
 
-def _chosen(num_videos: int, max_videos: int | None, seed: int) -> list[int]:
-    if max_videos is None or max_videos >= num_videos:
-        return list(range(num_videos))
-    rng = np.random.default_rng(seed)
-    return sorted(rng.choice(num_videos, max_videos, replace=False).tolist())
-
-
 @torch.inference_mode()
 def _measure(
     model: ClipClassifier,
@@ -164,7 +156,7 @@ def _measure(
     for number, block in enumerate(blocks):
         module, x = block.module, inputs[block.name].float()
         assert isinstance(module, NonLocalBlock)
-        # Small distances between maps must not be rounding errors of a narrower type.
+        # In a narrower type, small distances between maps would be rounding errors.
         with computing_in(torch.float32, device):
             measured = query_independence(module, x, num_pairs=num_pairs, seed=[*seed, number])
         name, grid = f"{block.stage}.{block.index}", "x".join(map(str, x.shape[2:]))
@@ -177,14 +169,6 @@ def _over_views(views: Sequence[Sequence[LayerRow]]) -> list[LayerRow]:
         rows[0]._replace(measured=average_query_independence([row.measured for row in rows]))
         for rows in zip(*views, strict=True)
     ]
-
-
-def _over_layers(layers: Sequence[LayerRow]) -> LayerRow:
-    def common(values: Sequence[str]) -> str:
-        return values[0] if len(set(values)) == 1 else "mixed"
-
-    _, kinds, axes, _, measured = zip(*layers, strict=True)
-    return LayerRow("mean", common(kinds), common(axes), "", average_query_independence(measured))
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""Query independence in tables of the paper's form."""
+"""Tables of query independence, in the form of the paper."""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ _PUBLISHED_TITLE = (
 
 
 class LayerRow(NamedTuple):
-    """What was measured of one block such as "res4.5", or of all in the "mean", on a grid "8x14x14"."""
+    """The result of one block such as "res4.5", or of their "mean", on a grid such as "8x14x14"."""
 
     layer: str
     kind: str
@@ -43,13 +43,13 @@ class LayerRow(NamedTuple):
 
     @property
     def method(self) -> str:
-        """The paper's word for the kind."""
+        """The kind in the paper's words."""
         name = _METHODS.get(self.kind, self.kind)
         return name if self.axes == "thw" else f"{name} ({self.axes})"
 
 
 def plain_columns(row: LayerRow) -> dict[str, str | float | bool | None]:
-    """Everything in a row by column, for files; None where nothing is defined."""
+    """A row by column, for files; None where a value is undefined."""
     m = row.measured
     distances = {"cos_input": m.input, "cos_output": m.output, "cos_attention": m.attention}
     undefined = PairMeans(math.nan, math.nan, math.nan)
@@ -73,10 +73,8 @@ def plain_columns(row: LayerRow) -> dict[str, str | float | bool | None]:
 
 
 def show_tables(rows: Sequence[LayerRow], notes: Sequence[str], *, published: bool) -> None:
-    """Print the tables and what must be said about them."""
-    tables = _tables(rows)
-    if published:
-        tables.append((_PUBLISHED_TITLE, PUBLISHED))
+    """Print the tables and their notes."""
+    tables = _tables(rows) + ([(_PUBLISHED_TITLE, PUBLISHED)] if published else [])
     for title, table in tables:
         _CONSOLE.print(table.on_screen(title))
     for note in notes:
@@ -94,13 +92,13 @@ def markdown(rows: Sequence[LayerRow], notes: Sequence[str], *, published: bool)
 
 
 def explain(rows: Sequence[LayerRow], num_pairs: int) -> list[str]:
-    """What the numbers mean, and what was drawn or left out for them."""
+    """Notes on what the numbers mean, and on pairs that were sampled or left out."""
     notes = [
         "cos: average cosine distance (1 - cos) / 2, from 0 to 1, of the input x, of the output z - x "
         "and of the attention rows (att). JSD: average Jensen-Shannon divergence of the rows, from 0 "
         "to log 2 = 0.693, for kinds with a softmax.",
-        "All pairs: of queries, i = j included. Spatial: in one frame. Temporal: at one place. The last "
-        "two without i = j.",
+        "All pairs: all pairs of queries, including i = j. Spatial: in one frame. Temporal: at one place. "
+        "The last two exclude i = j.",
     ]
     layers = [row for row in rows if row.layer != "mean"]
     drawn = [
@@ -120,8 +118,8 @@ def explain(rows: Sequence[LayerRow], num_pairs: int) -> list[str]:
             share = getattr(row.measured, name).zero_share
             if share:
                 notes.append(
-                    f"{row.layer}: {share:.2%} of the {name} vectors are zero, which have no angle; "
-                    "pairs with one are left out (nan: no other is left)."
+                    f"{row.layer}: {share:.2%} of the {name} vectors are zero and have no angle; pairs "
+                    "with them are left out (nan: no pair is left)."
                 )
     return notes
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gcvideo.command.dataset._kinetics import kinetics as kinetics
     from gcvideo.command.dataset._reencoding import reencode as reencode
 
-# A command pays for the imports of its own work alone, and so does each of its processes.
+# Each command, and each of its processes, imports only what it needs.
 __getattr__ = lazy_names(
     __name__,
     {

@@ -1,9 +1,11 @@
-"""``gcvideo check``: every video of a data set decoded from end to end."""
+"""``gcvideo check``: decodes every video of a data set from end to end."""
 
+import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +14,6 @@ from omegaconf import DictConfig
 from gcvideo._console import Console
 from gcvideo._hint import override
 from gcvideo._invocation import command_line
-from gcvideo.command.dataset._check_journal import CheckJournal
 from gcvideo.command.dataset._histogram import Histogram, draw_histograms
 from gcvideo.command.dataset._work import (
     claim_folder,
@@ -22,7 +23,14 @@ from gcvideo.command.dataset._work import (
     work_through,
     write_lists,
 )
-from gcvideo.data import Annotations, VideoCheck, check_listable, check_video, write_table
+from gcvideo.data import (
+    Annotations,
+    VideoCheck,
+    check_listable,
+    check_video,
+    write_table,
+    write_text,
+)
 from gcvideo.data.video._frame_index import FileStamp
 
 _CONSOLE = Console()
@@ -35,7 +43,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Findings by listed path, why a training or test would end early, and where the tables lie."""
+    """Findings by listed path, reasons why a training or test would stop, and the folder of the tables."""
 
     checks: Mapping[str, VideoCheck]
     problems: tuple[str, ...]
@@ -45,14 +53,13 @@ class CheckReport:
 def check(cfg: DictConfig) -> CheckReport:
     """Decode every video of the splits from end to end, as configured by ``conf/check.yaml``.
 
-    The output folder gets ``videos.csv``, ``bad_videos.csv``, ``histograms.png``, ``classes.txt``
-    and clean lists of "path label" without unreadable videos: ``train.txt``, ``val.txt``, and
-    ``test.txt`` if it differs from val. ``journal.jsonl`` gets each finding as it comes: the next
-    check decodes only what has changed since, and what could not be read.
+    The output folder gets ``videos.csv``, ``bad_videos.csv``, ``histograms.png``, ``classes.txt`` and
+    lists of "path label" without unreadable videos: ``train.txt``, ``val.txt``, and ``test.txt`` if it
+    differs from val. ``journal.jsonl`` gets each finding as it comes. The next check decodes only videos
+    that have changed or could not be read.
 
     Raises:
-        ValueError: if the folder holds the check of videos below another root, or a path cannot
-            stand in a list.
+        ValueError: if the folder contains the check of another root, or a path cannot be listed.
     """
     splits, lists = configured_splits(cfg)
     files = listed_files(lists)
@@ -72,9 +79,15 @@ def check(cfg: DictConfig) -> CheckReport:
         clean[name] = ([split.paths[i] for i in kept], split.labels[kept])
     write_lists(folder, clean, splits.classes)
     for name in {"train", "val", "test"} - lists.keys():
-        # Of an earlier check with other splits.
+        # From an earlier check with other splits.
         (folder / f"{name}.txt").unlink(missing_ok=True)
-    histograms = _histograms([c for c in checks.values() if c.status != "unreadable"])
+    readable = [c for c in checks.values() if c.status != "unreadable"]
+    histograms = [
+        Histogram.of_numbers("duration (s)", [c.duration_seconds for c in readable]),
+        Histogram.of_texts("frame rate (1/s)", [f"{round(c.fps, 2):g}" for c in readable]),
+        Histogram.of_numbers("short side (px)", [min(c.width, c.height) for c in readable]),
+        Histogram.of_texts("frame size (px)", [f"{c.width}x{c.height}" for c in readable]),
+    ]
     draw_histograms(histograms, folder / "histograms.png")
     for histogram in histograms:
         _CONSOLE.print(histogram.text(min(_CONSOLE.width, 80)), soft_wrap=True)
@@ -93,24 +106,27 @@ def check(cfg: DictConfig) -> CheckReport:
     words.append(override("data.classes", folder / "classes.txt"))
     for line in (
         *_remarks(checks, splits.square_pixels),
-        *_missing(lists),
+        *(
+            f"{split.num_missing} videos listed for {name} have no file; "
+            f"`{command_line('kinetics')}` names them"
+            for name, split in lists.items()
+            if split.num_missing
+        ),
         *problems,
-        f"lists without them: {shlex.join(words)}",
+        f"to use the lists without them: {shlex.join(words)}",
     ):
         _CONSOLE.print(line, soft_wrap=True)
     return CheckReport(checks, problems, folder)
 
 
 def _check_all(folder: Path, files: Mapping[str, str], cfg: DictConfig) -> dict[str, VideoCheck]:
-    """Findings in the order of ``files``, those of the journal taken over."""
+    """Findings in the order of ``files``, some of them from the journal."""
     with CheckJournal(folder / "journal.jsonl") as journal:
         stamps = {path: FileStamp.of(file) for path, file in files.items()}
         found = {path: journal.recall(path, stamp) for path, stamp in stamps.items()}
         due = {path: (files[path],) for path, known in found.items() if known is None}
         num_known = len(files) - len(due)
-        _CONSOLE.print(
-            f"{len(files)} videos, {num_known} of them checked before and unchanged since"
-        )
+        _CONSOLE.print(f"{len(files)} videos, {num_known} of them already checked and unchanged")
         work = partial(check_video, time_budget_seconds=cfg.time_budget_seconds)
         for path, result in work_through(work, due, "Checking", cfg):
             if not isinstance(result, VideoCheck):
@@ -123,15 +139,6 @@ def _check_all(folder: Path, files: Mapping[str, str], cfg: DictConfig) -> dict[
 def _write_table(file: Path, columns: tuple[str, ...], checks: Mapping[str, VideoCheck]) -> None:
     rows = ((path, *(getattr(c, name) for name in columns[1:])) for path, c in checks.items())
     write_table(file, columns, rows)
-
-
-def _histograms(readable: list[VideoCheck]) -> list[Histogram]:
-    return [
-        Histogram.of_numbers("duration (s)", [check.duration_seconds for check in readable]),
-        Histogram.of_texts("frame rate (1/s)", [f"{round(check.fps, 2):g}" for check in readable]),
-        Histogram.of_numbers("short side (px)", [min(c.width, c.height) for c in readable]),
-        Histogram.of_texts("frame size (px)", [f"{c.width}x{c.height}" for c in readable]),
-    ]
 
 
 def _problems(
@@ -148,34 +155,68 @@ def _problems(
             )
         elif name != "train" and unreadable:
             problems.append(
-                f"{unreadable} of {len(annotations)} videos of {name} cannot be read: the metrics "
-                "would not be those of the list"
+                f"{unreadable} of {len(annotations)} {name} videos cannot be read: the metrics would "
+                "not be those of the list"
             )
     return tuple(problems)
 
 
 def _remarks(checks: Mapping[str, VideoCheck], square_pixels: bool) -> Iterable[str]:
-    """What is unusual about readable videos, with their number."""
+    """Lines on unusual videos that can be read, with their number."""
     count = Counter(
         remark for check in checks.values() for remark in filter(None, check.remarks.split("; "))
     )
     if count:
-        yield "unusual pictures, named in videos.csv:"
+        yield "unusual videos, listed in videos.csv:"
     for remark, number in count.most_common():
         yield f"  {number} x  {remark}"
     anamorphic = sum(check.sample_aspect_ratio != "1:1" for check in checks.values())
     if anamorphic:
-        fate = "stay so; data.square_pixels=true shows them as players do"
+        fate = "stay so; with data.square_pixels=true they become square, as in players"
         yield (
             f"{anamorphic} of {len(checks)} videos are anamorphic: their pixels are oblong, and "
             f"{'are made square' if square_pixels else fate}"
         )
 
 
-def _missing(lists: Mapping[str, Annotations]) -> Iterable[str]:
-    for name, annotations in lists.items():
-        if annotations.num_missing:
-            yield (
-                f"{annotations.num_missing} videos listed for {name} have no file; "
-                f"`{command_line('kinetics')}` tells which"
-            )
+class CheckJournal:
+    """Findings by path and file stamp, appended to a file of JSON lines; cut-off lines are dropped."""
+
+    def __init__(self, file: Path) -> None:
+        self._known = dict(_lines(file))
+        write_text(file, "".join(_line(path, *known) for path, known in self._known.items()))
+        self._stream = file.open("a", encoding="utf-8")
+
+    def __enter__(self) -> "CheckJournal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def recall(self, path: str, stamp: FileStamp | None) -> VideoCheck | None:
+        """The finding for a file with this stamp; None if it must be checked.
+
+        A file that could not be read is always tried again: it fails quickly, and the cause may have
+        been the disk, permissions or a busy machine.
+        """
+        known, check = self._known.get(path, (None, None))
+        if check is None or stamp is None or known != stamp or check.status == "unreadable":
+            return None
+        return check
+
+    def add(self, path: str, stamp: FileStamp | None, check: VideoCheck) -> None:
+        """Write a finding to disk, unless the file had no stamp."""
+        if stamp is not None:
+            self._stream.write(_line(path, stamp, check))
+            self._stream.flush()
+
+
+def _line(path: str, stamp: FileStamp, check: VideoCheck) -> str:
+    return json.dumps([path, stamp, asdict(check)]) + "\n"
+
+
+def _lines(file: Path) -> Iterator[tuple[str, tuple[FileStamp, VideoCheck]]]:
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        with suppress(TypeError, ValueError):
+            path, stamp, check = json.loads(line)
+            yield path, (FileStamp(*stamp), VideoCheck(**check))

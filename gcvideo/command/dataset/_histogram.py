@@ -1,4 +1,4 @@
-"""Counts of values in bins that read well, as text and as a picture."""
+"""Histograms with round bins, as text and as a picture."""
 
 import math
 from collections import Counter
@@ -21,7 +21,7 @@ _WIDE = 50.0  # ratio of the others from which on bins grow with the values
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Counts with a label each, one row per bin; the title says what is counted, and in which unit."""
+    """Counts with labels, one row per bin; the title names the quantity and its unit."""
 
     title: str
     labels: tuple[str, ...]
@@ -29,7 +29,7 @@ class Histogram:
 
     @classmethod
     def of_numbers(cls, title: str, values: Iterable[float]) -> "Histogram":
-        """Numbers to two decimals, each by itself if they are few, else in :func:`bin_edges`."""
+        """Numbers to two decimals, each in its own bin if they are few, else in :func:`bin_edges`."""
         numbers = np.round(np.array(list(values), dtype=np.float64), 2)
         distinct, counts = np.unique(numbers, return_counts=True)
         if len(distinct) <= _MAX_ROWS:
@@ -49,7 +49,7 @@ class Histogram:
         return cls(title, tuple(text for text, _ in ranked), counts)
 
     def text(self, width: int = 80) -> str:
-        """Title, then a line per bin: label, count, and a bar as long as its share of the largest."""
+        """Title, then a line per bin with its label, its count and a bar."""
         label_width = max(map(len, self.labels), default=0)
         count_width = len(str(self.counts.max(initial=0)))
         room = max(width - label_width - count_width - 6, 1)
@@ -61,7 +61,7 @@ class Histogram:
 
 
 def draw_histograms(histograms: Sequence[Histogram], path: Path) -> None:
-    """Draw histograms as horizontal bars, two beside each other, into a PNG."""
+    """Draw histograms with horizontal bars into a PNG, in two columns."""
     num_rows = math.ceil(len(histograms) / 2)
     figure = matplotlib.figure.Figure(figsize=(11, 3.6 * num_rows), layout="constrained")
     panels = figure.subplots(num_rows, 2, squeeze=False).ravel()
@@ -83,12 +83,12 @@ def draw_histograms(histograms: Sequence[Histogram], path: Path) -> None:
 
 
 def bin_edges(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " e"]:
-    """Round edges around all but the outermost hundredths of values; infinite ones catch those.
+    """Round edges, with the outermost hundredths of the values in bins of infinite width.
 
-    They grow as 1, 2, 5, 10 where the values span orders of magnitude, else they have one distance.
+    The edges grow as 1, 2, 5, 10 if the values span orders of magnitude; otherwise they are equidistant.
     """
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL], method="inverted_cdf").tolist()
-    # An edge beyond the highest value, not at it.
+    # The last edge must lie beyond the highest value.
     top = high + 0.01 * ((high - low) or abs(low) or 1)
     locators: list[Locator] = [MaxNLocator(_MAX_ROWS - 3, steps=[1, 2, 5, 10])]
     if low > 0 and high / low > _WIDE:
@@ -98,10 +98,10 @@ def bin_edges(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " e"]:
         ticks = np.round(locator.tick_values(low, top), 10)
         first, last = np.searchsorted(ticks, [low, high], side="right")
         edges = ticks[first - 1 : last + 1]
-        if len(edges) < _MAX_ROWS:  # with two bins to spare for outliers
+        if len(edges) < _MAX_ROWS:  # which leaves two bins for outliers
             break
     below = [-np.inf] if values.min() < edges[0] else []
-    # The last bin of numpy.histogram holds its upper edge; only an open one is sure to look so.
+    # The last bin of numpy.histogram includes its upper edge, unless the bin is infinite.
     above = [np.inf] if values.max() >= edges[-1] else []
     return np.array([*below, *edges, *above])
 

@@ -1,4 +1,4 @@
-"""``gcvideo index``: the frame index of a data set."""
+"""``gcvideo index``: makes the frame index of a data set."""
 
 import time
 from pathlib import Path
@@ -8,12 +8,7 @@ from omegaconf import DictConfig
 from gcvideo._console import Console
 from gcvideo._invocation import command_line
 from gcvideo.command._output_check import check_file
-from gcvideo.command.dataset._work import (
-    configured_splits,
-    listed_files,
-    show_first,
-    work_through,
-)
+from gcvideo.command.dataset._work import configured_splits, listed_files, show_first, work_through
 from gcvideo.data import FrameIndex, IndexEntry, index_path, index_video, write_index
 
 _CONSOLE = Console()
@@ -24,14 +19,9 @@ _REMEDY = "give output=FILE here and data.index=FILE later, or set GCVIDEO_CACHE
 def index(cfg: DictConfig) -> Path:
     """Make or refresh the frame index of a data set, as configured by ``conf/index.yaml``.
 
-    Videos that have not changed since the last time are not opened again. What is done is kept every
-    minute and when the command is interrupted.
-
-    Returns:
-        The index file.
-
-    Raises:
-        ValueError: if it cannot be written, before any video is opened.
+    Videos that have not changed are not opened again. Results are saved every minute, and when the command
+    is interrupted. Before any video is opened, ValueError if the index file (which is returned) cannot be
+    written.
     """
     splits, lists = configured_splits(cfg)
     path = Path(cfg.output) if cfg.output else index_path(splits.train.root)
@@ -43,7 +33,7 @@ def index(cfg: DictConfig) -> Path:
         for video, file in files.items()
         if old is None or not old.is_current(video, file)
     }
-    _CONSOLE.print(f"{len(files)} videos, {len(files) - len(due)} of them known already")
+    _CONSOLE.print(f"{len(files)} videos, {len(files) - len(due)} of them already known")
     unreadable: list[str] = []
     entries: list[IndexEntry] = []
     written = time.monotonic()

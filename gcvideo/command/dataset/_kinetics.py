@@ -1,4 +1,4 @@
-"""``gcvideo kinetics``: lists from the official Kinetics tables and a folder of files."""
+"""``gcvideo kinetics``: makes lists from the official Kinetics tables and a folder of files."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -28,17 +28,16 @@ _NUM_SHOWN = 10
 def kinetics(cfg: DictConfig) -> dict[str, Coverage]:
     """Turn official Kinetics CSVs and a folder into lists, as configured by ``conf/kinetics.yaml``.
 
-    ``output`` gets, for every split, a list of "path label" of the usable files, such as
-    ``train.txt``; ``classes.txt``; ``coverage.csv`` with the numbers of clips by split and class and
-    of each split in all; and ``missing.csv``, in the official columns, with the clips that no list
-    holds because their file is missing or bad.
+    ``output`` gets a list of "path label" of the usable files in each split, such as ``train.txt``;
+    ``classes.txt``; ``coverage.csv`` with the number of clips by split and class, and in each split; and
+    ``missing.csv``, in the official columns, with the clips whose file is missing or bad.
 
     Returns:
         The coverage of each split.
 
     Raises:
         FileNotFoundError: if a file or folder is missing, or no clip is found.
-        ValueError: if a CSV cannot be used as it is, naming the row.
+        ValueError: if a CSV cannot be used; the message names the row.
     """
     tables = [cfg.csv] if isinstance(cfg.csv, str) else list(cfg.csv)
     listed = [row for table in tables for row in listed_clips(Path(table), cfg.split)]
@@ -109,7 +108,7 @@ def _show(coverages: Mapping[tuple[str, str], Coverage], totals: Mapping[str, Co
         _CONSOLE.print("classes with the worst coverage:")
         _CONSOLE.print(_table("class", dict(lacking[:_NUM_SHOWN])))
     if len(lacking) > _NUM_SHOWN:
-        _CONSOLE.print(f"and {len(lacking) - _NUM_SHOWN} more with clips missing or bad")
+        _CONSOLE.print(f"and {len(lacking) - _NUM_SHOWN} more with missing or bad clips")
 
 
 def _table(title: str, coverages: Mapping[str, Coverage]) -> Table:

@@ -1,4 +1,4 @@
-"""``gcvideo reencode``: small copies of the videos of a data set."""
+"""``gcvideo reencode``: makes small copies of the videos of a data set."""
 
 import os
 import shlex
@@ -28,17 +28,17 @@ _SETTINGS = ("short_side", "gop_size", "crf", "preset")
 def reencode(cfg: DictConfig) -> dict[str, str]:
     """Re-encode every video of the splits, as configured by ``conf/reencode.yaml``.
 
-    ``output`` gets each video once under its relative path with the suffix ``.mp4``, the lists
-    ``train.txt``, ``val.txt`` and ``test.txt`` (where it differs from val) of "path label", and
-    ``classes.txt``. Videos that failed are left out of the lists and stand in ``failed.csv``. A
-    target newer than its source is kept, so that an interrupted run goes on where it was.
+    ``output`` gets each video once, under its relative path with the suffix ``.mp4``; the lists
+    ``train.txt``, ``val.txt`` and ``test.txt`` (if it differs from val) of "path label"; and
+    ``classes.txt``. Videos that failed are listed in ``failed.csv`` instead. A target newer than its
+    source is kept, so an interrupted run continues where it stopped.
 
     Returns:
-        The reason by path for videos that failed.
+        The reason for each video that failed, by path.
 
     Raises:
-        ValueError: if ``output`` is inside the folder of videos or holds videos made with other
-            settings, or if two videos would get one target.
+        ValueError: if ``output`` is inside the folder of videos or contains videos made with other
+            settings, or if two videos would get the same target.
     """
     splits, lists = configured_splits(cfg)
     output = Path(cfg.output)
@@ -73,18 +73,18 @@ def reencode(cfg: DictConfig) -> dict[str, str]:
 
 
 def find_targets(lists: Iterable[Annotations], output: Path) -> dict[str, str]:
-    """Path below ``output`` for the absolute path of every listed video.
+    """The path below ``output`` for the absolute path of every listed video.
 
-    A video below the root of its list keeps its relative path; any other gets its absolute path
-    below the folder ``outside``.
+    A video below the root of its list keeps its relative path; other videos get their absolute path below
+    the folder ``outside``.
     """
     targets: dict[str, str] = {}
     for annotations in lists:
         root = Path(os.path.abspath(annotations.root))  # noqa: PTH100 - links stay as they are
         if output.resolve().is_relative_to(root.resolve()):
             raise ValueError(
-                f"output is '{output}', inside the folder of videos '{root}': the copies would be "
-                "taken for further videos; choose a folder beside it"
+                f"output is '{output}', inside the folder of videos '{root}', so the copies would count as "
+                "further videos; choose a folder outside it"
             )
         for video in range(len(annotations)):
             source = Path(_absolute(annotations, video))
@@ -102,7 +102,7 @@ def find_targets(lists: Iterable[Annotations], output: Path) -> dict[str, str]:
         sources[target] = source
         if os.path.abspath(output / target) in targets:  # noqa: PTH100
             raise ValueError(
-                f"'{source}' would be written over the video '{output / target}'; choose another "
+                f"the copy of '{source}' would overwrite the video '{output / target}'; choose another "
                 "output"
             )
     return targets

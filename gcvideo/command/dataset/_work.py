@@ -1,4 +1,4 @@
-"""What the commands on data sets share: the videos, work on each of them, and what they leave in a folder."""
+"""What the commands on data sets share: the videos, the work on each of them, and the output folder."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ _NUM_SHOWN = 10
 
 
 def configured_splits(cfg: DictConfig) -> tuple[VideoSplits, dict[str, Annotations]]:
-    """The data set, and those splits that were given: val may serve as test, and test as val."""
+    """The data set and the splits that were given; one list may serve as both val and test."""
     splits = cast(VideoSplits, instantiate(cfg.data, _convert_="all"))
     lists = {"train": splits.train, "val": splits.val, "test": splits.test}
     val, test = ([split.path(i) for i in range(len(split))] for split in (splits.val, splits.test))
@@ -47,12 +47,12 @@ def listed_files(lists: Mapping[str, Annotations]) -> dict[str, str]:
 
 
 def claim_folder(folder: Path, key: str, note: str, content: dict[str, Any]) -> None:
-    """Make the folder that ``key`` names, and note in it what alone its results may come from."""
+    """Make the folder of ``key`` for results from ``content`` alone, which is noted in it."""
     file = folder / note
     if file.exists() and (before := json.loads(file.read_text(encoding="utf-8"))) != content:
         raise ValueError(
-            f"'{folder}' holds results for {before}, not {content}; choose another {key}, delete the "
-            f"folder, or delete '{file}' if the same videos were only moved"
+            f"'{folder}' contains results for {before}, not {content}; choose another {key}, delete the "
+            f"folder, or delete '{file}' if the videos have only been moved"
         )
     make_folder(folder, key)
     write_json(file, content)
@@ -65,7 +65,7 @@ def work_through(
     cfg: DictConfig,
     time_budget_seconds: float | None = None,
 ) -> Iterator[tuple[str, R | VideoReadError]]:
-    """Path and result of each job, or why its video could not be worked on; a job has arguments by path."""
+    """Path and result of each job (arguments by path), or the error if its video failed."""
     paths = list(jobs)
     attempt = partial(_attempt, function, time_budget_seconds)
     for item, result in parallel_map(
@@ -98,7 +98,7 @@ def write_lists(
 
 
 def show_first(lines: Sequence[str], rest: str) -> None:
-    """Print the first of many lines, indented, and where to find the rest."""
+    """Print the first lines, indented, and where to find the rest."""
     for line in lines[:_NUM_SHOWN]:
         _CONSOLE.print(f"  {line}", soft_wrap=True)
     if len(lines) > _NUM_SHOWN:

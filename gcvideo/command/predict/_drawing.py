@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-from gcvideo.command.predict._request import PredictRequest
+from omegaconf import DictConfig
+
 from gcvideo.command.predict._result import Predictions
 from gcvideo.data._parallel import with_progress
 from gcvideo.inference import TrainedClassifier, annotate_video
@@ -14,23 +15,21 @@ from gcvideo.inference._overlay import Ranking
 _NUM_DRAWN = 3
 
 
-def draw_files(
-    request: PredictRequest, classifier: TrainedClassifier, predictions: Predictions
-) -> bool:
-    """Write the pictures that are asked for; False if none are."""
+def draw_files(cfg: DictConfig, classifier: TrainedClassifier, predictions: Predictions) -> bool:
+    """Write the requested pictures; False if none are requested."""
     videos = predictions.videos
     readable = [video for video in videos if video not in predictions.failures]
-    if request.annotated is not None:
-        copies = _annotated(request.annotated, readable, classifier, predictions)
+    if cfg.annotated is not None:
+        copies = _annotated(cfg.annotated, readable, classifier, predictions)
         for _ in copies if len(videos) == 1 else with_progress(copies, len(readable), "Annotating"):
             pass
-    if request.contact_sheets is not None:
-        protocol = classifier.protocol.for_prediction(request.num_clips, request.num_crops)
+    if cfg.contact_sheets is not None:
+        protocol = classifier.protocol.for_prediction(cfg.num_clips, cfg.num_crops)
         for video in readable:
             with predictions.catching(video):
-                target = _target(request.contact_sheets, video, videos, ".png")
+                target = _target(cfg.contact_sheets, video, videos, ".png")
                 write_view_sheet(target, video, protocol)
-    return request.annotated is not None or request.contact_sheets is not None
+    return cfg.annotated is not None or cfg.contact_sheets is not None
 
 
 def _annotated(
@@ -49,7 +48,7 @@ def _annotated(
 
 
 def _drawn(predictions: Predictions, video: str) -> Callable[[float], Ranking]:
-    """What to draw at a time."""
+    """The ranking to draw at a time."""
     timeline = predictions.timelines.get(video)
     rankings = [predictions.rankings[video]] if timeline is None else timeline.rankings
     drawn = [[(p.name, p.score) for p in ranking[:_NUM_DRAWN]] for ranking in rankings]
@@ -57,7 +56,7 @@ def _drawn(predictions: Predictions, video: str) -> Callable[[float], Ranking]:
 
 
 def _target(folder: str, video: str, videos: Sequence[str], suffix: str) -> Path:
-    """A file in ``folder`` for a video: same subfolders, and names that cannot meet."""
+    """The file in ``folder`` for a video: in the same subfolder, with a name of its own."""
     root = os.path.commonpath([Path(v).absolute().parent for v in videos])
     relative = Path(video).absolute().relative_to(root)
     name = relative.name if relative.suffix.lower() == suffix else f"{relative.name}{suffix}"

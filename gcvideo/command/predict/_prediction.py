@@ -2,18 +2,24 @@
 
 import signal
 from contextlib import closing
+from pathlib import Path
 
 from omegaconf import DictConfig
 
 from gcvideo._console import Console
 from gcvideo.command._device import choose_device
 from gcvideo.command._interruption import Interrupted, interruptible
+from gcvideo.command._output_check import check_file, check_folder
+from gcvideo.command._video_list import find_all_videos
+from gcvideo.command.predict._classification import (
+    classify_in_windows,
+    classify_stream,
+    classify_whole,
+)
 from gcvideo.command.predict._drawing import draw_files
-from gcvideo.command.predict._live import predict_live
-from gcvideo.command.predict._recorded import classify_in_windows, classify_whole
-from gcvideo.command.predict._request import settle_request
 from gcvideo.command.predict._result import Predictions, show_predictions
 from gcvideo.command.predict._writer import PredictionWriter
+from gcvideo.data import is_stream
 from gcvideo.inference import TrainedClassifier, load
 from gcvideo.models import keep_freed_memory, precision_type
 
@@ -23,38 +29,60 @@ _CONSOLE = Console()
 def predict(cfg: DictConfig) -> Predictions:
     """Classify videos or a live source, as configured by ``conf/predict.yaml``.
 
-    Readable files are all classified, whatever becomes of the others, and written while they come.
+    All readable files are classified, even if others fail, and results are written as they come.
 
     Raises:
         FileNotFoundError: if nothing matches ``video``.
         ValueError: if ``output`` is neither json nor csv or cannot be written, ``precision`` is unknown,
-            a live source is not alone, or options do not go together.
-        VideoReadError: if a live source cannot be opened or breaks off.
-        Interrupted: after SIGINT or SIGTERM, once what is done has been written; SIGINT is the end of a
-            live source like any other.
+            a live source is combined with other videos, or options contradict each other.
+        VideoReadError: if a live source cannot be opened.
+        Interrupted: after SIGINT or SIGTERM, when the results so far have been written; for a live
+            source, SIGINT is a normal end.
     """
-    request = settle_request(cfg)
-    predictions = Predictions(request.found.videos, failures=dict(request.found.missing))
-    writer = PredictionWriter(predictions, request.output, precision=cfg.precision)
+    stream, videos, missing = _settle_sources(cfg)
+    predictions = Predictions(videos, failures=missing)
+    writer = PredictionWriter(predictions, cfg.output, precision=cfg.precision)
     with interruptible() as received:
-        if request.stream is not None:
+        if stream is not None:
             classifier = _load(cfg, predictions)
-            predict_live(request, classifier, predictions)
+            classify_stream(cfg, stream, classifier, predictions)
             writer.finish()
             if signal.SIGTERM in received:
                 raise Interrupted(signal.SIGTERM)
             return predictions
         with writer.keeping():
             classifier = _load(cfg, predictions)
-            classify = classify_whole if request.stride_seconds is None else classify_in_windows
-            with closing(classify(request, classifier, predictions)) as results:
+            classify = classify_whole if cfg.stride_seconds is None else classify_in_windows
+            with closing(classify(cfg, classifier, predictions)) as results:
                 for _ in results:
                     writer.keep()
             writer.write()
-            if draw_files(request, classifier, predictions):
+            if draw_files(cfg, classifier, predictions):
                 writer.write()
         show_predictions(predictions)
     return predictions
+
+
+def _settle_sources(cfg: DictConfig) -> tuple[str | None, list[str], dict[str, str]]:
+    """The live source, or the videos and what is missing, after a check of the options."""
+    if cfg.output is not None and Path(cfg.output).suffix not in (".json", ".csv"):
+        raise ValueError(f"output is '{cfg.output}'; give a file ending in .json or .csv")
+    sources = [str(cfg.video)] if isinstance(cfg.video, str | int) else list(map(str, cfg.video))
+    stream = next((source for source in sources if is_stream(source, cfg.format)), None)
+    if stream is not None:
+        _check_stream(cfg, stream, len(sources))
+    elif cfg.stride_seconds is not None and cfg.num_clips != 1:
+        raise ValueError(
+            f"num_clips is {cfg.num_clips}, but with stride_seconds every window is one clip; leave "
+            "num_clips out"
+        )
+    videos, missing = ([], {}) if stream is not None else find_all_videos(sources)
+    if cfg.output is not None:
+        check_file(cfg.output, "output")
+    for key in ("annotated", "contact_sheets"):
+        if cfg[key] is not None:
+            check_folder(cfg[key], key)
+    return stream, videos, missing
 
 
 def _load(cfg: DictConfig, predictions: Predictions) -> TrainedClassifier:
@@ -65,3 +93,16 @@ def _load(cfg: DictConfig, predictions: Predictions) -> TrainedClassifier:
         keep_freed_memory()
     _CONSOLE.print(f"checkpoint {classifier.source}\nprecision  {cfg.precision}", soft_wrap=True)
     return classifier.for_inference(compile=cfg.compile, dtype=dtype)
+
+
+def _check_stream(cfg: DictConfig, stream: str, num_sources: int) -> None:
+    if num_sources > 1:
+        raise ValueError(
+            f"'{stream}' is a live source, which cannot be combined with other videos; give it alone"
+        )
+    for option in ("annotated", "contact_sheets"):
+        if cfg[option] is not None:
+            raise ValueError(
+                f"{option} is '{cfg[option]}', but '{stream}' is a live source; leave {option} out, or record "
+                "the source to a file first"
+            )

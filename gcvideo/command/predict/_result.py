@@ -1,4 +1,4 @@
-"""What is known of the videos of a prediction, and how it looks on the screen."""
+"""The results of a prediction, and how they look on the screen."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ _CONSOLE = Console()
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """What was seen in the windows of one video: the best classes of each, and segments of one class."""
+    """The results of one video in windows: the best classes of each window, and the segments."""
 
     windows: WindowScores
     rankings: Sequence[Sequence[Prediction]]
@@ -25,15 +25,7 @@ class Timeline:
 
 @dataclass
 class Predictions:
-    """Results by path.
-
-    Args:
-        videos: files that are to be classified, in the order of the results.
-        rankings: best classes of videos that were classified as a whole.
-        timelines: windows and segments of the others.
-        failures: reasons why videos could not be read.
-        checkpoint: file, or name of published weights, that the results are by.
-    """
+    """Results by path; ``failures`` holds the reasons why videos could not be read."""
 
     videos: Sequence[str] = ()
     rankings: dict[str, list[Prediction]] = field(default_factory=dict)
@@ -43,7 +35,7 @@ class Predictions:
 
     @property
     def remaining(self) -> list[str]:
-        """Files whose turn has not come, or had not when the work ended."""
+        """Files that have not been classified."""
         done = self.rankings.keys() | self.timelines.keys() | self.failures.keys()
         return [video for video in self.videos if video not in done]
 
@@ -55,13 +47,13 @@ class Predictions:
         """Bring results that came as they finished into the order of the files."""
         place = {video: number for number, video in enumerate(self.videos)}
         for found in (self.rankings, self.timelines, self.failures):
-            # What has no place, as a name that stands for no file, comes first.
+            # Names that matched no file come first.
             for video in sorted(found, key=lambda video: place.get(video, -1)):
                 found[video] = found.pop(video)  # pyright: ignore[reportArgumentType]
 
     @contextmanager
     def catching(self, video: str) -> Iterator[None]:
-        """Within, that a video cannot be read becomes its failure."""
+        """Within, an error in reading a video becomes its failure."""
         try:
             yield
         except VideoReadError as error:
@@ -94,16 +86,16 @@ def show_predictions(predictions: Predictions) -> None:
 
 
 def warn_of_gaps(stride_seconds: float, window_seconds: float) -> None:
-    """Print a warning if windows leave parts of a video between them."""
+    """Print a warning if there are gaps between windows."""
     if stride_seconds > 1.001 * window_seconds:  # stamps are rounded
         _CONSOLE.print(
-            f"warning: windows of {window_seconds:.3g} s start every {stride_seconds:g} s; what lies "
-            "between two of them is not looked at, and no two become one segment: give "
+            f"warning: windows of {window_seconds:.3g} s start every {stride_seconds:g} s; the time "
+            "between them is not classified, and no two of them become one segment: give "
             f"stride_seconds={window_seconds / 2:.2g}, or at most {window_seconds:.3g}",
             soft_wrap=True,
         )
 
 
 def _table(*columns: str) -> Table:
-    # A path cut short names no file. A column keeps its cells, so that each table needs its own.
+    # Fold long paths instead of cutting them. Columns hold cells, so each table needs its own.
     return Table(Column("video", overflow="fold"), *columns)

@@ -1,4 +1,4 @@
-"""Results of a prediction brought to the disk while they come."""
+"""Writing of the results of a prediction as they come."""
 
 import time
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from gcvideo.inference import Prediction
 
 _CONSOLE = Console(stderr=True)
 _LEAST_SECONDS = 1.0
-# The whole file is written each time, which takes at most this share of the work.
+# Each write rewrites the whole file, which may take this share of the time.
 _SHARE = 1 / 20
 
 
 class PredictionWriter:
-    """Writes results that grow into an output, if there is one; it is whole at any time."""
+    """Writes growing results to the output, if there is one; the file is complete at any time."""
 
     def __init__(self, predictions: Predictions, output: str | None, *, precision: str) -> None:
         self.predictions = predictions
@@ -31,19 +31,19 @@ class PredictionWriter:
         self._has_failed = False
 
     def keep(self) -> None:
-        """Write what has come, if it is time again; a failure is told once, since it may pass."""
+        """Write the results so far if it is time; only the first failure is reported, since it may pass."""
         if time.monotonic() < self._due:
             return
         try:
             self.write()
         except OutputError as error:
             if not self._has_failed:
-                _CONSOLE.print(f"warning: {error}; the work goes on", soft_wrap=True)
+                _CONSOLE.print(f"warning: {error}; the prediction continues", soft_wrap=True)
             self._has_failed = True
             self._due = time.monotonic() + _LEAST_SECONDS
 
     def write(self) -> None:
-        """Write what has come; OutputError if that is not possible."""
+        """Write the results so far; OutputError if that is not possible."""
         if self.output is None:
             return
         started = time.monotonic()
@@ -53,16 +53,13 @@ class PredictionWriter:
         self._due = ended + max(_LEAST_SECONDS, (ended - started) / _SHARE)
 
     def finish(self) -> None:
-        """Show and write all."""
+        """Show and write all results."""
         show_predictions(self.predictions)
         self.write()
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """Within, whatever ends the work early leaves what has come on the screen and in the output.
-
-        ``Interrupted`` then says how much is done.
-        """
+        """Within, an error or interruption shows and writes the results so far; it then says how many."""
         try:
             yield
         except BaseException as error:
@@ -80,16 +77,13 @@ class PredictionWriter:
         if self.output is None:
             text += " and shown above; output=FILE keeps them"
         else:
-            text += f" and stand in '{self.output}'"
+            text += f" and written to '{self.output}'"
             text += ", which lists the others as not classified" if done < total else ""
-        return f"{text}; the same command, given again, does them all"
+        return f"{text}; running the same command again starts from the beginning"
 
 
 def write_predictions(output: Path, predictions: Predictions, *, precision: str) -> None:
-    """Write json or csv, as the suffix says; an older file is replaced at once.
-
-    Files whose turn has not come are listed too: as "not_classified", or with that for an error.
-    """
+    """Write json or csv, depending on the suffix; files that have not been classified are listed too."""
     output.parent.mkdir(parents=True, exist_ok=True)
     predictions.sort()
     if output.suffix == ".json":

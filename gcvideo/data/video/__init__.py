@@ -1,1 +1,1 @@
-"""One video file: its time, its frames, its faults. The only part that knows PyAV."""
+"""Video files: times, frames and faults. The only package that imports PyAV."""

@@ -1,4 +1,4 @@
-"""Decoding a video from end to end to see whether it is whole."""
+"""The check of a video by decoding it from end to end."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from gcvideo.data.video._colour import convert_frame, settle_matrix
 from gcvideo.data.video._container import VideoReadError, decode_packets, open_video
 from gcvideo.data.video._deadline import run_within
 from gcvideo.data.video._orientation import AS_STORED
-from gcvideo.data.video._timeline import Timeline, counted_timeline, scan_packets
+from gcvideo.data.video._timeline import counted_timeline, scan_packets
 
 _SECONDS_A_STEP = 0.5
 _MAX_RATE_ERROR = 0.03
@@ -26,20 +26,20 @@ _MAX_RATE_ERROR = 0.03
 
 @dataclass(frozen=True, slots=True)
 class VideoCheck:
-    """What a decode from the first packet to the last found.
+    """The finding of a decode from the first packet to the last.
 
     Args:
-        status: ok; damaged: frames come, but not all or not as promised; unreadable: none come.
-        reason: why it is not ok, else empty.
+        status: ok; damaged: some frames are missing or not as promised; unreadable: there are no frames.
+        reason: why the status is not ok; empty if it is.
         num_frames: frames that were decoded.
-        num_promised: frames that the time stamps of the packets promise; None where they do not tell.
-        damaged_packets: number of packets that did not decode.
-        corrupt_frames: number of decoded frames that the decoder itself marks as corrupt.
+        num_promised: frames according to the time stamps of the packets; None if these are not enough.
+        damaged_packets: number of packets that cannot be decoded.
+        corrupt_frames: number of decoded frames that the decoder marks as corrupt.
         fps: average frames per second; 0 if unreadable.
-        width: pixels of the first frame as it is shown; 0 if unreadable.
-        height: pixels of the first frame as it is shown; 0 if unreadable.
+        width: pixels of the first frame as displayed; 0 if unreadable.
+        height: pixels of the first frame as displayed; 0 if unreadable.
         sample_aspect_ratio: width of a stored pixel over its height, such as 16:11.
-        remarks: what is unusual about it, though it can be read, separated by "; ".
+        remarks: unusual properties that do not prevent reading, separated by "; ".
     """
 
     status: Literal["ok", "damaged", "unreadable"]
@@ -61,16 +61,16 @@ class VideoCheck:
 
 
 def check_video(path: str, *, time_budget_seconds: float | None = None) -> VideoCheck:
-    """Decode a video from end to end, and convert a frame of each kind in it to RGB.
+    """Decode a video from end to end, and convert one frame of each kind to RGB.
 
-    A kind is a pixel format, a size and colour tags. Packets that do not decode are left out and
-    counted, as a tolerant :class:`~gcvideo.data.VideoReader` does. Where packets are enough for it to
-    tell the frames, number and time stamps of the decoded ones are compared with what they promise.
+    A kind is a pixel format, a size and colour tags. Packets that cannot be decoded are left out and
+    counted, as by a tolerant :class:`~gcvideo.data.VideoReader`. If the packets alone are enough to list
+    the frames, their number and time stamps are compared with those of the decoded frames.
 
     Args:
         path: file to check.
-        time_budget_seconds: time without any progress after which the file counts as unreadable; a
-            long video may take longer in all. None: no limit.
+        time_budget_seconds: seconds without progress after which the file counts as unreadable; None: no
+            limit. A long video may take longer in total.
     """
     steps = _examine(path)
     found = None
@@ -83,7 +83,7 @@ def check_video(path: str, *, time_budget_seconds: float | None = None) -> Video
 
 
 def _examine(path: str) -> Iterator[VideoCheck | None]:
-    """None every now and then while it decodes, at last the finding."""
+    """Yields None regularly while it decodes, and the finding at the end."""
     try:
         promised = _promised_times(path)
         yield None
@@ -104,7 +104,7 @@ def _examine(path: str) -> Iterator[VideoCheck | None]:
     except VideoReadError as error:
         yield VideoCheck("unreadable", error.reason)
     except Exception as error:
-        # Whatever it is, a training would meet it too; one file must not end the check of all.
+        # A training would meet this error too, and one file must not end the check of all.
         yield VideoCheck("unreadable", f"{type(error).__name__}: {error}")
 
 
@@ -114,12 +114,12 @@ def _promised_times(path: str) -> Int64[np.ndarray, " n"] | None:
         try:
             timeline = scan_packets(container, stream)
         except av.error.FFmpegError:
-            return None  # the decode tells more
+            return None  # decoding gives a better reason
     return timeline.stamps if timeline else None
 
 
 class _Seen:
-    """What a decode has shown so far."""
+    """The observations of a decode so far."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class _Seen:
         self._num_damaged = self._num_corrupt = self._num_unconverted = 0
         self._has_promised_times = True
         self._reformatter = VideoReformatter()
-        self._failures: dict[tuple[object, ...], str] = {}  # by kind; empty: it can be converted
+        self._failures: dict[tuple[object, ...], str] = {}  # by kind; empty if it can be converted
         self._remarks: dict[str, None] = {}  # in the order of the frames
 
     def note(self, error: Exception) -> None:
@@ -151,17 +151,14 @@ class _Seen:
         colour = frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries
         kind = frame.format.name, frame.width, frame.height, *colour
         if kind not in self._failures:
-            self._failures[kind] = self._conversion_failure(frame)
+            if remark := settle_matrix(frame):
+                self._remarks[remark] = None
+            self._failures[kind] = ""
+            try:
+                convert_frame(self._reformatter, frame, frame.width, frame.height, format="rgb24")
+            except av.error.FFmpegError as error:
+                self._failures[kind] = f"{frame.format.name}: {error.strerror}"
         self._num_unconverted += self._failures[kind] != ""
-
-    def _conversion_failure(self, frame: VideoFrame) -> str:
-        if remark := settle_matrix(frame):
-            self._remarks[remark] = None
-        try:
-            convert_frame(self._reformatter, frame, frame.width, frame.height, format="rgb24")
-        except av.error.FFmpegError as error:
-            return f"{frame.format.name}: {error.strerror}"
-        return ""
 
     def finding(self) -> VideoCheck:
         reason = self._reason()
@@ -170,7 +167,15 @@ class _Seen:
         timeline = counted_timeline(self._stream, self._first, self._clock, self._stamps)
         info = timeline.info
         aspect = f"{info.sample_aspect_ratio.numerator}:{info.sample_aspect_ratio.denominator}"
-        remarks = [*self._remarks, *self._odd_times(timeline)]
+        remarks = list(self._remarks)
+        stated = self._clock.stated
+        if not stated:
+            remarks.append("no frame rate in its header")
+        elif all(abs(float(rate) / info.fps - 1) > _MAX_RATE_ERROR for rate in stated):
+            remarks.append(f"a frame rate of {float(stated[0]):.4g} in its header")
+        steps = np.diff(timeline.seconds) * info.fps
+        if len(steps) and (steps.min() < 0.5 or steps.max() > 1.5):
+            remarks.append("variable frame rate")
         if info.orientation != AS_STORED:
             remarks.append(f"shown {info.orientation}")
         if info.sample_aspect_ratio != 1:
@@ -206,13 +211,3 @@ class _Seen:
         return (
             "" if self._has_promised_times else "its frames have other time stamps than its packets"
         )
-
-    def _odd_times(self, timeline: Timeline) -> Iterator[str]:
-        fps, stated = timeline.info.fps, self._clock.stated
-        if not stated:
-            yield "no frame rate in its header"
-        elif all(abs(float(rate) / fps - 1) > _MAX_RATE_ERROR for rate in stated):
-            yield f"a frame rate of {float(stated[0]):.4g} in its header"
-        steps = np.diff(timeline.seconds) * fps
-        if len(steps) and (steps.min() < 0.5 or steps.max() > 1.5):
-            yield "variable frame rate"

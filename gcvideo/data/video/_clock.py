@@ -1,4 +1,4 @@
-"""When frames are shown: by their own time stamps, and where they have none by what else is known."""
+"""The times of frames: from their time stamps, or from other sources if these are missing."""
 
 import math
 from collections import deque
@@ -13,23 +13,23 @@ from av.video import VideoFrame, VideoStream
 from jaxtyping import Int64
 
 _DEFAULT_RATE = Fraction(25)  # FFmpeg's own assumption for streams that state no rate
-# A header that says 1000 frames a second means its clock, of milliseconds, and knows no rate.
+# A header with 1000 frames per second states its clock of milliseconds, not a rate.
 _CLOCK_RATE = 1000
 _MILLISECOND = Fraction(1, 1000)
-_NUM_STEPS = 8  # over which the mean step is taken
-# Stamps in a wrong order go back by less; a clock that starts anew goes back by more.
+_NUM_STEPS = 8  # over which the step is averaged
+# Stamps in the wrong order go back by less; a clock that restarts goes back by more.
 _RESTART_STEPS = 4
 
 Stamps = tuple[int | None, int | None]  # of presentation and of decoding
 
 
 def exact(number: Any) -> Fraction:
-    """The fraction as PyAV 18 gives it; PyAV 19 has a type of its own."""
+    """A Fraction, which PyAV 18 gives; PyAV 19 has its own type."""
     return Fraction(number.numerator, number.denominator)
 
 
 def stated_rates(stream: VideoStream) -> tuple[Fraction, ...]:
-    """Frames per second by the headers: of packets, of the codec, FFmpeg's guess; only possible ones."""
+    """Plausible rates in frames per second: of the packets, of the codec, and FFmpeg's guess."""
     rates = (stream.average_rate, stream.codec_context.framerate, stream.guessed_rate)
     known = (exact(rate) for rate in rates if rate)  # unset: None, from PyAV 19 on 0/1
     return tuple(rate for rate in known if 0 < rate < _CLOCK_RATE)
@@ -42,8 +42,9 @@ def frame_rate(
 
         (n - 1) / (last stamp - first stamp)
 
-    If a stated rate, or a whole number, differs from it by no more than stamps are rounded, it is that.
-    One frame alone has the first stated rate, or 25. Stamps ascend, in units of ``time_base`` seconds.
+    If a stated rate or a whole number differs from this by no more than the rounding of the stamps, it is
+    used instead. A single frame has the first stated rate, or 25. Stamps ascend, in units of ``time_base``
+    seconds.
     """
     num_steps = len(stamps) - 1
     if num_steps < 1:
@@ -52,7 +53,7 @@ def frame_rate(
     rate = num_steps / span
     rounding = min(time_base, 10 * _MILLISECOND)
     for candidate in stated:
-        # Stamps may come from a coarser clock than that of their container.
+        # Stamps may come from a coarser clock than that of the container.
         if abs(num_steps / candidate - span) <= max(rounding, _MILLISECOND):
             return float(candidate)
     whole = Fraction(max(round(rate), 1))
@@ -60,21 +61,22 @@ def frame_rate(
 
 
 class FrameClock:
-    """Places the frames of a stream in time, strictly ascending.
+    """Gives the frames of a stream times that strictly ascend.
 
-        t_i = the frame's own stamp, if it is later than t_{i-1};  else t_{i-1} + mean step of late
+        t_i = the frame's own stamp, if it is later than t_{i-1};  else t_{i-1} + recent mean step
 
-    Own stamps are those of presentation; of decoding where these are missing or more often in order, as
-    FFmpeg chooses, and in AVI, where the count of chunks, empty ones included, tells when a frame is
-    shown. Elementary streams have no stamps but the rate of their headers, and MPEG-1 and 2 repeated
-    fields. A stamp more than four steps back starts the clock anew, one step after the last frame.
+    A frame's own stamp is that of presentation. It is that of decoding if presentation stamps are missing
+    or less often in order, as in FFmpeg, and in AVI, where the number of chunks (including empty ones)
+    gives the time of a frame. Elementary streams have no stamps, only the rate in their headers, and in
+    MPEG-1 and 2 repeated fields. A stamp more than four steps back restarts the clock, one step after the
+    last frame.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._format = container.format.name
         self._is_stamped = container.format.flags & Flags.no_timestamps.value == 0
         stated = stated_rates(stream)
-        # The average over packets of an elementary stream is FFmpeg's 25, whatever its headers say.
+        # For elementary streams, FFmpeg's average over packets is always 25.
         self.stated = stated if self._is_stamped else stated[-1:]
         self.rate = (*self.stated, _DEFAULT_RATE)[0]
         self._has_units = self._is_stamped or self._format == "mpegvideo"
@@ -90,20 +92,20 @@ class FrameClock:
 
     @property
     def step(self) -> float:
-        """Mean ticks from one of the last frames to the next; before the second, by the stated rate."""
+        """Mean ticks between recent frames; before the second frame, from the stated rate."""
         if len(self._known) > 1:
             (start, first), (end, last) = self._known[0], self._known[-1]
             return (last - first) / (end - start)
         return max(float(1 / (self.rate * self.time_base)), 1.0)
 
     def duration_of(self, frame: VideoFrame) -> int:
-        """Ticks for which a placed frame stays, as its packet tells; where none does, one step."""
+        """Ticks for which a frame is shown according to its packet, or else one step."""
         told = (frame.duration or 0) if self._is_stamped else 0
-        # Without a rate FFmpeg takes a tick of the clock for it.
+        # Without a rate, FFmpeg gives the length of a tick.
         return told if told * self.time_base > _MILLISECOND else round(self.step)
 
     def stamps_of(self, frame: VideoFrame) -> Stamps:
-        """What is known of the next frame, for :meth:`place`."""
+        """The stamps of the next frame, for :meth:`place`."""
         if self._is_stamped:
             return (None if self._format == "avi" else frame.pts), frame.dts
         if not self._has_units:
@@ -113,18 +115,18 @@ class FrameClock:
         return stamp, None
 
     def place_all(self, frames: Sequence[Stamps]) -> Int64[np.ndarray, " n"]:
-        """When the frames of a whole file are shown: as :meth:`place`, but the choice comes first."""
+        """The times of all frames of a file: as :meth:`place`, but the kind of stamp is chosen first."""
         for stamps in frames:
             self._judge(stamps)
         self._last = [None, None]
         return np.array([self.place(stamps) for stamps in frames], dtype=np.int64)
 
     def place(self, stamps: Stamps) -> int:
-        """When a frame is shown, in ticks of ``time_base`` since the first; once each, in order."""
+        """The time of the next frame in ticks since the first; called once for each frame, in order."""
         self._judge(stamps)
         own = self._own(stamps)
         if self._num_frames:
-            # Ahead of the stamps: they catch up.
+            # If the position is ahead of the stamps, these catch up.
             after = self._position + (self.step if own is None else self.step / 2)
             self._position = after if own is None or own <= self._ticks else float(own)
             self._ticks = max(math.floor(self._position + 0.5), self._ticks + 1)

@@ -1,4 +1,4 @@
-"""Conversion of decoded frames, whatever their colour tags say."""
+"""Conversion of decoded frames with any colour tags."""
 
 import mmap
 import warnings
@@ -10,7 +10,7 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from gcvideo._invocation import command_line
 
-# Matrices of ITU-T H.273 that FFmpeg's scaler has; 2, unspecified, is BT.601 to it.
+# Matrices of ITU-T H.273 that FFmpeg's scaler has; it treats 2 (unspecified) as BT.601.
 _KNOWN = frozenset({1, 2, 4, 5, 6, 7, 9})
 _NO_MATRIX = 0
 _BT601, _BT2020 = 6, 9
@@ -31,7 +31,7 @@ _NAMES = {
 _UNSPECIFIED = 2
 _NUM_COLOURS = 3
 
-# A byte for each tag that was warned of. Forked processes, such as workers of a loader, share them.
+# A byte for each tag with a warning, shared with forked processes such as workers of a loader.
 _WARNED = mmap.mmap(-1, 256)
 
 
@@ -45,17 +45,21 @@ def convert_frame(
     interpolation: Interpolation | None = None,
     dst_colorspace: Colorspace | None = None,
 ) -> VideoFrame:
-    """A frame in another pixel format and size, on one thread, with colours for every tag.
+    """A frame in another pixel format and size, on one thread; FFmpegError if that is impossible.
 
-    The reformatter is kept for all frames of a video, or every frame pays for a context. A matrix
-    that FFmpeg's scaler lacks is replaced as by :func:`settle_matrix`, with a warning for each tag,
-    once for a process and those forked from it.
-
-    Raises:
-        FFmpegError: if FFmpeg cannot convert the pixel format.
+    Use one reformatter for all frames of a video, since each makes a context. A matrix that FFmpeg's
+    scaler lacks is replaced as by :func:`settle_matrix`, with one warning per tag in a process and those
+    forked from it.
     """
-    if (tag := frame.colorspace) not in _KNOWN and (remark := settle_matrix(frame)):
-        _warn_once(tag, remark)
+    tag = frame.colorspace
+    remark = "" if tag in _KNOWN else settle_matrix(frame)
+    if remark and not _WARNED[tag % 256]:
+        _WARNED[tag % 256] = 1
+        warnings.warn(
+            f"{remark}, as in FFmpeg's scaler, so colours are not exact; `{command_line('check')}` "
+            "names the videos",
+            stacklevel=2,
+        )
     settings = {
         "format": format,
         "interpolation": interpolation,
@@ -65,17 +69,16 @@ def convert_frame(
     try:
         return reformatter.reformat(frame, width, height, **settings)
     except av.error.OSError:
-        # PyAV 17 hands reserved tags to the scaler, which refuses them.
+        # PyAV 17 passes reserved tags to the scaler, which rejects them.
         frame.color_trc = frame.color_primaries = _UNSPECIFIED
         return reformatter.reformat(frame, width, height, **settings)
 
 
 def settle_matrix(frame: VideoFrame) -> str:
-    """Replace a matrix tag that FFmpeg's scaler lacks by the matrix it takes instead; says what was done.
+    """Replace a matrix tag that FFmpeg's scaler lacks by the one it uses instead, and describe that.
 
-    That is the rule of libswscale, ``sws_getCoefficients``: BT.2020 with constant luminance (10) is
-    taken for BT.2020 without; every other unknown tag, and "RGB" (0) of frames that are not RGB, for
-    BT.601.
+    The rule is that of libswscale, ``sws_getCoefficients``: BT.2020 with constant luminance (10) becomes
+    BT.2020 without; every other unknown tag, and "RGB" (0) for frames that are not RGB, becomes BT.601.
     """
     tag = frame.colorspace
     has_no_matrix = frame.format.is_rgb or len(frame.format.components) < _NUM_COLOURS
@@ -85,12 +88,3 @@ def settle_matrix(frame: VideoFrame) -> str:
     frame.colorspace = _BT2020 if is_bt2020 else _BT601
     shown = f"{tag} ({_NAMES[tag]})" if tag in _NAMES else str(tag)
     return f"colour matrix {shown} is taken for {'BT.2020' if is_bt2020 else 'BT.601'}"
-
-
-def _warn_once(tag: int, what: str) -> None:
-    if not _WARNED[tag % 256]:
-        _WARNED[tag % 256] = 1
-        remedy = f"`{command_line('check')}` names the videos"
-        warnings.warn(
-            f"{what}, as FFmpeg's scaler does, so colours are not exact; {remedy}", stacklevel=3
-        )

@@ -1,4 +1,4 @@
-"""Which files are videos, how they are opened, and how their packets are decoded."""
+"""Opening of video files, recognition of other files, and decoding of packets."""
 
 import io
 import re
@@ -12,21 +12,21 @@ from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video import VideoFrame, VideoStream
 
-# A file that is open; io.BytesIO is a BinaryIO for type checkers alone.
+# An open file; io.BytesIO is a BinaryIO only for type checkers.
 BinaryFile = BinaryIO | io.BufferedIOBase
 
-# PyAV 19 raises ValueError for every packet after a decoder that could not be opened.
+# PyAV 19 raises ValueError for every packet if the decoder could not be opened.
 DECODE_ERRORS = (av.error.FFmpegError, ValueError)
 
-# Tags in other encodings than UTF-8 are common (HMDB51); PyAV 19 takes them unasked.
+# Tags in encodings other than UTF-8 are common (HMDB51); PyAV 19 accepts them by default.
 _IS_OLD = int(av.__version__.split(".")[0]) < 19
 FOREIGN_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if _IS_OLD else {}
 
 # A broken header may promise pictures of gigabytes.
 MAX_PIXELS = 8192 * 8192
 
-# FFmpeg's demuxers for moving pictures and sound. It has others, which find a video in a text (its letters,
-# drawn), open what a playlist or script names, or take a still image for a video of one frame.
+# FFmpeg's demuxers for moving pictures and sound. Others draw the letters of a text, open the files that a
+# playlist or script names, or read a still image as a video of one frame.
 _CONTAINERS = """
     apng asf asf_o avi dhav dv flv gif gxf ivf ivr jpegxl_anim kux live_flv lxf matroska mov
     mpeg mpegts mpegtsraw mpjpeg mtv mxf nsv nut nuv ogg pva r3d rm ser smjpeg swf ty
@@ -44,10 +44,10 @@ _CAMERAS_AND_GAMES = """
 _SOUND = "aac ac3 aiff amr ape au caf dts eac3 flac mp3 tta w64 wav wv"
 _WHITELIST = ",".join((_CONTAINERS + _CODED_STREAMS + _CAMERAS_AND_GAMES + _SOUND).split())
 
-# It holds for files that this one names, too.
+# The whitelist also applies to files that the opened file names.
 _OPEN_OPTIONS = {"format_whitelist": _WHITELIST}
 
-# Of the mp4 family: with one picture, such a file is an image (AVIF, HEIC).
+# Brands of mp4 whose files are images if they have one picture (AVIF, HEIC).
 _STILL_BRANDS = frozenset({"avif", "heic", "heix", "mif1", "mif2"})
 
 _NUM_BYTES_SEEN = 4096
@@ -56,7 +56,7 @@ _PLAYLIST_REMEDY = "give the address of the stream or the video it names"
 _STILL_REMEDY = "give the video that it was taken from"
 _DOWNLOAD = "download it again"
 
-# The start of a file, in small letters; the first that matches counts.
+# Patterns for the start of a file in lower case; the first match counts.
 _STARTS = (
     (rb"version https://git-lfs", "it is a Git LFS pointer", "run `git lfs pull`"),
     (rb"<!doctype html|<html", "it looks like an HTML page, not a video", _DOWNLOAD),
@@ -112,15 +112,12 @@ class VideoReadError(Exception):
 def open_video(
     path: str, *, file: BinaryFile | None = None, probe: bool = True
 ) -> tuple[InputContainer, VideoStream]:
-    """Open a file at its video stream, ready to decode on one thread.
+    """Open a file, or an open ``file`` that ``path`` names, to decode its best video stream on one thread.
 
-    Of several video streams FFmpeg's best is taken, never cover art; packets of the others are
-    dropped before they are read.
-
-    With ``probe`` it is read ahead to learn frame rate and reordering; without, a frame may come late.
-    An open ``file`` is read from its start instead; ``path`` then only names it.
+    Cover art does not count, and packets of other streams are dropped before they are read. With
+    ``probe``, FFmpeg reads ahead to find the frame rate and reordering; without, a frame may come late.
     """
-    # A relative name with a colon would be taken for a protocol.
+    # FFmpeg would read a relative name with a colon as a protocol.
     source = Path(path).absolute() if file is None else file
     if not isinstance(source, Path):
         source.seek(0)
@@ -149,7 +146,7 @@ def open_video(
 
 
 def why_no_video(file: Path | BinaryFile) -> tuple[str, ...]:
-    """What a file is that FFmpeg does not open as a video: the reason and, if one is known, the remedy."""
+    """Why FFmpeg does not open a file as a video: the reason and, if known, the remedy."""
     if isinstance(file, Path):
         with file.open("rb") as stream:
             start = stream.read(_NUM_BYTES_SEEN)
@@ -167,16 +164,19 @@ def why_no_video(file: Path | BinaryFile) -> tuple[str, ...]:
         known = _ROOTS.get(root[1])
         return known or (f"it is an XML text (<{root[1].decode()}>), not a video", _DOWNLOAD)
     if not _CONTROL_CHARACTERS.search(start):
-        return ("it is a text, not a video", "a list of videos is a .txt file with one path a line")
+        return (
+            "it is a text, not a video",
+            "a list of videos is a .txt file with one path per line",
+        )
     return ("FFmpeg does not recognise it as a video",)
 
 
 def prepare_stream(container: InputContainer, stream: VideoStream) -> None:
-    """Read nothing but this stream, and decode it on one thread."""
+    """Set up reading of this stream only, and decoding on one thread."""
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
-    # Before the first frame is decoded, or PyAV takes every CPU in every worker.
+    # By default, each worker would use all CPUs; this must precede the first frame.
     stream.codec_context.thread_count = 1
     stream.codec_context.thread_type = "SLICE"
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
@@ -185,14 +185,10 @@ def prepare_stream(container: InputContainer, stream: VideoStream) -> None:
 def decode_packets(
     container: InputContainer, stream: VideoStream, damaged: Callable[[Exception], None]
 ) -> Iterator[list[VideoFrame]]:
-    """The frames that each packet gives; ``damaged`` is told of what does not decode, and may raise it.
-
-    Raises:
-        FFmpegError: if the packets break off.
-    """
+    """The frames of each packet; errors go to ``damaged``, except FFmpegError if the packets break off."""
     for packet in container.demux(stream):
-        # The last packet is empty and drains the decoder; others stand for "show the last frame
-        # again" (Theora), and decoders refuse them.
+        # The last packet is empty and drains the decoder. Other empty packets mean "show the last frame
+        # again" (Theora), and decoders reject them.
         if not packet.size and packet.dts is not None:
             continue
         try:

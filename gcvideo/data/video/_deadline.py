@@ -1,4 +1,4 @@
-"""The time that work on a file may take."""
+"""A time limit for work on a file."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,18 +11,18 @@ T = TypeVar("T")
 
 
 def run_within(seconds: float | None, path: str, work: Callable[[], T]) -> T:
-    """The result of ``work``, or an error that names the file once its time is over.
+    """The result of ``work``, or an error that names the file when the time is over.
 
-    The work runs in a thread of its own, which is left behind if it is stuck: a read from a dead
-    network mount cannot be ended; it is only no longer waited for. It does not keep Python from exiting.
+    The work runs in its own thread, which is abandoned if it is stuck, since a read from a dead network
+    mount cannot be stopped. The thread does not keep Python from exiting.
 
     Args:
-        seconds: budget of the work; None: no limit, and no thread.
+        seconds: time limit; None: no limit, and no thread.
         path: file that is worked on.
-        work: function whose exceptions are raised here as they are.
+        work: function to call; its exceptions are raised here.
 
     Raises:
-        VideoReadError: if the budget is used up.
+        VideoReadError: if the time is over.
     """
     if seconds is None:
         return work()
@@ -34,7 +34,7 @@ def run_within(seconds: float | None, path: str, work: Callable[[], T]) -> T:
         except BaseException as error:
             future.set_exception(error)
 
-    # Not a ThreadPoolExecutor: Python waits for its threads at exit.
+    # Not a ThreadPoolExecutor, because Python waits for its threads at exit.
     thread = Thread(target=fulfil, name=f"read {path}", daemon=True)
     thread.start()
     thread.join(seconds)

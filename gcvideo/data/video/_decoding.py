@@ -1,4 +1,4 @@
-"""Exact reading of single frames from video files."""
+"""Exact reading of individual frames from video files."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,22 +27,21 @@ class _MismatchError(VideoReadError):
 class VideoReader:
     """A video file opened for reading frames by their index in display order.
 
-    Frame i is frame i of a decode from the first packet to the last, bit for bit. A read seeks to
-    the last keyframe before a wanted frame, decodes only what wanted frames may refer to, and takes
-    frames by their time stamps. Where the container does not stamp every shown frame, or a read
-    finds that it lied, frames are counted by decoding instead. Frames of another size than the first
+    Frame i is bit for bit frame i of a decode from the first packet to the last. A read seeks to the last
+    keyframe before a wanted frame, decodes only what wanted frames may refer to, and identifies frames by
+    their time stamps. If the container does not stamp every displayed frame, or a read finds its stamps
+    to be wrong, frames are counted by decoding instead. Frames whose size differs from that of the first
     are resized to it.
 
     Args:
-        path: file to read; or a binary file that is open and can seek, such as ``io.BytesIO``.
-        timeline: times of this very file from an earlier reader; None: its packets are scanned now.
-        tolerant: whether packets that do not decode are left out and counted in ``num_damaged``; the
-            frames are then those that remain.
-        square_pixels: whether frames of oblong pixels are resized to square ones, as players show them:
-            the stored width times the sample aspect ratio, bicubic.
+        path: file to read, or open binary file that can seek, such as ``io.BytesIO``.
+        timeline: times of the same file from an earlier reader; None: its packets are scanned.
+        tolerant: whether packets that cannot be decoded are left out and counted in ``num_damaged``.
+        square_pixels: whether frames with oblong pixels are resized to square ones, as in players: to the
+            stored width times the sample aspect ratio, bicubic.
 
     Raises:
-        VideoReadError: if the file is missing, is no video, or does not decode.
+        VideoReadError: if the file is missing, is not a video, or cannot be decoded.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class VideoReader:
         self.num_damaged = 0
         self._tolerant = tolerant
         self._square_pixels = square_pixels
-        # One context and one thread: PyAV's default, a context per frame, costs more than decoding.
+        # One context for all frames: PyAV's default of one per frame costs more than decoding.
         self._reformatter = VideoReformatter()
         self._container, self._stream = open_video(
             self.path, file=self._file, probe=timeline is None
@@ -85,12 +84,12 @@ class VideoReader:
 
         Args:
             indices: numbers of frames in display order.
-            short_side: pixels, or the size that a protocol decodes to; a video at least twice as large is
-                scaled down to it (area average) while its colours are converted, others keep their size.
+            short_side: pixels, or decode size of a protocol; videos at least twice as large are scaled
+                down to it (area average) when their colours are converted; others keep their size.
 
         Raises:
             IndexError: if an index is not in [0, num_frames).
-            VideoReadError: if the file is broken on the way to a wanted frame.
+            VideoReadError: if the file is broken before or at a wanted frame.
         """
         wanted = np.asarray(indices, dtype=np.int64)
         outside = wanted[(wanted < 0) | (wanted >= self.info.num_frames)]
@@ -145,7 +144,7 @@ class VideoReader:
 
     def _distrust_packets(self, wanted: Int[np.ndarray, "t"]) -> None:
         promised, counted = self.info.num_frames, self._count()
-        # The size stays: it is that of frames already read.
+        # The size must stay that of the frames already read.
         info = replace(self.info, num_frames=counted.info.num_frames)
         self.timeline = replace(counted, info=info)
         if wanted.max() >= info.num_frames:
@@ -165,8 +164,8 @@ class VideoReader:
         index_of = {int(times[index]): index for index in frames.missing}
         keyframes = self.timeline.keyframes
         for group in _groups(list(index_of), times, keyframes):
-            # A seek may land past its target, or where the decoder shows nothing yet (open GOPs,
-            # gradual refresh): then from the keyframe before, and at last from the start.
+            # A seek may land after its target, or where the decoder gives no frames yet (open GOPs,
+            # gradual refresh). Then the keyframe before is tried, and finally the start.
             last = int(np.searchsorted(keyframes, group[0], side="right")) - 1
             for keyframe in dict.fromkeys((last, last - 1, -1)):
                 due = {time for time in group if index_of[time] in frames.missing}
@@ -179,7 +178,7 @@ class VideoReader:
             raise _MismatchError(self.path, "its packets and its frames do not agree")
 
     def _decode_due(self, due: set[int], keyframe: int) -> Iterator[VideoFrame]:
-        """Frames from a keyframe on, until all ``due`` ones have come; frames between may lack."""
+        """Frames from a keyframe on, until all ``due`` ones have come; others may be missing."""
         packets = self._packets_from(keyframe, min(due))
         context = self._stream.codec_context
         unwanted = "NONREF" if self.timeline.skips_unwanted else "DEFAULT"
@@ -191,11 +190,11 @@ class VideoReader:
             num_sent += is_due
             if num_sent == len(due):
                 break
-        # What is still held back for reordering comes without decoding any more.
+        # Frames that are held back for reordering need no further packets.
         yield from context.decode(None)
 
     def _packets_from(self, keyframe: int, target: int) -> Iterator[Packet]:
-        """Packets with content from a keyframe on; none if the seek lands past ``target`` or unclean."""
+        """Packets with content from a keyframe on; none if the seek lands after ``target`` or unclean."""
         if keyframe < 0 or (keyframe == 0 and self._is_at_start):
             self._rewind()
             return filter(_has_content, self._container.demux(self._stream))
@@ -211,7 +210,7 @@ class VideoReader:
         return chain([first], packets)
 
     def _rewind(self) -> None:
-        # Not every container can seek to its very first packet.
+        # Not every container can seek to its first packet.
         if not self._is_at_start:
             self._container.close()
             self._container, self._stream = open_video(self.path, file=self._file)
@@ -239,13 +238,13 @@ def _has_content(packet: Packet) -> bool:
 def _groups(
     wanted: list[int], times: Int64[np.ndarray, "n"], keyframes: Int64[np.ndarray, "m"]
 ) -> list[list[int]]:
-    """Ascending wanted times in runs to be decoded in one go, each from its own keyframe on."""
+    """Ascending wanted times in groups, each of which is decoded from its own keyframe."""
     if not wanted:
         return []
     starts = np.searchsorted(keyframes, wanted, side="right")
     groups = [[wanted[0]]]
     for i in range(1, len(wanted)):
-        # A seek is worth it where it leaves out at least one frame.
+        # A seek is worthwhile if it skips at least one frame.
         leaves_out = starts[i] > starts[i - 1] and bool(
             np.searchsorted(times, keyframes[starts[i] - 1])
             > np.searchsorted(times, wanted[i - 1]) + 1

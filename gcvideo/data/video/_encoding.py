@@ -1,4 +1,4 @@
-"""Video files that are written: pictures, and beside them the sound of another file."""
+"""Writing of video files: pictures, and with them the sound of another file."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ from gcvideo.data.video._clock import exact
 from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, open_video
 from gcvideo.data.video._timeline import Timeline
 
-# What players expect in mp4. It may hold others too, which few of them play.
+# The codecs that players expect in mp4; few of them play the others that it may contain.
 _COPIED = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"})
 
 _SAMPLE_RATE, _FRAME_SAMPLES = 48000, 1024
@@ -37,13 +37,13 @@ def write_video(
     codec: str = "libx264",
     options: dict[str, str] | None = None,
 ) -> None:
-    """Encode RGB frames to a video file; the container follows from the suffix.
+    """Encode RGB frames to a video file; the suffix determines the container.
 
     Args:
         path: file to write.
-        frames: uint8 RGB images of one size; h264 in 4:2:0 needs an even height and width.
+        frames: uint8 RGB images of one size; H.264 in 4:2:0 needs an even height and width.
         fps: frames per second.
-        codec: name of an encoder of FFmpeg.
+        codec: name of an FFmpeg encoder.
         options: encoder options, such as ``{"crf": "18", "g": "16"}``.
 
     Raises:
@@ -64,16 +64,15 @@ def rewrite_video(
     timeline: Timeline,
     options: dict[str, str] | None = None,
 ) -> None:
-    """Encode other pictures in the place of those of a video, as H.264 in mp4: same times, same sound.
+    """Replace the pictures of a video by others with the same times and sound, as H.264 in mp4.
 
-    Whichever of pictures and sound starts first starts at 0, the other as much later as in the source.
-    Sound that mp4 players do not know becomes AAC; a track that FFmpeg cannot decode is left out with a
-    warning.
+    The earlier of pictures and sound starts at 0, and the other follows as in the source. Sound that mp4
+    players cannot play becomes AAC; a track that FFmpeg cannot decode is left out with a warning.
 
     Args:
-        source: file whose times and sound are kept.
+        source: file with the times and the sound.
         target: file to write, ``*.mp4``.
-        frames: uint8 RGB images of one size, even in height and width; one for each of the source.
+        frames: uint8 RGB images of one size, even in height and width, one for each frame of the source.
         timeline: times of the frames of the source.
         options: settings of x264, such as ``{"crf": "18"}``.
 
@@ -83,7 +82,7 @@ def rewrite_video(
     """
     start = int(timeline.stamps[0]) * timeline.time_base
     with _Sound(str(source)) as sound, av.open(str(target), "w", format="mp4") as container:
-        # Stamps are whole units of the time base: what is left over moves the sound.
+        # Stamps are whole units of the time base; the remainder shifts the sound.
         lead = (
             0 if sound.start is None else max(round((start - sound.start) / timeline.time_base), 0)
         )
@@ -105,7 +104,7 @@ def _begin(
     codec: str,
     options: dict[str, str],
 ) -> tuple[Iterator[UInt8[np.ndarray, "h w 3"]], VideoStream]:
-    """All the frames, and a stream for frames of the size of the first one."""
+    """All frames, and a stream for frames of the size of the first one."""
     images = iter(frames)
     first = next(images, None)
     if first is None:
@@ -143,11 +142,10 @@ def _seconds(packet: Packet) -> float:
 
 
 class _Sound:
-    """The sound track of a video that players choose, to be written beside other pictures.
+    """The default sound track of a video, to be written with other pictures.
 
-    Packets are copied where mp4 players know the codec; other sound becomes AAC, stereo or mono, with
-    silence for what is missing or broken. ``start`` is when it begins, in seconds on the clock of the
-    file; None where there is no sound.
+    Packets are copied if mp4 players support the codec; other sound becomes AAC, stereo or mono, with
+    silence for missing or broken parts. ``start`` is in seconds on the file's clock; None without sound.
     """
 
     def __init__(self, path: str) -> None:
@@ -175,7 +173,7 @@ class _Sound:
         self._container.close()
 
     def packets_for(self, target: OutputContainer, delay: Fraction) -> Iterator[Packet]:
-        """Add a sound track to an mp4; its packets in order, ``delay`` seconds after their own times."""
+        """Add a sound track to an mp4, and give its packets in order, ``delay`` seconds later."""
         if self._stream is None:
             return iter(())
         if self._stream.codec_context.codec.canonical_name in _COPIED:
@@ -190,7 +188,7 @@ class _Sound:
             own = packet.dts if packet.pts is None else packet.pts
             if own is not None:
                 own += round(delay / exact(packet.time_base))
-            # Where the clock stands still or jumps back, one packet follows the other.
+            # If the clock stops or jumps back, packets follow each other directly.
             if own is None or (last is not None and own <= last):
                 own = 0 if last is None else last + step
             packet.pts = packet.dts = own
@@ -206,7 +204,7 @@ class _Sound:
         yield from target.encode(None)
 
     def _even_frames(self, layout: str) -> Iterator[AudioFrame]:
-        """Sound without gaps, at the encoder's rate and in frames of its length."""
+        """Sound without gaps, at the encoder's rate and frame length."""
         graph = None
         for frame in self._decode():
             if graph is None:

@@ -1,4 +1,4 @@
-"""The frames of a read, in the order in which they were asked for."""
+"""The frames of a read, in the order in which they were requested."""
 
 import numpy as np
 from av.video import VideoFrame
@@ -11,10 +11,7 @@ from gcvideo.data.video._timeline import VideoInfo
 
 
 class FrameArray:
-    """The array of a read, filled in as frames come out of the decoder.
-
-    ``missing`` has the positions of the frames that have not come, by index, ascending.
-    """
+    """The array of a read, filled as the decoder gives frames; ``missing`` has open positions by index."""
 
     def __init__(
         self,
@@ -41,7 +38,7 @@ class FrameArray:
         self.pixels = np.empty((len(wanted), *shape, 3), np.uint8)
 
     def put(self, index: int, frame: VideoFrame) -> None:
-        """Convert a frame to where it is wanted; nothing if it is not, or came before."""
+        """Convert a frame into its positions, if it is still missing."""
         positions = self.missing.pop(index, None)
         if positions is None:
             return

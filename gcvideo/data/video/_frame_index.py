@@ -1,4 +1,4 @@
-"""Where the frames of all videos of a data set lie: scanned once, then looked up."""
+"""The frame index: timelines of all videos of a data set, scanned once and then looked up."""
 
 import hashlib
 import warnings
@@ -39,21 +39,21 @@ _COLUMNS = {
     "time_base_numerator": (np.int64, "timeline.time_base.numerator"),
     "time_base_denominator": (np.int64, "timeline.time_base.denominator"),
 }
-# Computed: the hash of the path; first stamp and step where that is constant, else 0 and all stamps.
+# Computed: the hash of the path, and first stamp and step if the step is constant (otherwise 0).
 _COMPUTED = ("hash", "first_stamp", "stamp_step")
 _NOTHING = np.empty(0, np.int64)
 _UNREADABLE = Timeline(VideoInfo(0, 0.0, 0, 0), _NOTHING, Fraction(0), False, _NOTHING, False)
 
 
 class FileStamp(NamedTuple):
-    """What changes with the content of a file: its size in bytes, and when it was last changed."""
+    """Size and modification time of a file, which change with its content."""
 
     size: int
     mtime_ns: int
 
     @classmethod
     def of(cls, file: str | Path) -> "FileStamp | None":
-        """The stamp of a file; None if it cannot be asked for."""
+        """The stamp of a file; None if it cannot be read."""
         try:
             state = Path(file).stat()
         except OSError:
@@ -63,15 +63,15 @@ class FileStamp(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class IndexEntry:
-    """What is known of one file, and the state of the file that it holds for.
+    """The timeline of one file, and the state of the file for which it is valid.
 
     Args:
         path: name of the file as listed.
         size: bytes of the file.
         mtime_ns: time of its last change.
         timeline: times of its frames; None if it cannot be read.
-        reason: cause of that, as in VideoReadError.
-        remedy: advice, as in VideoReadError.
+        reason: reason for that, as in VideoReadError.
+        remedy: remedy, as in VideoReadError.
     """
 
     path: str
@@ -83,7 +83,7 @@ class IndexEntry:
 
 
 def index_video(path: str, file: str) -> IndexEntry:
-    """The entry of a video: its packets are scanned and its first frame is decoded.
+    """The entry of a video, made by scanning its packets and decoding its first frame.
 
     Args:
         path: name of the file as listed.
@@ -98,9 +98,9 @@ def index_video(path: str, file: str) -> IndexEntry:
 
 
 class FrameIndex:
-    """An index file, memory-mapped: all processes share its pages, and a pickle holds its path.
+    """A memory-mapped index file: all processes share its pages, and a pickle contains only its path.
 
-    Constant frame rates take no room: stamp i is ``first_stamp + i * stamp_step``.
+    Constant frame rates need no stamps: stamp i is ``first_stamp + i * stamp_step``.
 
     Args:
         path: file written by :func:`write_index`.
@@ -115,7 +115,7 @@ class FrameIndex:
         arrays = ArrayFile(self.path)
         if arrays.metadata.get("gcvideo_index") != _VERSION:
             raise ValueError(
-                f"'{self.path}' is no frame index of this version of gcvideo; delete it and make it "
+                f"'{self.path}' is not a frame index of this version of gcvideo; delete it and make it "
                 f"again with `{command_line('index')}`"
             )
         self.columns = {name: arrays[name] for name in (*_COLUMNS, *_COMPUTED)}
@@ -123,15 +123,14 @@ class FrameIndex:
 
     @classmethod
     def of_root(cls, root: str | Path) -> "FrameIndex | None":
-        """The index of the videos below ``root`` in the cache folder; None if there is none.
+        """The index of the videos below ``root`` in the cache folder; None, with a warning, if unusable.
 
-        One that is damaged, closed to this user or of another version counts as none, with a warning:
-        videos are read without it too.
+        Videos can be read without it.
         """
         try:
             path = index_path(root)
         except CacheError:
-            return None  # where there is no folder, there is no index
+            return None  # without a folder, there is no index
         try:
             return cls(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -147,7 +146,7 @@ class FrameIndex:
         return FrameIndex, (self.path,)
 
     def find(self, path: str, file: str) -> Timeline | None:
-        """The timeline of a video; None if it is not listed here or has changed since.
+        """The timeline of a video; None if it is not in the index or has changed since.
 
         Args:
             path: name of the file as listed.
@@ -165,7 +164,7 @@ class FrameIndex:
         return self._timeline(row)
 
     def is_current(self, path: str, file: str) -> bool:
-        """Whether the file is here, readable, and has not changed since."""
+        """Whether the file is in the index, readable and unchanged."""
         row = self._current_row(path, file)
         return row is not None and not self._text("reason", row)
 
@@ -211,23 +210,13 @@ class FrameIndex:
 
 
 def index_path(root: str | Path) -> Path:
-    """Where the index of a folder of videos is kept, unless another place is named.
-
-    Raises:
-        CacheError: if there is no home folder, and no other for such files.
-    """
+    """The default file for the index of a folder of videos; CacheError if there is no cache folder."""
     key = hashlib.sha256(str(Path(root).resolve()).encode("utf-8", "surrogatepass")).hexdigest()
     return cache_folder() / "index" / f"{key[:16]}.safetensors"
 
 
 def write_index(path: Path, entries: Sequence[IndexEntry], old: FrameIndex | None = None) -> None:
-    """Write entries, and those of an older index for other videos, in one step.
-
-    Args:
-        path: file of the index, whose folder is made if necessary.
-        entries: one for each video.
-        old: index whose entries are kept unless ``entries`` replace them.
-    """
+    """Write an index file of ``entries``, and of the entries of an older index for other videos."""
     columns, ragged = _arrays(entries)
     if old is not None:
         stale = np.isin(old.columns["hash"], columns["hash"])
@@ -265,7 +254,7 @@ def _arrays(entries: Sequence[IndexEntry]) -> tuple[dict[str, np.ndarray], dict[
 
 
 def _run_length(stamps: Int64[np.ndarray, "n"]) -> tuple[int, int, Int64[np.ndarray, "m"]]:
-    """First stamp, step and no stamps where the step is constant; else all stamps."""
+    """First stamp, step and no stamps if the step is constant; otherwise 0, 0 and all stamps."""
     steps = np.diff(stamps)
     if len(stamps) and (steps == (step := steps[0] if len(steps) else 1)).all():
         return int(stamps[0]), int(step), _NOTHING

@@ -1,4 +1,4 @@
-"""How the frames of a video are turned and mirrored to be shown."""
+"""The rotation and mirroring of the frames of a video for display."""
 
 import math
 import struct
@@ -12,33 +12,33 @@ from av.filter import Graph
 from av.video import VideoFrame
 from jaxtyping import UInt8
 
-# Of FFmpeg's types of side data: the number of the one, and room for those to come.
+# FFmpeg's number for this type of side data, and an upper bound for all types.
 _DISPLAY_MATRIX, _NUM_TYPES = 6, 64
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """How a stored frame is laid out to be shown: one of eight ways."""
+    """One of the eight ways to turn and mirror a stored frame for display."""
 
     quarter_turns: int = 0  # counterclockwise, 0 to 3, after the mirror
     is_mirrored: bool = False  # left and right exchanged
 
     @classmethod
     def of_frame(cls, frame: VideoFrame) -> "Orientation":
-        """That of a decoded frame, from the container, the codec's own messages or Exif."""
+        """The orientation of a decoded frame, from the container, the codec or Exif."""
         matrix = _display_matrix(frame)
         return cls() if matrix is None else cls.of_matrix(matrix)
 
     @classmethod
     def of_matrix(cls, matrix: Sequence[int]) -> "Orientation":
-        r"""The nearest to a display matrix, which moves pixel (x, y) to (a x + c y, b x + d y).
+        r"""The orientation nearest to a display matrix, which moves pixel (x, y) to (a x + c y, b x + d y).
 
             a, b, c, d = m_0, m_1, m_3, m_4,    s = sign(a d - b c)
             clockwise angle = atan2(s b - c, s a + d),    mirrored where s < 0
 
-        with y downwards. For the eight matrices of quarter turns and mirrors this is what FFmpeg's
-        ``-autorotate`` shows; other angles are rounded to quarter turns, where FFmpeg pads the
-        corners. A matrix without an inverse turns nothing. Source: ISO/IEC 14496-12, 8.3.2.
+        with y downwards. For the eight matrices of quarter turns and mirrors, this equals FFmpeg's
+        ``-autorotate``; other angles are rounded to quarter turns, where FFmpeg pads the corners. A matrix
+        without an inverse turns nothing. Source: ISO/IEC 14496-12, 8.3.2.
         """
         a, b, c, d = (float(matrix[i]) for i in (0, 1, 3, 4))
         determinant = a * d - b * c
@@ -50,11 +50,11 @@ class Orientation:
 
     @property
     def swaps_sides(self) -> bool:
-        """Whether width becomes height."""
+        """Whether width and height are exchanged."""
         return self.quarter_turns % 2 == 1
 
     def apply(self, picture: UInt8[np.ndarray, "h w ..."]) -> UInt8[np.ndarray, "h2 w2 ..."]:
-        """A view of a stored picture, or of a plane of its samples, as it is shown."""
+        """A stored picture, or a plane of its samples, as a view in display orientation."""
         mirrored = picture[:, ::-1] if self.is_mirrored else picture
         return np.rot90(mirrored, self.quarter_turns)
 
@@ -70,7 +70,7 @@ AS_STORED = Orientation()
 def _display_matrix(frame: VideoFrame) -> Sequence[int] | None:
     try:
         side_data = frame.side_data
-    except ValueError:  # PyAV refuses all of it for one type that it does not know, such as Exif
+    except ValueError:  # PyAV rejects all side data if one type is unknown to it, such as Exif
         side_data = _with_display_matrix_alone(frame).side_data
     matrix = side_data.get("DISPLAYMATRIX")
     return None if matrix is None else struct.unpack("=9i", bytes(matrix))

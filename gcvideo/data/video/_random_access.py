@@ -1,8 +1,8 @@
-"""Packets from which a decoder gives, bit for bit, what it gives when it comes from the start.
+"""Packets from which decoding gives, bit for bit, the same frames as decoding from the start.
 
-Containers flag as keyframes whatever a player may start at: recovery points after which pictures become
-right only gradually (H.264 with intra refresh), any intra picture, or, without a table, every packet.
-What a packet holds is read from its own first bytes.
+Containers flag as keyframes all packets at which a player may start: recovery points after which pictures
+become correct only gradually (H.264 with intra refresh), any intra picture, or, without a table, every
+packet. This module therefore looks at the first bytes of the packets themselves.
 """
 
 from collections.abc import Iterator
@@ -23,18 +23,20 @@ _LOW_BITS = 0x7F
 
 
 class StartPicture(NamedTuple):
-    """What a decoder that starts at a packet gets from it."""
+    """What a packet offers to a decoder that starts there."""
 
-    is_exact: bool  # whether all that is shown from here on is as after a decode from the start
-    has_sets: bool = False  # whether it brings its own parameter sets (H.264, HEVC)
+    is_exact: (
+        bool  # whether all frames displayed from here on equal those of a decode from the start
+    )
+    has_sets: bool = False  # whether it contains parameter sets (H.264, HEVC)
     has_new_sets: bool = False  # whether these differ from those in the container's header
 
 
 def start_picture(codec: str, data: bytes, extradata: bytes) -> StartPicture:
-    """Look at the first picture of a packet; the stream's ``extradata`` tell how the packet is divided.
+    """Inspect the first picture of a packet; the stream's ``extradata`` describe the format of packets.
 
-    Exact are IDR pictures and recovery points of no frames and an exact match in H.264, all random
-    access points of HEVC, and the shown key frames of VP9 and AV1.
+    The exact ones are IDR pictures and recovery points of zero frames with an exact match in H.264, all
+    random access points in HEVC, and displayed key frames in VP9 and AV1.
 
     Source: ITU-T H.264, 7.4.1.2.4 and D.2.8; H.265, 7.4.2.2; VP9 bitstream, 6.2; AV1, 5.9.2.
     """
@@ -60,7 +62,7 @@ def start_picture(codec: str, data: bytes, extradata: bytes) -> StartPicture:
 
 
 def nal_units(codec: str, data: bytes, extradata: bytes) -> Iterator[bytes]:
-    """Units of an H.264 or HEVC packet, lengths or start codes before them; none is empty."""
+    """The units of an H.264 or HEVC packet, with lengths or start codes, without empty ones."""
     is_hevc = codec == "hevc"
     shortest, place = (_SHORTEST_HVCC, 21) if is_hevc else (_SHORTEST_AVCC, 4)
     if len(extradata) < shortest or extradata[0] != 1:
@@ -88,7 +90,7 @@ def _is_exact_recovery_point(unit: bytes) -> bool:
             place += num_full + 1
         kind, size = fields
         if kind == _RECOVERY_POINT:
-            # recovery_frame_cnt 0 is the bit 1 (Exp-Golomb); then exact_match_flag.
+            # recovery_frame_cnt = 0 is the bit 1 (Exp-Golomb); exact_match_flag follows.
             return payload[place : place + 1] >= b"\xc0"
         place += size
     return False
@@ -106,7 +108,7 @@ def _is_av1_key_frame(data: bytes) -> bool:
     place = 0
     while place < len(data):
         header = data[place]
-        place += 2 if header & 0b100 else 1  # the second byte tells the layer
+        place += 2 if header & 0b100 else 1  # the second byte contains the layer
         size, shift = len(data) - place, 0
         if header & 0b10:
             size = 0

@@ -1,4 +1,4 @@
-"""Small copies of videos that seek fast."""
+"""Small copies of videos in which seeking is fast."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,11 +24,11 @@ from gcvideo.data.video._timeline import sample_aspect_ratio
 
 @dataclass(frozen=True)
 class Reencoding:
-    """What became of a video.
+    """The result of a re-encoding.
 
     Args:
         num_frames: frames that were written.
-        num_damaged: packets of the source that gave no frame because they were broken.
+        num_damaged: broken packets of the source, which gave no frame.
         bytes_before: size of the source.
         bytes_after: size of the target.
     """
@@ -48,25 +48,24 @@ def reencode_video(
     crf: int = 20,
     preset: str = "fast",
 ) -> Reencoding:
-    """Copy the pictures of a video to H.264 in mp4, small and with a keyframe every few frames.
+    """Copy the pictures of a video to H.264 in mp4, small and with frequent keyframes.
 
-    Every frame is kept with its time, counted from the first; there is no sound. Groups of pictures
-    are closed, so a frame is decoded from the keyframe before it, and the index stands first in the
-    file. Turns and mirrors are applied to the pixels. Frames of another size than the first are
-    resized to it. Colours keep matrix and range, and pixels their aspect ratio; a matrix that FFmpeg's
-    scaler lacks becomes the one it takes instead. Broken packets are left out and counted. The target
-    appears when it is whole.
+    All frames keep their times relative to the first; there is no sound. Groups of pictures are closed, so
+    a frame is decoded from the keyframe before it, and the index is at the start of the file. Rotation and
+    mirroring are applied to the pixels. Frames whose size differs from that of the first are resized to
+    it. Colours keep their matrix and range, and pixels their aspect ratio; a matrix that FFmpeg's scaler
+    lacks becomes the one it uses instead. Broken packets are left out and counted.
 
     Args:
         source: file to read.
         target: file to write; its folder is made.
-        short_side: pixels of the smaller side where it is larger; it never grows. Even.
-        gop_size: most frames from one keyframe to the next.
-        crf: quality of x264, 0 to 51; less is better and larger.
-        preset: speed of x264; slower is smaller.
+        short_side: even number of pixels to which a larger short side is scaled down.
+        gop_size: largest number of frames between keyframes.
+        crf: quality of x264, 0 to 51; lower values give better and larger files.
+        preset: speed of x264; slower presets give smaller files.
 
     Raises:
-        ValueError: if ``short_side`` is odd or ``gop_size`` or ``short_side`` not positive.
+        ValueError: if ``short_side`` is odd, or ``gop_size`` or ``short_side`` is not positive.
         VideoReadError: if no frame of the source can be decoded, or none can be encoded.
         OSError: if the target cannot be written.
     """
@@ -75,7 +74,7 @@ def reencode_video(
             f"short_side is {short_side}; 4:2:0 video needs an even number, such as 256"
         )
     if gop_size < 1:
-        raise ValueError(f"gop_size is {gop_size}; it must be at least 1 frame")
+        raise ValueError(f"gop_size is {gop_size}; give at least 1 frame")
     target = Path(target).absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     options = {"crf": str(crf), "preset": preset, "g": str(gop_size), "x264-params": "open-gop=0"}
@@ -113,14 +112,14 @@ def _encode(pictures: "_Pictures", draft: Path, options: dict[str, str]) -> int:
                 raise VideoReadError(pictures.path, "no frame can be decoded")
             container.mux(stream.encode(None))
     except av.error.FFmpegError as error:
-        if isinstance(error, OSError):  # a full disk is no fault of this video
+        if isinstance(error, OSError):  # a full disk is not a fault of the video
             raise
         raise VideoReadError(pictures.path, f"it cannot be encoded ({error.strerror})") from error
     return num_frames
 
 
 class _Pictures:
-    """The frames of a video, small, upright, in 4:2:0, with times that increase from 0."""
+    """The frames of a video, small, upright and in 4:2:0, with times that ascend from 0."""
 
     def __init__(self, path: str, short_side: int) -> None:
         self.path = path
@@ -132,7 +131,7 @@ class _Pictures:
         self.sample_aspect_ratio = Fraction(1)  # known with the first frame
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        # One context and one thread: PyAV's default, a context per frame, costs more than decoding.
+        # One context for all frames: PyAV's default of one per frame costs more than decoding.
         reformatter = VideoReformatter()
         size, orientation = None, AS_STORED
         for frame in self._decode():
@@ -153,7 +152,9 @@ class _Pictures:
             upright.pts = self._clock.place(self._clock.stamps_of(frame))
             upright.time_base = self.time_base
             upright.duration = self._clock.duration_of(frame)
-            upright.pict_type = PictureType.NONE  # or the encoder would repeat the source's types
+            upright.pict_type = (
+                PictureType.NONE
+            )  # otherwise, the encoder would repeat those of the source
             yield upright
 
     def _decode(self) -> Iterator[VideoFrame]:

@@ -1,4 +1,4 @@
-"""The size that a frame is resized to, as each peer rounds its longer side."""
+"""The size that a frame is resized to, with the rounding of each peer."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 
 @runtime_checkable
 class Resizing(Protocol):
-    """How long the longer side gets where the shorter one gets ``short_side`` pixels."""
+    """The length of the longer side if the shorter one becomes ``short_side`` pixels."""
 
     def long_side(self, longer: int, shorter: int, short_side: int) -> int: ...
 
@@ -40,8 +40,7 @@ class SlowFastResizing:
 class SlowFastReaderResizing:
     """Rounded to nearest, halves up: floor(short_side longer / shorter + 1/2).
 
-    Source: torchvision's csrc/io, ``setFormatDimensions``, which PySlowFast lets shrink or enlarge
-    what it reads.
+    Source: torchvision's csrc/io, ``setFormatDimensions``, with which PySlowFast resizes while it reads.
     """
 
     def long_side(self, longer: int, shorter: int, short_side: int) -> int:
@@ -63,7 +62,7 @@ class MMActionResizing:
 class NonLocalResizing:
     """Rounded down: floor(longer (short_side / shorter)), in single precision.
 
-    There the shorter side is rounded in this way too and may lose a pixel; here it is ``short_side``.
+    There, the shorter side is rounded in the same way and may lose a pixel; here it is ``short_side``.
     Source: video-nonlocal-net, customized_video_io.cc, ``ScaleTransform``.
     """
 
@@ -74,15 +73,12 @@ class NonLocalResizing:
 
 @dataclass(frozen=True)
 class DecodeSize:
-    """What far larger sources are scaled down to while they are decoded, to be resized later.
+    """The size to which much larger sources are scaled down while they are decoded.
 
-    The shorter side becomes ``1.25 * short_side``, for copies of Kinetics are commonly kept at 320 pixels
-    for a short side of 256. The longer side becomes the length next to the exact one from which
-    ``resizing`` gives what it gives from the source. Sources of less than twice this size stay.
-
-    Args:
-        short_side: pixels that frames are resized to in the end.
-        resizing: rule for the length of the longer side.
+    The shorter side becomes ``1.25 * short_side``, since copies of Kinetics are commonly kept at 320 pixels
+    for a short side of 256. The longer side becomes the length near the exact one from which ``resizing``
+    gives the same result as from the source. Sources smaller than twice this size stay as they are. Frames
+    are finally resized to ``short_side``.
     """
 
     short_side: int
@@ -93,7 +89,7 @@ class DecodeSize:
         return round(1.25 * self.short_side)
 
     def scaled(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height that a source is scaled down to, or has."""
+        """Width and height to which a source is scaled down, or its own."""
         longer, shorter = max(width, height), min(width, height)
         if shorter < 2 * self.pixels:
             return width, height
@@ -108,6 +104,6 @@ class DecodeSize:
 
 
 def resized(resizing: Resizing, height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Height and width of a frame whose shorter side is made ``short_side`` pixels."""
+    """Height and width of a frame whose shorter side becomes ``short_side`` pixels."""
     longer = resizing.long_side(max(height, width), min(height, width), short_side)
     return (longer, short_side) if height > width else (short_side, longer)

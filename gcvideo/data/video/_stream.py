@@ -1,4 +1,4 @@
-"""Reading of sources that are read once, in order: cameras, network streams and pipes."""
+"""Reading of sources that can be read only once and in order: cameras, network streams and pipes."""
 
 import re
 import time
@@ -28,7 +28,7 @@ from gcvideo.data.video._timeline import frame_info
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
-# Joined in the middle of a group of pictures, a source may need seconds to its next keyframe.
+# A source that is joined inside a group of pictures may need seconds until its next keyframe.
 _MAX_DAMAGED_IN_A_ROW = 1000
 
 _PAUSE_SECONDS = 0.005
@@ -37,10 +37,10 @@ _CHECK_SENDER = "check the sender and the connection, then open it again"
 
 
 def is_stream(source: str, format: str | None = None) -> bool:
-    """Whether a source is to be read as it comes, by :func:`stream_frames`, and not as a file.
+    """Whether a source is read with :func:`stream_frames` instead of as a file.
 
-    True for a URL (``rtsp://...``), ``pipe:``, ``/dev/video...``, a named pipe, and whatever has its
-    format given.
+    This holds for a URL (``rtsp://...``), ``pipe:``, ``/dev/video...``, a named pipe, and any source with a
+    given format.
     """
     return (
         format is not None
@@ -59,24 +59,24 @@ def stream_frames(
     short_side: int | DecodeSize | None = None,
     square_pixels: bool = False,
 ) -> "FrameStream":
-    """Open a source and yield (seconds since the first frame, RGB frame) in order to its end.
+    """Open a source and give (seconds since the first frame, RGB frame) in order to its end.
 
-    A frame is turned as it is shown and has the size of the first one. One frame is held at a time. If it is
-    read more slowly than a camera or server sends, these drop frames.
+    Frames are in display orientation and have the size of the first one. Memory holds one frame. Cameras
+    and servers drop frames if they are read too slowly.
 
     Args:
-        source: URL, device, pipe or file, as FFmpeg names it: ``rtsp://host/path``, ``/dev/video0``,
+        source: URL, device, pipe or file in FFmpeg's notation: ``rtsp://host/path``, ``/dev/video0``,
             ``pipe:0`` for the standard input. A pipe waits for its writer without a time limit.
-        format: FFmpeg's name of the format where it cannot be found out, such as ``"v4l2"`` (cameras on
-            Linux), ``"avfoundation"`` (macOS), ``"dshow"`` (Windows) or ``"rawvideo"``.
+        format: FFmpeg's name of a format that it cannot detect, such as ``"v4l2"`` (cameras on Linux),
+            ``"avfoundation"`` (macOS), ``"dshow"`` (Windows) or ``"rawvideo"``.
         options: settings of the format or protocol, such as ``{"video_size": "1280x720"}``.
-        timeout_seconds: time for which a device or server may be silent, when opened and later.
+        timeout_seconds: time limit for an answer of a device or server, at the start and later.
         short_side: size as for :meth:`~gcvideo.data.video._decoding.VideoReader.read`.
         square_pixels: shape of the pixels as for :class:`~gcvideo.data.video._decoding.VideoReader`.
 
     Raises:
-        VideoReadError: if the source cannot be opened or has no video; while it is read, if it breaks
-            off, falls silent or nothing in it can be decoded.
+        VideoReadError: if the source cannot be opened or has no video, or later, if it breaks off, falls
+            silent or cannot be decoded.
         ValueError: if ``timeout_seconds`` is not positive.
     """
     if not timeout_seconds > 0:
@@ -106,10 +106,9 @@ def stream_frames(
 class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
     """The frames of an open source, see :func:`stream_frames`; closed at its end or by ``close``.
 
-    A time is the frame's own stamp. Where that is missing or does not come after the one before, as
-    when a camera starts anew, the frame is placed one mean frame after the last: see
-    :class:`~gcvideo.data.video._clock.FrameClock`. Packets that do not decode are left out and counted in
-    ``num_damaged``.
+    The time of a frame is its own stamp. If that is missing or does not ascend, as when a camera restarts,
+    the frame comes one mean step after the last, see :class:`~gcvideo.data.video._clock.FrameClock`. Packets
+    that cannot be decoded are left out and counted in ``num_damaged``.
     """
 
     def __init__(
@@ -162,7 +161,7 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
     def _decode(self) -> Iterator[VideoFrame]:
         in_a_row = 0
         for packet in self._packets():
-            # Empty packets stand for "show the last frame again"; the very last drains the decoder.
+            # Empty packets mean "show the last frame again"; the last one drains the decoder.
             if not packet.size and packet.dts is not None:
                 continue
             try:
@@ -189,7 +188,7 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
 
 
 def _patient(demux: Callable[[], Iterator[Packet]], seconds: float) -> Iterator[Packet]:
-    """All packets; a camera that answers "try again" (AVFoundation) is asked again for ``seconds``."""
+    """All packets; if a camera answers "try again" (AVFoundation), it is retried for ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -208,7 +207,7 @@ def _why_not_open(error: Exception, format: str | None, seconds: float) -> tuple
         reason = f"it did not answer within {seconds:g} seconds"
         return reason, "check the address and the network, or raise timeout_seconds"
     if isinstance(error, av.error.ProtocolNotFoundError):
-        return "this FFmpeg does not know the protocol", "send it by http, rtsp, rtmp, udp or tcp"
+        return "this FFmpeg lacks the protocol", "send it by http, rtsp, rtmp, udp or tcp"
     known = f"format is '{format}'" if format else "no format is given"
     return (
         f"it cannot be opened ({getattr(error, 'strerror', None) or error})",

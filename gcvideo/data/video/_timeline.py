@@ -1,4 +1,4 @@
-"""When and where the frames of a video are: from its packets alone, or counted."""
+"""The timeline of a video: times and places of its frames, from its packets or by decoding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from gcvideo.data.video._clock import FrameClock, Stamps, exact, frame_rate, sta
 from gcvideo.data.video._orientation import AS_STORED, Orientation
 from gcvideo.data.video._random_access import StartPicture, nal_units, start_picture
 
-# Where every packet is one shown frame with its own time stamp. Elsewhere (avi, mpg, raw streams;
-# MPEG-4 part 2, VP8) packets may be hidden, empty, packed or stamped in decoding order.
+# Here, every packet is one displayed frame with its own time stamp. In others (avi, mpg, raw streams;
+# MPEG-4 part 2, VP8), packets may be hidden, empty, packed or stamped in decoding order.
 _INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 _INDEXED_CODECS = frozenset({"h264", "hevc", "av1", "vp9"})
 
@@ -27,14 +27,14 @@ _MAX_ASPECT = 16  # of a pixel
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video shows, as decoded: headers are not believed where they are known to lie.
+    """The properties of a video as decoded, instead of headers that are known to be wrong.
 
     Args:
-        num_frames: frames that a full decode gives.
+        num_frames: frames of a full decode.
         fps: mean frames per second, always positive; see :func:`~gcvideo.data.video._clock.frame_rate`.
-        width: pixels of a frame as it is shown, whatever their shape.
-        height: pixels of a frame as it is shown.
-        orientation: layout of the stored frames.
+        width: pixels of a frame as displayed, of any shape.
+        height: pixels of a frame as displayed.
+        orientation: orientation of the stored frames.
         sample_aspect_ratio: width of a pixel of the stored frames over its height.
     """
 
@@ -47,7 +47,7 @@ class VideoInfo:
 
     @property
     def duration_seconds(self) -> float:
-        """``num_frames / fps``: the pictures alone, however long the sound lasts."""
+        """``num_frames / fps``: the length of the pictures, not of the sound."""
         return self.num_frames / self.fps
 
     @property
@@ -59,20 +59,20 @@ class VideoInfo:
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """When the frames of a video are shown and where they lie; made once, enough to read any of them."""
+    """The times and places of the frames of a video: everything needed to read any of them."""
 
     info: VideoInfo
     stamps: Int64[np.ndarray, "n"]  # presentation times, strictly ascending, in units of time_base
     time_base: Fraction  # seconds
-    # Whether the packets bear these very stamps; elsewhere frames must be counted by decoding.
+    # Whether the packets have these stamps; otherwise, frames must be counted by decoding.
     is_direct: bool
-    # Ascending times of packets where decoding can start and give the same as from the first one.
+    # Ascending times of packets from which decoding gives the same frames as from the first one.
     keyframes: Int64[np.ndarray, "m"]
-    skips_unwanted: bool  # whether frames that no other refers to may be left undecoded
+    skips_unwanted: bool  # whether frames without references to them may be skipped
 
     @property
     def seconds(self) -> Float64[np.ndarray, "n"]:
-        """When each frame is shown, in seconds since the first; strictly ascending."""
+        """The time of each frame in seconds since the first; strictly ascending."""
         since = self.stamps - self.stamps[:1]
         return since * self.time_base.numerator / self.time_base.denominator
 
@@ -87,7 +87,7 @@ class _Stamp(NamedTuple):
 
 
 def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | None:
-    """The timeline from packets and one decoded frame; None where only decoding all can tell."""
+    """The timeline from packets and one decoded frame; None if all frames must be decoded."""
     codec = stream.codec_context.codec.canonical_name
     if container.format.name not in _INDEXED_CONTAINERS or codec not in _INDEXED_CODECS:
         return None
@@ -106,7 +106,7 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
             first = frames[0] if frames else None
         start = start_picture(codec, bytes(packet), extradata) if packet.is_keyframe else None
         stamps.append(_Stamp(packet.pts, start, packet.is_discard, packet.is_corrupt))
-        # In HEVC, "not referred to" holds within a temporal layer only.
+        # In HEVC, "not referred to" holds only within a temporal layer.
         if codec == "hevc" and skips_unwanted:
             skips_unwanted = _temporal_layer(packet, extradata) == 0
     if first is None or not _is_consistent(stamps):
@@ -129,7 +129,7 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
 def counted_timeline(
     stream: VideoStream, first: VideoFrame, clock: FrameClock, frame_stamps: Sequence[Stamps]
 ) -> Timeline:
-    """The timeline of decoded frames, of which the clock of the stream knows ``frame_stamps``."""
+    """The timeline of decoded frames with these stamps."""
     ticks = clock.place_all(frame_stamps)  # finds the origin
     stamps = clock.origin + ticks
     return Timeline(
@@ -143,7 +143,7 @@ def counted_timeline(
 
 
 def frame_info(stream: VideoStream, first: VideoFrame, num_frames: int, fps: float) -> VideoInfo:
-    """What a video of this first frame shows."""
+    """The properties of a video with this first frame."""
     orientation = Orientation.of_frame(first)
     width, height = first.width, first.height
     if orientation.swaps_sides:
@@ -153,9 +153,9 @@ def frame_info(stream: VideoStream, first: VideoFrame, num_frames: int, fps: flo
 
 
 def sample_aspect_ratio(stream: VideoStream) -> Fraction:
-    """Width of a pixel over its height: the container's word before the codec's, as in players.
+    """Width of a pixel over its height, from the container before the codec, as in players.
 
-    1 where neither says, or where one side would be more than 16 times the other: a broken header.
+    It is 1 if both lack it, or if one side is more than 16 times the other because of a broken header.
     """
     given = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     if not given:
@@ -169,7 +169,7 @@ def _is_consistent(stamps: list[_Stamp]) -> bool:
     times = [stamp.time for stamp in stamps if stamp.time is not None]
     if len(set(times)) < len(stamps) or any(stamp.is_corrupt for stamp in stamps):
         return False
-    # Decoders drop frames that lack their references: those shown before the first keyframe, and those
+    # Decoders drop frames without their references: those displayed before the first keyframe, and those
     # after it until a gradual refresh is complete.
     first = stamps[0].start
     starts_clean = first is not None and first.is_exact and stamps[0].time == min(times)
@@ -177,7 +177,7 @@ def _is_consistent(stamps: list[_Stamp]) -> bool:
 
 
 def _are_fields(start: list[Packet], fps: float, stream: VideoStream) -> bool:
-    """Whether packets are fields, two to a frame: more than the codec's header and its decoder tell."""
+    """Whether packets are fields (two per frame), which the header of the codec does not show."""
     context = stream.codec_context
     stated = context.framerate
     if not stated or fps < 1.5 * exact(stated):
@@ -187,7 +187,7 @@ def _are_fields(start: list[Packet], fps: float, stream: VideoStream) -> bool:
         num_frames = sum(len(packet.decode()) for packet in start)
         return num_frames + len(context.decode(None)) < len(start)
     except av.error.FFmpegError:
-        return True  # only decoding all can tell
+        return True  # then all frames must be decoded
 
 
 def _clean_starts(stamps: list[_Stamp]) -> list[int]:
@@ -196,13 +196,13 @@ def _clean_starts(stamps: list[_Stamp]) -> list[int]:
         for s in stamps
         if s.time is not None and s.start is not None and s.start.is_exact
     ]
-    # Once sets differ from the header's, a picture without sets depends on what was read before it.
+    # If sets differ from those in the header, a picture without sets depends on earlier packets.
     needs_sets = any(start.has_new_sets for _, start in exact)
     return sorted(time for time, start in exact if start.has_sets or not needs_sets)
 
 
 def _temporal_layer(packet: Packet, extradata: bytes) -> int:
-    """Temporal layer of the first slice of an HEVC packet; 1 where it cannot be told."""
+    """Temporal layer of the first slice of an HEVC packet; 1 if it is unknown."""
     for unit in nal_units("hevc", bytes(packet), extradata):
         if unit[0] >> 1 & 0x3F < 32 and len(unit) > 1:
             return (unit[1] & 7) - 1

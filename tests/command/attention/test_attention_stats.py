@@ -1,12 +1,11 @@
 import csv
-import dataclasses
-import functools
 import json
 import math
 import threading
 
 import pytest
 import torch
+from block_net import write_block_checkpoint
 
 import gcvideo
 from gcvideo import cli
@@ -15,45 +14,9 @@ from gcvideo.attention._query_independence import QueryIndependence, query_indep
 from gcvideo.command.attention._stats import attention_stats
 from gcvideo.command.attention._stats_table import LayerRow, explain, markdown
 from gcvideo.data import read_views
-from gcvideo.inference import Checkpoint, write_checkpoint
-from gcvideo.models import Placement, inserted_blocks, slow_resnet
-from gcvideo.nn import NonLocalBlock, global_context
+from gcvideo.models import inserted_blocks
 
-PROTOCOL = {
-    "_target_": "gcvideo.data.EvaluationProtocol",
-    "name": "tiny",
-    "sampling": {"_target_": "gcvideo.data.SlowFastSampling"},
-    "num_frames": 4,
-    "sampling_rate": 2,
-    "short_side": 40,
-    "crop_size": 40,
-    "val_crop_size": 40,
-    "train_crop_size": 40,
-}
-NON_LOCAL = {"_target_": "gcvideo.nn.NonLocalBlock", "_partial_": True}
-GLOBAL = {"_target_": "gcvideo.nn.global_context", "_partial_": True}
-
-
-def write_net(path, block, description, data=None):
-    placement = {"position": "after_relu"}
-    if block is not None:
-        placement |= {"res3": [1], "res4": [0]}
-    net = slow_resnet(num_classes=2, width=4, placement=Placement(block=block, **placement))
-    for inserted in inserted_blocks(net):
-        for parameter in inserted.module.parameters():
-            torch.nn.init.normal_(parameter, std=0.3)
-    net_description = {
-        "_target_": "gcvideo.models.slow_resnet",
-        "num_classes": 2,
-        "width": 4,
-        "placement": {"_target_": "gcvideo.models.Placement", "block": description, **placement},
-    }
-    made = Checkpoint.of_net(
-        net, name="x", description=net_description, classes=["dark", "light"], protocol=PROTOCOL
-    )
-    config = {**made.config} if data is None else {**made.config, "data": data}
-    write_checkpoint(path, dataclasses.replace(made, config=config))
-    return path
+NET = {"classes": ["dark", "light"], "size": 40, "res3": [1], "res4": [0]}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +25,7 @@ def non_local(tmp_path_factory, video_folder):
     data = {"_target_": "gcvideo.data.annotated_videos", "root": str(video_folder)}
     path = tmp_path_factory.mktemp("checkpoint") / "nl.safetensors"
     torch.manual_seed(0)
-    return write_net(path, NonLocalBlock, NON_LOCAL, data)
+    return write_block_checkpoint(path, "NonLocalBlock", data=data, **NET)
 
 
 @pytest.fixture
@@ -179,8 +142,8 @@ def test_more_clips_and_crops_are_averaged(measure, non_local, video_folder):
 def test_other_kinds_have_their_name_and_a_divergence_only_with_a_softmax(
     measure, tmp_path, video_folder, kind, name
 ):
-    block = functools.partial(NonLocalBlock, kind=kind)
-    path = write_net(tmp_path / "x.safetensors", block, {**NON_LOCAL, "kind": kind})
+    block = {"_target_": "gcvideo.nn.NonLocalBlock", "kind": kind}
+    path = write_block_checkpoint(tmp_path / "x.safetensors", block, **NET)
     statistics, written = measure(path, f"videos={video_folder}/dark/dark_0.mp4")
     assert statistics.mean.method == name
     assert (written["mean"]["jsd_attention"] is None) == (kind != "gaussian")
@@ -223,11 +186,11 @@ def test_reading_stops_at_the_time_budget(measure, non_local, video_folder, monk
 
 
 def test_a_net_without_a_map_per_query_is_refused(measure, tmp_path, video_folder):
-    path = write_net(tmp_path / "gc.safetensors", global_context, GLOBAL)
+    path = write_block_checkpoint(tmp_path / "gc.safetensors", "global_context", **NET)
     message = r"'.*gc\.safetensors' has 2 blocks of ContextBlock, but only a NonLocalBlock has"
     with pytest.raises(ValueError, match=message):
         measure(path, f"videos={video_folder}")
-    path = write_net(tmp_path / "bare.safetensors", None, None)
+    path = write_block_checkpoint(tmp_path / "bare.safetensors", None, **NET)
     with pytest.raises(ValueError, match=r"has no context blocks.*such as model=slow_nl"):
         measure(path, f"videos={video_folder}")
 
@@ -247,8 +210,8 @@ def test_unusable_options_are_refused(measure, non_local, overrides, error, mess
 
 
 def test_a_checkpoint_that_names_no_videos_asks_for_some(measure, tmp_path):
-    path = write_net(tmp_path / "x.safetensors", NonLocalBlock, NON_LOCAL)
-    with pytest.raises(ValueError, match=r"was not trained here, so it names no videos"):
+    path = write_block_checkpoint(tmp_path / "x.safetensors", "NonLocalBlock", **NET)
+    with pytest.raises(ValueError, match=r"was trained elsewhere, so it names no videos"):
         measure(path)
 
 
@@ -274,4 +237,4 @@ def test_notes_say_what_was_drawn_and_left_out():
     drawn, zero = explain([row_of(error=0.002, zero_share=0.5), row_of(layer="mean")], 4096)[2:]
     assert drawn.startswith("JSD of res4.1: from 4096 random pairs")
     assert drawn.endswith("standard error at most 2.0e-03.")
-    assert zero.startswith("res4.1: 50.00% of the output vectors are zero, which have no angle")
+    assert zero.startswith("res4.1: 50.00% of the output vectors are zero and have no angle")

@@ -119,7 +119,7 @@ def test_the_clean_lists_lack_the_unreadable_and_keep_the_labels(run_check, root
     assert report.problems == (
         "1 of 7 training videos cannot be read, 14.29%, above data.max_bad_fraction = 1.00%: "
         "training would stop",
-        "1 of 7 videos of val cannot be read: the metrics would not be those of the list",
+        "1 of 7 val videos cannot be read: the metrics would not be those of the list",
     )
     run_check("output_dir=out", "drop_damaged=true")
     assert "light_1" not in Path("out/train.txt").read_text()
@@ -215,7 +215,7 @@ def test_a_folder_of_other_videos_is_refused(run_check, root, tmp_path):
     (tmp_path / "checks" / "videos").mkdir(parents=True)
     (tmp_path / "checks" / "videos" / "check.json").write_text('{"root": "/other"}')
     with pytest.raises(
-        ValueError, match=r"holds results for \{'root': '/other'\}, not .*videos'\}; choose anot"
+        ValueError, match=r"contains results for \{'root': '/other'\}, not .*videos'\}; choose anot"
     ):
         run_check()
 
@@ -265,11 +265,11 @@ def test_unusual_pictures_are_counted(run_check, root, tmp_path, capsys):
     report, _ = run_check()
     assert report.problems == ()
     shown = capsys.readouterr().out
-    assert "unusual pictures, named in videos.csv:\n" in shown
+    assert "unusual videos, listed in videos.csv:\n" in shown
     assert "  1 x  pixels of 16:11\n" in shown
     assert "  1 x  shown mirrored\n" in shown
     assert "1 of 14 videos are anamorphic: their pixels are oblong, and stay so; " in shown
-    assert "data.square_pixels=true shows them as players do" in shown
+    assert "with data.square_pixels=true they become square, as in players" in shown
     rows = {row["path"]: row for row in table(report.folder / "videos.csv")}
     assert rows["val/dark/selfie.mp4"]["remarks"] == "shown mirrored"
     assert rows["train/dark/pal.mp4"]["sample_aspect_ratio"] == "16:11"

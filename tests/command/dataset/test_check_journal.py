@@ -1,9 +1,8 @@
 import os
-from pathlib import Path
 
 import pytest
 
-from gcvideo.command.dataset._check_journal import CheckJournal
+from gcvideo.command.dataset._checking import CheckJournal
 from gcvideo.data import VideoCheck
 from gcvideo.data.video._frame_index import FileStamp
 
@@ -12,7 +11,7 @@ DAMAGED = VideoCheck("damaged", 'a "reason", with\nall', 49, None, 1, 2, 25.0, 6
 STAMP = FileStamp(1234, 1_795_409_861_516_735_487)
 
 
-def test_findings_come_back_as_they_were(tmp_path: Path) -> None:
+def test_findings_come_back_as_they_were(tmp_path):
     file = tmp_path / "journal.jsonl"
     names = ["plain.mp4", 'odd, "name"\n.mp4', "latin \udce9.mp4"]
     with CheckJournal(file) as journal:
@@ -25,7 +24,7 @@ def test_findings_come_back_as_they_were(tmp_path: Path) -> None:
             assert journal.recall("ok.mp4", STAMP) == OK
 
 
-def test_a_changed_file_is_checked_again(tmp_path: Path) -> None:
+def test_a_changed_file_is_checked_again(tmp_path):
     with CheckJournal(tmp_path / "journal.jsonl") as journal:
         journal.add("a.mp4", STAMP, OK)
     with CheckJournal(tmp_path / "journal.jsonl") as journal:
@@ -34,14 +33,14 @@ def test_a_changed_file_is_checked_again(tmp_path: Path) -> None:
         assert journal.recall("b.mp4", STAMP) is None
 
 
-def test_an_unreadable_file_is_tried_again(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_tried_again(tmp_path):
     with CheckJournal(tmp_path / "journal.jsonl") as journal:
         journal.add("a.mp4", STAMP, VideoCheck("unreadable", "the file is empty"))
     with CheckJournal(tmp_path / "journal.jsonl") as journal:
         assert journal.recall("a.mp4", STAMP) is None
 
 
-def test_a_finding_is_on_disk_at_once_and_the_last_one_counts(tmp_path: Path) -> None:
+def test_a_finding_is_on_disk_at_once_and_the_last_one_counts(tmp_path):
     file = tmp_path / "journal.jsonl"
     with CheckJournal(file) as journal:
         journal.add("a.mp4", STAMP, OK)
@@ -50,7 +49,7 @@ def test_a_finding_is_on_disk_at_once_and_the_last_one_counts(tmp_path: Path) ->
             assert other.recall("a.mp4", STAMP) == DAMAGED
 
 
-def test_a_journal_cut_off_anywhere_keeps_all_rows_before(tmp_path: Path) -> None:
+def test_a_journal_cut_off_anywhere_keeps_all_rows_before(tmp_path):
     file = tmp_path / "journal.jsonl"
     with CheckJournal(file) as journal:
         journal.add("a.mp4", STAMP, OK)
@@ -67,7 +66,7 @@ def test_a_journal_cut_off_anywhere_keeps_all_rows_before(tmp_path: Path) -> Non
             assert journal.recall("c.mp4", STAMP) == OK
 
 
-def test_the_stamp_is_size_and_time_of_change(tmp_path: Path) -> None:
+def test_the_stamp_is_size_and_time_of_change(tmp_path):
     file = tmp_path / "a.mp4"
     file.write_bytes(b"four")
     os.utime(file, ns=(5, 7_000_000_000))
@@ -75,7 +74,7 @@ def test_the_stamp_is_size_and_time_of_change(tmp_path: Path) -> None:
     assert FileStamp.of(tmp_path / "none.mp4") is None
 
 
-def test_nothing_is_noted_without_a_stamp(tmp_path: Path) -> None:
+def test_nothing_is_noted_without_a_stamp(tmp_path):
     with CheckJournal(tmp_path / "journal.jsonl") as journal:
         before = (tmp_path / "journal.jsonl").read_bytes()
         journal.add("a.mp4", None, OK)
@@ -83,7 +82,7 @@ def test_nothing_is_noted_without_a_stamp(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "path\n", "null\n", '["a.mp4", [1, 2], {"fps": 25}]\n'])
-def test_lines_that_make_no_sense_are_dropped(tmp_path: Path, text: str) -> None:
+def test_lines_that_make_no_sense_are_dropped(tmp_path, text):
     file = tmp_path / "journal.jsonl"
     with CheckJournal(file) as journal:
         journal.add("b.mp4", STAMP, OK)

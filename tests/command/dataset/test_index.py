@@ -66,7 +66,7 @@ def test_only_what_changed_is_opened_again(run_index, videos, opened, capsys):
     made = run_index()
     assert opened == ["light/light_1.mp4"]
     assert made.is_current("light/light_1.mp4", str(changed))
-    assert "12 videos, 11 of them known already" in capsys.readouterr().out
+    assert "12 videos, 11 of them already known" in capsys.readouterr().out
 
 
 def test_an_interrupted_run_keeps_what_it_has(run_index, opened, monkeypatch):

@@ -16,8 +16,8 @@ import torch
 
 from gcvideo.command._interruption import Interrupted
 from gcvideo.command._output_check import OutputError
+from gcvideo.command.predict import _classification as classification
 from gcvideo.command.predict import _prediction as prediction
-from gcvideo.command.predict import _recorded as recorded
 from gcvideo.command.predict import _writer as prediction_writer
 from gcvideo.command.predict import predict
 from gcvideo.data import VideoReadError
@@ -61,7 +61,7 @@ def coming(monkeypatch):
                     yield index, torch.tensor([0.25, 0.75])
                 between(number)
 
-        monkeypatch.setattr(recorded, "classify_videos", classify)
+        monkeypatch.setattr(classification, "classify_videos", classify)
 
     return install
 
@@ -130,8 +130,8 @@ def test_a_signal_leaves_what_is_done_and_says_how_much(
         run_predict(f"output={output}")
     assert caught.value.exit_status == status
     assert str(caught.value) == (
-        f"stopped by {number.name}: 2 of 4 videos are done and stand in '{output}', which lists the others "
-        "as not classified; the same command, given again, does them all"
+        f"stopped by {number.name}: 2 of 4 videos are done and written to '{output}', which lists the others "
+        "as not classified; running the same command again starts from the beginning"
     )
     a, b, c, d = videos
     assert READERS[suffix](output) == ([a, c], [], [b, d])
@@ -145,7 +145,7 @@ def test_a_signal_before_the_first_result_leaves_an_older_output(
     output = tmp_path / "out.json"
     output.write_text("older")
     monkeypatch.setattr(
-        recorded,
+        classification,
         "classify_videos",
         lambda *_, **__: (os.kill(os.getpid(), signal.SIGTERM) for _ in "a"),
     )
@@ -228,7 +228,7 @@ def test_a_name_of_no_file_costs_only_itself(run_predict, videos, tmp_path):
     done = [videos[i] for i in (1, 0, 3)]
     assert list(predictions.rankings) == done
     assert predictions.failures["no such file.mp4"] == (
-        f"no video at 'no such file.mp4', which is row 2 of '{listed}'"
+        f"no video at 'no such file.mp4' (row 2 of '{listed}')"
     )
     assert "no video at 'none.mp4'; give a file" in predictions.failures["none.mp4"]
     assert read_json(output) == (done, ["no such file.mp4", "none.mp4"], None)
@@ -275,7 +275,7 @@ def test_a_killed_command_leaves_an_output_that_can_be_read(
     assert 0 < len(done) < 6000
     assert len(done) + len(waiting) == 6000
     assert failed == []
-    assert not (status > 0) or f"{len(done)} of 6000 videos are done and stand in" in errors
+    assert not (status > 0) or f"{len(done)} of 6000 videos are done and written to" in errors
     assert "Traceback" not in errors
     if number != signal.SIGKILL:
         assert [path for path in tmp_path.iterdir() if "draft" in path.name] == []

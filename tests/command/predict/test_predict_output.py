@@ -12,7 +12,7 @@ from PIL import Image
 import gcvideo
 from gcvideo._console import Console
 from gcvideo.command._interruption import Interrupted
-from gcvideo.command.predict import _live as live_prediction
+from gcvideo.command.predict import _classification as classification
 from gcvideo.command.predict import _result as prediction_result
 from gcvideo.command.predict import predict
 from gcvideo.data import probe, read_frames, write_video
@@ -106,7 +106,7 @@ def test_a_stride_beyond_the_window_is_warned_of_once(run_predict, long_video, t
     length = windows.ends[0] - windows.starts[0]
     printed = capsys.readouterr().out
     assert printed.count("warning:") == 1
-    assert f"warning: windows of {length:.3g} s start every 1.5 s; what lies between" in printed
+    assert f"warning: windows of {length:.3g} s start every 1.5 s; the time between" in printed
     assert f"give stride_seconds={length / 2:.2g}, or at most {length:.3g}" in printed
     run_predict(tmp_path, f"stride_seconds={length}")
     assert "warning:" not in capsys.readouterr().out
@@ -198,7 +198,7 @@ def test_a_signal_ends_a_stream_with_what_was_seen(
 ):
     output = tmp_path / "seen.json"
     # Called once, behind the second window.
-    monkeypatch.setattr(live_prediction, "warn_of_gaps", lambda *_: os.kill(os.getpid(), number))
+    monkeypatch.setattr(classification, "warn_of_gaps", lambda *_: os.kill(os.getpid(), number))
     words = ["stride_seconds=0.5", f"output={output}"]
     if number == signal.SIGINT:
         run_predict(live_source[0], *words)
@@ -213,9 +213,7 @@ def test_a_signal_ends_a_stream_with_what_was_seen(
 
 @pytest.mark.parametrize("option", ["annotated", "contact_sheets"])
 def test_a_stream_cannot_be_read_again(run_predict, option):
-    with pytest.raises(
-        ValueError, match=f"{option} is 'x', but 'udp://host:1' is read as it comes"
-    ):
+    with pytest.raises(ValueError, match=f"{option} is 'x', but 'udp://host:1' is a live source"):
         run_predict("udp://host:1", f"{option}=x")
 
 

@@ -16,7 +16,7 @@ from gcvideo.data.video._container import VideoReadError
 from gcvideo.data.video._decoding import VideoReader
 
 
-def mutated(sources: list[bytes], rng: np.random.Generator) -> bytes:
+def mutated(sources, rng):
     """A source with flipped bits, cut short, or continued by a part of another one."""
     content = np.frombuffer(sources[rng.integers(len(sources))], np.uint8).copy()
     kind = rng.integers(4)
@@ -38,7 +38,7 @@ def mutated(sources: list[bytes], rng: np.random.Generator) -> bytes:
     return content.tobytes()
 
 
-def read(path: Path, rng: np.random.Generator, *, tolerant: bool) -> tuple[int, np.ndarray] | None:
+def read(path, rng, *, tolerant):
     """Number of frames and some of them, if the file gives any; they must have the promised shape."""
     try:
         with VideoReader(path, tolerant=tolerant) as reader:
@@ -54,14 +54,14 @@ def read(path: Path, rng: np.random.Generator, *, tolerant: bool) -> tuple[int, 
     return info.num_frames, frames
 
 
-def times_ascend(path: Path) -> bool:
+def times_ascend(path):
     """Whether a plain decode gives its frames in the order of their time stamps."""
     with av.open(str(path)) as container:
         times = [frame.pts for frame in container.decode(video=0)]
     return times == sorted(times)
 
 
-def main(folder: Path, first: int, count: int, seed: int) -> None:
+def main(folder, first, count, seed):
     """Read ``count`` mutations of the files in ``folder/sources``, sparsely and by a full decode.
 
     Both must give the same pictures, but for two cases. What a decoder puts in the place of damaged

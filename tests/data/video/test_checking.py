@@ -1,9 +1,7 @@
 import csv
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import av
 import numpy as np
@@ -12,8 +10,6 @@ import pytest
 from gcvideo.data.video import _checking as checking
 from gcvideo.data.video._checking import VideoCheck, check_video
 from gcvideo.data.video._decoding import VideoReader
-
-MakeVideo = Callable[[str], Path]
 
 HEALTHY = ("h264.mp4", "h264_open_gop.mkv", "mpeg4_bframes.avi", "vp8.webm")
 # The manifest was made with the first video stream and with PyAV's own strictness.
@@ -25,13 +21,13 @@ FAILS_IN_PYAV_ONLY = {
 }
 
 
-def packet_spans(path: Path) -> list[tuple[int, int]]:
+def packet_spans(path):
     """Position and size of each packet in the file."""
     with av.open(str(path)) as container:
         return [(p.pos or 0, p.size) for p in container.demux(video=0) if p.size]
 
 
-def with_noise(source: Path, target: Path, packets: slice) -> Path:
+def with_noise(source, target, packets):
     content = bytearray(source.read_bytes())
     rng = np.random.default_rng(0)
     for start, size in packet_spans(source)[packets]:
@@ -41,7 +37,7 @@ def with_noise(source: Path, target: Path, packets: slice) -> Path:
 
 
 @pytest.mark.parametrize("name", HEALTHY)
-def test_a_whole_video_is_ok(make_video: MakeVideo, name: str) -> None:
+def test_a_whole_video_is_ok(make_video, name):
     path = str(make_video(name))
     found = check_video(path)
     with VideoReader(path) as reader:
@@ -53,9 +49,7 @@ def test_a_whole_video_is_ok(make_video: MakeVideo, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "mpeg4.mp4"])
-def test_noise_in_the_middle_is_damage_as_the_tolerant_reader_counts_it(
-    make_video: MakeVideo, tmp_path: Path, name: str
-) -> None:
+def test_noise_in_the_middle_is_damage_as_the_tolerant_reader_counts_it(make_video, tmp_path, name):
     path = with_noise(make_video(name), tmp_path / name, slice(20, 26))
     found = check_video(str(path))
     with VideoReader(path, tolerant=True) as reader:
@@ -65,9 +59,7 @@ def test_noise_in_the_middle_is_damage_as_the_tolerant_reader_counts_it(
     assert found.reason.startswith(f"packets that do not decode: {found.damaged_packets} (Invalid")
 
 
-def test_a_file_cut_inside_a_frame_is_damaged_though_every_packet_decodes(
-    make_video: MakeVideo, tmp_path: Path
-) -> None:
+def test_a_file_cut_inside_a_frame_is_damaged_though_every_packet_decodes(make_video, tmp_path):
     source = make_video("mpeg4_bframes.avi")
     start, size = packet_spans(source)[30]
     path = tmp_path / "cut.avi"
@@ -78,7 +70,7 @@ def test_a_file_cut_inside_a_frame_is_damaged_though_every_packet_decodes(
     assert 25 < found.num_frames < 60
 
 
-def test_what_does_not_open_is_unreadable(make_video: MakeVideo, tmp_path: Path) -> None:
+def test_what_does_not_open_is_unreadable(make_video, tmp_path):
     path = tmp_path / "broken.mp4"
     assert check_video(str(path)) == VideoCheck("unreadable", "there is no such file")
     whole = make_video("h264.mp4").read_bytes()
@@ -88,9 +80,7 @@ def test_what_does_not_open_is_unreadable(make_video: MakeVideo, tmp_path: Path)
     assert check_video(str(path)).duration_seconds == 0
 
 
-def test_a_video_whose_packets_are_all_noise_is_unreadable(
-    make_video: MakeVideo, tmp_path: Path
-) -> None:
+def test_a_video_whose_packets_are_all_noise_is_unreadable(make_video, tmp_path):
     path = with_noise(make_video("h264.mp4"), tmp_path / "noise.mp4", slice(None))
     found = check_video(str(path))
     assert found.status == "unreadable"
@@ -105,11 +95,11 @@ def test_a_video_whose_packets_are_all_noise_is_unreadable(
     ],
 )
 def test_frames_unlike_what_the_packets_promise_are_damage(
-    make_video: MakeVideo,
-    monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[np.ndarray], np.ndarray],
-    reason: str,
-) -> None:
+    make_video,
+    monkeypatch,
+    change,
+    reason,
+):
     scan = checking.scan_packets
 
     def lie(container, stream):
@@ -121,9 +111,7 @@ def test_frames_unlike_what_the_packets_promise_are_damage(
     assert (found.status, found.reason, found.num_frames) == ("damaged", reason, 60)
 
 
-def test_a_file_that_hangs_is_unreadable_after_its_budget(
-    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_hangs_is_unreadable_after_its_budget(make_video, monkeypatch):
     end = threading.Event()
     monkeypatch.setattr(checking, "open_video", lambda path: end.wait())
     found = check_video(str(make_video("h264.mp4")), time_budget_seconds=0.1)
@@ -132,9 +120,7 @@ def test_a_file_that_hangs_is_unreadable_after_its_budget(
     assert found == VideoCheck("unreadable", reason)
 
 
-def test_a_long_video_may_take_longer_than_the_budget_while_it_goes_on(
-    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_video_may_take_longer_than_the_budget_while_it_goes_on(make_video, monkeypatch):
     count = checking._Seen.count
     monkeypatch.setattr(checking, "_SECONDS_A_STEP", 0.05)
     monkeypatch.setattr(
@@ -146,10 +132,8 @@ def test_a_long_video_may_take_longer_than_the_budget_while_it_goes_on(
     assert (found.status, found.num_frames) == ("ok", 60)
 
 
-def test_an_error_that_nobody_expects_is_the_reason_for_one_file_only(
-    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
+def test_an_error_that_nobody_expects_is_the_reason_for_one_file_only(make_video, monkeypatch):
+    def fail(*_):
         raise OverflowError("a number too large")
 
     monkeypatch.setattr(checking, "counted_timeline", fail)
@@ -160,9 +144,7 @@ def test_an_error_that_nobody_expects_is_the_reason_for_one_file_only(
 @pytest.mark.parametrize(
     ("is_small", "at_least"), [(True, 60), pytest.param(False, 40, marks=pytest.mark.slow)]
 )
-def test_real_and_broken_files_are_found_as_the_manifest_says(
-    data_folder: Path, is_small: bool, at_least: int
-) -> None:
+def test_real_and_broken_files_are_found_as_the_manifest_says(data_folder, is_small, at_least):
     with (data_folder / "zoo/manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if (int(row["bytes"]) < 25_000) == is_small]
     for row in rows:

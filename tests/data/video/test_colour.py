@@ -1,7 +1,5 @@
 import multiprocessing
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
 
 import av
 import numpy as np
@@ -24,14 +22,14 @@ Y, CB, CR = 110, 90, 190
 
 
 @pytest.fixture(autouse=True)
-def nothing_told() -> Iterator[None]:
+def nothing_told():
     told = colour._WARNED[:]
     colour._WARNED[:] = bytes(len(told))
     yield
     colour._WARNED[:] = told
 
 
-def rgb_of(tag: int) -> np.ndarray:
+def rgb_of(tag):
     """R, G, B of the flat picture in limited range: ITU-T H.273, equations for a matrix."""
     red, blue = LUMA[READ_AS[tag]]
     luma, cb, cr = (Y - 16) / 219, (CB - 128) / 224, (CR - 128) / 224
@@ -40,7 +38,7 @@ def rgb_of(tag: int) -> np.ndarray:
     return 255 * np.array([r, g, b])
 
 
-def write_tagged(path: Path, codec: str, tag: int, num_frames: int = 4) -> Path:
+def write_tagged(path, codec, tag, num_frames=4):
     """A flat picture whose stream says that its matrix is ``tag``."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream({"h264": "libx264", "hevc": "libx265"}[codec], rate=25)
@@ -57,7 +55,7 @@ def write_tagged(path: Path, codec: str, tag: int, num_frames: int = 4) -> Path:
     return path
 
 
-def _packets(stream: av.VideoStream, num_frames: int) -> Iterator[av.Packet]:
+def _packets(stream, num_frames):
     samples = np.full((72, 64), Y, np.uint8)
     samples[48:60], samples[60:] = CB, CR
     for _ in range(num_frames):
@@ -65,15 +63,13 @@ def _packets(stream: av.VideoStream, num_frames: int) -> Iterator[av.Packet]:
     yield from stream.encode(None)
 
 
-def assert_is_picture_of(tag: int, picture: np.ndarray) -> None:
+def assert_is_picture_of(tag, picture):
     assert np.abs(picture.mean((0, 1)) - rgb_of(tag)).max() < 4
 
 
 @pytest.mark.parametrize("tag", range(18))
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_every_matrix_tag_gives_the_picture_of_its_rule(
-    tmp_path: Path, codec: str, tag: int
-) -> None:
+def test_every_matrix_tag_gives_the_picture_of_its_rule(tmp_path, codec, tag):
     path = write_tagged(tmp_path / f"a.{codec}", codec, tag)
     with av.open(str(path)) as container:
         stored = next(container.decode(video=0)).colorspace
@@ -90,7 +86,7 @@ def test_every_matrix_tag_gives_the_picture_of_its_rule(
 
 @pytest.mark.filterwarnings("ignore:colour matrix")
 @pytest.mark.parametrize("tag", [0, 1, 8, 10, 14])
-def test_every_path_shows_the_same_colours(tmp_path: Path, tag: int) -> None:
+def test_every_path_shows_the_same_colours(tmp_path, tag):
     path = write_tagged(tmp_path / "a.h264", "h264", tag)
     with VideoReader(path) as reader:
         assert_is_picture_of(tag, reader.read([0], short_side=16)[0])
@@ -106,7 +102,7 @@ def test_every_path_shows_the_same_colours(tmp_path: Path, tag: int) -> None:
 
 
 @pytest.mark.parametrize("tag", [6, 8, 10])
-def test_a_check_calls_it_ok_and_says_what_becomes_of_it(tmp_path: Path, tag: int) -> None:
+def test_a_check_calls_it_ok_and_says_what_becomes_of_it(tmp_path, tag):
     found = check_video(str(write_tagged(tmp_path / "a.h264", "h264", tag)))
     assert found.status == "ok"
     assert (
@@ -119,12 +115,10 @@ def test_a_check_calls_it_ok_and_says_what_becomes_of_it(tmp_path: Path, tag: in
     )
 
 
-def test_a_check_names_frames_that_do_not_convert(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_check_names_frames_that_do_not_convert(tmp_path, monkeypatch):
     path = str(write_tagged(tmp_path / "a.h264", "h264", 1))
 
-    def refuse(*_: object, **__: object) -> None:
+    def refuse(*_, **__):
         raise av.error.OSError(95, "Operation not supported")
 
     monkeypatch.setattr("gcvideo.data.video._checking.convert_frame", refuse)
@@ -136,7 +130,7 @@ def test_a_check_names_frames_that_do_not_convert(
 
 
 @pytest.mark.parametrize("pix_fmt", ["gbrp", "rgb24", "gray"])
-def test_frames_without_a_matrix_may_say_so(pix_fmt: str) -> None:
+def test_frames_without_a_matrix_may_say_so(pix_fmt):
     frame = av.VideoFrame(64, 48, pix_fmt)
     frame.colorspace = 0
     assert colour.settle_matrix(frame) == ""
@@ -145,8 +139,8 @@ def test_frames_without_a_matrix_may_say_so(pix_fmt: str) -> None:
 
 @pytest.mark.parametrize("name", ["color_trc", "color_primaries"])
 @pytest.mark.parametrize("tag", [0, 3, 9, 18])
-def test_odd_tags_of_transfer_and_primaries_change_nothing(name: str, tag: int) -> None:
-    def picture(tag: int) -> np.ndarray:
+def test_odd_tags_of_transfer_and_primaries_change_nothing(name, tag):
+    def picture(tag):
         samples = np.arange(72 * 64, dtype=np.uint32).reshape(72, 64) * 7 % 251
         frame = av.VideoFrame.from_ndarray(samples.astype(np.uint8), format="yuv420p")
         setattr(frame, name, tag)
@@ -156,7 +150,7 @@ def test_odd_tags_of_transfer_and_primaries_change_nothing(name: str, tag: int) 
     assert np.array_equal(picture(tag), picture(1))
 
 
-def _num_warnings(path: str, queue: "multiprocessing.Queue[int]") -> None:
+def _num_warnings(path, queue):
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         read_frames(path, [0])
@@ -166,7 +160,7 @@ def _num_warnings(path: str, queue: "multiprocessing.Queue[int]") -> None:
 @pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="no forked processes here"
 )
-def test_forked_workers_warn_once_in_all(tmp_path: Path) -> None:
+def test_forked_workers_warn_once_in_all(tmp_path):
     path = str(write_tagged(tmp_path / "a.h264", "h264", 8))
     context = multiprocessing.get_context("fork")
     queue = context.Queue()

@@ -1,7 +1,5 @@
 import itertools
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import av
 import numpy as np
@@ -15,7 +13,6 @@ from gcvideo.data.video._container import VideoReadError
 from gcvideo.data.video._decoding import VideoReader, probe, read_frames
 from gcvideo.data.video._orientation import Orientation
 
-MakeVideo = Callable[[str], Path]
 NAMES = (
     *("h264.mp4", "h264_open_gop.mkv", "hevc.mp4", "mpeg4_bframes.avi"),
     *("mpeg4.mp4", "vp8.webm", "vp9.webm"),
@@ -58,14 +55,14 @@ ZOO = [
 ]
 
 
-def drawn_index(frame: np.ndarray) -> int:
+def drawn_index(frame):
     width = frame.shape[1] // 8
     bits = [frame[:, i * width : (i + 1) * width].mean() > 127 for i in range(8)]
     return sum(int(bit) << i for i, bit in enumerate(bits))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_frame_is_the_one_asked_for(make_video: MakeVideo, name: str) -> None:
+def test_every_frame_is_the_one_asked_for(make_video, name):
     with VideoReader(make_video(name)) as reader:
         assert (reader.info.num_frames, reader.info.width, reader.info.height) == (60, 64, 48)
         assert reader.info.fps == 25
@@ -75,13 +72,13 @@ def test_every_frame_is_the_one_asked_for(make_video: MakeVideo, name: str) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_sparse_reads_equal_a_full_decode(make_video: MakeVideo, name: str) -> None:
+def test_sparse_reads_equal_a_full_decode(make_video, name):
     path = make_video(name)
     everything = [*decoded_frames(path)]
 
     @settings(max_examples=15, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.integers(0, len(everything) - 1), max_size=12))
-    def check(indices: list[int]) -> None:
+    def check(indices):
         frames = reader.read(indices)
         assert len(frames) == len(indices)
         assert all(
@@ -93,7 +90,7 @@ def test_sparse_reads_equal_a_full_decode(make_video: MakeVideo, name: str) -> N
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_real_files_read_as_a_full_decode(data_folder: Path, name: str) -> None:
+def test_real_files_read_as_a_full_decode(data_folder, name):
     path = data_folder / "zoo" / name
     everything = [*decoded_frames(path)]
     rng = np.random.default_rng(0)
@@ -104,7 +101,7 @@ def test_real_files_read_as_a_full_decode(data_folder: Path, name: str) -> None:
             assert np.array_equal(reader.read(indices), [everything[i] for i in indices])
 
 
-def test_broken_files_give_frames_or_one_error(data_folder: Path) -> None:
+def test_broken_files_give_frames_or_one_error(data_folder):
     outcomes = {}
     for path in sorted((data_folder / "zoo" / "made").glob("bad_*")):
         try:
@@ -118,7 +115,7 @@ def test_broken_files_give_frames_or_one_error(data_folder: Path) -> None:
     assert len(outcomes) == 13
 
 
-def test_frames_before_the_break_of_a_file_can_be_read(data_folder: Path) -> None:
+def test_frames_before_the_break_of_a_file_can_be_read(data_folder):
     with VideoReader(data_folder / "zoo/real/decord_corrupted.mp4") as reader:
         assert len(reader.read([0, 5])) == 2
         with pytest.raises(VideoReadError, match="decoding failed"):
@@ -126,7 +123,7 @@ def test_frames_before_the_break_of_a_file_can_be_read(data_folder: Path) -> Non
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_rotated_files_come_upright(data_folder: Path, degrees: int) -> None:
+def test_rotated_files_come_upright(data_folder, degrees):
     made = data_folder / "zoo" / "made"
     upright = read_frames(made / "h264_noaudio.mp4", [7])[0]
     with VideoReader(made / f"rot{degrees}.mp4") as reader:
@@ -135,16 +132,14 @@ def test_rotated_files_come_upright(data_folder: Path, degrees: int) -> None:
         assert (reader.info.height, reader.info.width) == reader.read([7]).shape[1:3]
 
 
-def test_nothing_reaches_the_terminal(data_folder: Path, capfd: pytest.CaptureFixture) -> None:
+def test_nothing_reaches_the_terminal(data_folder, capfd):
     path = data_folder / "zoo/made/bad_bitflips.mp4"
     with pytest.raises(VideoReadError):
         read_frames(path, range(probe(path).num_frames))
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_seek_that_lands_late_is_repeated_further_back(
-    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_seek_that_lands_late_is_repeated_further_back(make_video, monkeypatch):
     with VideoReader(make_video("h264.mp4")) as reader:
         keyframes = reader.timeline.keyframes.tolist()
         late = dict(itertools.pairwise(keyframes))
@@ -152,11 +147,11 @@ def test_a_seek_that_lands_late_is_repeated_further_back(
         landed = []
 
         class LateSeeks:
-            def seek(self, offset: int, **arguments: object) -> None:
+            def seek(self, offset, **arguments):
                 landed.append(late.get(offset, offset))
                 inner.seek(landed[-1], **arguments)
 
-            def __getattr__(self, name: str) -> object:
+            def __getattr__(self, name):
                 return getattr(inner, name)
 
         monkeypatch.setattr(reader, "_container", LateSeeks())
@@ -165,12 +160,12 @@ def test_a_seek_that_lands_late_is_repeated_further_back(
         assert landed[0] > target >= landed[1]
 
 
-def with_timeline(reader: VideoReader, stamps: np.ndarray) -> VideoReader:
+def with_timeline(reader, stamps):
     info = replace(reader.info, num_frames=len(stamps))
     return VideoReader(reader.path, timeline=replace(reader.timeline, info=info, stamps=stamps))
 
 
-def test_a_timeline_that_lies_is_replaced_by_counting(make_video: MakeVideo) -> None:
+def test_a_timeline_that_lies_is_replaced_by_counting(make_video):
     with VideoReader(make_video("h264.mp4")) as reader:
         times = reader.timeline.stamps
     shifted = times.copy()
@@ -181,8 +176,8 @@ def test_a_timeline_that_lies_is_replaced_by_counting(make_video: MakeVideo) -> 
 
 
 def test_a_file_with_fewer_frames_than_packets_is_refused_where_they_lack(
-    make_video: MakeVideo,
-) -> None:
+    make_video,
+):
     with VideoReader(make_video("h264.mp4")) as reader:
         times = reader.timeline.stamps
     with (
@@ -193,9 +188,7 @@ def test_a_file_with_fewer_frames_than_packets_is_refused_where_they_lack(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_timeline_kept_from_before_gives_the_same_frames(
-    make_video: MakeVideo, name: str
-) -> None:
+def test_a_timeline_kept_from_before_gives_the_same_frames(make_video, name):
     with VideoReader(make_video(name)) as scanned:
         indices = [59, 2, 31, 30, 2]
         expected = scanned.read(indices)
@@ -204,9 +197,7 @@ def test_a_timeline_kept_from_before_gives_the_same_frames(
         assert reader.timeline is scanned.timeline
 
 
-def test_only_references_and_wanted_frames_are_decoded(
-    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_references_and_wanted_frames_are_decoded(make_video, monkeypatch):
     path = make_video("h264.mp4")
     with av.open(str(path)) as container:
         kinds = {f.pts: PictureType(f.pict_type).name for f in container.decode(video=0)}
@@ -214,7 +205,7 @@ def test_only_references_and_wanted_frames_are_decoded(
         decoded: list[int] = []
         decode_due = VideoReader._decode_due
 
-        def watched(*arguments: object) -> Iterator[av.VideoFrame]:
+        def watched(*arguments):
             for frame in decode_due(*arguments):
                 decoded.append(frame.pts)
                 yield frame
@@ -235,9 +226,7 @@ def test_only_references_and_wanted_frames_are_decoded(
     assert {t for t in before if kinds[t] != "B"} <= {*decoded}
 
 
-def test_damaged_packets_are_left_out_and_counted_on_request(
-    make_video: MakeVideo, tmp_path: Path
-) -> None:
+def test_damaged_packets_are_left_out_and_counted_on_request(make_video, tmp_path):
     source = make_video("h264.mp4")
     with av.open(str(source)) as container:
         packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
@@ -259,9 +248,7 @@ def test_damaged_packets_are_left_out_and_counted_on_request(
 @pytest.mark.parametrize(
     ("size", "short_side", "expected"), [((64, 48), 24, (24, 32)), ((64, 48), 25, (48, 64))]
 )
-def test_large_sources_are_scaled_down_while_converting(
-    make_video: MakeVideo, size: tuple[int, int], short_side: int, expected: tuple[int, int]
-) -> None:
+def test_large_sources_are_scaled_down_while_converting(make_video, size, short_side, expected):
     with VideoReader(make_video("h264.mp4")) as reader:
         assert (reader.info.width, reader.info.height) == size
         full = reader.read([5, 21])
@@ -274,7 +261,7 @@ def test_large_sources_are_scaled_down_while_converting(
         assert np.array_equal(frames, full)
 
 
-def test_scaling_happens_before_turning(data_folder: Path) -> None:
+def test_scaling_happens_before_turning(data_folder):
     with VideoReader(data_folder / "zoo/made/rot90.mp4") as reader:
         short_side = min(reader.info.width, reader.info.height) // 4
         frame = reader.read([3], short_side=short_side)[0]
@@ -283,9 +270,7 @@ def test_scaling_happens_before_turning(data_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("index", [-1, 60])
-def test_an_index_out_of_range_names_the_number_of_frames(
-    make_video: MakeVideo, index: int
-) -> None:
+def test_an_index_out_of_range_names_the_number_of_frames(make_video, index):
     with (
         VideoReader(make_video("h264.mp4")) as reader,
         pytest.raises(IndexError, match=f"frame {index} of .* has 60 frames; use indices 0 to 59"),
@@ -293,5 +278,5 @@ def test_an_index_out_of_range_names_the_number_of_frames(
         reader.read([0, index])
 
 
-def test_no_index_gives_no_frame(make_video: MakeVideo) -> None:
+def test_no_index_gives_no_frame(make_video):
     assert read_frames(make_video("h264.mp4"), []).shape == (0, 48, 64, 3)

@@ -1,5 +1,4 @@
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,13 @@ from gcvideo.data.video._decoding import probe, read_frames
 PLAYLIST = "give the address of the stream or the video it names"
 XML = '<?xml version="1.0" encoding="utf-8"?>\n'
 TEXTS = [
+    ("empty.mp4", "", r"cannot read video '.*empty\.mp4': the file is empty; download it again"),
+    ("noise.mp4", "\0\1\2 noise", "does not recognise it as a video; replace the file"),
+    (
+        "lfs.mp4",
+        "version https://git-lfs.github.com/spec/v1",
+        "Git LFS pointer; run `git lfs pull`",
+    ),
     ("list.txt", "a.mp4\nb.mp4\n", "it is a text, not a video; a list of videos is a .txt file"),
     ("art.nfo", "\x1b[31m **** \r\n", "it is a text, not a video"),
     ("art.mp4", "\x1b[31m **** \r\n", "it is a text, not a video"),
@@ -44,9 +50,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("name", "content", "message"), TEXTS)
-def test_texts_are_named_and_never_opened(
-    tmp_path: Path, name: str, content: str, message: str
-) -> None:
+def test_texts_are_named_and_never_opened(tmp_path, name, content, message):
     write_video(tmp_path / "clip.mp4", np.zeros((4, 48, 64, 3), np.uint8))
     (tmp_path / name).write_bytes(content.encode())
     with pytest.raises(VideoReadError, match=message):
@@ -65,7 +69,7 @@ def test_texts_are_named_and_never_opened(
     ],
 )
 @pytest.mark.parametrize("name", ["still.{}", "still.mp4"])
-def test_still_images_are_no_videos(tmp_path: Path, name: str, suffix: str, message: str) -> None:
+def test_still_images_are_no_videos(tmp_path, name, suffix, message):
     path = tmp_path / name.format(suffix)
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
     Image.fromarray(picture).save(path, format="jpeg" if suffix == "jpg" else suffix)
@@ -93,22 +97,20 @@ def test_still_images_are_no_videos(tmp_path: Path, name: str, suffix: str, mess
         ("moving.m4v", "mpeg4", "yuv420p"),
     ],
 )
-def test_moving_pictures_of_many_formats_are_videos(
-    tmp_path: Path, name: str, codec: str, pixels: str
-) -> None:
+def test_moving_pictures_of_many_formats_are_videos(tmp_path, name, codec, pixels):
     pictures = [np.full((64, 64, 3), 40 * index, np.uint8) for index in range(5)]
     encode(tmp_path / name, pictures, codec, pix_fmt=pixels)
     levels = read_frames(tmp_path / name, range(5)).mean(axis=(1, 2, 3))
     assert np.abs(levels - 40 * np.arange(5)).max() < 12
 
 
-def test_an_avif_image_is_a_still_image(tmp_path: Path) -> None:
+def test_an_avif_image_is_a_still_image(tmp_path):
     encode(tmp_path / "still.avif", np.zeros((1, 64, 64, 3), np.uint8), "libsvtav1")
     with pytest.raises(VideoReadError, match="it is a still image; give the video"):
         probe(tmp_path / "still.avif")
 
 
-def test_hostile_xml_takes_no_time(tmp_path: Path) -> None:
+def test_hostile_xml_takes_no_time(tmp_path):
     path = tmp_path / "page.xml"
     path.write_bytes(b"<??>" * 1000 + b"<!----><?")
     start = time.process_time()

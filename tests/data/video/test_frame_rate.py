@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 from itertools import accumulate
-from pathlib import Path
 
 import av
 import numpy as np
@@ -19,25 +18,25 @@ NTSC = Fraction(30000, 1001)
 MILLISECOND = Fraction(1, 1000)
 
 
-def constant(num_frames: int, rate: Fraction | int) -> list[Fraction]:
+def constant(num_frames, rate):
     return [i / Fraction(rate) for i in range(num_frames)]
 
 
-def slow_then_fast(tick: Fraction = Fraction(1, 30)) -> list[Fraction]:
+def slow_then_fast(tick=Fraction(1, 30)):
     return [*(30 // 5 * i * tick for i in range(20)), *((120 + i) * tick for i in range(60))]
 
 
-def fast_then_slow() -> list[Fraction]:
+def fast_then_slow():
     return [*(Fraction(i, 30) for i in range(60)), *(2 + Fraction(i, 2) for i in range(10))]
 
 
-def jitter(num_frames: int = 80) -> list[Fraction]:
+def jitter(num_frames=80):
     """Whole milliseconds, 50 on average, as a busy camera gives them."""
     steps = np.random.default_rng(0).integers(15, 86, num_frames - 1)
     return [Fraction(ms, 1000) for ms in accumulate(steps.tolist(), initial=0)]
 
 
-def true_rate(times: list[Fraction]) -> float:
+def true_rate(times):
     return float((len(times) - 1) / (times[-1] - times[0]))
 
 
@@ -79,7 +78,7 @@ CONSTANT = {
 
 
 @pytest.mark.parametrize("name", CONSTANT)
-def test_a_constant_rate_is_found_in_every_container(tmp_path: Path, name: str) -> None:
+def test_a_constant_rate_is_found_in_every_container(tmp_path, name):
     codec, options = CONSTANT[name]
     path = write_stamped(tmp_path / name, constant(30, NTSC), codec, rate=NTSC, **options)
     with VideoReader(path) as reader:
@@ -114,7 +113,7 @@ VARIABLE = {
 
 
 @pytest.mark.parametrize("name", VARIABLE)
-def test_a_variable_rate_is_the_mean_over_the_frames_own_times(tmp_path: Path, name: str) -> None:
+def test_a_variable_rate_is_the_mean_over_the_frames_own_times(tmp_path, name):
     codec, times, options = VARIABLE[name]
     is_jitter = times[1].denominator > 30
     unit = MILLISECOND if is_jitter else Fraction(1, 30)
@@ -132,9 +131,7 @@ def test_a_variable_rate_is_the_mean_over_the_frames_own_times(tmp_path: Path, n
 
 @pytest.mark.parametrize("suffix", ["webm", "mkv"])
 @pytest.mark.parametrize("times", [jitter(), constant(60, 30)], ids=["jitter", "constant"])
-def test_what_a_browser_records_has_the_rate_of_its_frames(
-    tmp_path: Path, suffix: str, times: list[Fraction]
-) -> None:
+def test_what_a_browser_records_has_the_rate_of_its_frames(tmp_path, suffix, times):
     codec = "libvpx" if suffix == "webm" else "libx264"
     fast = {"deadline": "realtime", "cpu-used": "8"} if suffix == "webm" else {"bf": "0"}
     path = tmp_path / f"a.{suffix}"
@@ -157,15 +154,13 @@ def test_what_a_browser_records_has_the_rate_of_its_frames(
 
 @pytest.mark.parametrize("rate", [Fraction(24), Fraction(25), NTSC, Fraction(30), Fraction(50)])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
-def test_the_stated_rate_is_kept_to_the_last_bit_where_the_stamps_agree(
-    tmp_path: Path, suffix: str, rate: Fraction
-) -> None:
+def test_the_stated_rate_is_kept_to_the_last_bit_where_the_stamps_agree(tmp_path, suffix, rate):
     path = write_stamped(tmp_path / f"a.{suffix}", constant(25, rate), rate=rate, bf="0")
     with VideoReader(path) as reader:
         assert reader.info.fps == float(rate)
 
 
-def test_empty_chunks_of_an_avi_are_time_without_a_frame(tmp_path: Path) -> None:
+def test_empty_chunks_of_an_avi_are_time_without_a_frame(tmp_path):
     path = write_stamped(tmp_path / "a.avi", constant(30, 15), "mpeg4", rate=30)
     with VideoReader(path) as reader:
         assert (reader.info.num_frames, reader.info.fps) == (30, 15)
@@ -174,7 +169,7 @@ def test_empty_chunks_of_an_avi_are_time_without_a_frame(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("num_whole", [0, 5], ids=["fields", "frames, then fields"])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "flv"])
-def test_two_fields_are_one_frame(tmp_path: Path, suffix: str, num_whole: int) -> None:
+def test_two_fields_are_one_frame(tmp_path, suffix, num_whole):
     (tmp_path / "a.h264").write_bytes(field_stream(30, 25))
     path = tmp_path / f"a.{suffix}"
     tick = Fraction(1, 50)
@@ -195,7 +190,7 @@ def test_two_fields_are_one_frame(tmp_path: Path, suffix: str, num_whole: int) -
             assert len(reader.read([29])) == 1
 
 
-def test_repeated_fields_of_film_count(tmp_path: Path) -> None:
+def test_repeated_fields_of_film_count(tmp_path):
     path = write_stamped(
         tmp_path / "a.m2v", constant(40, 25), "mpeg2video", rate=25, flags="+ilme+ildct"
     )
@@ -205,7 +200,7 @@ def test_repeated_fields_of_film_count(tmp_path: Path) -> None:
         assert np.diff(reader.timeline.seconds) == pytest.approx([0.04, 0.06] * 19 + [0.04])
 
 
-def test_the_clock_of_a_transport_stream_wraps(tmp_path: Path) -> None:
+def test_the_clock_of_a_transport_stream_wraps(tmp_path):
     wrap = Fraction(2**33, 90000)
     times = [wrap - 1 + time for time in constant(60, 30)]
     path = write_stamped(tmp_path / "a.ts", times, time_base=Fraction(1, 90000), bf="2")
@@ -214,7 +209,7 @@ def test_the_clock_of_a_transport_stream_wraps(tmp_path: Path) -> None:
         assert reader.timeline.seconds == pytest.approx(np.arange(60) / 30, abs=1e-4)
 
 
-def test_where_stamps_start_anew_time_goes_on(tmp_path: Path) -> None:
+def test_where_stamps_start_anew_time_goes_on(tmp_path):
     times = slow_then_fast()
     path = write_stamped(tmp_path / "a.ts", times, bf="2")
     (tmp_path / "two.ts").write_bytes(path.read_bytes() * 2)
@@ -235,9 +230,7 @@ def test_where_stamps_start_anew_time_goes_on(tmp_path: Path) -> None:
         ("a.wmv", "wmv2", 25),  # its header says 1000
     ],
 )
-def test_one_frame_has_the_rate_of_its_header(
-    tmp_path: Path, name: str, codec: str, expected: Fraction
-) -> None:
+def test_one_frame_has_the_rate_of_its_header(tmp_path, name, codec, expected):
     path = write_stamped(tmp_path / name, constant(1, NTSC), codec, rate=NTSC)
     with VideoReader(path) as reader:
         assert (reader.info.num_frames, reader.info.fps) == (1, float(expected))

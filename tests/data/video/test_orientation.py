@@ -1,6 +1,5 @@
 import io
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -21,20 +20,20 @@ from gcvideo.inference._overlay import annotate_video
 BY_NAME = pytest.mark.parametrize("name", MATRICES)
 
 
-def padded(matrix: tuple[float, float, float, float]) -> list[int]:
+def padded(matrix):
     a, b, c, d = (round(65536 * number) for number in matrix)
     return [a, b, 0, c, d, 0, 0, 0, 1 << 30]
 
 
 @BY_NAME
-def test_a_picture_is_laid_out_as_geometry_asks(name: str) -> None:
+def test_a_picture_is_laid_out_as_geometry_asks(name):
     orientation = Orientation.of_matrix(padded(MATRICES[name]))
     shown = orientation.apply(corner_picture())
     assert corners(shown) == shown_corners(MATRICES[name])
     assert shown.shape[:2] == ((64, 48) if orientation.swaps_sides else (48, 64))
 
 
-def test_the_eight_orientations_are_all_different() -> None:
+def test_the_eight_orientations_are_all_different():
     found = {Orientation.of_matrix(padded(matrix)) for matrix in MATRICES.values()}
     assert found == {
         Orientation(turns, mirrored) for turns in range(4) for mirrored in (False, True)
@@ -44,7 +43,7 @@ def test_the_eight_orientations_are_all_different() -> None:
 @BY_NAME
 @pytest.mark.parametrize("degrees", [-40, -1, 1, 44])
 @pytest.mark.parametrize("scale", [0.001, 1, 30])
-def test_other_angles_and_scales_go_to_the_nearest(name: str, degrees: float, scale: float) -> None:
+def test_other_angles_and_scales_go_to_the_nearest(name, degrees, scale):
     a, b, c, d = MATRICES[name]
     cos, sin = scale * np.cos(np.deg2rad(degrees)), scale * np.sin(np.deg2rad(degrees))
     turned = (a * cos - b * sin, a * sin + b * cos, c * cos - d * sin, c * sin + d * cos)
@@ -53,11 +52,11 @@ def test_other_angles_and_scales_go_to_the_nearest(name: str, degrees: float, sc
 
 
 @pytest.mark.parametrize("matrix", [(0, 0, 0, 0), (-1, 0, 0, 0), (0, 1, 0, 0), (-1, -1, -1, -1)])
-def test_a_matrix_without_inverse_turns_nothing(matrix: tuple[int, int, int, int]) -> None:
+def test_a_matrix_without_inverse_turns_nothing(matrix):
     assert Orientation.of_matrix(padded(matrix)) == AS_STORED
 
 
-def test_an_orientation_says_what_it_does() -> None:
+def test_an_orientation_says_what_it_does():
     assert str(Orientation(1, True)) == "mirrored and turned by 90 degrees"
     assert str(Orientation(2)) == "turned by 180 degrees"
     assert str(Orientation(0, True)) == "mirrored"
@@ -65,7 +64,7 @@ def test_an_orientation_says_what_it_does() -> None:
 
 
 @BY_NAME
-def test_every_path_shows_the_same(tmp_path: Path, name: str) -> None:
+def test_every_path_shows_the_same(tmp_path, name):
     path, wanted = write_corners(tmp_path / "a.mp4", MATRICES[name]), shown_corners(MATRICES[name])
     size = (48, 64) if MATRICES[name][0] == 0 else (64, 48)  # width, height
     with VideoReader(path) as reader:
@@ -95,7 +94,7 @@ def test_every_path_shows_the_same(tmp_path: Path, name: str) -> None:
 
 
 @BY_NAME
-def test_an_index_keeps_the_orientation(tmp_path: Path, name: str) -> None:
+def test_an_index_keeps_the_orientation(tmp_path, name):
     path = write_corners(tmp_path / "a.mp4", MATRICES[name])
     write_index(tmp_path / "index", [index_video("a.mp4", str(path))])
     timeline = FrameIndex(tmp_path / "index").find("a.mp4", str(path))
@@ -107,14 +106,14 @@ def test_an_index_keeps_the_orientation(tmp_path: Path, name: str) -> None:
 
 @BY_NAME
 @pytest.mark.parametrize("size", [(63, 47), (64, 47), (35, 21)])
-def test_odd_sizes_reencode_as_they_are_read(tmp_path: Path, name: str, size: tuple) -> None:
+def test_odd_sizes_reencode_as_they_are_read(tmp_path, name, size):
     path = write_corners(tmp_path / "a.mp4", MATRICES[name], size=size, pix_fmt="yuv444p")
     reencode_video(path, tmp_path / "new.mp4")
     assert corners(read_frames(tmp_path / "new.mp4", [0])[0]) == shown_corners(MATRICES[name])
 
 
 @BY_NAME
-def test_chroma_stays_with_its_luma(tmp_path: Path, name: str) -> None:
+def test_chroma_stays_with_its_luma(tmp_path, name):
     path = write_corners(tmp_path / "a.mp4", MATRICES[name])
     reencode_video(path, tmp_path / "new.mp4", crf=1)
     before, after = (read_frames(p, [0])[0].astype(int) for p in (path, tmp_path / "new.mp4"))
@@ -130,7 +129,7 @@ def test_chroma_stays_with_its_luma(tmp_path: Path, name: str) -> None:
         ("flip=vertical", "upside down"),
     ],
 )
-def test_orientation_within_the_stream_counts(tmp_path: Path, flags: str, matrix: str) -> None:
+def test_orientation_within_the_stream_counts(tmp_path, flags, matrix):
     path = tmp_path / "a.h264"
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=25, options={"qp": "1"})
@@ -144,7 +143,7 @@ def test_orientation_within_the_stream_counts(tmp_path: Path, flags: str, matrix
     assert corners(read_frames(path, [2])[0]) == shown_corners(MATRICES[matrix])
 
 
-def test_mirrored_exif_counts_in_motion_jpeg(tmp_path: Path) -> None:
+def test_mirrored_exif_counts_in_motion_jpeg(tmp_path):
     for orientation in range(1, 9):
         tags = Image.Exif()
         tags[0x0112] = orientation

@@ -1,8 +1,5 @@
 """Sparse reads of streams whose container flags as keyframes what is none to start at."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import av
 import numpy as np
 import pytest
@@ -29,7 +26,7 @@ STREAMS = {
 }
 
 
-def pictures(seed: int) -> Iterator[np.ndarray]:
+def pictures(seed):
     """A view that pans over blocks, with a patch that runs: every frame refers to others."""
     rng = np.random.default_rng(seed)
     blocks = rng.integers(0, 256, (24, 48, 3)).astype(np.uint8)
@@ -41,10 +38,10 @@ def pictures(seed: int) -> Iterator[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def make_stream(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def make_stream(tmp_path_factory):
     folder = tmp_path_factory.mktemp("streams")
 
-    def make(name: str) -> Path:
+    def make(name):
         codec, key, value = STREAMS[name]
         speed = {"g": "16", "cpu-used": "8", "deadline": "good"} if codec == "libvpx-vp9" else {}
         path = folder / name
@@ -54,13 +51,13 @@ def make_stream(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
 
 def copy_packets(
-    sources: list[Path],
-    target: Path,
-    change: Callable[[int, int, bytes], bytes] = lambda _part, _number, data: data,
+    sources,
+    target,
+    change=lambda _part, _number, data: data,
     *,
-    first: int = 0,
-    all_flagged: bool = False,
-) -> Path:
+    first=0,
+    all_flagged=False,
+):
     """Packets of the first video stream of each source, one after the other, changed on the way.
 
     Args:
@@ -91,7 +88,7 @@ def copy_packets(
     return target
 
 
-def check_every_frame(path: Path, num_sets: int = 20) -> VideoReader:
+def check_every_frame(path, num_sets=20):
     """Each frame alone and many sets of them, as in a full decode; the reader, closed."""
     everything = [*decoded_frames(path)]
     rng = np.random.default_rng(0)
@@ -109,9 +106,7 @@ def check_every_frame(path: Path, num_sets: int = 20) -> VideoReader:
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_each_frame_alone_is_that_of_a_full_decode(
-    make_stream: Callable[[str], Path], name: str
-) -> None:
+def test_each_frame_alone_is_that_of_a_full_decode(make_stream, name):
     reader = check_every_frame(make_stream(name))
     assert reader.timeline.is_direct
     if "refresh" in name:
@@ -119,9 +114,7 @@ def test_each_frame_alone_is_that_of_a_full_decode(
 
 
 @pytest.mark.parametrize("name", ["refresh.mp4", "hevc_refresh.mp4", "hidden.webm"])
-def test_flags_of_the_container_are_not_believed(
-    make_stream: Callable[[str], Path], tmp_path: Path, name: str
-) -> None:
+def test_flags_of_the_container_are_not_believed(make_stream, tmp_path, name):
     source = make_stream(name)
     path = copy_packets([source], tmp_path / f"copy{source.suffix}", all_flagged=True)
     with VideoReader(source) as before:
@@ -129,15 +122,13 @@ def test_flags_of_the_container_are_not_believed(
         assert len(reader.timeline.keyframes) == len(before.timeline.keyframes)
 
 
-def test_a_file_cut_at_a_recovery_point_has_the_frames_that_are_shown(
-    make_stream: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_a_file_cut_at_a_recovery_point_has_the_frames_that_are_shown(make_stream, tmp_path):
     path = copy_packets([make_stream("refresh.mp4")], tmp_path / "cut.mkv", first=20)
     reader = check_every_frame(path)
     assert reader.info.num_frames < NUM_FRAMES - 20
 
 
-def without_sets(data: bytes) -> bytes:
+def without_sets(data):
     """An H.264 packet without its SPS and PPS."""
     kept, start = b"", 0
     while start < len(data):
@@ -156,15 +147,15 @@ def without_sets(data: bytes) -> bytes:
     ],
 )
 def test_parameter_sets_that_change_on_the_way_are_those_of_the_frame(
-    tmp_path: Path, has_sets: Callable[[int, int], bool], num_keyframes: int
-) -> None:
+    tmp_path, has_sets, num_keyframes
+):
     params = "repeat-headers=1:keyint=12:bframes=0:min-keyint=12:scenecut=0"
     sources = [
         encode(tmp_path / f"{seed}.mkv", pictures(seed), options={"x264-params": params + extra})
         for seed, extra in enumerate(["", ":cabac=0:ref=1:8x8dct=0"])
     ]
 
-    def change(part: int, number: int, data: bytes) -> bytes:
+    def change(part, number, data):
         return data if has_sets(part, number) else without_sets(data)
 
     reader = check_every_frame(copy_packets(sources, tmp_path / "joined.mkv", change))
@@ -176,7 +167,7 @@ HVCC = bytes([1, *range(20), 0xFF, 0])
 SLICE, IDR = b"\x41\x9a", b"\x65\x88"
 
 
-def unit(*contents: bytes) -> bytes:
+def unit(*contents):
     return b"".join(len(content).to_bytes(4, "big") + content for content in contents)
 
 
@@ -219,13 +210,11 @@ def unit(*contents: bytes) -> bytes:
         ("av1", b"", b"", False),
     ],
 )
-def test_the_first_picture_of_a_packet_tells(
-    codec: str, extradata: bytes, data: bytes, is_exact: bool
-) -> None:
+def test_the_first_picture_of_a_packet_tells(codec, extradata, data, is_exact):
     assert start_picture(codec, data, extradata).is_exact == is_exact
 
 
-def test_parameter_sets_are_told_from_those_of_the_header() -> None:
+def test_parameter_sets_are_told_from_those_of_the_header():
     header = AVCC + b"\x67\x64\x00\x0a" + b"\x68\xee"
     assert start_picture("h264", unit(IDR), header)[1:] == (False, False)
     known = unit(b"\x67\x64\x00\x0a", b"\x68\xee\0", IDR)

@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -11,11 +10,10 @@ from plain_decoding import decoded_frames
 
 from gcvideo.data.video._decoding import VideoReader, VideoReadError
 
-MakeVideo = Callable[[str], Path]
 SECONDS_PER_FILE = 0.5
 
 
-def read_mutations(folder: Path, count: int) -> int:
+def read_mutations(folder, count):
     """Number of mutated files that gave frames; fails on a crash, a hang or a wrong shape."""
     script = Path(__file__).with_name("mutation.py")
     arguments = [sys.executable, str(script), str(folder), "0", str(count), "0"]
@@ -32,7 +30,7 @@ def read_mutations(folder: Path, count: int) -> int:
 
 
 @pytest.fixture
-def sources(make_video: MakeVideo, tmp_path: Path) -> Path:
+def sources(make_video, tmp_path):
     (tmp_path / "sources").mkdir()
     for name in ("h264.mp4", "vp8.webm", "vp9.webm", "mpeg4_bframes.avi", "hevc.mp4"):
         file = make_video(name)
@@ -40,7 +38,7 @@ def sources(make_video: MakeVideo, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def mirrored(content: bytes) -> bytes:
+def mirrored(content):
     """An mp4 whose display matrix turns pictures about their vertical axis."""
     start = content.index(b"tkhd") + 4 + 40
     matrix = np.frombuffer(content[start : start + 36], ">i4").reshape(3, 3).copy()
@@ -49,7 +47,7 @@ def mirrored(content: bytes) -> bytes:
 
 
 @pytest.fixture
-def odd_sources(make_video: MakeVideo, tmp_path: Path) -> Path:
+def odd_sources(make_video, tmp_path):
     """Intra refresh, a rare colour matrix, a variable rate and a mirror."""
     (tmp_path / "sources").mkdir()
     for name in ("h264_refresh.mp4", "h264_tagged.mp4", "h264_variable.mkv"):
@@ -62,29 +60,27 @@ def odd_sources(make_video: MakeVideo, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("count", "least"), [(150, 0), pytest.param(2000, 200, marks=pytest.mark.slow)]
 )
-def test_mutated_files_give_frames_or_an_error(sources: Path, count: int, least: int) -> None:
+def test_mutated_files_give_frames_or_an_error(sources, count, least):
     assert least < read_mutations(sources, count) < count
 
 
 @pytest.mark.parametrize(
     ("count", "least"), [(150, 0), pytest.param(5000, 500, marks=pytest.mark.slow)]
 )
-def test_mutated_files_of_odd_kinds_give_frames_or_an_error(
-    odd_sources: Path, count: int, least: int
-) -> None:
+def test_mutated_files_of_odd_kinds_give_frames_or_an_error(odd_sources, count, least):
     assert least < read_mutations(odd_sources, count) < count
 
 
-def resident_bytes() -> int:
+def resident_bytes():
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def num_open_files() -> int:
+def num_open_files():
     return len([*Path("/proc/self/fd").iterdir()])
 
 
-def read_often(files: list[Path], count: int) -> tuple[int, int]:
+def read_often(files, count):
     """Growth of resident memory in bytes and of open files over many reads, broken files included."""
     rng = np.random.default_rng(0)
     start_bytes = start_files = 0
@@ -100,7 +96,7 @@ def read_often(files: list[Path], count: int) -> tuple[int, int]:
 
 
 @pytest.fixture
-def files(make_video: MakeVideo, tmp_path: Path) -> list[Path]:
+def files(make_video, tmp_path):
     names = ("h264.mp4", "vp8.webm", "vp9.webm", "mpeg4_bframes.avi", "hevc.mp4")
     broken = tmp_path / "broken.mp4"
     whole = make_video("h264.mp4").read_bytes()
@@ -112,15 +108,13 @@ def files(make_video: MakeVideo, tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize(
     ("count", "most_bytes"), [(300, 30e6), pytest.param(2000, 50e6, marks=pytest.mark.slow)]
 )
-def test_reading_often_keeps_neither_memory_nor_files(
-    files: list[Path], count: int, most_bytes: float
-) -> None:
+def test_reading_often_keeps_neither_memory_nor_files(files, count, most_bytes):
     growth, num_open = read_often(files, count)
     assert num_open == 0
     assert growth < most_bytes
 
 
-def frame_sums(path: Path) -> list[int] | None:
+def frame_sums(path):
     """A checksum of every frame of a plain decode; None if that fails."""
     try:
         return [checksum(frame) for frame in decoded_frames(path)]
@@ -128,12 +122,12 @@ def frame_sums(path: Path) -> list[int] | None:
         return None
 
 
-def checksum(frame: np.ndarray) -> int:
+def checksum(frame):
     return hash(np.ascontiguousarray(frame).tobytes())
 
 
 @pytest.mark.slow
-def test_every_frame_of_the_zoo_is_the_one_of_a_full_decode(data_folder: Path) -> None:
+def test_every_frame_of_the_zoo_is_the_one_of_a_full_decode(data_folder):
     """Indices alone, then random sets with a timeline kept from before; fewer of large pictures."""
     rng = np.random.default_rng(0)
     num_files = 0

@@ -1,6 +1,5 @@
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -27,11 +26,11 @@ PAL_WIDE = Fraction(16, 11)
 
 
 @pytest.fixture
-def anamorphic(tmp_path: Path) -> Path:
+def anamorphic(tmp_path):
     return write_corners(tmp_path / "a.mp4", sample_aspect_ratio=PAL_WIDE)
 
 
-def square_frame(path: Path, short_side: int | None = None) -> np.ndarray:
+def square_frame(path, short_side=None):
     with VideoReader(path, square_pixels=True) as reader:
         return reader.read([2], short_side=short_side)[0]
 
@@ -47,9 +46,7 @@ def square_frame(path: Path, short_side: int | None = None) -> np.ndarray:
         ((64, 48), Fraction(1, 100), (64, 48)),  # no camera has such pixels
     ],
 )
-def test_the_stored_width_is_multiplied(
-    tmp_path: Path, size: tuple[int, int], ratio: Fraction | None, shown: tuple[int, int]
-) -> None:
+def test_the_stored_width_is_multiplied(tmp_path, size, ratio, shown):
     path = write_corners(tmp_path / "a.mp4", size=size, sample_aspect_ratio=ratio, num_frames=3)
     picture = square_frame(path)
     assert picture.shape[1::-1] == shown
@@ -60,7 +57,7 @@ def test_the_stored_width_is_multiplied(
 
 
 @pytest.mark.parametrize("name", MATRICES)
-def test_the_stored_width_may_be_shown_as_height(tmp_path: Path, name: str) -> None:
+def test_the_stored_width_may_be_shown_as_height(tmp_path, name):
     path = write_corners(tmp_path / "a.mp4", MATRICES[name], sample_aspect_ratio=Fraction(2))
     picture = square_frame(path)
     assert sorted(picture.shape[:2]) == [48, 128]
@@ -73,14 +70,14 @@ def test_the_stored_width_may_be_shown_as_height(tmp_path: Path, name: str) -> N
     assert corners(again) == corners(picture)
 
 
-def test_the_short_side_is_that_of_square_pixels(tmp_path: Path) -> None:
+def test_the_short_side_is_that_of_square_pixels(tmp_path):
     path = write_corners(tmp_path / "a.mp4", sample_aspect_ratio=Fraction(1, 2))
     assert square_frame(path).shape[:2] == (48, 32)
     assert square_frame(path, short_side=16).shape[:2] == (24, 16)
     assert square_frame(path, short_side=17).shape[:2] == (48, 32)
 
 
-def test_the_word_of_the_container_comes_first(tmp_path: Path, anamorphic: Path) -> None:
+def test_the_word_of_the_container_comes_first(tmp_path, anamorphic):
     content = anamorphic.read_bytes()
     start = content.index(b"pasp") + 4
     assert content[start : start + 8] == bytes([0, 0, 0, 16, 0, 0, 0, 11])
@@ -88,7 +85,7 @@ def test_the_word_of_the_container_comes_first(tmp_path: Path, anamorphic: Path)
     assert square_frame(anamorphic).shape[:2] == (48, 128)
 
 
-def test_streams_copies_and_indices_know_the_ratio(tmp_path: Path, anamorphic: Path) -> None:
+def test_streams_copies_and_indices_know_the_ratio(tmp_path, anamorphic):
     with stream_frames(str(anamorphic), square_pixels=True) as frames:
         assert {frame.shape for _, frame in frames} == {(48, 93, 3)}
     annotate_video(anamorphic, tmp_path / "drawn.mp4", lambda _: [], square_pixels=True)
@@ -100,13 +97,13 @@ def test_streams_copies_and_indices_know_the_ratio(tmp_path: Path, anamorphic: P
         assert np.array_equal(reader.read([2])[0], square_frame(anamorphic))
 
 
-def test_a_check_tells_the_ratio(anamorphic: Path) -> None:
+def test_a_check_tells_the_ratio(anamorphic):
     found = check_video(str(anamorphic))
     assert (found.width, found.height, found.sample_aspect_ratio) == (64, 48, "16:11")
     assert found.remarks == "pixels of 16:11"
 
 
-def test_the_views_of_a_protocol_are_square_where_it_says_so(anamorphic: Path) -> None:
+def test_the_views_of_a_protocol_are_square_where_it_says_so(anamorphic):
     protocol = make_protocol(num_crops=3)
     stored = read_views(str(anamorphic), protocol)
     square = read_views(str(anamorphic), replace(protocol, square_pixels=True))
@@ -117,7 +114,7 @@ def test_the_views_of_a_protocol_are_square_where_it_says_so(anamorphic: Path) -
     assert reds == pytest.approx([32 - 16, 46 - 45], abs=2)
 
 
-def test_data_with_square_pixels_decides_for_all_loaders(tmp_path: Path, anamorphic: Path) -> None:
+def test_data_with_square_pixels_decides_for_all_loaders(tmp_path, anamorphic):
     for name in ("a", "b"):
         (tmp_path / "videos" / name).mkdir(parents=True)
         write_corners(tmp_path / "videos" / name / "1.mp4", sample_aspect_ratio=PAL_WIDE)
@@ -132,12 +129,12 @@ def test_data_with_square_pixels_decides_for_all_loaders(tmp_path: Path, anamorp
         assert np.array_equal(videos[0]["views"], wanted)
 
 
-def test_the_protocol_says_it_in_results() -> None:
+def test_the_protocol_says_it_in_results():
     assert str(make_protocol(square_pixels=True)).endswith(", square pixels")
     assert "square" not in str(make_protocol())
 
 
-def test_reencoded_copies_keep_the_word(tmp_path: Path, anamorphic: Path) -> None:
+def test_reencoded_copies_keep_the_word(tmp_path, anamorphic):
     reencode_video(anamorphic, tmp_path / "new.mp4", short_side=32)
     with av.open(str(tmp_path / "new.mp4")) as container:
         stream = container.streams.video[0]

@@ -3,7 +3,6 @@ import os
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,6 +168,6 @@ def test_streams_are_told_from_files(source, format, expected):
     assert is_stream(source, format) is expected
 
 
-def test_a_named_pipe_is_a_stream(tmp_path: Path):
+def test_a_named_pipe_is_a_stream(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert is_stream(str(tmp_path / "pipe"))

@@ -99,7 +99,7 @@ def test_sound_alone_is_no_video(tmp_path):
         ("/dev/video99", "v4l2", r"No such file or directory\); .*; format is 'v4l2'\)"),
         ("/dev/video99", None, r"No such file or directory\); .*; no format is given\)"),
         ("a", "nope", r"no container format 'nope'\); check the address"),
-        ("foo://a", None, "this FFmpeg does not know the protocol; send it by http, rtsp"),
+        ("foo://a", None, "this FFmpeg lacks the protocol; send it by http, rtsp"),
     ],
 )
 def test_what_cannot_be_opened_is_named(source, format, message):
