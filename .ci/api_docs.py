@@ -31,7 +31,10 @@ ROOMS = [
 
 def public_names(module_name: str) -> list[str]:
     """Names that the ``__init__`` of a room gives to its users, those that it loads on first use among them."""
-    tree = ast.parse(inspect.getsource(importlib.import_module(module_name)))
+    module = importlib.import_module(module_name)
+    if hasattr(module, "__all__"):
+        return list(module.__all__)
+    tree = ast.parse(inspect.getsource(module))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     return [alias.asname for node in imports for alias in node.names if alias.asname == alias.name]
 

@@ -188,6 +188,8 @@ SMALL_TRAINING = {
     "RandomCrop(224)": "RandomCrop(32)",
     "batch_size=8": "batch_size=2, num_workers=0",
     "slow_resnet(num_classes=len": "slow_resnet(width=4, num_classes=len",
+    "slow_resnet(num_classes=10, weights": "slow_resnet(width=4, num_classes=10, weights",
+    "slow_resnet(weights": "slow_resnet(width=4, weights",
     "max_epochs=50": "max_epochs=1, accelerator='cpu', enable_progress_bar=False",
 }
 

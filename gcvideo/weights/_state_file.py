@@ -240,6 +240,9 @@ def _prefixes(state: Mapping[str, Tensor]) -> tuple[str, ...]:
     # "model.net." is ours, and parameters of training may stand beside it.
     if all(k.startswith("model.") for k in state) or any(k.startswith("model.net.") for k in state):
         return ("model.net.", "model.")
+    # A checkpoint of ours that was converted to safetensors.
+    if {"mean", "std"} <= state.keys() and any(key.startswith("net.blocks.") for key in state):
+        return ("net.",)
     return ()
 
 

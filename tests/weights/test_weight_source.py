@@ -7,7 +7,7 @@ import torch
 from peer_layout import CAFFE2, MMACTION2, PYSLOWFAST, SLOW, Peer, random_state
 from safetensors.torch import save_file
 
-from gcvideo.models import Placement, slow_resnet
+from gcvideo.models import ClipClassifier, Placement, slow_resnet
 from gcvideo.nn import NonLocalBlock, global_context
 from gcvideo.weights import (
     NetChoice,
@@ -60,6 +60,19 @@ def test_our_files_name_the_classes_of_their_head(tmp_path, suffix):
     assert checkpoint_weights(str(path)).classes == ("dark", "light")
     assert checkpoint_weights(str(path), classes=["a", "b"]).classes == ["a", "b"]
     assert checkpoint_weights(str(path), classes="kinetics400").classes[0] == "abseiling"
+
+
+def test_a_net_starts_from_a_checkpoint_of_either_kind(tmp_path):
+    model = ClipClassifier(slow_resnet(num_classes=2, width=4), mean=[0.4] * 3, std=[0.2] * 3)
+    trained = {f"model.{key}": tensor for key, tensor in model.state_dict().items()}
+    torch.save({"state_dict": trained, "gcvideo": {"classes": ["a", "b"]}}, tmp_path / "net.ckpt")
+    metadata = {"gcvideo": json.dumps({"classes": ["a", "b"]})}
+    whole = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
+    save_file(whole, tmp_path / "net.safetensors", metadata=metadata)
+    for name in ("net.ckpt", "net.safetensors"):
+        net = slow_resnet(weights=tmp_path / name, width=4)
+        for key, tensor in model.net.state_dict().items():
+            assert torch.equal(net.state_dict()[key], tensor), key
 
 
 def test_files_of_others_name_no_classes_and_published_ones_do(tmp_path):
