@@ -44,6 +44,7 @@ _FIXED = (
 # Paths in the configurations of older runs, and the present ones.
 _MOVED = {
     "gcvideo.data.multigrid.Multigrid": "gcvideo.data.Multigrid",
+    "gcvideo.models.NetChoice": "gcvideo.weights.NetChoice",
     "gcvideo.models.checkpoint_weights": "gcvideo.weights.checkpoint_weights",
     "gcvideo.models.published_weights": "gcvideo.weights.published_weights",
     "gcvideo.run.sweep_summary.SweepSummary": "gcvideo.command.SweepSummary",

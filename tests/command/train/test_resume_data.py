@@ -71,10 +71,12 @@ def test_a_run_without_a_record_of_its_data_needs_the_word(run):
 def test_a_run_is_resumed_whose_configuration_names_what_has_moved(run):
     config = OmegaConf.load(run / "config.yaml")
     config.weights = {"_target_": "gcvideo.models.checkpoint_weights", "path": "gone.ckpt"}
+    config.weights.choice = {"_target_": "gcvideo.models.NetChoice"}
     config.callbacks.of_old = [{"_target_": "gcvideo.run.sweep_summary.SweepSummary"}]
     OmegaConf.save(config, run / "config.yaml")
     cfg = resumed(f"resume={run}")
     assert cfg.weights._target_ == "gcvideo.weights.checkpoint_weights"
+    assert cfg.weights.choice._target_ == "gcvideo.weights.NetChoice"
     assert cfg.callbacks.of_old[0]._target_ == "gcvideo.command.SweepSummary"
     del cfg.callbacks.of_old
     train(cfg)
