@@ -30,7 +30,7 @@ from comparison import (
 from load import Load
 from torch.utils.data import DataLoader
 
-from gcvideo.data import EvaluationProtocol, EvaluationVideos, ExactSampler, VideoItem
+from gcvideo.data import EvaluationProtocol, EvaluationVideos, VideoItem
 
 SEED = 0
 
@@ -124,12 +124,10 @@ def compare_orders(table: Comparison, load: Load, rounds: int) -> None:
         dataset = _SlowStorage(load, load.protocol.single_view())
 
         def run(in_order: bool, batch_size: int = batch_size, dataset: Any = dataset) -> None:
-            sampler = ExactSampler(len(dataset))
             _run(
                 DataLoader(
                     dataset,
                     batch_size=batch_size,
-                    sampler=sampler,
                     num_workers=2,
                     in_order=in_order,
                 )

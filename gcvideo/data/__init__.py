@@ -35,12 +35,12 @@ from gcvideo.data.loading._mmaction_sampling import (
 from gcvideo.data.loading._multigrid import ClipShape as ClipShape
 from gcvideo.data.loading._multigrid import Multigrid as Multigrid
 from gcvideo.data.loading._multigrid import MultigridSchedule as MultigridSchedule
-from gcvideo.data.loading._nonlocal_sampling import NonLocalSampling as NonLocalSampling
 from gcvideo.data.loading._protocol import EvaluationProtocol as EvaluationProtocol
-from gcvideo.data.loading._pytorchvideo_sampling import PyTorchVideoSampling as PyTorchVideoSampling
 from gcvideo.data.loading._sampling import ClipSampling as ClipSampling
 from gcvideo.data.loading._sampling import ClipSpec as ClipSpec
+from gcvideo.data.loading._sampling import NonLocalSampling as NonLocalSampling
 from gcvideo.data.loading._sampling import WholeVideoSampling as WholeVideoSampling
+from gcvideo.data.loading._slowfast_sampling import PyTorchVideoSampling as PyTorchVideoSampling
 from gcvideo.data.loading._slowfast_sampling import SlowFastSampling as SlowFastSampling
 from gcvideo.data.loading._source import VideoSplits as VideoSplits
 from gcvideo.data.loading._source import annotated_videos as annotated_videos
@@ -82,7 +82,6 @@ if TYPE_CHECKING:
     from gcvideo.data.loading._dataset import read_views as read_views
     from gcvideo.data.loading._sampler import EpochBatchSampler as EpochBatchSampler
     from gcvideo.data.loading._sampler import EpochSampler as EpochSampler
-    from gcvideo.data.loading._sampler import ExactSampler as ExactSampler
     from gcvideo.data.loading._transform import ShortSideResize as ShortSideResize
     from gcvideo.data.loading._transform import TrainTransform as TrainTransform
     from gcvideo.data.loading._transform import evaluation_views as evaluation_views
@@ -102,15 +101,7 @@ __getattr__ = lazy_names(
             "read_views",
         ),
         "made._demo": ("demo_videos",),
-        "loading._sampler": (
-            "EpochBatchSampler",
-            "EpochSampler",
-            "ExactSampler",
-        ),
-        "loading._transform": (
-            "ShortSideResize",
-            "TrainTransform",
-            "evaluation_views",
-        ),
+        "loading._sampler": ("EpochBatchSampler", "EpochSampler"),
+        "loading._transform": ("ShortSideResize", "TrainTransform", "evaluation_views"),
     },
 )

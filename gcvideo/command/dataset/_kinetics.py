@@ -15,7 +15,7 @@ from gcvideo.data import check_listable, read_classes, write_table
 from gcvideo.data.listing._kinetics import (
     Coverage,
     KineticsClip,
-    MatchedClip,
+    ListedClip,
     listed_clips,
     match_clips,
     read_unreadable,
@@ -57,17 +57,17 @@ def kinetics(cfg: DictConfig) -> dict[str, Coverage]:
     bad = read_unreadable(Path(cfg.bad)) if cfg.bad else ()
     matched = match_clips(listed, Path(cfg.root), bad)
     check_listable((match.path for match in matched if match.path), classes)
-    clips: dict[str, list[MatchedClip]] = {row.split: [] for row in listed}
+    clips: dict[str, list[ListedClip]] = {row.split: [] for row in listed}
     of_class = {(split, name): [] for split in clips for name in classes}
     for match in matched:
-        clips[match.listed.split].append(match)
-        of_class[match.listed.split, match.listed.clip.label].append(match)
+        clips[match.split].append(match)
+        of_class[match.split, match.clip.label].append(match)
     folder.mkdir(parents=True, exist_ok=True)
     label_of = {name: label for label, name in enumerate(classes)}
     lists = {}
     for split, matches in clips.items():
         found = [match for match in matches if match.status == "found" and match.path is not None]
-        labels = np.array([label_of[match.listed.clip.label] for match in found], dtype=np.int64)
+        labels = np.array([label_of[match.clip.label] for match in found], dtype=np.int64)
         lists[split] = ([str(match.path) for match in found], labels)
     write_lists(folder, lists, classes)
 
@@ -80,7 +80,7 @@ def kinetics(cfg: DictConfig) -> dict[str, Coverage]:
         ("split", "label", "class", "listed", "found", "missing", "bad"),
         [(*key, c.listed, c.found, c.missing, c.bad) for *key, c in rows],
     )
-    lost = (match.listed.clip for match in matched if match.status != "found")
+    lost = (match.clip for match in matched if match.status != "found")
     write_table(folder / "missing.csv", KineticsClip._fields, lost)
     _show(coverages, totals)
     _CONSOLE.print(f"lists, coverage.csv and missing.csv in {folder}", soft_wrap=True)

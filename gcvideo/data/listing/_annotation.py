@@ -66,7 +66,7 @@ class Annotations:
         # The class is frozen for everybody else.
         vars(self).update(state)
         if (file := self._file) is not None:
-            paths = PathList.from_arrays(file["text"], file["offsets"])
+            paths = PathList(file["text"], file["offsets"])
             kept = paths, file["labels"], tuple(json.loads(file.metadata["classes"]))
             vars(self).update(zip(_KEPT, kept, strict=True))
 
@@ -143,8 +143,7 @@ def read_annotations(
 def read_classes(path: str | Path) -> tuple[str, ...]:
     """Class names in label order from a text file with one name per line.
 
-    Raises:
-        FileNotFoundError, ValueError: if the file is missing or empty, or a name occurs twice.
+    Raises FileNotFoundError or ValueError if the file is missing or empty, or a name occurs twice.
     """
     with open_text(Path(path)) as lines:
         names = tuple(line.strip() for line in lines if line.strip())
@@ -161,8 +160,7 @@ def stratified_split(
 ) -> tuple[Annotations, Annotations]:
     """Train and val parts with the same share of every class and at least one video of each.
 
-    Raises:
-        ValueError: if ``val_fraction`` is not inside (0, 1), or a class has a single video.
+    Raises ValueError if ``val_fraction`` is not inside (0, 1), or a class has a single video.
     """
     if not 0 < val_fraction < 1:
         raise ValueError(f"val_fraction is {val_fraction} but must be between 0 and 1; try 0.2")

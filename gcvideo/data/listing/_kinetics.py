@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -99,18 +99,15 @@ def find_clips(clips: Sequence[KineticsClip], root: Path) -> list[str | None]:
 
 
 class ListedClip(NamedTuple):
-    """A row of an official list and its split, which the row may call differently: "validate" for val."""
+    """A row of an official list and its file, relative to the root; a bad one cannot be used.
+
+    The row may call its ``split`` differently: "validate" for val.
+    """
 
     clip: KineticsClip
     split: str
-
-
-class MatchedClip(NamedTuple):
-    """A row of an official list and its file, relative to the root; a bad one cannot be used."""
-
-    listed: ListedClip
-    path: str | None
-    status: Literal["found", "missing", "bad"]
+    path: str | None = None
+    status: Literal["found", "missing", "bad"] = "missing"
 
 
 @dataclass(frozen=True)
@@ -122,8 +119,7 @@ class Coverage:
     bad: int
 
     @classmethod
-    def of(cls, clips: Iterable[MatchedClip]) -> "Coverage":
-        """Of all ``clips`` together."""
+    def of(cls, clips: Iterable[ListedClip]) -> "Coverage":
         count = Counter(clip.status for clip in clips)
         return cls(count["found"], count["missing"], count["bad"])
 
@@ -148,44 +144,39 @@ def listed_clips(file: Path, split: str | None = None) -> list[ListedClip]:
                 f"{file} has the columns {', '.join(table.headings) or '(none)'}, but an official "
                 f"Kinetics CSV also has {', '.join(lacking)}; give csv= such a file"
             )
-        return list(_with_splits(table, split or _usual_split(file.stem)))
-
-
-def _with_splits(table: Table, default: str) -> Iterator[ListedClip]:
-    for number, clip in enumerate(kinetics_clips(table), start=2):
+        clips = kinetics_clips(table)
+    default = split or split_name(file.stem) or ""
+    listed = []
+    for number, clip in enumerate(clips, start=2):
         if not clip.split and default not in {"train", "val", "test"}:
             raise ValueError(
-                f"{table.file}, row {number} has no split; name the file train.csv, val.csv or "
-                "test.csv, or give split="
+                f"{file}, row {number} has no split; name the file train.csv, val.csv or test.csv, or "
+                "give split="
             )
-        split = _usual_split(clip.split) if clip.split else default
-        if not _FILE_NAME.fullmatch(split):
+        name = split_name(clip.split) or clip.split or default
+        if not _FILE_NAME.fullmatch(name):
             raise ValueError(
-                f"{table.file}, row {number}: the split '{split}' cannot name a file; use train, val "
-                "or test"
+                f"{file}, row {number}: the split '{name}' cannot name a file; use train, val or test"
             )
-        yield ListedClip(clip, split)
-
-
-def _usual_split(text: str) -> str:
-    return split_name(text) or text
+        listed.append(ListedClip(clip, name))
+    return listed
 
 
 def match_clips(
     listed: Sequence[ListedClip], root: Path, bad: Collection[str] = ()
-) -> list[MatchedClip]:
-    """The file of each clip; empty files and those in ``bad``, absolute or relative to ``root``, are bad."""
+) -> list[ListedClip]:
+    """The clips with their files; empty ones and those in ``bad``, absolute or below ``root``, are bad."""
     if not root.is_dir():
         raise FileNotFoundError(f"root is '{root}', which is not a folder; give the videos' folder")
     known_bad = {_absolute(root, path) for path in bad}
 
-    def match(row: ListedClip, path: str | None) -> MatchedClip:
+    def match(row: ListedClip, path: str | None) -> ListedClip:
         if path is None:
-            return MatchedClip(row, None, "missing")
+            return row
         # False for a broken link too.
         has_content = os.path.isfile(root / path) and os.path.getsize(root / path)  # noqa: PTH113, PTH202
         is_found = has_content and _absolute(root, path) not in known_bad
-        return MatchedClip(row, path, "found" if is_found else "bad")
+        return row._replace(path=path, status="found" if is_found else "bad")
 
     return list(map(match, listed, find_clips([row.clip for row in listed], root)))
 

@@ -38,13 +38,7 @@ def write_list(
 ) -> None:
     """Write lines of "path label" that mean the same videos when they are read with ``classes``.
 
-    Labels are numbers, or names if a class is called by a number.
-
-    Args:
-        file: list to write, in a folder that exists.
-        paths: paths of the videos, relative to the root of the data or absolute.
-        labels: number of the class of each path.
-        classes: names in label order.
+    Labels are numbers, or names if a class is called by a number. The folder must exist.
     """
     write_text(file, list_text(paths, labels, classes))
 

@@ -98,6 +98,11 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _SYSTEM_NAMES
 
 
+def _folders(place: Path) -> list[str]:
+    with os.scandir(place) as entries:
+        return sorted(e.name for e in entries if e.is_dir() and not _is_hidden(e.name))
+
+
 def _identity(folder: str | Path) -> tuple[int, int]:
     status = os.stat(folder)  # noqa: PTH116
     return status.st_dev, status.st_ino
@@ -109,12 +114,7 @@ def class_folders(place: Path, classes: Sequence[str] | None = None) -> dict[str
     Warns of folders without a video, and of videos that cannot be read. Refuses, or warns of, folders
     that look like something other than classes, unless ``classes`` is given.
     """
-    with os.scandir(place) as entries:
-        names = sorted(
-            entry.name
-            for entry in entries
-            if entry.is_dir() and not _is_hidden(entry.name) and not is_video_name(entry.name)
-        )
+    names = (name for name in _folders(place) if not is_video_name(name))
     folders = {name: find_videos(place / name, above=place) for name in names}
     filled = {name: found.paths for name, found in folders.items() if found.paths}
     if not filled:
@@ -218,12 +218,10 @@ def split_folders(
     root: Path, classes: Collection[str] = (), splits: Collection[str] = ("train", "val", "test")
 ) -> dict[str, str]:
     """Folders of ``root``, by the split that they are named after, that have folders and are no class."""
-    with os.scandir(root) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir())
     found: dict[str, str] = {}
-    for name in names:
+    for name in _folders(root):
         split = split_name(name)
-        if split is None or split not in splits or name in classes or not _has_folders(root / name):
+        if split is None or split not in splits or name in classes or not _folders(root / name):
             continue
         if split in found:
             raise ValueError(
@@ -232,11 +230,6 @@ def split_folders(
             )
         found[split] = str(root.absolute() / name)
     return found
-
-
-def _has_folders(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(entry.is_dir() and not _is_hidden(entry.name) for entry in entries)
 
 
 def held_out_source(root: Path, classes: Collection[str] = ()) -> str:

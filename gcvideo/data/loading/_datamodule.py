@@ -22,7 +22,7 @@ from gcvideo.data.loading._dataset import (
 )
 from gcvideo.data.loading._multigrid import MultigridSchedule
 from gcvideo.data.loading._protocol import EvaluationProtocol
-from gcvideo.data.loading._sampler import EpochBatchSampler, EpochSampler, ExactSampler
+from gcvideo.data.loading._sampler import EpochBatchSampler, EpochSampler
 from gcvideo.data.loading._source import VideoSplits
 from gcvideo.data.loading._transform import TrainTransform
 
@@ -173,19 +173,21 @@ class VideoDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[VideoItem]:
         # In order, because the loss is a sum, and a limited validation uses the first videos.
-        videos = self.val_videos()
-        sampler = ExactSampler(len(videos), **self._ranks())
-        return self._loader(videos, sampler=sampler, batch_size=self.batch_size, persistent=True)
+        return self._shared(self.val_videos(), batch_size=self.batch_size, persistent=True)
 
     def test_dataloader(self) -> DataLoader[VideoItem]:
         # Results are kept by video, so a slow file need not delay those after it.
         limit = None if self.trainer is None else self.trainer.limit_test_batches
         is_whole = limit is None or (isinstance(limit, float) and limit == 1)  # 1 is one batch
-        videos = self.test_videos()
-        sampler = ExactSampler(len(videos), **self._ranks())
-        return self._loader(
-            videos, sampler=sampler, batch_size=self.test_batch_size, in_order=not is_whole
+        return self._shared(
+            self.test_videos(), batch_size=self.test_batch_size, in_order=not is_whole
         )
+
+    def _shared(self, videos: EvaluationVideos, **options: Any) -> DataLoader[VideoItem]:
+        """Every video once over all ranks, in order, without padding: ranks may differ by one video."""
+        ranks = self._ranks()
+        share = range(ranks["rank"], len(videos), ranks["world_size"])
+        return self._loader(videos, sampler=share, **options)
 
     def val_videos(self) -> EvaluationVideos:
         """The videos of the validation with one centre view."""

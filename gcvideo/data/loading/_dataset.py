@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import NamedTuple, TypedDict
@@ -91,19 +92,12 @@ def _read_clips(
     return _Clips(frames, positions.reshape(clips.shape), num_damaged)
 
 
+@dataclass(kw_only=True, eq=False)
 class _ListedVideos(Dataset[VideoItem]):
-    def __init__(
-        self,
-        annotations: Annotations,
-        *,
-        protocol: EvaluationProtocol,
-        index: FrameIndex | None = None,
-        time_budget_seconds: float | None = None,
-    ) -> None:
-        self.annotations = annotations
-        self.protocol = protocol
-        self.index = index
-        self.time_budget_seconds = time_budget_seconds
+    annotations: Annotations = field(kw_only=False)
+    protocol: EvaluationProtocol
+    index: FrameIndex | None = None
+    time_budget_seconds: float | None = None
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -116,6 +110,7 @@ class _ListedVideos(Dataset[VideoItem]):
         return _read_clips(path, sample, self.protocol, timeline=timeline, tolerant=tolerant)
 
 
+@dataclass(kw_only=True, eq=False)
 class TrainingVideos(_ListedVideos):
     """Random views of listed videos, a pure function of (seed, epoch, video, view).
 
@@ -136,27 +131,14 @@ class TrainingVideos(_ListedVideos):
             limit.
     """
 
-    def __init__(
-        self,
-        annotations: Annotations,
-        *,
-        protocol: EvaluationProtocol,
-        transform: TrainTransform,
-        transforms: Mapping[int, TrainTransform] | None = None,
-        clips_per_video: int = 1,
-        seed: int = 0,
-        index: FrameIndex | None = None,
-        time_budget_seconds: float | None = None,
-    ) -> None:
-        if clips_per_video < 1:
-            raise ValueError(f"clips_per_video is {clips_per_video}; it must be at least 1")
-        super().__init__(
-            annotations, protocol=protocol, index=index, time_budget_seconds=time_budget_seconds
-        )
-        self.transform = transform
-        self.transforms = dict(transforms or {})
-        self.clips_per_video = clips_per_video
-        self.seed = seed
+    transform: TrainTransform
+    transforms: Mapping[int, TrainTransform] = field(default_factory=dict)
+    clips_per_video: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.clips_per_video < 1:
+            raise ValueError(f"clips_per_video is {self.clips_per_video}; it must be at least 1")
 
     def __getitem__(self, key: TrainingKey) -> VideoItem:
         """The item of ``(epoch, video)`` or ``(epoch, video, shape)``.
@@ -234,14 +216,8 @@ class TrainingVideos(_ListedVideos):
 class EvaluationVideos(_ListedVideos):
     """All views of a protocol for each listed video; each file is opened and decoded once.
 
-    Nothing is replaced or left out: an unreadable or damaged file raises VideoReadError.
-
-    Args:
-        annotations: videos and labels.
-        protocol: clips, crops and sizes.
-        index: frame index, which saves scanning the files.
-        time_budget_seconds: time for reading one file, after which it counts as unreadable; None: no
-            limit.
+    Nothing is replaced or left out: an unreadable or damaged file raises VideoReadError. The arguments are
+    those of :class:`TrainingVideos` without what only training needs.
     """
 
     def __getitem__(self, video: int) -> VideoItem:

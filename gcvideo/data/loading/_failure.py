@@ -8,14 +8,10 @@ from gcvideo.data.listing._list_file import write_table
 
 
 class VideoProblem(NamedTuple):
-    """What was wrong with one listed video when it was read.
+    """Why a video (by its place in the list) cannot be read as it is.
 
-    Args:
-        video: place in the list.
-        path: path of the file.
-        reason: reason why it cannot be read as it is.
-        damaged_packets: packets that were left out so that the rest could be read.
-        replaced_by: video that was shown instead; None if this one was shown, or not replaced.
+    ``damaged_packets`` were left out so that the rest could be read. ``replaced_by`` is the video that was
+    shown instead; None if this one was shown, or not replaced.
     """
 
     video: int

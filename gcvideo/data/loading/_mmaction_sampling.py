@@ -35,20 +35,16 @@ class MMActionSampling(ClipSampling):
     out_of_bound: Literal["loop", "repeat_last"] = "loop"
 
     def _train(self, n: int, fps: float, spec: ClipSpec, rng: np.random.Generator) -> Clip:
-        length = self._window(spec, fps)
-        if length is None:
-            length = float(spec.num_frames * spec.sampling_rate)
+        length, steps = self._window(spec, fps, spec.num_frames * spec.sampling_rate)
         start = int(rng.integers(max(math.floor(n - length + 1), 1)))
-        return self._bounded(start + self._steps(spec, fps), n)
+        return self._bounded(start + steps, n)
 
     def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
         if spec.num_frames == 1:
             part = n / num_clips
             starts = [int(k * part + part / 2) for k in range(num_clips)]
             return np.array(starts, dtype=np.int64)[:, None]
-        length = self._window(spec, fps)
-        if length is None:
-            length = float((spec.num_frames - 1) * spec.sampling_rate + 1)
+        length, steps = self._window(spec, fps, (spec.num_frames - 1) * spec.sampling_rate + 1)
         slack = max(n - length, 0.0)
         if num_clips == 1:
             starts = [int(slack // 2)]
@@ -56,19 +52,14 @@ class MMActionSampling(ClipSampling):
             starts = [round(k * (slack / (num_clips - 1))) for k in range(num_clips)]
         else:
             starts = [k * math.floor(slack / (num_clips - 1)) for k in range(num_clips)]
-        steps = self._steps(spec, fps)
         return np.stack([self._bounded(start + steps, n) for start in starts])
 
-    def _window(self, spec: ClipSpec, fps: float) -> float | None:
+    def _window(self, spec: ClipSpec, fps: float, span: int) -> tuple[float, Clip]:
+        """Length of a clip, which is ``span`` without a rate, and the places of its frames."""
         if self.target_fps is None:
-            return None
-        return max(1.0, spec.num_frames * spec.sampling_rate * (fps / self.target_fps))
-
-    def _steps(self, spec: ClipSpec, fps: float) -> Clip:
-        window = self._window(spec, fps)
-        if window is None:
-            return spec.steps
-        return np.linspace(0, window - 1, spec.num_frames).astype(np.int64)
+            return float(span), spec.steps
+        length = max(1.0, spec.num_frames * spec.sampling_rate * (fps / self.target_fps))
+        return length, np.linspace(0, length - 1, spec.num_frames).astype(np.int64)
 
     def _bounded(self, indices: Clip, n: int) -> Clip:
         if self.out_of_bound == "loop":

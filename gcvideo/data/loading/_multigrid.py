@@ -30,20 +30,13 @@ class LongCyclePhase(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class MultigridSchedule:
-    """The shapes of a whole training run, as ``Multigrid.schedule`` makes them.
+    """The shapes of a whole training run, as ``Multigrid.schedule`` makes them."""
 
-    Args:
-        phases: phases in order; the last ends with the run.
-        milestones: epochs at which a stepwise rate drops.
-        short_cycle: crops, in pixels before rounding, of the batches before each one of the long-cycle
-            shape.
-        bn_base_size: clips that share one set of batch statistics.
-    """
-
-    phases: Sequence[LongCyclePhase]
-    milestones: Sequence[int]
+    phases: Sequence[LongCyclePhase]  # in order; the last ends with the run
+    milestones: Sequence[int]  # epochs at which a stepwise rate drops
+    # Crops, in pixels before rounding, of the batches before each one of the long-cycle shape.
     short_cycle: Sequence[float]
-    bn_base_size: int
+    bn_base_size: int  # clips that share one set of batch statistics
 
     @property
     def num_epochs(self) -> int:

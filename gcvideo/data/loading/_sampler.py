@@ -1,6 +1,7 @@
 """The order of videos and batches, over epochs, ranks and interruptions."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import accumulate, cycle, islice
 
 import numpy as np
@@ -12,28 +13,27 @@ from gcvideo.data.loading._multigrid import BatchShape, ClipShape, MultigridSche
 TrainingKey = tuple[int, int] | tuple[int, int, ClipShape]
 
 
+@dataclass(eq=False)
 class EpochSampler(Sampler[tuple[int, int]]):
     """Shuffled videos of one rank as ``(epoch, video)``, a pure function of (seed, epoch).
 
     The permutation of an epoch is cut into equal shares; at most ``world_size - 1`` videos are left out
-    of an epoch, and others the next time. Nothing is repeated, unlike in ``DistributedSampler``.
-
-    Raises:
-        ValueError: if there are fewer videos than ranks.
+    of an epoch, and others the next time. Nothing is repeated, unlike in ``DistributedSampler``. Raises
+    ValueError if there are fewer videos than ranks.
     """
 
-    def __init__(
-        self, num_videos: int, *, seed: int = 0, rank: int = 0, world_size: int = 1
-    ) -> None:
-        if num_videos < world_size:
+    num_videos: int
+    _: KW_ONLY
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+    epoch: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        if self.num_videos < self.world_size:
             raise ValueError(
-                f"{num_videos} training videos for {world_size} processes; use fewer devices"
+                f"{self.num_videos} training videos for {self.world_size} processes; use fewer devices"
             )
-        self.num_videos = num_videos
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
-        self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
@@ -48,26 +48,21 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return ((self.epoch, int(video)) for video in share)
 
 
+@dataclass(eq=False)
 class EpochBatchSampler(Sampler[list[TrainingKey]]):
     """Batches of one rank; the first epoch after a resume starts where the run was interrupted.
 
     A last batch that would not be full is left out: few clips give poor batch statistics, and its
     videos come in another epoch. If batch sizes are inversely proportional to the number of ranks, batch
-    k has the same videos over all ranks, also where the sizes vary.
-
-    Args:
-        sampler: videos of the rank.
-        batch_size: videos per batch, of the base shape with multigrid.
-        multigrid: sizes of the batches, and shapes that are then part of their keys.
+    k has the same videos over all ranks, also where the sizes vary. With ``multigrid``, ``batch_size`` is
+    that of the base shape, and shapes are part of the keys.
     """
 
-    def __init__(
-        self, sampler: EpochSampler, batch_size: int, multigrid: MultigridSchedule | None = None
-    ) -> None:
-        self.sampler = sampler
-        self.batch_size = batch_size
-        self.multigrid = multigrid
-        self._resumed_epoch, self._num_seen = 0, 0
+    sampler: EpochSampler
+    batch_size: int
+    multigrid: MultigridSchedule | None = None
+    _resumed_epoch: int = field(init=False, default=0)
+    _num_seen: int = field(init=False, default=0)
 
     def resume(self, epoch: int, num_batches: int) -> None:
         """Leave out the first batches of an epoch, which were seen before an interruption."""
@@ -98,16 +93,3 @@ class EpochBatchSampler(Sampler[list[TrainingKey]]):
 
     def _sizes(self) -> list[int]:
         return [self.batch_size * (shape.factor if shape else 1) for shape in self._shapes()]
-
-
-class ExactSampler(Sampler[int]):
-    """Every video once over all ranks, in order, without padding: ranks may differ by one video."""
-
-    def __init__(self, num_videos: int, *, rank: int = 0, world_size: int = 1) -> None:
-        self.videos = range(rank, num_videos, world_size)
-
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.videos)

@@ -126,10 +126,9 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
         seed: seed of that division.
         flip_pairs: pairs of class names that a horizontal flip exchanges, such as left and right.
         index: file of a frame index; None: the one kept for ``root``, if there is one.
-        max_bad_fraction: share of unreadable training videos above which training stops.
-        time_budget_seconds: time for reading one file, after which it counts as unreadable; None: no
-            limit.
-        square_pixels: whether frames with oblong pixels get square ones, whatever the protocol says.
+        max_bad_fraction: as in :class:`VideoSplits`.
+        time_budget_seconds: as in :class:`VideoSplits`.
+        square_pixels: as in :class:`VideoSplits`.
 
     Raises:
         FileNotFoundError, ValueError: naming the source, the row and the remedy.

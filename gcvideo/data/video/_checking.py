@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -14,8 +15,8 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import Int64
 
 from gcvideo.data.video._clock import FrameClock, Stamps
-from gcvideo.data.video._colour import convert_frame, settle_matrix
 from gcvideo.data.video._container import VideoReadError, decode_packets, open_video
+from gcvideo.data.video._conversion import convert_frame, settle_matrix
 from gcvideo.data.video._deadline import run_within
 from gcvideo.data.video._orientation import AS_STORED
 from gcvideo.data.video._timeline import counted_timeline, scan_packets
@@ -65,12 +66,8 @@ def check_video(path: str, *, time_budget_seconds: float | None = None) -> Video
 
     A kind is a pixel format, a size and colour tags. Packets that cannot be decoded are left out and
     counted, as by a tolerant :class:`~gcvideo.data.VideoReader`. If the packets alone are enough to list
-    the frames, their number and time stamps are compared with those of the decoded frames.
-
-    Args:
-        path: file to check.
-        time_budget_seconds: seconds without progress after which the file counts as unreadable; None: no
-            limit. A long video may take longer in total.
+    the frames, their number and time stamps are compared with those of the decoded frames. A file counts
+    as unreadable after ``time_budget_seconds`` without progress; None: no limit.
     """
     steps = _examine(path)
     found = None
@@ -84,15 +81,18 @@ def check_video(path: str, *, time_budget_seconds: float | None = None) -> Video
 
 def _examine(path: str) -> Iterator[VideoCheck | None]:
     """Yields None regularly while it decodes, and the finding at the end."""
+    timeline = None
     try:
-        promised = _promised_times(path)
+        container, stream = open_video(path)
+        with container, suppress(av.error.FFmpegError):  # decoding gives a better reason
+            timeline = scan_packets(container, stream)
         yield None
         container, stream = open_video(path)
         with container:
-            seen = _Seen(container, stream, promised)
+            seen = _Seen(container, stream, timeline.stamps if timeline else None)
             mark = time.monotonic()
             try:
-                for frames in decode_packets(container, stream, seen.note):
+                for frames in decode_packets(container.demux(stream), seen.note):
                     for frame in frames:
                         seen.count(frame)
                     if time.monotonic() > mark + _SECONDS_A_STEP:
@@ -106,16 +106,6 @@ def _examine(path: str) -> Iterator[VideoCheck | None]:
     except Exception as error:
         # A training would meet this error too, and one file must not end the check of all.
         yield VideoCheck("unreadable", f"{type(error).__name__}: {error}")
-
-
-def _promised_times(path: str) -> Int64[np.ndarray, " n"] | None:
-    container, stream = open_video(path)
-    with container:
-        try:
-            timeline = scan_packets(container, stream)
-        except av.error.FFmpegError:
-            return None  # decoding gives a better reason
-    return timeline.stamps if timeline else None
 
 
 class _Seen:

@@ -2,12 +2,13 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
 import av.error
+from av import Packet
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video import VideoFrame, VideoStream
@@ -183,10 +184,10 @@ def prepare_stream(container: InputContainer, stream: VideoStream) -> None:
 
 
 def decode_packets(
-    container: InputContainer, stream: VideoStream, damaged: Callable[[Exception], None]
+    packets: Iterable[Packet], damaged: Callable[[Exception], None]
 ) -> Iterator[list[VideoFrame]]:
     """The frames of each packet; errors go to ``damaged``, except FFmpegError if the packets break off."""
-    for packet in container.demux(stream):
+    for packet in packets:
         # The last packet is empty and drains the decoder. Other empty packets mean "show the last frame
         # again" (Theora), and decoders reject them.
         if not packet.size and packet.dts is not None:

@@ -14,15 +14,9 @@ def run_within(seconds: float | None, path: str, work: Callable[[], T]) -> T:
     """The result of ``work``, or an error that names the file when the time is over.
 
     The work runs in its own thread, which is abandoned if it is stuck, since a read from a dead network
-    mount cannot be stopped. The thread does not keep Python from exiting.
+    mount cannot be stopped. The thread does not keep Python from exiting. Without a limit, there is none.
 
-    Args:
-        seconds: time limit; None: no limit, and no thread.
-        path: file that is worked on.
-        work: function to call; its exceptions are raised here.
-
-    Raises:
-        VideoReadError: if the time is over.
+    Raises VideoReadError for ``path`` if the time is over, and the exceptions of ``work``.
     """
     if seconds is None:
         return work()

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 import av.error
@@ -15,9 +16,11 @@ from jaxtyping import Int, Int64, UInt8
 
 from gcvideo.data.video._clock import FrameClock
 from gcvideo.data.video._container import BinaryFile, VideoReadError, decode_packets, open_video
-from gcvideo.data.video._frame_array import FrameArray
+from gcvideo.data.video._conversion import FrameArray
 from gcvideo.data.video._resizing import DecodeSize
 from gcvideo.data.video._timeline import Timeline, VideoInfo, counted_timeline, scan_packets
+
+_SIZE = attrgetter("size")  # 0 without content
 
 
 class _MismatchError(VideoReadError):
@@ -197,11 +200,11 @@ class VideoReader:
         """Packets with content from a keyframe on; none if the seek lands after ``target`` or unclean."""
         if keyframe < 0 or (keyframe == 0 and self._is_at_start):
             self._rewind()
-            return filter(_has_content, self._container.demux(self._stream))
+            return filter(_SIZE, self._container.demux(self._stream))
         keyframes = self.timeline.keyframes
         self._container.seek(int(keyframes[keyframe]), stream=self._stream)
         self._is_at_start = False
-        packets = filter(_has_content, self._container.demux(self._stream))
+        packets = filter(_SIZE, self._container.demux(self._stream))
         first = next(packets, None)
         if first is None or first.pts is None or first.pts > target:
             return iter(())
@@ -220,8 +223,8 @@ class VideoReader:
         self._rewind()
         self.num_damaged = 0
         try:
-            for frames in decode_packets(self._container, self._stream, self._note_damage):
-                yield from frames
+            packets = self._container.demux(self._stream)
+            yield from chain.from_iterable(decode_packets(packets, self._note_damage))
         except av.error.FFmpegError as error:
             self._note_damage(error)
 
@@ -229,10 +232,6 @@ class VideoReader:
         if not self._tolerant:
             raise error
         self.num_damaged += 1
-
-
-def _has_content(packet: Packet) -> bool:
-    return packet.size > 0
 
 
 def _groups(

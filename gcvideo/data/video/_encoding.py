@@ -37,17 +37,10 @@ def write_video(
     codec: str = "libx264",
     options: dict[str, str] | None = None,
 ) -> None:
-    """Encode RGB frames to a video file; the suffix determines the container.
+    """Encode RGB frames of one size to a video file; the suffix determines the container.
 
-    Args:
-        path: file to write.
-        frames: uint8 RGB images of one size; H.264 in 4:2:0 needs an even height and width.
-        fps: frames per second.
-        codec: name of an FFmpeg encoder.
-        options: encoder options, such as ``{"crf": "18", "g": "16"}``.
-
-    Raises:
-        ValueError: if there is no frame.
+    H.264 in 4:2:0 needs an even height and width. ``codec`` is the name of an FFmpeg encoder, with
+    ``options`` such as ``{"crf": "18", "g": "16"}``. Raises ValueError if there is no frame.
     """
     with av.open(str(path), "w") as container:
         images, stream = _begin(container, path, frames, fps, codec, options or {})
@@ -69,12 +62,8 @@ def rewrite_video(
     The earlier of pictures and sound starts at 0, and the other follows as in the source. Sound that mp4
     players cannot play becomes AAC; a track that FFmpeg cannot decode is left out with a warning.
 
-    Args:
-        source: file with the times and the sound.
-        target: file to write, ``*.mp4``.
-        frames: uint8 RGB images of one size, even in height and width, one for each frame of the source.
-        timeline: times of the frames of the source.
-        options: settings of x264, such as ``{"crf": "18"}``.
+    Frames have one size, even in height and width. ``timeline`` is that of the source, ``options`` are those
+    of x264, such as ``{"crf": "18"}``.
 
     Raises:
         VideoReadError: if the sound cannot be read to its end.
@@ -197,23 +186,18 @@ class _Sound:
             yield packet
 
     def _encoded(self, target: AudioStream, delay: Fraction) -> Iterator[Packet]:
-        for frame in self._even_frames(target.layout.name):
-            if frame.pts is not None:
-                frame.pts += round(delay / exact(frame.time_base))
-            yield from target.encode(frame)
-        yield from target.encode(None)
-
-    def _even_frames(self, layout: str) -> Iterator[AudioFrame]:
-        """Sound without gaps, at the encoder's rate and frame length."""
         graph = None
-        for frame in self._decode():
+        for decoded in chain(self._decode(), [None]):
+            if decoded is not None and graph is None:
+                graph = _resampling(decoded, target.layout.name)
             if graph is None:
-                graph = _resampling(frame, layout)
-            graph.push(frame)
-            yield from _pulled(graph)
-        if graph is not None:
-            graph.push(None)
-            yield from _pulled(graph)
+                break
+            graph.push(decoded)
+            for frame in _pulled(graph):
+                if frame.pts is not None:
+                    frame.pts += round(delay / exact(frame.time_base))
+                yield from target.encode(frame)
+        yield from target.encode(None)
 
     def _decode(self) -> Iterator[AudioFrame]:
         assert self._stream is not None
@@ -233,6 +217,7 @@ class _Sound:
 
 
 def _resampling(frame: AudioFrame, layout: str) -> Graph:
+    """A filter that gives sound without gaps, at the encoder's rate and frame length."""
     graph = Graph()
     graph.link_nodes(
         graph.add_abuffer(

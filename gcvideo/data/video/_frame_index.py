@@ -63,15 +63,9 @@ class FileStamp(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class IndexEntry:
-    """The timeline of one file, and the state of the file for which it is valid.
+    """The timeline of one listed file, and the state of the file (bytes, last change) for which it is valid.
 
-    Args:
-        path: name of the file as listed.
-        size: bytes of the file.
-        mtime_ns: time of its last change.
-        timeline: times of its frames; None if it cannot be read.
-        reason: reason for that, as in VideoReadError.
-        remedy: remedy, as in VideoReadError.
+    Without a timeline, the file cannot be read; reason and remedy are those of a VideoReadError.
     """
 
     path: str
@@ -83,12 +77,7 @@ class IndexEntry:
 
 
 def index_video(path: str, file: str) -> IndexEntry:
-    """The entry of a video, made by scanning its packets and decoding its first frame.
-
-    Args:
-        path: name of the file as listed.
-        file: path by which it can be opened.
-    """
+    """The entry of a video listed as ``path``, from the packets and the first frame of its ``file``."""
     stamp = FileStamp.of(file) or FileStamp(-1, -1)
     try:
         with VideoReader(file) as reader:
@@ -100,14 +89,8 @@ def index_video(path: str, file: str) -> IndexEntry:
 class FrameIndex:
     """A memory-mapped index file: all processes share its pages, and a pickle contains only its path.
 
-    Constant frame rates need no stamps: stamp i is ``first_stamp + i * stamp_step``.
-
-    Args:
-        path: file written by :func:`write_index`.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged or of another version.
+    Constant frame rates need no stamps: stamp i is ``first_stamp + i * stamp_step``. Raises
+    FileNotFoundError if there is no file at ``path``, ValueError if it is damaged or of another version.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -146,14 +129,9 @@ class FrameIndex:
         return FrameIndex, (self.path,)
 
     def find(self, path: str, file: str) -> Timeline | None:
-        """The timeline of a video; None if it is not in the index or has changed since.
+        """The timeline of a ``file`` listed as ``path``; None if it is not in the index or has changed since.
 
-        Args:
-            path: name of the file as listed.
-            file: path by which it can be opened.
-
-        Raises:
-            VideoReadError: if the file is known to be unreadable.
+        Raises VideoReadError if the file is known to be unreadable.
         """
         row = self._current_row(path, file)
         if row is None:

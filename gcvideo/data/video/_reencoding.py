@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -16,22 +17,15 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from gcvideo._draft import draft_of
 from gcvideo.data.video._clock import FrameClock
-from gcvideo.data.video._colour import convert_frame
 from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, decode_packets, open_video
+from gcvideo.data.video._conversion import convert_frame
 from gcvideo.data.video._orientation import AS_STORED, Orientation
 from gcvideo.data.video._timeline import sample_aspect_ratio
 
 
 @dataclass(frozen=True)
 class Reencoding:
-    """The result of a re-encoding.
-
-    Args:
-        num_frames: frames that were written.
-        num_damaged: broken packets of the source, which gave no frame.
-        bytes_before: size of the source.
-        bytes_after: size of the target.
-    """
+    """The frames that were written, the broken packets of the source, which gave none, and both sizes."""
 
     num_frames: int
     num_damaged: int
@@ -152,15 +146,14 @@ class _Pictures:
             upright.pts = self._clock.place(self._clock.stamps_of(frame))
             upright.time_base = self.time_base
             upright.duration = self._clock.duration_of(frame)
-            upright.pict_type = (
-                PictureType.NONE
-            )  # otherwise, the encoder would repeat those of the source
+            # Otherwise, the encoder would repeat those of the source.
+            upright.pict_type = PictureType.NONE
             yield upright
 
     def _decode(self) -> Iterator[VideoFrame]:
         try:
-            for frames in decode_packets(self.container, self._stream, self._note_damage):
-                yield from frames
+            packets = self.container.demux(self._stream)
+            yield from chain.from_iterable(decode_packets(packets, self._note_damage))
         except av.error.InvalidDataError as error:
             self._note_damage(error)
             with suppress(*DECODE_ERRORS):

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -10,19 +10,18 @@ import av
 import av.error
 import numpy as np
 from av import Packet
-from av.container import InputContainer
 from av.video import VideoFrame, VideoStream
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from gcvideo.data.video._clock import FrameClock
 from gcvideo.data.video._container import (
-    DECODE_ERRORS,
     FOREIGN_TAGS,
     VideoReadError,
+    decode_packets,
     prepare_stream,
 )
-from gcvideo.data.video._frame_array import FrameArray
+from gcvideo.data.video._conversion import FrameArray
 from gcvideo.data.video._resizing import DecodeSize
 from gcvideo.data.video._timeline import frame_info
 
@@ -50,19 +49,14 @@ def is_stream(source: str, format: str | None = None) -> bool:
     )
 
 
-def stream_frames(
-    source: str,
-    *,
-    format: str | None = None,
-    options: Mapping[str, str] | None = None,
-    timeout_seconds: float = 10.0,
-    short_side: int | DecodeSize | None = None,
-    square_pixels: bool = False,
-) -> "FrameStream":
-    """Open a source and give (seconds since the first frame, RGB frame) in order to its end.
+class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
+    """(Seconds since the first frame, RGB frame) of a source, in order to its end or to ``close``.
 
-    Frames are in display orientation and have the size of the first one. Memory holds one frame. Cameras
-    and servers drop frames if they are read too slowly.
+    The source is opened at once. Frames are in display orientation and have the size of the first one.
+    Memory holds one frame. Cameras and servers drop frames if they are read too slowly. The time of a frame
+    is its own stamp. If that is missing or does not ascend, as when a camera restarts, the frame comes one
+    mean step after the last, see :class:`~gcvideo.data.video._clock.FrameClock`. Packets that cannot be
+    decoded are left out and counted in ``num_damaged``.
 
     Args:
         source: URL, device, pipe or file in FFmpeg's notation: ``rtsp://host/path``, ``/dev/video0``,
@@ -79,54 +73,43 @@ def stream_frames(
             silent or cannot be decoded.
         ValueError: if ``timeout_seconds`` is not positive.
     """
-    if not timeout_seconds > 0:
-        reason = f"timeout_seconds is {timeout_seconds:g} but must be positive"
-        raise ValueError(f"{reason}; 10 suits most networks")
-    try:
-        container = av.open(
-            source,
-            format=format,
-            options=dict(options or {}),
-            timeout=(timeout_seconds, timeout_seconds),
-            **FOREIGN_TAGS,
-        )
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise VideoReadError(source, *_why_not_open(error, format, timeout_seconds)) from error
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream) or stream.codec_context is None:
-        container.close()
-        raise VideoReadError(
-            source,
-            "it has no video that FFmpeg can decode",
-            "check that the address is that of the video",
-        )
-    return FrameStream(source, container, stream, timeout_seconds, short_side, square_pixels)
-
-
-class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
-    """The frames of an open source, see :func:`stream_frames`; closed at its end or by ``close``.
-
-    The time of a frame is its own stamp. If that is missing or does not ascend, as when a camera restarts,
-    the frame comes one mean step after the last, see :class:`~gcvideo.data.video._clock.FrameClock`. Packets
-    that cannot be decoded are left out and counted in ``num_damaged``.
-    """
 
     def __init__(
         self,
         source: str,
-        container: InputContainer,
-        stream: VideoStream,
-        timeout_seconds: float,
-        short_side: int | DecodeSize | None,
-        square_pixels: bool,
+        *,
+        format: str | None = None,
+        options: Mapping[str, str] | None = None,
+        timeout_seconds: float = 10.0,
+        short_side: int | DecodeSize | None = None,
+        square_pixels: bool = False,
     ) -> None:
+        if not timeout_seconds > 0:
+            reason = f"timeout_seconds is {timeout_seconds:g} but must be positive"
+            raise ValueError(f"{reason}; 10 suits most networks")
+        try:
+            self._container = av.open(
+                source,
+                format=format,
+                options=dict(options or {}),
+                timeout=(timeout_seconds, timeout_seconds),
+                **FOREIGN_TAGS,
+            )
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise VideoReadError(source, *_why_not_open(error, format, timeout_seconds)) from error
+        stream = self._container.streams.best("video")
+        if not isinstance(stream, VideoStream) or stream.codec_context is None:
+            self._container.close()
+            raise VideoReadError(
+                source,
+                "it has no video that FFmpeg can decode",
+                "check that the address is that of the video",
+            )
+        prepare_stream(self._container, stream)
         self.source = source
-        self.num_damaged = 0
-        self._container, self._stream = container, stream
-        self._timeout_seconds = timeout_seconds
-        self._short_side, self._square_pixels = short_side, square_pixels
-        prepare_stream(container, stream)
-        self._frames = self._timed_frames()
+        self.num_damaged = self._num_damaged_in_a_row = 0
+        self._stream, self._timeout_seconds = stream, timeout_seconds
+        self._frames = self._timed_frames(short_side, square_pixels)
 
     def __next__(self) -> tuple[float, UInt8[np.ndarray, "h w 3"]]:
         return next(self._frames)
@@ -142,15 +125,16 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
         self._frames.close()
         self._container.close()
 
-    def _timed_frames(self) -> Generator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
-        reformatter = VideoReformatter()
-        info = None
+    def _timed_frames(
+        self, short_side: int | DecodeSize | None, square_pixels: bool
+    ) -> Generator[tuple[float, UInt8[np.ndarray, "h w 3"]]]:
+        reformatter, info = VideoReformatter(), None
         with closing(self._container):
             clock = FrameClock(self._container, self._stream)
             for frame in self._decode():
                 info = info or frame_info(self._stream, frame, 1, float(clock.rate))
                 picture = FrameArray(
-                    np.zeros(1, np.int64), info, reformatter, self._short_side, self._square_pixels
+                    np.zeros(1, np.int64), info, reformatter, short_side, square_pixels
                 )
                 picture.put(0, frame)
                 ticks = clock.place(clock.stamps_of(frame))
@@ -159,26 +143,11 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
             raise VideoReadError(self.source, "it ended before its first frame", _CHECK_SENDER)
 
     def _decode(self) -> Iterator[VideoFrame]:
-        in_a_row = 0
-        for packet in self._packets():
-            # Empty packets mean "show the last frame again"; the last one drains the decoder.
-            if not packet.size and packet.dts is not None:
-                continue
-            try:
-                frames = packet.decode()
-            except DECODE_ERRORS as error:
-                self.num_damaged += 1
-                in_a_row += 1
-                if in_a_row >= _MAX_DAMAGED_IN_A_ROW:
-                    reason = f"{in_a_row} packets in a row do not decode ({error})"
-                    raise VideoReadError(self.source, reason, _CHECK_SENDER) from error
-                continue
-            in_a_row = 0
-            yield from frames
-
-    def _packets(self) -> Iterator[Packet]:
         try:
-            yield from _patient(lambda: self._container.demux(self._stream), self._timeout_seconds)
+            for frames in decode_packets(self._packets(), self._note_damage):
+                if frames:
+                    self._num_damaged_in_a_row = 0
+                yield from frames
         except (av.error.ExitError, TimeoutError) as error:
             reason = f"nothing has come for {self._timeout_seconds:g} seconds"
             raise VideoReadError(self.source, reason, _CHECK_SENDER) from error
@@ -186,20 +155,29 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
             reason = f"it broke off ({error.strerror})"
             raise VideoReadError(self.source, reason, _CHECK_SENDER) from error
 
+    def _packets(self) -> Iterator[Packet]:
+        """All packets; if a camera answers "try again" (AVFoundation), it is retried for a while."""
+        deadline = time.monotonic() + self._timeout_seconds
+        while True:
+            try:
+                for packet in self._container.demux(self._stream):
+                    yield packet
+                    deadline = time.monotonic() + self._timeout_seconds
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError from None
+                time.sleep(_PAUSE_SECONDS)
 
-def _patient(demux: Callable[[], Iterator[Packet]], seconds: float) -> Iterator[Packet]:
-    """All packets; if a camera answers "try again" (AVFoundation), it is retried for ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            for packet in demux():
-                yield packet
-                deadline = time.monotonic() + seconds
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise TimeoutError from None
-            time.sleep(_PAUSE_SECONDS)
+    def _note_damage(self, error: Exception) -> None:
+        self.num_damaged += 1
+        self._num_damaged_in_a_row += 1
+        if self._num_damaged_in_a_row >= _MAX_DAMAGED_IN_A_ROW:
+            reason = f"{self._num_damaged_in_a_row} packets in a row do not decode ({error})"
+            raise VideoReadError(self.source, reason, _CHECK_SENDER) from error
+
+
+stream_frames = FrameStream
 
 
 def _why_not_open(error: Exception, format: str | None, seconds: float) -> tuple[str, str]:

@@ -80,10 +80,9 @@ class Timeline:
 class _Stamp(NamedTuple):
     """One packet: its time in units of the stream's time base, and its picture if flagged a keyframe."""
 
-    time: int | None
+    time: int
     start: StartPicture | None
     is_hidden: bool
-    is_corrupt: bool
 
 
 def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | None:
@@ -99,20 +98,22 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> Timeline | N
     for packet in container.demux(stream):
         if not packet.size:
             continue
+        if packet.pts is None or packet.is_corrupt:
+            return None
         if len(probed) < _NUM_PROBED:
             probed.append(packet)
         if not stamps:
             frames = [*packet.decode(), *stream.codec_context.decode(None)]
             first = frames[0] if frames else None
         start = start_picture(codec, bytes(packet), extradata) if packet.is_keyframe else None
-        stamps.append(_Stamp(packet.pts, start, packet.is_discard, packet.is_corrupt))
+        stamps.append(_Stamp(packet.pts, start, packet.is_discard))
         # In HEVC, "not referred to" holds only within a temporal layer.
         if codec == "hevc" and skips_unwanted:
             skips_unwanted = _temporal_layer(packet, extradata) == 0
     if first is None or not _is_consistent(stamps):
         return None
-    times = sorted(s.time for s in stamps if s.time is not None and not s.is_hidden)
-    shown, time_base = np.array(times, dtype=np.int64), exact(stream.time_base)
+    shown = np.array(sorted(s.time for s in stamps if not s.is_hidden), dtype=np.int64)
+    time_base = exact(stream.time_base)
     fps = frame_rate(shown, time_base, stated_rates(stream))
     if codec == "h264" and _are_fields(probed, fps, stream):
         return None
@@ -166,14 +167,13 @@ def sample_aspect_ratio(stream: VideoStream) -> Fraction:
 
 def _is_consistent(stamps: list[_Stamp]) -> bool:
     """Whether frame i must be the packet with the i-th smallest time stamp."""
-    times = [stamp.time for stamp in stamps if stamp.time is not None]
-    if len(set(times)) < len(stamps) or any(stamp.is_corrupt for stamp in stamps):
-        return False
+    times = {stamp.time for stamp in stamps}
     # Decoders drop frames without their references: those displayed before the first keyframe, and those
     # after it until a gradual refresh is complete.
-    first = stamps[0].start
-    starts_clean = first is not None and first.is_exact and stamps[0].time == min(times)
-    return starts_clean and not all(stamp.is_hidden for stamp in stamps)
+    first = stamps[0]
+    starts_clean = first.start is not None and first.start.is_exact and first.time == min(times)
+    is_shown = not all(stamp.is_hidden for stamp in stamps)
+    return len(times) == len(stamps) and starts_clean and is_shown
 
 
 def _are_fields(start: list[Packet], fps: float, stream: VideoStream) -> bool:
@@ -191,11 +191,7 @@ def _are_fields(start: list[Packet], fps: float, stream: VideoStream) -> bool:
 
 
 def _clean_starts(stamps: list[_Stamp]) -> list[int]:
-    exact = [
-        (s.time, s.start)
-        for s in stamps
-        if s.time is not None and s.start is not None and s.start.is_exact
-    ]
+    exact = [(s.time, s.start) for s in stamps if s.start is not None and s.start.is_exact]
     # If sets differ from those in the header, a picture without sets depends on earlier packets.
     needs_sets = any(start.has_new_sets for _, start in exact)
     return sorted(time for time, start in exact if start.has_sets or not needs_sets)

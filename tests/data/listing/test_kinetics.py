@@ -104,7 +104,7 @@ def test_every_row_is_found_missing_or_bad(kinetics_folder, bad):
     assert [match.path for match in matched] == [FILES[0], None, *FILES[1:]]
     statuses = ["found", "missing", "bad", "bad", "found", "found"]
     assert [match.status for match in matched] == statuses
-    assert [match.listed.split for match in matched] == ["train"] * 5 + ["val"]
+    assert [match.split for match in matched] == ["train"] * 5 + ["val"]
     whole = Coverage.of(matched)
     assert whole == Coverage(found=3, missing=1, bad=2)
     assert (whole.listed, whole.fraction) == (6, 0.5)
@@ -123,9 +123,9 @@ def test_a_relative_root_and_a_link_to_nowhere(kinetics_folder, monkeypatch):
 def test_the_files_are_those_that_annotations_find(kinetics_folder):
     matched = match_clips(listed_clips(kinetics_folder / "list.csv"), kinetics_folder)
     read = read_annotations("list.csv", root=kinetics_folder, split="train")
-    ours = [match for match in matched if match.listed.split == "train" and match.path]
+    ours = [match for match in matched if match.split == "train" and match.path]
     assert [match.path for match in ours] == list(read.paths)
-    names = [match.listed.clip.label for match in ours]
+    names = [match.clip.label for match in ours]
     assert names == [read.classes[label] for label in read.labels]
 
 

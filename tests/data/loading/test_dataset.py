@@ -14,7 +14,6 @@ from gcvideo.data import (
     EpochBatchSampler,
     EpochSampler,
     EvaluationVideos,
-    ExactSampler,
     TrainingVideos,
     TrainTransform,
     annotated_videos,
@@ -185,12 +184,16 @@ def test_the_epoch_sampler_shuffles_by_seed_and_epoch_and_divides_over_ranks():
     assert len({*shares[0], *shares[1]}) == 6
 
 
-@pytest.mark.parametrize("num_videos", [7, 8])
+@pytest.mark.parametrize("name", ["val_dataloader", "test_dataloader"])
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_the_exact_sampler_covers_every_video_once(num_videos, world_size):
-    shares = [ExactSampler(num_videos, rank=r, world_size=world_size) for r in range(world_size)]
-    assert sorted(video for share in shares for video in share) == list(range(num_videos))
-    assert sum(len(share) for share in shares) == num_videos
+def test_every_video_is_evaluated_once_over_all_ranks(video_folder, name, world_size):
+    module, videos = make_module(video_folder), []
+    for rank in range(world_size):
+        module.trainer = SimpleNamespace(
+            global_rank=rank, world_size=world_size, limit_test_batches=1.0
+        )
+        videos += getattr(module, name)().sampler
+    assert sorted(videos) == list(range(len(module.splits.val)))
 
 
 def test_more_ranks_than_videos_are_refused():

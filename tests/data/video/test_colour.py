@@ -5,7 +5,7 @@ import av
 import numpy as np
 import pytest
 
-from gcvideo.data.video import _colour as colour
+from gcvideo.data.video import _conversion as colour
 from gcvideo.data.video._checking import check_video
 from gcvideo.data.video._decoding import VideoReader, read_frames
 from gcvideo.data.video._reencoding import reencode_video

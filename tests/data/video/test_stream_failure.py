@@ -1,6 +1,7 @@
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import av
 import av.error
@@ -8,7 +9,6 @@ import pytest
 from encoded_video import encode_sound, random_frames, raw_options
 
 from gcvideo.data import VideoReadError, write_video
-from gcvideo.data.video import _stream as stream_module
 from gcvideo.data.video._stream import stream_frames
 
 
@@ -68,14 +68,14 @@ def test_a_server_that_falls_silent_is_given_up_after_the_timeout(tmp_path):
     assert len(seen) > 50
 
 
-def test_a_connection_that_breaks_off_is_no_end(tmp_path, monkeypatch, make_video):
+def test_a_connection_that_breaks_off_is_no_end(monkeypatch, make_video):
     stream = stream_frames(str(make_video("h264.mp4")))
 
     def broken(*_):
         raise av.error.ConnectionResetError(104, "Connection reset by peer")
         yield
 
-    monkeypatch.setattr(stream_module, "_patient", broken)
+    monkeypatch.setattr(stream, "_packets", broken)
     with pytest.raises(
         VideoReadError, match=r"it broke off \(Connection reset by peer\); check the"
     ):
@@ -115,7 +115,14 @@ def test_the_timeout_must_be_positive(seconds):
         stream_frames("a", timeout_seconds=seconds)
 
 
-def test_a_camera_that_is_not_ready_is_asked_again():
+def camera_packets(video, demux, timeout_seconds):
+    with stream_frames(str(video), timeout_seconds=timeout_seconds) as stream:
+        stream._container.close()
+        stream._container = SimpleNamespace(demux=lambda _: demux(), close=lambda: None)
+        return list(stream._packets())
+
+
+def test_a_camera_that_is_not_ready_is_asked_again(make_video):
     packets = [av.Packet(1), av.Packet(2)]
     answers = iter([None, None, packets[0], None, packets[1]])
 
@@ -125,13 +132,13 @@ def test_a_camera_that_is_not_ready_is_asked_again():
                 raise BlockingIOError
             yield answer
 
-    assert list(stream_module._patient(demux, 60)) == packets
+    assert camera_packets(make_video("h264.mp4"), demux, 60) == packets
 
 
-def test_a_camera_that_is_never_ready_is_given_up():
+def test_a_camera_that_is_never_ready_is_given_up(make_video):
     def demux():
         raise BlockingIOError
         yield
 
     with pytest.raises(TimeoutError):
-        list(stream_module._patient(demux, 0.02))
+        camera_packets(make_video("h264.mp4"), demux, 0.02)
