@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import gcvideo
 from gcvideo.data import EvaluationProtocol, read_views
-from gcvideo.data.made._demo import DemoSpec, render_motion
+from gcvideo.data.made._demo import render_motion
 from gcvideo.inference._classifier import TrainedClassifier
 from gcvideo.inference._folding import fold_batch_norms
 from gcvideo.inference._graph_file import ExportError, graph_format
@@ -143,9 +143,9 @@ def _samples(
     for size in _BATCH_SIZES:
         clips = torch.randint(0, 256, (size, *shape), dtype=torch.uint8, generator=random)
         yield f"random clips, batch of {size}", clips
-    spec = DemoSpec(num_frames=view.num_frames, size=view.crop_size)
+    sizes = {"num_frames": view.num_frames, "size": view.crop_size}
     for motion in _DEMO_MOTIONS:
-        frames = render_motion(motion, spec, np.random.default_rng(0))
+        frames = render_motion(motion, np.random.default_rng(0), **sizes)
         yield f"demo clip '{motion}'", torch.from_numpy(frames).permute(3, 0, 1, 2)[None]
     for video in videos:
         yield video, read_views(video, view)

@@ -44,16 +44,6 @@ def make_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     return make
 
 
-@pytest.fixture(scope="session")
-def data_folder() -> Path:
-    """Real videos, see their README: never part of the repository."""
-    project = Path(__file__).resolve().parents[2]
-    folder = Path(os.environ.get("GCVIDEO_DATA", project / "../shared/data"))
-    if not folder.is_dir():
-        pytest.skip(f"no real videos in '{folder}'; set GCVIDEO_DATA to their folder")
-    return folder
-
-
 @pytest.fixture
 def pipe(tmp_path):
     """A named pipe, and how to have bytes written to it while it is read."""

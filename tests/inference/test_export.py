@@ -13,7 +13,7 @@ from random_net import make_classifier, make_protocol
 from torch import nn
 
 from gcvideo.data import EvaluationProtocol, MMActionCrops, SlowFastSampling, write_video
-from gcvideo.data.made._demo import DemoSpec, render_motion
+from gcvideo.data.made._demo import render_motion
 from gcvideo.inference._export import export_classifier
 from gcvideo.inference._folding import fold_batch_norms
 from gcvideo.inference._graph_file import ExportError, graph_format
@@ -167,7 +167,7 @@ def test_another_crop_size_is_exported_on_request(tmp_path):
 
 
 def test_the_file_is_compared_on_given_videos_too(tmp_path):
-    frames = render_motion("up", DemoSpec(num_frames=12, size=64), np.random.default_rng(0))
+    frames = render_motion("up", np.random.default_rng(0), num_frames=12, size=64)
     write_video(tmp_path / "a.mp4", frames)
     differences = export_classifier(
         make_classifier(stem_and_head()), tmp_path / "net.pt2", videos=[str(tmp_path / "a.mp4")]

@@ -11,7 +11,7 @@ from random_net import make_classifier, make_protocol
 from torch import nn
 
 from gcvideo.data import write_video
-from gcvideo.data.made._demo import DemoSpec, render_motion
+from gcvideo.data.made._demo import render_motion
 from gcvideo.inference._export import export_classifier
 from gcvideo.models import slow_resnet
 
@@ -28,7 +28,7 @@ def test_the_documented_example_gives_the_scores_of_the_package(tmp_path):
     (example,) = (block for block in blocks if "onnxruntime" in block)
     assert not re.search(r"gcvideo\.|import (torch|gcvideo)", example)
     (tmp_path / "example.py").write_text(example, encoding="utf-8")
-    frames = render_motion("grow", DemoSpec(num_frames=40, size=160), np.random.default_rng(0))
+    frames = render_motion("grow", np.random.default_rng(0), num_frames=40, size=160)
     protocol = make_protocol(num_frames=8, sampling_rate=4, short_side=80, head="adaptive")
     classifier = make_classifier(slow_resnet(num_classes=3, width=4), protocol)
     magnify_differences(classifier, frames[:, :100, :100].copy())

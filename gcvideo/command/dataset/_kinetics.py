@@ -1,6 +1,7 @@
 """``gcvideo kinetics``: makes lists from the official Kinetics tables and a folder of files."""
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from gcvideo.command._output_check import check_folder
 from gcvideo.command.dataset._work import write_lists
 from gcvideo.data import check_listable, read_classes, write_table
 from gcvideo.data.listing._kinetics import (
-    Coverage,
     KineticsClip,
     ListedClip,
     listed_clips,
@@ -25,7 +25,7 @@ _CONSOLE = Console()
 _NUM_SHOWN = 10
 
 
-def kinetics(cfg: DictConfig) -> dict[str, Coverage]:
+def kinetics(cfg: DictConfig) -> dict[str, Counter[str]]:
     """Turn official Kinetics CSVs and a folder into lists, as configured by ``conf/kinetics.yaml``.
 
     ``output`` gets a list of "path label" of the usable files in each split, such as ``train.txt``;
@@ -33,7 +33,7 @@ def kinetics(cfg: DictConfig) -> dict[str, Coverage]:
     ``missing.csv``, in the official columns, with the clips whose file is missing or bad.
 
     Returns:
-        The coverage of each split.
+        The numbers of clips of each split that are found, missing or bad.
 
     Raises:
         FileNotFoundError: if a file or folder is missing, or no clip is found.
@@ -58,10 +58,10 @@ def kinetics(cfg: DictConfig) -> dict[str, Coverage]:
     matched = match_clips(listed, Path(cfg.root), bad)
     check_listable((match.path for match in matched if match.path), classes)
     clips: dict[str, list[ListedClip]] = {row.split: [] for row in listed}
-    of_class = {(split, name): [] for split in clips for name in classes}
+    counts = {(split, name): Counter[str]() for split in clips for name in classes}
     for match in matched:
         clips[match.split].append(match)
-        of_class[match.split, match.clip.label].append(match)
+        counts[match.split, match.clip.label][match.status] += 1
     folder.mkdir(parents=True, exist_ok=True)
     label_of = {name: label for label, name in enumerate(classes)}
     lists = {}
@@ -71,18 +71,17 @@ def kinetics(cfg: DictConfig) -> dict[str, Coverage]:
         lists[split] = ([str(match.path) for match in found], labels)
     write_lists(folder, lists, classes)
 
-    coverages = {key: Coverage.of(matches) for key, matches in of_class.items()}
-    totals = {split: Coverage.of(matches) for split, matches in clips.items()}
-    rows = [(split, label_of[name], name, c) for (split, name), c in coverages.items()]
+    totals = {split: Counter(m.status for m in matches) for split, matches in clips.items()}
+    rows = [(split, label_of[name], name, count) for (split, name), count in counts.items()]
     rows += [(split, "", "(total)", total) for split, total in totals.items()]
     write_table(
         folder / "coverage.csv",
         ("split", "label", "class", "listed", "found", "missing", "bad"),
-        [(*key, c.listed, c.found, c.missing, c.bad) for *key, c in rows],
+        [(*key, c.total(), c["found"], c["missing"], c["bad"]) for *key, c in rows],
     )
     lost = (match.clip for match in matched if match.status != "found")
     write_table(folder / "missing.csv", KineticsClip._fields, lost)
-    _show(coverages, totals)
+    _show(counts, totals)
     _CONSOLE.print(f"lists, coverage.csv and missing.csv in {folder}", soft_wrap=True)
     return totals
 
@@ -98,11 +97,13 @@ def _check_classes(named: Sequence[str], classes: Sequence[str], source: str | N
             )
 
 
-def _show(coverages: Mapping[tuple[str, str], Coverage], totals: Mapping[str, Coverage]) -> None:
+def _show(
+    counts: Mapping[tuple[str, str], Counter[str]], totals: Mapping[str, Counter[str]]
+) -> None:
     _CONSOLE.print(_table("split", totals))
     lacking = sorted(
-        ((f"{name} ({split})", c) for (split, name), c in coverages.items() if c.fraction < 1),
-        key=lambda item: item[1].fraction,
+        ((f"{name} ({split})", c) for (split, name), c in counts.items() if _fraction(c) < 1),
+        key=lambda item: _fraction(item[1]),
     )
     if lacking:
         _CONSOLE.print("classes with the worst coverage:")
@@ -111,11 +112,15 @@ def _show(coverages: Mapping[tuple[str, str], Coverage], totals: Mapping[str, Co
         _CONSOLE.print(f"and {len(lacking) - _NUM_SHOWN} more with missing or bad clips")
 
 
-def _table(title: str, coverages: Mapping[str, Coverage]) -> Table:
+def _fraction(count: Counter[str]) -> float:
+    return count["found"] / count.total() if count else 1.0
+
+
+def _table(title: str, counts: Mapping[str, Counter[str]]) -> Table:
     table = Table(title, "listed", "found", "", "missing", "bad")
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, c in coverages.items():
-        numbers = f"{c.listed}", f"{c.found}", f"{c.fraction:.1%}", f"{c.missing}", f"{c.bad}"
-        table.add_row(name, *numbers)
+    for name, c in counts.items():
+        numbers = c.total(), c["found"], f"{_fraction(c):.1%}", c["missing"], c["bad"]
+        table.add_row(name, *map(str, numbers))
     return table

@@ -206,8 +206,9 @@ def _parse(
 def _labels(rows: Listing, names: Sequence[str], place: Path) -> Int64[np.ndarray, " n"]:
     label_of = {name: label for label, name in enumerate(names)}
     texts = dict.fromkeys(rows.labels)
-    named = bool(names) and label_of.keys() >= texts.keys()
-    if not named and not all(map(INTEGER.fullmatch, texts)):
+    if names and label_of.keys() >= texts.keys():
+        return np.array([label_of[text] for text in rows.labels], dtype=np.int64)
+    if not all(map(INTEGER.fullmatch, texts)):
         unknown = [text for text in texts if text not in label_of]
         text = next((text for text in unknown if not INTEGER.fullmatch(text)), unknown[0])
         close = difflib.get_close_matches(text, names, n=3)
@@ -215,11 +216,8 @@ def _labels(rows: Listing, names: Sequence[str], place: Path) -> Int64[np.ndarra
         rule = f"one of the {len(names)} classes" if names else "a whole number"
         number = rows.numbers[rows.labels.index(text)]
         raise ValueError(f"{place}, row {number}: label '{text}' is not {rule}; {hint}")
-    if not named:
-        label_of = {text: int(text.partition(".")[0]) for text in texts}
-    labels = np.array([label_of[text] for text in rows.labels], dtype=np.int64)
-    if named:
-        return labels
+    number_of = {text: int(text.partition(".")[0]) for text in texts}
+    labels = np.array([number_of[text] for text in rows.labels], dtype=np.int64)
     end = len(names) or int(labels.max()) + 1
     if labels.min() == 1 and (not names or labels.max() == len(names)):
         raise ValueError(

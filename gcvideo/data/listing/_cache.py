@@ -1,11 +1,9 @@
 """The folder for files that can be made again: demo and cue sets, frame indexes, long sample lists."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-_REMEDY = "keep such files elsewhere with GCVIDEO_CACHE=/a/folder in front of the command"
+CACHE_REMEDY = "keep such files elsewhere with GCVIDEO_CACHE=/a/folder in front of the command"
 
 
 class CacheError(ValueError):
@@ -21,15 +19,5 @@ def cache_folder(root: str | None = None) -> Path:
         return Path.home() / ".cache" / "gcvideo"
     except RuntimeError as error:
         raise CacheError(
-            f"there is no '~/.cache/gcvideo', because this user has no home folder ({error}); {_REMEDY}"
+            f"there is no '~/.cache/gcvideo', because this user has no home folder ({error}); {CACHE_REMEDY}"
         ) from error
-
-
-@contextmanager
-def writing_cache(path: Path) -> Iterator[None]:
-    """Turn errors of the file system into a CacheError that names the path and the remedy."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise CacheError(f"'{path}' cannot be read and written ({reason}); {_REMEDY}") from error

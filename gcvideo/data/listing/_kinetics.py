@@ -3,9 +3,7 @@
 import os
 import re
 import sys
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -108,29 +106,6 @@ class ListedClip(NamedTuple):
     split: str
     path: str | None = None
     status: Literal["found", "missing", "bad"] = "missing"
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Numbers of clips with a usable file, without a file and with an unusable one."""
-
-    found: int
-    missing: int
-    bad: int
-
-    @classmethod
-    def of(cls, clips: Iterable[ListedClip]) -> "Coverage":
-        count = Counter(clip.status for clip in clips)
-        return cls(count["found"], count["missing"], count["bad"])
-
-    @property
-    def listed(self) -> int:
-        return self.found + self.missing + self.bad
-
-    @property
-    def fraction(self) -> float:
-        """``found / listed``; 1 where nothing is listed."""
-        return self.found / self.listed if self.listed else 1.0
 
 
 def listed_clips(file: Path, split: str | None = None) -> list[ListedClip]:

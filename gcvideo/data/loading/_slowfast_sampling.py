@@ -88,15 +88,18 @@ class SlowFastSampling(ClipSampling):
         return np.stack([self._indices(start, video, spec) for start in starts])
 
     def _video(self, n: int, fps: float, spec: ClipSpec) -> "_Video":
-        clock = _mp4_clock(fps)
+        rate = exact_rate(fps)
+        ticks = rate.denominator
+        while ticks * rate < _MIN_TIMESCALE:  # as FFmpeg's movenc.c
+            ticks *= 2
+        per_second = int(ticks * rate)
         if self.reader == "pyav":
-            return _Video(n, fps, n, True, *clock)
-        rate, seconds = float(np.float32(fps)), n * clock[0] * (1 / clock[1])
-        is_cut = (
-            self.reader == "torchvision" and rate * seconds > spec.num_frames * spec.sampling_rate
-        )
-        length = rate * seconds if is_cut else n
-        return _Video(n, rate, length, is_cut, *clock)
+            return _Video(n, fps, n, True, ticks, per_second)
+        single = float(np.float32(fps))
+        length = single * (n * ticks * (1 / per_second))
+        if self.reader == "torchvision" and length > spec.num_frames * spec.sampling_rate:
+            return _Video(n, single, length, True, ticks, per_second)
+        return _Video(n, single, n, False, ticks, per_second)
 
     def _window(self, video: "_Video", spec: ClipSpec) -> float:
         frames = spec.sampling_rate * spec.num_frames / self.target_fps * video.fps
@@ -139,17 +142,8 @@ class _Video(NamedTuple):
     fps: float
     length: float
     is_cut: bool
-    ticks_per_frame: int
+    ticks_per_frame: int  # in an MP4 file that FFmpeg writes at the rate
     ticks_per_second: int
-
-
-def _mp4_clock(fps: float) -> tuple[int, int]:
-    """Ticks per frame and per second in an MP4 file that FFmpeg writes at a rate (movenc.c)."""
-    rate = exact_rate(fps)
-    ticks = rate.denominator
-    while ticks * rate < _MIN_TIMESCALE:
-        ticks *= 2
-    return ticks, int(ticks * rate)
 
 
 def _microseconds(ticks: int, ticks_per_second: int) -> int:

@@ -1,7 +1,5 @@
 """The cue set: videos whose class depends on things at different times and places together."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Bool, UInt8
 
@@ -32,19 +30,6 @@ _GLYPH_SIZE = 12
 # preserves the colours. With bars of 3 pixels a net learned far less in the same time.
 _PLACE_STEP = 4
 CUE_SHAPES = _shapes(_GLYPH_SIZE)
-
-
-@dataclass(frozen=True)
-class CueSpec:
-    """The content of the cue set; part of its folder's name, so that another spec is another set."""
-
-    train_per_class: int = 240
-    val_per_class: int = 25
-    test_per_class: int = 100
-    rounds: int = 3
-    size: int = 28
-    seed: int = 0
-    version: int = 1
 
 
 def cue_videos(
@@ -79,7 +64,6 @@ def cue_videos(
     Raises:
         ValueError: if videos of the set are missing, or for a size that is odd or smaller than a glyph.
     """
-    spec = CueSpec(train_per_class, val_per_class, test_per_class, rounds, size, seed)
     if size < _GLYPH_SIZE or size % 2:
         raise ValueError(
             f"size is {size}; a glyph is {_GLYPH_SIZE} pixels wide and h264 needs an even size: give an "
@@ -88,15 +72,19 @@ def cue_videos(
     videos = generated_set(
         root,
         name="cue",
-        spec=spec,
+        version=1,
+        seed=seed,
         classes=tuple(CUE_SHAPES),
         videos_per_class={"train": train_per_class, "val": val_per_class, "test": test_per_class},
-        render=lambda shape, rng: render_cue(shape, spec, rng),
+        render=render_cue,
+        drawing={"rounds": rounds, "size": size},
     )
     return VideoSplits(videos["train"], videos["val"], videos["test"])
 
 
-def render_cue(shape: str, spec: CueSpec, rng: np.random.Generator) -> UInt8[np.ndarray, "t h w 3"]:
+def render_cue(
+    shape: str, rng: np.random.Generator, *, rounds: int, size: int
+) -> UInt8[np.ndarray, "t h w 3"]:
     """The frames of one video whose target has ``shape``."""
     other = rng.choice([name for name in CUE_SHAPES if name != shape])
     target_colour, other_colour = rng.permutation(_COLOURS)
@@ -106,8 +94,8 @@ def render_cue(shape: str, spec: CueSpec, rng: np.random.Generator) -> UInt8[np.
         (np.ones_like(CUE_SHAPES[shape]), target_colour),
     )
     times = (rng.permutation([0, 2, 4]) + rng.integers(2)) % CUE_PERIOD
-    frames = np.full((spec.rounds * CUE_PERIOD, spec.size, spec.size, 3), _GREY, np.uint8)
-    last_place = (spec.size - _GLYPH_SIZE) // _PLACE_STEP
+    frames = np.full((rounds * CUE_PERIOD, size, size, 3), _GREY, np.uint8)
+    last_place = (size - _GLYPH_SIZE) // _PLACE_STEP
     for start in range(0, len(frames), CUE_PERIOD):
         for (mask, colour), time in zip(things, times, strict=True):
             top, left = _PLACE_STEP * rng.integers(last_place, size=2, endpoint=True)

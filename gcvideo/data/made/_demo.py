@@ -1,7 +1,6 @@
 """The demo set: motions of random textures."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,24 +26,6 @@ _FLIP_PAIRS = (("left", "right"), ("clockwise", "anticlockwise"))
 _SHIFT_PER_FRAME, _LOG_SCALE_PER_FRAME, _RADIANS_PER_FRAME = 0.02, 0.04, 0.06
 
 
-@dataclass(frozen=True)
-class DemoSpec:
-    """The content of the demo set; part of its folder's name, so that another spec is another set.
-
-    ``shake`` is the amplitude of a camera shake, relative to what the slowest motion does in two frames.
-    Without it, a net that only compares neighbouring frames regardless of their order, such as C2D with
-    its temporal pool, could tell turning (a still centre) from zooming and shifting.
-    """
-
-    train_per_class: int = 30
-    val_per_class: int = 12
-    num_frames: int = 32
-    size: int = 72
-    seed: int = 0
-    shake: float = 1.0
-    version: int = 2
-
-
 def demo_videos(
     *,
     root: str | None = None,
@@ -67,45 +48,49 @@ def demo_videos(
         size: height and width in pixels; even.
         seed: seed of textures and motions.
     """
-    spec = DemoSpec(train_per_class, val_per_class, num_frames, size, seed)
     videos = generated_set(
         root,
         name="demo",
-        spec=spec,
+        version=2,
+        seed=seed,
         classes=sorted(_MOTIONS),
         videos_per_class={"train": train_per_class, "val": val_per_class},
-        render=lambda motion, rng: render_motion(motion, spec, rng),
+        render=render_motion,
+        drawing={"num_frames": num_frames, "size": size, "shake": 1.0},
     )
     return VideoSplits(videos["train"], videos["val"], videos["val"], _FLIP_PAIRS)
 
 
 def render_motion(
-    motion: str, spec: DemoSpec, rng: np.random.Generator
+    motion: str, rng: np.random.Generator, *, num_frames: int, size: int, shake: float = 1.0
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """The frames of one video: a periodic random texture seen through a moving affine window.
 
     Frame k shows texture(s_k R(angle_k) p + offset_k). Offset and angle are uniform in every frame.
     If the scale is constant, it is drawn like the scale of a zoom in a random frame.
+
+    ``shake`` is the amplitude of a camera shake, relative to what the slowest motion does in two frames.
+    Without it, a net that only compares neighbouring frames regardless of their order, such as C2D with
+    its temporal pool, could tell turning (a still centre) from zooming and shifting.
     """
     right, down, grow, clockwise = _MOTIONS[motion]
-    num_frames = spec.num_frames
     speed = rng.uniform(0.75, 1.25)
     middle = (num_frames - 1) / 2
     path = (np.arange(num_frames) - middle) * speed
     rest = rng.uniform(-middle, middle) * speed
-    shake = spec.shake * rng.uniform(-2, 2, size=(4, num_frames))
-    angle = rng.uniform(0, 2 * math.pi) - _RADIANS_PER_FRAME * (clockwise * path + shake[0])
+    shaken = shake * rng.uniform(-2, 2, size=(4, num_frames))
+    angle = rng.uniform(0, 2 * math.pi) - _RADIANS_PER_FRAME * (clockwise * path + shaken[0])
     zoom = grow * path if grow else rest
-    log_scale = rng.uniform(-0.8, -0.2) - _LOG_SCALE_PER_FRAME * (zoom + shake[1])
+    log_scale = rng.uniform(-0.8, -0.2) - _LOG_SCALE_PER_FRAME * (zoom + shaken[1])
     # affine_grid's unit is half a frame width.
-    shift = -2 * _SHIFT_PER_FRAME * (np.outer(path, (right, down)) + shake[2:].T)
+    shift = -2 * _SHIFT_PER_FRAME * (np.outer(path, (right, down)) + shaken[2:].T)
     # The window moves along its own axes, whatever the angle of the texture.
     cos, sin = np.cos(angle), np.sin(angle)
     rotation = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
     scale = np.exp(log_scale)[:, None, None]
     offset = (scale * rotation @ shift[..., None])[..., 0] + rng.uniform(-1, 1, size=2)
     theta = np.concatenate([scale * rotation, offset[..., None]], axis=-1)
-    return _view(_texture(rng), torch.from_numpy(theta.astype(np.float32)), spec.size)
+    return _view(_texture(rng), torch.from_numpy(theta.astype(np.float32)), size)
 
 
 def _texture(rng: np.random.Generator, size: int = 128) -> Float[Tensor, "3 s s"]:

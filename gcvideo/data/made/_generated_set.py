@@ -4,16 +4,14 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from rich.progress import track
 
 from gcvideo.data.listing._annotation import Annotations, read_annotations
-from gcvideo.data.listing._cache import cache_folder, writing_cache
+from gcvideo.data.listing._cache import CACHE_REMEDY, CacheError, cache_folder
 from gcvideo.data.video._encoding import write_video
 
 _ENCODING = {"crf": "18", "g": "16", "preset": "veryfast"}
@@ -23,19 +21,23 @@ def generated_set(
     root: str | None,
     *,
     name: str,
-    spec: Any,
+    version: int,
+    seed: int,
     classes: Sequence[str],
     videos_per_class: Mapping[str, int],
-    render: Callable[[str, np.random.Generator], UInt8[np.ndarray, "t h w 3"]],
+    render: Callable[..., UInt8[np.ndarray, "t h w 3"]],
+    drawing: Mapping[str, float],
 ) -> dict[str, Annotations]:
-    """The splits of a set of rendered h264 files, made on first use and a pure function of its spec.
+    """The splits of a set of rendered h264 files, made on first use and a pure function of the arguments.
 
+    ``render`` makes the frames of a video from its class, its random numbers and what ``drawing`` has.
     Video k of the set, counted over splits, classes and numbers in order, is drawn with
-    ``default_rng([seed, k])``. ``spec`` is a data class with everything that the videos depend on,
-    including ``seed``; it is part of the folder's name. ``render`` makes the frames of a video from its
-    class and its random numbers.
+    ``default_rng([seed, k])``. The folder's name depends on everything that the videos depend on; ``version``
+    stands for the code of ``render``.
     """
-    fingerprint = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode()).hexdigest()[:12]
+    content = {f"{split}_per_class": number for split, number in videos_per_class.items()}
+    content |= {"version": version, "seed": seed, **drawing}
+    fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     folder = cache_folder(root) / f"{name}-{fingerprint}"
     videos = [
         (Path(split, label, f"{label}_{number:03d}.mp4"), label)
@@ -43,7 +45,7 @@ def generated_set(
         for label in classes
         for number in range(per_class)
     ]
-    with writing_cache(folder):
+    try:
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)
             # Written beside the final folder, then renamed: there is never half a set.
@@ -52,7 +54,7 @@ def generated_set(
             ) as draft:
                 for key, (path, label) in enumerate(track(videos, f"Making the {name} videos")):
                     (draft / path).parent.mkdir(parents=True, exist_ok=True)
-                    frames = render(label, np.random.default_rng([spec.seed, key]))
+                    frames = render(label, np.random.default_rng([seed, key]), **drawing)
                     write_video(draft / path, frames, options=_ENCODING)
                 try:
                     Path(draft).rename(folder)
@@ -67,6 +69,11 @@ def generated_set(
                     f"the {name} set in '{folder}' has {found} {split} videos instead of {wanted}; "
                     "delete the folder and it will be made again"
                 )
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CacheError(
+            f"'{folder}' cannot be read and written ({reason}); {CACHE_REMEDY}"
+        ) from error
     return {
         split: read_annotations(split, root=folder, classes=classes) for split in videos_per_class
     }

@@ -32,13 +32,11 @@ class VideoCheck:
     Args:
         status: ok; damaged: some frames are missing or not as promised; unreadable: there are no frames.
         reason: why the status is not ok; empty if it is.
-        num_frames: frames that were decoded.
         num_promised: frames according to the time stamps of the packets; None if these are not enough.
         damaged_packets: number of packets that cannot be decoded.
         corrupt_frames: number of decoded frames that the decoder marks as corrupt.
         fps: average frames per second; 0 if unreadable.
-        width: pixels of the first frame as displayed; 0 if unreadable.
-        height: pixels of the first frame as displayed; 0 if unreadable.
+        width, height: pixels of the first frame as displayed; 0 if unreadable.
         sample_aspect_ratio: width of a stored pixel over its height, such as 16:11.
         remarks: unusual properties that do not prevent reading, separated by "; ".
     """

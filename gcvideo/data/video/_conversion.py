@@ -64,18 +64,14 @@ def convert_frame(
             "names the videos",
             stacklevel=2,
         )
-    settings = {
-        "format": format,
-        "interpolation": interpolation,
-        "dst_colorspace": dst_colorspace,
-        "threads": 1,
-    }
+    size = width, height
+    settings = {"interpolation": interpolation, "dst_colorspace": dst_colorspace, "threads": 1}
     try:
-        return reformatter.reformat(frame, width, height, **settings)
+        return reformatter.reformat(frame, *size, format, **settings)
     except av.error.OSError:
         # PyAV 17 passes reserved tags to the scaler, which rejects them.
         frame.color_trc = frame.color_primaries = _UNSPECIFIED
-        return reformatter.reformat(frame, width, height, **settings)
+        return reformatter.reformat(frame, *size, format, **settings)
 
 
 def settle_matrix(frame: VideoFrame) -> str:

@@ -103,7 +103,7 @@ class VideoReader:
             )
         with _named_errors(self.path):
             frames = self._array(wanted, short_side)
-            if self.timeline.is_direct:
+            if self.timeline.is_direct and len(wanted):
                 try:
                     self._read_directly(frames, self.timeline.stamps)
                 except (_MismatchError, av.error.FFmpegError):
@@ -166,7 +166,13 @@ class VideoReader:
     def _read_directly(self, frames: FrameArray, times: Int64[np.ndarray, "n"]) -> None:
         index_of = {int(times[index]): index for index in frames.missing}
         keyframes = self.timeline.keyframes
-        for group in _groups(list(index_of), times, keyframes):
+        wanted = np.array(list(index_of), np.int64)
+        starts = np.searchsorted(keyframes, wanted, side="right")
+        later = np.flatnonzero(np.diff(starts)) + 1
+        # Another seek is worthwhile if it skips at least one frame.
+        left, reached = np.searchsorted(times, [wanted[later - 1], keyframes[starts[later] - 1]])
+        for times_of_group in np.split(wanted, later[reached > left + 1]):
+            group: list[int] = times_of_group.tolist()
             # A seek may land after its target, or where the decoder gives no frames yet (open GOPs,
             # gradual refresh). Then the keyframe before is tried, and finally the start.
             last = int(np.searchsorted(keyframes, group[0], side="right")) - 1
@@ -232,26 +238,6 @@ class VideoReader:
         if not self._tolerant:
             raise error
         self.num_damaged += 1
-
-
-def _groups(
-    wanted: list[int], times: Int64[np.ndarray, "n"], keyframes: Int64[np.ndarray, "m"]
-) -> list[list[int]]:
-    """Ascending wanted times in groups, each of which is decoded from its own keyframe."""
-    if not wanted:
-        return []
-    starts = np.searchsorted(keyframes, wanted, side="right")
-    groups = [[wanted[0]]]
-    for i in range(1, len(wanted)):
-        # A seek is worthwhile if it skips at least one frame.
-        leaves_out = starts[i] > starts[i - 1] and bool(
-            np.searchsorted(times, keyframes[starts[i] - 1])
-            > np.searchsorted(times, wanted[i - 1]) + 1
-        )
-        if leaves_out:
-            groups.append([])
-        groups[-1].append(wanted[i])
-    return groups
 
 
 def probe(path: str | Path) -> VideoInfo:

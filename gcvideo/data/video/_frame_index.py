@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
@@ -161,15 +161,15 @@ class FrameIndex:
         return self.ragged[name].row(row).tobytes().decode("utf-8", "surrogatepass")
 
     def _timeline(self, row: int) -> Timeline:
-        def value(name: str) -> int:
-            return int(self.columns[name][row])
+        def value(name: str) -> Any:
+            return self.columns[name][row].item()
 
         info = VideoInfo(
             value("num_frames"),
-            float(self.columns["fps"][row]),
+            value("fps"),
             value("width"),
             value("height"),
-            Orientation(value("quarter_turns"), bool(value("is_mirrored"))),
+            Orientation(value("quarter_turns"), value("is_mirrored")),
             Fraction(value("aspect_width"), value("aspect_height")),
         )
         step = value("stamp_step")
@@ -181,9 +181,9 @@ class FrameIndex:
             info,
             stamps,
             Fraction(value("time_base_numerator"), value("time_base_denominator")),
-            is_direct=bool(self.columns["is_direct"][row]),
+            is_direct=value("is_direct"),
             keyframes=np.asarray(self.ragged["keyframes"].row(row)),
-            skips_unwanted=bool(self.columns["skips_unwanted"][row]),
+            skips_unwanted=value("skips_unwanted"),
         )
 
 

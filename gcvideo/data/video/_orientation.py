@@ -26,8 +26,12 @@ class Orientation:
     @classmethod
     def of_frame(cls, frame: VideoFrame) -> "Orientation":
         """The orientation of a decoded frame, from the container, the codec or Exif."""
-        matrix = _display_matrix(frame)
-        return cls() if matrix is None else cls.of_matrix(matrix)
+        try:
+            side_data = frame.side_data
+        except ValueError:  # PyAV rejects all side data if one type is unknown to it, such as Exif
+            side_data = _with_display_matrix_alone(frame).side_data
+        matrix = side_data.get("DISPLAYMATRIX")
+        return cls() if matrix is None else cls.of_matrix(struct.unpack("=9i", bytes(matrix)))
 
     @classmethod
     def of_matrix(cls, matrix: Sequence[int]) -> "Orientation":
@@ -65,15 +69,6 @@ class Orientation:
 
 
 AS_STORED = Orientation()
-
-
-def _display_matrix(frame: VideoFrame) -> Sequence[int] | None:
-    try:
-        side_data = frame.side_data
-    except ValueError:  # PyAV rejects all side data if one type is unknown to it, such as Exif
-        side_data = _with_display_matrix_alone(frame).side_data
-    matrix = side_data.get("DISPLAYMATRIX")
-    return None if matrix is None else struct.unpack("=9i", bytes(matrix))
 
 
 def _with_display_matrix_alone(frame: VideoFrame) -> VideoFrame:

@@ -32,8 +32,7 @@ class VideoInfo:
     Args:
         num_frames: frames of a full decode.
         fps: mean frames per second, always positive; see :func:`~gcvideo.data.video._clock.frame_rate`.
-        width: pixels of a frame as displayed, of any shape.
-        height: pixels of a frame as displayed.
+        width, height: pixels of a frame as displayed, of any shape.
         orientation: orientation of the stored frames.
         sample_aspect_ratio: width of a pixel of the stored frames over its height.
     """

@@ -1,10 +1,11 @@
 import csv
+from collections import Counter
 
 import pytest
 
 from gcvideo.command.dataset._kinetics import kinetics
 from gcvideo.data import read_annotations, read_classes
-from gcvideo.data.listing._kinetics import Coverage, listed_clips
+from gcvideo.data.listing._kinetics import listed_clips
 
 HEADER = "label,youtube_id,time_start,time_end,split\n"
 TRAIN = (
@@ -48,7 +49,10 @@ def table(file):
 def test_lists_classes_coverage_and_the_missing_rest_are_written(run_kinetics, folder, capsys):
     totals = run_kinetics(f"bad={folder}/bad.csv")
     lists = folder / "lists"
-    assert totals == {"train": Coverage(2, 1, 2), "val": Coverage(1, 1, 0)}
+    assert totals == {
+        "train": Counter(found=2, missing=1, bad=2),
+        "val": Counter(found=1, missing=1, bad=0),
+    }
     assert read_classes(lists / "classes.txt") == ("air drumming", "biking", "zumba")
     assert (lists / "train.txt").read_text() == (
         "zumba/fine.mp4 2\nair_drumming/-abc_000005_000015.mp4 0\n"
@@ -93,7 +97,9 @@ def test_the_lists_mean_what_the_official_csv_means(run_kinetics, folder):
 def test_one_csv_and_one_split_may_be_given(compose_config, folder):
     (folder / "all.csv").write_text(HEADER + TRAIN + VAL)
     given = [f"csv={folder}/all.csv", f"root={folder}", f"output={folder}/lists", "split=val"]
-    assert kinetics(compose_config("kinetics", given)) == {"val": Coverage(1, 1, 0)}
+    assert kinetics(compose_config("kinetics", given)) == {
+        "val": Counter(found=1, missing=1, bad=0)
+    }
     assert (folder / "lists" / "val.txt").read_text() == "validate/biking/held.mp4 1\n"
     assert not (folder / "lists" / "train.txt").exists()
 
@@ -126,5 +132,5 @@ def test_another_run_puts_lists_into_the_same_place(run_kinetics, folder):
     run_kinetics()
     (folder / "zumba" / "gone.mp4").write_bytes(b"video")
     totals = run_kinetics()
-    assert totals["train"] == Coverage(4, 0, 1)
+    assert totals["train"] == Counter(found=4, missing=0, bad=1)
     assert "zumba/gone.mp4 2" in (folder / "lists" / "train.txt").read_text()

@@ -186,10 +186,10 @@ def test_a_subset_keeps_order_and_classes():
     assert len(part.subset([])) == 0
 
 
-def test_the_shared_lists_are_read(data_folder):
-    root = data_folder / "ut_interaction"
-    train = read_annotations(data_folder / "ut_interaction_train.txt", root=root)
+def test_the_shared_lists_are_read(shared_data):
+    root = shared_data / "ut_interaction"
+    train = read_annotations(shared_data / "ut_interaction_train.txt", root=root)
     assert len(train) == 83
     assert train.classes == ("handshake", "hug", "kick", "point", "punch", "push")
-    table = read_annotations(data_folder / "ut_interaction.csv", root=root, split="train")
+    table = read_annotations(shared_data / "ut_interaction.csv", root=root, split="train")
     assert (table.paths, table.classes) == (train.paths, train.classes)

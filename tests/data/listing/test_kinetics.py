@@ -6,7 +6,6 @@ from touched_file import touch
 
 from gcvideo.data import read_annotations
 from gcvideo.data.listing._kinetics import (
-    Coverage,
     KineticsClip,
     find_clips,
     listed_clips,
@@ -105,10 +104,6 @@ def test_every_row_is_found_missing_or_bad(kinetics_folder, bad):
     statuses = ["found", "missing", "bad", "bad", "found", "found"]
     assert [match.status for match in matched] == statuses
     assert [match.split for match in matched] == ["train"] * 5 + ["val"]
-    whole = Coverage.of(matched)
-    assert whole == Coverage(found=3, missing=1, bad=2)
-    assert (whole.listed, whole.fraction) == (6, 0.5)
-    assert Coverage.of([]).fraction == 1
 
 
 def test_a_relative_root_and_a_link_to_nowhere(kinetics_folder, monkeypatch):

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from gcvideo.data import VideoReader
-from gcvideo.data.made._cue import CUE_PERIOD, CUE_SHAPES, CueSpec, cue_videos, render_cue
+from gcvideo.data.made._cue import CUE_PERIOD, CUE_SHAPES, cue_videos, render_cue
 
 SMALL = {"train_per_class": 6, "val_per_class": 2, "test_per_class": 2}
-SPEC = CueSpec()
+SIZE = 28
 
 
 def picture(*rows):
@@ -65,9 +65,9 @@ def decoded(frames):
     return glyphs[cue]
 
 
-def rendered(number, spec=SPEC):
+def rendered(number, rounds=3, size=SIZE):
     shape = sorted(CUE_SHAPES)[number % 4]
-    return shape, render_cue(shape, spec, np.random.default_rng(number))
+    return shape, render_cue(shape, np.random.default_rng(number), rounds=rounds, size=size)
 
 
 def test_any_six_frames_in_a_row_show_the_class_to_a_plain_decoder():
@@ -87,7 +87,7 @@ def test_the_class_survives_the_coding_of_every_video(small_set):
         for video, label in enumerate(split.labels):
             with VideoReader(split.path(video)) as reader:
                 frames = reader.read(np.arange(reader.info.num_frames))
-                assert (len(frames), reader.info.height) == (3 * CUE_PERIOD, SPEC.size)
+                assert (len(frames), reader.info.height) == (3 * CUE_PERIOD, SIZE)
             for start in (0, 5, 12):
                 assert decoded(frames[start : start + CUE_PERIOD]) == split.classes[label]
 
@@ -114,9 +114,9 @@ def test_things_are_two_frames_apart_so_that_no_pair_of_frames_shows_two():
 
 
 def test_things_move_from_round_to_round_and_reach_all_of_the_frame():
-    reached = np.zeros((SPEC.size, SPEC.size), bool)
+    reached = np.zeros((SIZE, SIZE), bool)
     for number in range(200):
-        frames = rendered(number)[1].reshape(3, CUE_PERIOD, SPEC.size, SPEC.size, 3)
+        frames = rendered(number)[1].reshape(3, CUE_PERIOD, SIZE, SIZE, 3)
         assert not np.array_equal(frames[0], frames[1])
         reached |= (frames != 128).any((0, 1, 4))
     assert reached.all()
@@ -126,7 +126,7 @@ def test_no_pair_of_things_without_the_cue_and_no_single_thing_tells_the_class()
     """Red, blue and cue are each independent of the class but for the one shape that must be there."""
     counts = Counter()
     for number in range(960):
-        shape, frames = rendered(number, CueSpec(rounds=1, size=12))
+        shape, frames = rendered(number, rounds=1, size=12)
         things = dict(
             (colour if name != "cue" else "cue", name if name != "cue" else colour)
             for name, colour in filter(None, map(seen, frames))
@@ -172,7 +172,7 @@ def best_cross_entropy(features, labels):
 
 
 def test_rounds_and_size_shape_the_frames():
-    assert rendered(0, CueSpec(rounds=2, size=24))[1].shape == (12, 24, 24, 3)
+    assert rendered(0, rounds=2, size=24)[1].shape == (12, 24, 24, 3)
 
 
 @pytest.mark.parametrize("size", [10, 29])

@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 
 from gcvideo.data import VideoReader, demo_videos
-from gcvideo.data.made._demo import DemoSpec, render_motion
+from gcvideo.data.made._demo import render_motion
 
 SMALL = {"train_per_class": 1, "val_per_class": 1, "num_frames": 8, "size": 32}
 
 
 def rendered(motion, number, num_frames=3):
-    spec = DemoSpec(num_frames=num_frames, size=48, shake=0.0)
-    return render_motion(motion, spec, np.random.default_rng(number)).astype(float).mean(-1)
+    random = np.random.default_rng(number)
+    frames = render_motion(motion, random, num_frames=num_frames, size=48, shake=0.0)
+    return frames.astype(float).mean(-1)
 
 
 def shift_between(first, second, reach=5):

@@ -1,7 +1,6 @@
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -23,32 +22,27 @@ print(len(splits.train), len(splits.val), len(splits.test))
 """
 
 
-@dataclass(frozen=True)
-class GreySpec:
-    first_level: int = 50
-    seed: int = 0
-
-
-def grey_set(root, *, fail_at=None, during=lambda: None, **changes):
+def grey_set(root, *, fail_at=None, during=lambda: None, seed=0, first_level=50):
     """Videos of one grey: dark or bright, and a random shade of it."""
-    spec = GreySpec(**changes)
     drawn = []
 
-    def render(name, rng):
+    def render(name, rng, *, first_level):
         drawn.append(name)
         during()
         if len(drawn) == fail_at:
             raise KeyboardInterrupt
-        level = spec.first_level + {"dark": 0, "bright": 100}[name] + rng.integers(40)
+        level = first_level + {"dark": 0, "bright": 100}[name] + rng.integers(40)
         return np.full((3, 16, 16, 3), level, np.uint8)
 
     return generated_set(
         str(root),
         name="grey",
-        spec=spec,
+        version=1,
+        seed=seed,
         classes=("bright", "dark"),
         videos_per_class={"train": 2, "val": 1},
         render=render,
+        drawing={"first_level": first_level},
     )
 
 

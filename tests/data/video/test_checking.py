@@ -144,15 +144,15 @@ def test_an_error_that_nobody_expects_is_the_reason_for_one_file_only(make_video
 @pytest.mark.parametrize(
     ("is_small", "at_least"), [(True, 60), pytest.param(False, 40, marks=pytest.mark.slow)]
 )
-def test_real_and_broken_files_are_found_as_the_manifest_says(data_folder, is_small, at_least):
-    with (data_folder / "zoo/manifest.csv").open(encoding="utf-8", newline="") as file:
+def test_real_and_broken_files_are_found_as_the_manifest_says(shared_data, is_small, at_least):
+    with (shared_data / "zoo/manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if (int(row["bytes"]) < 25_000) == is_small]
     for row in rows:
         name, num_frames = row["file"], int(row["tolerant_frames"])
         status = "damaged" if num_frames else "unreadable"
         if row["strict_result"] == "ok" or name in FAILS_IN_PYAV_ONLY:
             status = "damaged" if name in MARKED_CORRUPT else "ok"
-        found = check_video(str(data_folder / "zoo" / name))
+        found = check_video(str(shared_data / "zoo" / name))
         expected = status, OTHER_STREAM.get(name, num_frames)
         assert (found.status, found.num_frames) == expected, (name, found)
     assert len(rows) > at_least

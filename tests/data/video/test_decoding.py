@@ -90,8 +90,8 @@ def test_sparse_reads_equal_a_full_decode(make_video, name):
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_real_files_read_as_a_full_decode(data_folder, name):
-    path = data_folder / "zoo" / name
+def test_real_files_read_as_a_full_decode(shared_data, name):
+    path = shared_data / "zoo" / name
     everything = [*decoded_frames(path)]
     rng = np.random.default_rng(0)
     with VideoReader(path) as reader:
@@ -101,9 +101,9 @@ def test_real_files_read_as_a_full_decode(data_folder, name):
             assert np.array_equal(reader.read(indices), [everything[i] for i in indices])
 
 
-def test_broken_files_give_frames_or_one_error(data_folder):
+def test_broken_files_give_frames_or_one_error(shared_data):
     outcomes = {}
-    for path in sorted((data_folder / "zoo" / "made").glob("bad_*")):
+    for path in sorted((shared_data / "zoo" / "made").glob("bad_*")):
         try:
             outcomes[path.name] = len(read_frames(path, range(probe(path).num_frames)))
         except VideoReadError as error:
@@ -115,16 +115,16 @@ def test_broken_files_give_frames_or_one_error(data_folder):
     assert len(outcomes) == 13
 
 
-def test_frames_before_the_break_of_a_file_can_be_read(data_folder):
-    with VideoReader(data_folder / "zoo/real/decord_corrupted.mp4") as reader:
+def test_frames_before_the_break_of_a_file_can_be_read(shared_data):
+    with VideoReader(shared_data / "zoo/real/decord_corrupted.mp4") as reader:
         assert len(reader.read([0, 5])) == 2
         with pytest.raises(VideoReadError, match="decoding failed"):
             reader.read(range(reader.info.num_frames))
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_rotated_files_come_upright(data_folder, degrees):
-    made = data_folder / "zoo" / "made"
+def test_rotated_files_come_upright(shared_data, degrees):
+    made = shared_data / "zoo" / "made"
     upright = read_frames(made / "h264_noaudio.mp4", [7])[0]
     with VideoReader(made / f"rot{degrees}.mp4") as reader:
         assert reader.info.orientation == Orientation(degrees // 90)
@@ -132,8 +132,8 @@ def test_rotated_files_come_upright(data_folder, degrees):
         assert (reader.info.height, reader.info.width) == reader.read([7]).shape[1:3]
 
 
-def test_nothing_reaches_the_terminal(data_folder, capfd):
-    path = data_folder / "zoo/made/bad_bitflips.mp4"
+def test_nothing_reaches_the_terminal(shared_data, capfd):
+    path = shared_data / "zoo/made/bad_bitflips.mp4"
     with pytest.raises(VideoReadError):
         read_frames(path, range(probe(path).num_frames))
     assert capfd.readouterr() == ("", "")
@@ -261,8 +261,8 @@ def test_large_sources_are_scaled_down_while_converting(make_video, size, short_
         assert np.array_equal(frames, full)
 
 
-def test_scaling_happens_before_turning(data_folder):
-    with VideoReader(data_folder / "zoo/made/rot90.mp4") as reader:
+def test_scaling_happens_before_turning(shared_data):
+    with VideoReader(shared_data / "zoo/made/rot90.mp4") as reader:
         short_side = min(reader.info.width, reader.info.height) // 4
         frame = reader.read([3], short_side=short_side)[0]
         assert min(frame.shape[:2]) == short_side

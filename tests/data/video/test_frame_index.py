@@ -48,8 +48,8 @@ def test_a_timeline_comes_back_as_it_was_read(folder, name):
     assert np.array_equal(found.stamps, expected.stamps)
 
 
-def test_uneven_time_stamps_come_back_too(data_folder, tmp_path):
-    shutil.copy(data_folder / "zoo/made/vfr_gap_2s.mp4", tmp_path / "vfr.mp4")
+def test_uneven_time_stamps_come_back_too(shared_data, tmp_path):
+    shutil.copy(shared_data / "zoo/made/vfr_gap_2s.mp4", tmp_path / "vfr.mp4")
     found = find(made_index(tmp_path), tmp_path, "vfr.mp4")
     with VideoReader(tmp_path / "vfr.mp4") as reader:
         expected = reader.timeline.stamps

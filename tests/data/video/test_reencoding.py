@@ -174,16 +174,16 @@ def test_rgb_sources_keep_their_colours(tmp_path):
     assert np.abs(error).mean() < 4
 
 
-def test_a_change_of_resolution_is_resized_to_the_first(data_folder, tmp_path):
-    path = data_folder / "zoo/made/resolution_change.ts"
+def test_a_change_of_resolution_is_resized_to_the_first(shared_data, tmp_path):
+    path = shared_data / "zoo/made/resolution_change.ts"
     assert reencode_video(path, tmp_path / "new.mp4").num_frames == probe(path).num_frames
     assert len(set(np.diff(frame_times(tmp_path / "new.mp4")))) == 1
     before, after = (read_frames(p, [45]) for p in (path, tmp_path / "new.mp4"))
     assert np.abs(before.astype(int) - after).mean() < 4
 
 
-def test_cover_art_is_not_the_video(data_folder, tmp_path):
-    path = data_folder / "zoo/made/cover_art_first.mp4"
+def test_cover_art_is_not_the_video(shared_data, tmp_path):
+    path = shared_data / "zoo/made/cover_art_first.mp4"
     assert reencode_video(path, tmp_path / "new.mp4").num_frames == 50
 
 
@@ -198,11 +198,11 @@ def test_broken_packets_are_left_out_and_counted(long_gop, tmp_path):
     assert probe(tmp_path / "new.mp4").num_frames == 49
 
 
-def test_unreadable_sources_are_named_and_leave_nothing(tmp_path, data_folder):
+def test_unreadable_sources_are_named_and_leave_nothing(tmp_path, shared_data):
     (tmp_path / "empty.mp4").touch()
     with pytest.raises(VideoReadError, match=r"empty.mp4': the file is empty"):
         reencode_video(tmp_path / "empty.mp4", tmp_path / "new" / "a.mp4")
-    frameless = data_folder / "zoo/made/bad_stco_offset.mp4"
+    frameless = shared_data / "zoo/made/bad_stco_offset.mp4"
     with pytest.raises(VideoReadError, match=r"bad_stco_offset.mp4': no frame can be decoded"):
         reencode_video(frameless, tmp_path / "new" / "a.mp4")
     assert list((tmp_path / "new").iterdir()) == []

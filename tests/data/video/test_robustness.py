@@ -127,11 +127,11 @@ def checksum(frame):
 
 
 @pytest.mark.slow
-def test_every_frame_of_the_zoo_is_the_one_of_a_full_decode(data_folder):
+def test_every_frame_of_the_zoo_is_the_one_of_a_full_decode(shared_data):
     """Indices alone, then random sets with a timeline kept from before; fewer of large pictures."""
     rng = np.random.default_rng(0)
     num_files = 0
-    for path in sorted((data_folder / "zoo").glob("*/*")):
+    for path in sorted((shared_data / "zoo").glob("*/*")):
         expected = frame_sums(path)
         if not expected:
             with pytest.raises(VideoReadError), VideoReader(path) as reader:
