@@ -70,8 +70,7 @@ class SlowFastSampling(ClipSampling):
 
     def _train(self, n: int, fps: float, spec: ClipSpec, rng: np.random.Generator) -> Clip:
         video = self._video(n, fps, spec)
-        start = float(rng.uniform(0, self._slack(video, spec)))
-        return self._indices(start, video, spec)
+        return self._indices(float(rng.uniform(0, video.slack)), video, spec)
 
     def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
         video = self._video(n, fps, spec)
@@ -80,10 +79,10 @@ class SlowFastSampling(ClipSampling):
             window = max(1.0, spec.sampling_rate * spec.num_frames * fps / self.target_fps)
             starts = [float(max(n - window, 0.0) // 2)]
         else:
-            slack = self._slack(video, spec)
-            step = math.floor(slack / (num_clips - 1))
+            step = math.floor(video.slack / (num_clips - 1))
             starts = [
-                float(k * step) if self.offset else slack * k / num_clips for k in range(num_clips)
+                float(k * step) if self.offset else video.slack * k / num_clips
+                for k in range(num_clips)
             ]
         return np.stack([self._indices(start, video, spec) for start in starts])
 
@@ -93,23 +92,19 @@ class SlowFastSampling(ClipSampling):
         while ticks * rate < _MIN_TIMESCALE:  # as FFmpeg's movenc.c
             ticks *= 2
         per_second = int(ticks * rate)
+        window = spec.sampling_rate * spec.num_frames / self.target_fps
         if self.reader == "pyav":
-            return _Video(n, fps, n, True, ticks, per_second)
+            window *= fps
+            return _Video(n, fps, window, max(n - window, 0.0), True, ticks, per_second)
         single = float(np.float32(fps))
+        window = max(1.0, window * single)
         length = single * (n * ticks * (1 / per_second))
-        if self.reader == "torchvision" and length > spec.num_frames * spec.sampling_rate:
-            return _Video(n, single, length, True, ticks, per_second)
-        return _Video(n, single, n, False, ticks, per_second)
-
-    def _window(self, video: "_Video", spec: ClipSpec) -> float:
-        frames = spec.sampling_rate * spec.num_frames / self.target_fps * video.fps
-        return frames if self.reader == "pyav" else max(1.0, frames)
-
-    def _slack(self, video: "_Video", spec: ClipSpec) -> float:
-        return max(video.length - self._window(video, spec), 0.0)
+        is_cut = self.reader == "torchvision" and length > spec.num_frames * spec.sampling_rate
+        slack = max((length if is_cut else n) - window, 0.0)
+        return _Video(n, single, window, slack, is_cut, ticks, per_second)
 
     def _indices(self, start: float, video: "_Video", spec: ClipSpec) -> Clip:
-        window = self._window(video, spec)
+        window = video.window
         first, last = self._span(start, start + window - 1, video) if video.is_cut else (1, 0)
         if first > last:  # all frames are decoded
             points = torch_linspace(start, start + window - 1, spec.num_frames)
@@ -136,11 +131,15 @@ class SlowFastSampling(ClipSampling):
 
 
 class _Video(NamedTuple):
-    """What a reader knows of a video: length in frames, and whether it only decodes a span of it."""
+    """What a reader knows of a video, and the window of its clips, in frames.
+
+    ``slack`` is how late the last window can start; if ``is_cut``, only a span is decoded.
+    """
 
     num_frames: int
     fps: float
-    length: float
+    window: float
+    slack: float
     is_cut: bool
     ticks_per_frame: int  # in an MP4 file that FFmpeg writes at the rate
     ticks_per_second: int
