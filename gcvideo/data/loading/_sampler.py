@@ -1,13 +1,13 @@
 """The order of videos and batches, over epochs, ranks and interruptions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import accumulate, cycle, islice
 
 import numpy as np
 from torch.utils.data import Sampler
 
-from gcvideo.data.loading._multigrid import BatchShape, ClipShape, MultigridSchedule
+from gcvideo.data.loading._multigrid import ClipShape, MultigridSchedule
 
 # Epoch, video and, with multigrid, what the clips look like.
 TrainingKey = tuple[int, int] | tuple[int, int, ClipShape]
@@ -71,25 +71,23 @@ class EpochBatchSampler(Sampler[list[TrainingKey]]):
 
     def __len__(self) -> int:
         """Batches of the whole epoch of the sampler."""
-        ends = list(accumulate(self._sizes()))
+        ends = list(accumulate(size for size, _ in self._turns()))
         cycles, rest = divmod(len(self.sampler), ends[-1])
         return cycles * len(ends) + sum(end <= rest for end in ends)
 
     def __iter__(self) -> Iterator[list[TrainingKey]]:
         first = self._num_seen if self.sampler.epoch == self._resumed_epoch else 0
         keys = iter(self.sampler)
-        turns = cycle(zip(self._sizes(), self._shapes(), strict=True))
         # All at once, because the epoch may change before the first batch is requested.
         batches: list[list[TrainingKey]] = [
-            [key if shape is None else (*key, shape.clip) for key in islice(keys, size)]
-            for size, shape in islice(turns, len(self))
+            [key if clip is None else (*key, clip) for key in islice(keys, size)]
+            for size, clip in islice(cycle(self._turns()), len(self))
         ]
         return iter(batches[first:])
 
-    def _shapes(self) -> Sequence[BatchShape | None]:
+    def _turns(self) -> list[tuple[int, ClipShape | None]]:
+        """Videos and shape of the batches that follow each other."""
         if self.multigrid is None:
-            return [None]
-        return self.multigrid.short_cycle_shapes(self.sampler.epoch)
-
-    def _sizes(self) -> list[int]:
-        return [self.batch_size * (shape.factor if shape else 1) for shape in self._shapes()]
+            return [(self.batch_size, None)]
+        shapes = self.multigrid.short_cycle_shapes(self.sampler.epoch)
+        return [(self.batch_size * shape.factor, shape.clip) for shape in shapes]
