@@ -4,9 +4,8 @@ import io
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -18,15 +17,15 @@ from gcvideo.comparison._paired_difference import SeedValues
 from gcvideo.comparison._results import Comparison, CurvePoint, VariantResult
 
 
-@dataclass(frozen=True)
-class Style:
-    """The look of a variant in all plots."""
+class Style(NamedTuple):
+    """The look of a variant in all plots, in words of Matplotlib."""
 
     color: str
     marker: str
-    line: str
+    linestyle: str
 
 
+_LINE: dict[str, Any] = {"linewidth": 2, "markeredgecolor": "white"}
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow: too pale on white.
 _BASELINE = Style("#000000", "o", "-")
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -110,18 +109,8 @@ def marker_figure(style: Style) -> str:
     figure = Figure(figsize=(0.6, 0.22))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    axes.plot(
-        [0, 1, 2],
-        [0, 0, 0],
-        color=style.color,
-        linestyle=style.line,
-        linewidth=2,
-        marker=style.marker,
-        markersize=9,
-        markevery=[1],
-        markeredgecolor="white",
-        clip_on=False,
-    )
+    line = style._asdict() | _LINE
+    axes.plot([0, 1, 2], [0, 0, 0], **line, markersize=9, markevery=[1], clip_on=False)
     return _inline(figure)
 
 
@@ -141,16 +130,8 @@ def _draw_curve(
     values = [SeedValues(points[epoch]) for epoch in epochs]
     means = np.array([seeds.mean or 0.0 for seeds in values])
     spreads = np.array([seeds.spread or 0.0 for seeds in values])
-    axes.plot(
-        epochs,
-        means,
-        color=style.color,
-        linestyle=style.line,
-        linewidth=2,
-        marker=style.marker,
-        markevery=max(1, len(epochs) // 5),
-        markeredgecolor="white",
-    )
+    line = style._asdict() | _LINE
+    axes.plot(epochs, means, **line, markevery=max(1, len(epochs) // 5))
     axes.fill_between(
         epochs, means - spreads, means + spreads, color=style.color, alpha=0.15, linewidth=0
     )

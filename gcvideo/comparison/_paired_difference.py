@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, islice
 
 import numpy as np
 
@@ -21,8 +22,7 @@ def mcnemar_p_value(num_better: int, num_worse: int) -> float:
     Source: McNemar, Psychometrika 12 (1947); the exact form is the sign test.
     """
     num_pairs = num_better + num_worse
-    coefficients = _binomial_coefficients(num_pairs)
-    tail = sum(next(coefficients) for _ in range(min(num_better, num_worse) + 1))
+    tail = sum(islice(_binomial_coefficients(num_pairs), min(num_better, num_worse) + 1))
     return min(1.0, 2 * tail / 2**num_pairs)
 
 
@@ -32,7 +32,7 @@ def sign_flip_p_value(differences: Iterable[int]) -> float:
         p = P(|sum_v e_v d_v| >= |sum_v d_v|),  e_v = +1 or -1 with probability 1/2 each
 
     ``d_v`` sums the answers of all seeds on video v, +1 where only the first model is right and -1
-    -1 where only the second is. A video is flipped as a whole, so that its seeds, which mostly agree, do
+    where only the second is. A video is flipped as a whole, so that its seeds, which mostly agree, do
     not count as separate evidence; with one seed the test is McNemar's. It tells whether the difference
     would hold on other videos, not with other seeds.
 
@@ -67,10 +67,7 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
 
 
 def _binomial_coefficients(n: int) -> Iterator[int]:
-    coefficient = 1
-    for k in range(n + 1):
-        yield coefficient
-        coefficient = coefficient * (n - k) // (k + 1)
+    return accumulate(range(n), lambda ways, k: ways * (n - k) // (k + 1), initial=1)
 
 
 @dataclass(frozen=True)

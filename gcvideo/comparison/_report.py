@@ -28,7 +28,7 @@ from gcvideo.comparison._table import (
 _MAX_CLASSES = 20
 _PROBES = (
     "Top-1 accuracy of the same weights when the frames of each test clip are perturbed. What a "
-    "Top-1 accuracy of the same weights when the frames of each test clip are perturbed. What a "
+    "variant loses against its own top-1 is what it draws from the order or motion of the frames."
 )
 _MISSING = "<h2>Missing cells</h2><p>The comparison is not complete; all numbers may change.</p>"
 _MACS = (

@@ -70,9 +70,8 @@ class CellResult:
     @cached_property
     def ranks(self) -> Int64[Tensor, " n"]:
         """Per video, how many classes score above the label; of equal scores the first class wins."""
-        own = self.scores.gather(1, self.labels[:, None])
-        is_before = torch.arange(self.scores.shape[1]) < self.labels[:, None]
-        return ((self.scores > own) | ((self.scores == own) & is_before)).sum(dim=1)
+        best_first = self.scores.argsort(dim=1, descending=True, stable=True)
+        return (best_first == self.labels[:, None]).long().argmax(dim=1)
 
     @property
     def right(self) -> Bool[Tensor, " n"]:
@@ -192,12 +191,10 @@ class Comparison:
         """Each variant against the baseline, by name; without those that share no seed with it."""
         found = {}
         for variant in self.variants:
-            answers = {
-                cell.seed: dict(
-                    zip(cell.videos, (cell.right.long() - first.right.long()).tolist(), strict=True)
-                )
-                for cell, first in self._pairs(variant)
-            }
+            answers = {}
+            for cell, first in self._pairs(variant):
+                difference = (cell.right.long() - first.right.long()).tolist()
+                answers[cell.seed] = dict(zip(cell.videos, difference, strict=True))
             if variant.name != self.baseline and answers:
                 found[variant.name] = PairedDifference(answers)
         return found
@@ -214,11 +211,7 @@ class Comparison:
             cell.class_accuracies() - baseline.class_accuracies()
             for cell, baseline in self._pairs(self.variant(name))
         ]
-        return (
-            torch.stack(gains).nanmean(dim=0)
-            if gains
-            else torch.full((len(self.classes),), torch.nan)
-        )
+        return torch.stack(gains or [torch.full((len(self.classes),), torch.nan)]).nanmean(dim=0)
 
     def _pairs(self, variant: VariantResult) -> list[tuple[CellResult, CellResult]]:
         baseline = {cell.seed: cell for cell in self.variant(self.baseline).cells}

@@ -13,11 +13,10 @@ from omegaconf import DictConfig
 
 from gcvideo._console import Console
 from gcvideo._draft import draft_of
-from gcvideo.attention._animation import write_attention_animation
 from gcvideo.attention._grad_cam import grad_cam
 from gcvideo.attention._heat_map import HeatMap, cell_of_frames
 from gcvideo.attention._map import DEFAULT_QUERIES, AttentionMap, attention_maps, temporal_shares
-from gcvideo.attention._sheet import write_attention_sheet
+from gcvideo.attention._picture import write_attention_animation, write_attention_sheet
 from gcvideo.command._checkpoint_data import announce_evaluation
 from gcvideo.command._device import choose_device
 from gcvideo.command._output_check import check_folder
@@ -73,23 +72,22 @@ def attention_show(cfg: DictConfig) -> Path:
     check_folder(output, "output")
     shown = _load(cfg, cfg.checkpoint)
     announce_evaluation(str(cfg.checkpoint), shown.protocol.single_view(), cfg.precision)
-    beside = None if cfg.beside is None else _load(cfg, cfg.beside)
-    if beside is not None:
-        _check_same_clips(shown.protocol, beside.protocol)
-    for classifier in (shown, beside):
-        if classifier is not None:
-            _CONSOLE.print(f"checkpoint {classifier.source}", soft_wrap=True)
+    classifiers = {"": shown}
+    if cfg.beside is not None:
+        classifiers["beside"] = _load(cfg, cfg.beside)
+        _check_same_clips(shown.protocol, classifiers["beside"].protocol)
+    for classifier in classifiers.values():
+        _CONSOLE.print(f"checkpoint {classifier.source}", soft_wrap=True)
     label = None if cfg.label is None else _label(str(cfg.label), shown.classes)
     queries = DEFAULT_QUERIES if cfg.queries is None else _queries(cfg.queries)
     layers = [cfg.layers] if isinstance(cfg.layers, str) else cfg.layers
     view = read_views(video, shown.protocol.single_view())[0]
+    found = []
     with computing_in(shown.dtype, shown.device):
-        found = []
-        for role, classifier in (("", shown), ("beside", beside)):
-            if classifier is not None:
-                maps = attention_maps(classifier.model, view, queries=queries, layers=layers)
-                for _, same in groupby(maps, lambda one: one.layer):
-                    found.append(_Layer(role, str(classifier.source), list(same)))
+        for role, classifier in classifiers.items():
+            maps = attention_maps(classifier.model, view, queries=queries, layers=layers)
+            for _, same in groupby(maps, lambda one: one.layer):
+                found.append(_Layer(role, str(classifier.source), list(same)))
         cam = grad_cam(shown.model, view, label=label, layer=cfg.grad_cam_layer)
     scores = shown.scores(video)
 
@@ -171,10 +169,7 @@ def _label(given: str, classes: Sequence[str]) -> int:
     if given in classes:
         return classes.index(given)
     if given.lstrip("-").isdigit():
-        label = int(given)
-        if 0 <= label < len(classes):
-            return label
-        raise ValueError(f"there is no class {given}; the net has 0 to {len(classes) - 1}")
+        return int(given)  # Grad-CAM refuses a number that is no class
     near = difflib.get_close_matches(given, classes, n=3)
     known = "the nearest are" if near else "the net has"
     names = ", ".join(near or [*classes[:_NUM_SCORES], *(["..."] if classes[_NUM_SCORES:] else [])])

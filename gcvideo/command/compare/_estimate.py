@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 
 from gcvideo.command._assembly import build, build_data, build_module, multigrid_schedule
 from gcvideo.command._duration import duration
-from gcvideo.command.compare._cell import PROBES, is_finished, launcher_config
+from gcvideo.command.compare._cell import is_finished, launcher_config
 from gcvideo.command.compare._plan import PlannedVariant, cell_folder
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.train._estimation import Estimate, given_step_seconds, measure, memory_size
+from gcvideo.comparison._probe import PROBES
 from gcvideo.comparison._table import Table
 from gcvideo.data import EvaluationProtocol, VideoSplits
 
@@ -92,7 +93,7 @@ def estimate_comparison(
     folder: Path,
 ) -> ComparisonEstimate:
     """Estimate one cell of each variant; nothing is written."""
-    launcher = launcher_config(request.launcher, folder, request.settings).hydra.launcher
+    launcher = launcher_config(request, folder).hydra.launcher
     num_parallel = max(1, math.floor(launcher.get("array_parallelism", 1)))  # of SLURM
     if launcher.get("n_jobs") is not None:
         # As joblib counts: -1 is a job per core, -2 leaves one free.
