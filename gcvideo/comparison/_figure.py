@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -60,48 +59,62 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
+@matplotlib.rc_context(_SETTINGS)
 def accuracy_figure(
     comparison: Comparison, cost: Callable[[VariantResult], float | None], cost_label: str
 ) -> str | None:
     """Top-1 accuracy, with its spread over seeds, against a cost; None if no variant has both."""
-
-    def draw(axes: Axes) -> None:
-        styles = variant_styles(comparison)
-        for variant in comparison.variants:
-            top1, x = variant.top_k(1), cost(variant)
-            if top1.mean is None or x is None:
-                continue
-            style = styles[variant.name]
-            axes.errorbar(
-                x,
-                100 * top1.mean,
-                yerr=None if top1.spread is None else 100 * top1.spread,
-                color=style.color,
-                marker=style.marker,
-                markersize=9,
-                markeredgecolor="white",
-                capsize=5,
-                linestyle="none",
-            )
-        axes.margins(0.12)
-        axes.set(xlabel=cost_label, ylabel="top-1 (%)")
-
-    return _draw(f"top-1 accuracy against {cost_label}", draw)
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes, styles = figure.subplots(), variant_styles(comparison)
+    for variant in comparison.variants:
+        top1, x = variant.top_k(1), cost(variant)
+        if top1.mean is None or x is None:
+            continue
+        style = styles[variant.name]
+        axes.errorbar(
+            x,
+            100 * top1.mean,
+            yerr=None if top1.spread is None else 100 * top1.spread,
+            color=style.color,
+            marker=style.marker,
+            markersize=9,
+            markeredgecolor="white",
+            capsize=5,
+            linestyle="none",
+        )
+    axes.margins(0.12)
+    axes.set(xlabel=cost_label, ylabel="top-1 (%)")
+    return _inline(figure, f"top-1 accuracy against {cost_label}") if axes.has_data() else None
 
 
+@matplotlib.rc_context(_SETTINGS)
 def curve_figure(
     comparison: Comparison, value: Callable[[CurvePoint], float | None], label: str
 ) -> str | None:
     """A value over epochs, mean over seeds with a band of its spread; None if nothing was measured."""
-
-    def draw(axes: Axes) -> None:
-        styles = variant_styles(comparison)
-        for variant in comparison.variants:
-            _draw_curve(axes, variant, value, styles[variant.name])
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-
-    return _draw(f"{label} over epochs", draw)
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes, styles = figure.subplots(), variant_styles(comparison)
+    for variant in comparison.variants:
+        points: dict[int, dict[int, float]] = {}
+        for cell in variant.cells:
+            for point in cell.curve:
+                measured = value(point)
+                # A diverged epoch has no place in a plot.
+                if measured is not None and math.isfinite(measured):
+                    points.setdefault(point.epoch, {})[cell.seed] = measured
+        if not points:
+            continue
+        epochs, values = zip(*sorted(points.items()), strict=True)
+        means = np.array([SeedValues(by_seed).mean or 0.0 for by_seed in values])
+        spreads = np.array([SeedValues(by_seed).spread or 0.0 for by_seed in values])
+        style = styles[variant.name]
+        line = style._asdict() | _LINE
+        axes.plot(epochs, means, **line, markevery=max(1, len(epochs) // 5))
+        band = {"color": style.color, "alpha": 0.15, "linewidth": 0}
+        axes.fill_between(epochs, means - spreads, means + spreads, **band)
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    return _inline(figure, f"{label} over epochs") if axes.has_data() else None
 
 
 def marker_figure(style: Style) -> str:
@@ -112,37 +125,6 @@ def marker_figure(style: Style) -> str:
     line = style._asdict() | _LINE
     axes.plot([0, 1, 2], [0, 0, 0], **line, markersize=9, markevery=[1], clip_on=False)
     return _inline(figure)
-
-
-def _draw_curve(
-    axes: Axes, variant: VariantResult, value: Callable[[CurvePoint], float | None], style: Style
-) -> None:
-    points: dict[int, dict[int, float]] = {}
-    for cell in variant.cells:
-        for point in cell.curve:
-            measured = value(point)
-            # A diverged epoch has no place in a plot.
-            if measured is not None and math.isfinite(measured):
-                points.setdefault(point.epoch, {})[cell.seed] = measured
-    if not points:
-        return
-    epochs = sorted(points)
-    values = [SeedValues(points[epoch]) for epoch in epochs]
-    means = np.array([seeds.mean or 0.0 for seeds in values])
-    spreads = np.array([seeds.spread or 0.0 for seeds in values])
-    line = style._asdict() | _LINE
-    axes.plot(epochs, means, **line, markevery=max(1, len(epochs) // 5))
-    axes.fill_between(
-        epochs, means - spreads, means + spreads, color=style.color, alpha=0.15, linewidth=0
-    )
-
-
-def _draw(title: str, draw: Callable[[Axes], None]) -> str | None:
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        axes = figure.subplots()
-        draw(axes)
-        return _inline(figure, title) if axes.has_data() else None
 
 
 def _inline(figure: Figure, title: str = "") -> str:

@@ -138,16 +138,13 @@ def _class_gains(comparison: Comparison) -> str:
         for row in zip(*gains.values(), strict=True)
     ]
     decimals, styles = percent_decimals(comparison), variant_styles(comparison)
+    largest = max(changes) or 1.0
     labels = comparison.variant(comparison.baseline).cells[0].labels
     counts = torch.bincount(labels, minlength=len(changes)).tolist()
     rows = []
     for label, name in enumerate(comparison.classes):
         bars = "".join(
-            _bar(
-                row[label] / (max(changes) or 1.0),
-                percent(row[label], decimals, signed=True),
-                styles[variant].color,
-            )
+            _bar(row[label], largest, decimals, styles[variant].color)
             for variant, row in gains.items()
         )
         rows.append(f'<tr><th scope="row">{escape(name)} ({counts[label]})</th>{bars}</tr>')
@@ -172,12 +169,11 @@ def _class_gains(comparison: Comparison) -> str:
     )
 
 
-def _bar(share: float, text: str, color: str) -> str:
-    if math.isnan(share) or share == 0:
-        return f'<td>{text}<div class="bar"></div></td>'
-    side = "gain" if share > 0 else "loss"
-    style = f"width:{50 * abs(share):.2f}%;background:{color}"
-    return f'<td>{text}<div class="bar"><i class="{side}" style="{style}"></i></div></td>'
+def _bar(gain: float, largest: float, decimals: int, color: str) -> str:
+    side = "gain" if gain > 0 else "loss"
+    style = f"width:{50 * abs(gain / largest):.2f}%;background:{color}"
+    bar = f'<i class="{side}" style="{style}"></i>' if abs(gain) > 0 else ""  # not of NaN
+    return f'<td>{percent(gain, decimals, signed=True)}<div class="bar">{bar}</div></td>'
 
 
 def _probes(comparison: Comparison) -> str:
@@ -201,19 +197,16 @@ def _making(comparison: Comparison) -> str:
         f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in comparison.facts.items()
     )
     keys = dict.fromkeys(key for variant in comparison.variants for key in variant.settings)
-    settings = Table(
-        ("variant", *keys),
-        tuple(
-            (variant.name, *(variant.settings.get(key, DASH) for key in keys))
-            for variant in comparison.variants
-        ),
+    rows = (
+        (variant.name, *(variant.settings.get(key, DASH) for key in keys))
+        for variant in comparison.variants
     )
     statistics = (
         text.format(baseline=comparison.baseline, number=len(comparison.differences))
         for text in _STATISTICS
     )
     done = "" if comparison.missing else "<p>No cell is missing.</p>"
-    table = _scrolling(settings.html(), "settings")
+    table = _scrolling(Table(("variant", *keys), tuple(rows)).html(), "settings")
     return f"<dl>{facts}</dl>{table}{done}{_paragraphs([*statistics, _MACS])}"
 
 

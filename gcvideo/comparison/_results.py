@@ -106,13 +106,6 @@ class VariantResult:
     peak_bytes: int | None
     cells: tuple[CellResult, ...]
 
-    def __post_init__(self) -> None:
-        for seed, count in Counter(cell.seed for cell in self.cells).items():
-            if count > 1:
-                raise ValueError(
-                    f"variant '{self.name}' has {count} cells of seed {seed}; give one per seed"
-                )
-
     def top_k(self, k: int) -> SeedValues:
         """Top-k accuracy in [0, 1]."""
         return SeedValues({cell.seed: cell.top_k(k) for cell in self.cells})
@@ -147,15 +140,6 @@ class Comparison:
     missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [variant.name for variant in self.variants]
-        if self.baseline not in names:
-            raise ValueError(
-                f"the baseline is '{self.baseline}', the variants are {', '.join(names) or 'none at all'}; "
-                "name one of them"
-            )
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"two variants are named '{twice}'; give each a name of its own")
         firsts: dict[int, tuple[str, CellResult]] = {}
         for variant in self.variants:
             for cell in variant.cells:
