@@ -58,12 +58,11 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
 
     Source: Holm, Scandinavian Journal of Statistics 6 (1979).
     """
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
+    order = np.argsort(p_values)
+    adjusted = np.empty(len(order))
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.maximum.accumulate(factors * np.sort(p_values)).clip(max=1)
+    return adjusted.tolist()
 
 
 def _binomial_coefficients(n: int) -> Iterator[int]:
@@ -110,19 +109,14 @@ class PairedDifference:
     def top1(self) -> SeedValues:
         """Difference of the top-1 accuracies, in [-1, 1]."""
         return SeedValues(
-            {
-                seed: (self.num_better[seed] - self.num_worse[seed]) / len(row)
-                for seed, row in self.answers.items()
-            }
+            {seed: sum(row.values()) / len(row) for seed, row in self.answers.items()}
         )
 
     @cached_property
     def mcnemar(self) -> dict[int, float]:
         """P-value of McNemar's test, by seed."""
-        return {
-            seed: mcnemar_p_value(self.num_better[seed], self.num_worse[seed])
-            for seed in self.answers
-        }
+        counts = zip(self.answers, self.num_better.values(), self.num_worse.values(), strict=True)
+        return {seed: mcnemar_p_value(better, worse) for seed, better, worse in counts}
 
     @cached_property
     def pooled_mcnemar(self) -> float:

@@ -75,7 +75,6 @@ class CellResult:
 
     @property
     def right(self) -> Bool[Tensor, " n"]:
-        """Whether the label has the best score, per video."""
         return self.ranks == 0
 
     def top_k(self, k: int) -> float:
@@ -153,12 +152,10 @@ class Comparison:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Of all cells."""
         return tuple(sorted({cell.seed for variant in self.variants for cell in variant.cells}))
 
     @property
     def has_top5(self) -> bool:
-        """Whether top-5 accuracy stands in its tables."""
         return has_top5(len(self.classes))
 
     @property

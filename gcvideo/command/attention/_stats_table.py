@@ -69,7 +69,6 @@ def plain_columns(row: LayerRow) -> dict[str, str | float | bool | None]:
 
 
 def show_tables(rows: Sequence[LayerRow], notes: Sequence[str], *, published: bool) -> None:
-    """Print the tables and their notes."""
     tables = _tables(rows) + ([(_PUBLISHED_TITLE, PUBLISHED)] if published else [])
     for title, table in tables:
         _CONSOLE.print(table.on_screen(title))

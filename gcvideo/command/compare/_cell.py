@@ -81,12 +81,10 @@ def run_cell(cfg: DictConfig) -> None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a cell has been trained and scored."""
     return (folder / "cell.json").is_file()
 
 
 def read_cell(folder: Path) -> CellScores:
-    """The result of a finished cell."""
     content = json.loads((folder / "cell.json").read_text("utf-8"))
     tensors = load_file(folder / "scores.safetensors")
     return CellScores(content, tensors["labels"], tensors["scores"])
