@@ -2,10 +2,9 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -35,17 +34,13 @@ _SAME = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    """The maps of one layer; the role is "" for the first checkpoint and "beside" for the second."""
+class _Layer(NamedTuple):
+    """The maps of one layer, such as "beside: res4.5" of the second checkpoint."""
 
-    role: str
+    place: str
+    file: str
     checkpoint: str
     maps: Sequence[AttentionMap]
-
-    @property
-    def file_name(self) -> str:
-        return "_".join(filter(None, (self.role, f"{self.maps[0].layer}.npy")))
 
 
 def attention_show(cfg: DictConfig) -> Path:
@@ -86,8 +81,9 @@ def attention_show(cfg: DictConfig) -> Path:
     with computing_in(shown.dtype, shown.device):
         for role, classifier in classifiers.items():
             maps = attention_maps(classifier.model, view, queries=queries, layers=layers)
-            for _, same in groupby(maps, lambda one: one.layer):
-                found.append(_Layer(role, str(classifier.source), list(same)))
+            for layer, same in groupby(maps, lambda one: one.layer):
+                place, name = (f"{role}: {layer}", f"{role}_{layer}") if role else (layer, layer)
+                found.append(_Layer(place, f"{name}.npy", str(classifier.source), list(same)))
         cam = grad_cam(shown.model, view, label=label, layer=cfg.grad_cam_layer)
     scores = shown.scores(video)
 
@@ -102,7 +98,7 @@ def attention_show(cfg: DictConfig) -> Path:
     frames, pace = _clip_times(video, shown.protocol)
     for name in ("animation.mp4", "animation.gif"):
         write_attention_animation(output / name, view, heats, frames_per_second=pace)
-    arrays = {layer.file_name: [m.weights for m in layer.maps] for layer in found}
+    arrays = {layer.file: [m.weights for m in layer.maps] for layer in found}
     for name, weights in (arrays | {"grad_cam.npy": [cam.weights]}).items():
         with draft_of(output / name) as draft:
             np.save(draft, np.stack(weights))
@@ -179,17 +175,16 @@ def _label(given: str, classes: Sequence[str]) -> int:
 def _heat_maps(
     layer: _Layer, queries: Sequence[Sequence[float]], num_frames: int
 ) -> Iterator[HeatMap]:
-    place = f"{layer.role}: {layer.maps[0].layer}" if layer.role else layer.maps[0].layer
     for number, attention in enumerate(layer.maps):
         if attention.query is None:
-            caption = f"{place} context block ({attention.kind})"
+            caption = f"{layer.place} context block ({attention.kind})"
         else:
             _, y, x = queries[number]
             cells = cell_of_frames(num_frames, len(attention.weights))
             frame = int(np.flatnonzero(cells == attention.query[0])[0]) + 1
             caption = (
-                f"{place} non-local block ({attention.kind}), query {number + 1} in frame {frame} at "
-                f"y={y:g} x={x:g}"
+                f"{layer.place} non-local block ({attention.kind}), query {number + 1} in frame {frame} "
+                f"at y={y:g} x={x:g}"
             )
         yield HeatMap(
             caption=caption,
@@ -213,7 +208,7 @@ def _clip_times(video: str, protocol: EvaluationProtocol) -> tuple[Int[np.ndarra
 def _layer_record(layer: _Layer, queries: Sequence[Sequence[float]]) -> dict[str, Any]:
     first = layer.maps[0]
     record: dict[str, Any] = {
-        "file": layer.file_name,
+        "file": layer.file,
         "checkpoint": layer.checkpoint,
         "layer": first.layer,
         "kind": first.kind,

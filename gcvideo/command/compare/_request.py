@@ -73,12 +73,10 @@ def parse_request(
     net = _net(recipe)
     search = tuple(word for word in recipe if word.startswith("hydra.searchpath="))
     groups = [given] if given else [_texts(group) for group in preset.get("variants", [{}])]
-    variants = {
-        v: None
-        for group in groups
-        for v in expand(group, lambda block: keys_of(net, block, search))
-    }
-    names = short_names(list(variants))
+    expanded = [v for g in groups for v in expand(g, lambda block: keys_of(net, block, search))]
+    # Each once, in whatever order a preset names its factors.
+    variants = list({(v.block, frozenset(v.factors)): v for v in expanded}.values())
+    names = short_names(variants)
     launcher = own.get("launcher") or preset.get("launcher", "local")
     check_choice("launcher", launcher, LAUNCHERS)
     seeds = _seeds(own.get("seeds"), preset)
@@ -140,7 +138,8 @@ def _net(recipe: Sequence[str]) -> str:
 
 def _seeds(text: str | None, preset: Mapping[str, Any]) -> tuple[int, ...]:
     words = [str(s) for s in preset.get("seeds", [0])] if text is None else _values(text)
-    if not words or not all(word.isdecimal() for word in words) or len(set(words)) < len(words):
+    are_numbers = words and all(word.isdecimal() for word in words)
+    if not are_numbers or len(set(map(int, words))) < len(words):
         raise ValueError(
             f"seeds is '{','.join(words)}'; list different whole numbers, such as seeds=0,1,2"
         )

@@ -70,7 +70,7 @@ def expand(
                 f"{name}={','.join(values)} fits none of the blocks {', '.join(blocks)}; leave it out "
                 "or add a block that has it"
             )
-    found: dict[Variant, None] = {}
+    found = []
     for block in blocks:
         mine = {
             name: values
@@ -78,8 +78,8 @@ def expand(
             if block != BARE and _applies(name, values[0], keys_of(block))
         }
         for combination in itertools.product(*mine.values()):
-            found[Variant(block, tuple(zip(mine, combination, strict=True)))] = None
-    return list(found)
+            found.append(Variant(block, tuple(zip(mine, combination, strict=True))))
+    return found
 
 
 def short_names(variants: Sequence[Variant]) -> list[str]:

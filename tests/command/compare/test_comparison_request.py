@@ -88,6 +88,14 @@ def test_words_of_the_command_line_come_behind_those_of_a_preset_and_factors_rep
     assert request.title == "Bottleneck ratio"
 
 
+def test_a_variant_that_a_preset_names_twice_stands_once(tmp_path):
+    groups = ["{block: [none, gc], ratio: 1/4, axes: t}", "{block: gc, axes: t, ratio: 1/4}"]
+    (tmp_path / "twice.yaml").write_text("variants:\n" + "".join(f"- {g}\n" for g in groups))
+    words = ["model=slow", "preset=twice"]
+    request = parse_request(words, [tmp_path], lambda net, block, search: ARGUMENTS[block])
+    assert request.names == ("none", "gc")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -111,6 +119,7 @@ def test_words_of_the_command_line_come_behind_those_of_a_preset_and_factors_rep
             "'lr=0.1,0.2' has several values, but one recipe",
         ),
         (("model=slow", "block=gc", "seeds=1,1"), "seeds is '1,1'; list different whole numbers"),
+        (("model=slow", "block=gc", "seeds=1,01"), "seeds is '1,01'; list different whole numbers"),
         (("model=slow", "block=gc", "seeds=a"), "seeds is 'a'; list different whole numbers"),
         (
             ("model=slow", "block=gc", "launcher=ray"),
