@@ -53,18 +53,18 @@ COMMANDS = {
     ),
     "compare": Command(
         "compare blocks in one net by one recipe",
-        "gcvideo.command.compare:run_comparison",
+        "gcvideo.command.compare._comparing:run_comparison",
     ),
     "attention stats": Command(
         "measure whether attention depends on the query position",
-        "gcvideo.command.attention:attention_stats",
+        "gcvideo.command.attention._stats:attention_stats",
         "attention_stats",
         plain=("checkpoint",),
         has_failed=lambda stats: bool(stats.failures),
     ),
     "attention show": Command(
         "draw attention maps and Grad-CAM on the frames of a video",
-        "gcvideo.command.attention:attention_show",
+        "gcvideo.command.attention._show:attention_show",
         "attention_show",
         plain=("checkpoint", "video"),
     ),

@@ -1,14 +1,12 @@
 """A map over a clip in colours: the overlay, the colour scale, and its range in words."""
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from matplotlib import colormaps, get_data_path
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib import colormaps
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -101,13 +99,6 @@ def draw_colour_scale(
 def cell_of_frames(num_frames: int, num_cells: int) -> np.ndarray:
     """The temporal cell of a map in which each frame of the clip lies."""
     return np.arange(num_frames) * num_cells // num_frames
-
-
-@lru_cache
-def caption_font(size: int) -> ImageFont.FreeTypeFont:
-    """A font with characters of equal width; Matplotlib's, since Pillow's has no accents."""
-    folder = Path(get_data_path()) / "fonts" / "ttf"
-    return ImageFont.truetype(str(folder / "DejaVuSansMono.ttf"), size)  # Pillow 10 takes no path
 
 
 def _scaled_frames(clip: UInt8[Tensor, "3 t s s"], size: int) -> Float[Tensor, "t size size 3"]:

@@ -59,8 +59,7 @@ def mean_cosine_distance(vectors: QueryVectors) -> CosineDistance:
     Source: Cao et al., GCNet (arXiv:1904.11492), Table 1; the spatial and temporal means are ours.
     """
     num_frames, num_places = vectors.num_frames, vectors.num_places
-    frame_sums, frame_counts = 0, 0
-    temporal_sum, num_temporal = 0.0, 0.0
+    frame_sums = frame_counts = temporal = torch.tensor(0)
     first_of_frames = num_places * torch.arange(num_frames)
     for places in torch.arange(num_places).split(_queries_per_chunk(vectors, num_frames)):
         queries = (first_of_frames[:, None] + places).flatten()
@@ -70,20 +69,16 @@ def mean_cosine_distance(vectors: QueryVectors) -> CosineDistance:
         u = torch.where(has_angle[..., None], v / norms[..., None], 0)
         frame_sums = frame_sums + u.sum(2)
         frame_counts = frame_counts + has_angle.sum(2)
-        total, pairs = _distinct_pairs(u.sum(1), has_angle.sum(1))
-        temporal_sum, num_temporal = temporal_sum + total, num_temporal + pairs
-    counts = torch.as_tensor(frame_counts)
-    sums = torch.as_tensor(frame_sums)
-    all_sum = sums.sum(1).square().sum().item()
-    num_all = counts.sum(1).square().sum().item()
-    spatial_sum, num_spatial = _distinct_pairs(sums, counts)
-    means = PairMeans(
-        _distance(all_sum, num_all),
-        _distance(spatial_sum, num_spatial),
-        _distance(temporal_sum, num_temporal),
+        temporal = temporal + _distinct_pairs(u.sum(1), has_angle.sum(1))
+    everything = torch.stack([x.sum(1).square().sum() for x in (frame_sums, frame_counts)])
+    sums = torch.stack([everything, _distinct_pairs(frame_sums, frame_counts), temporal], 1)
+    cosines, num_pairs = sums.cpu()
+    # Values below zero are rounding errors.
+    distances = ((1 - cosines / num_pairs) / 2).clamp(min=0).where(num_pairs > 0, math.nan)
+    num_vectors = len(frame_sums) * vectors.num_queries
+    return CosineDistance(
+        PairMeans(*distances.tolist()), 1 - frame_counts.sum().item() / num_vectors
     )
-    num_vectors = sums.shape[0] * vectors.num_queries
-    return CosineDistance(means, 1 - counts.sum().item() / num_vectors)
 
 
 class Divergence(NamedTuple):
@@ -128,15 +123,10 @@ def _queries_per_chunk(vectors: QueryVectors, num_vectors: int) -> int:
 
 def _distinct_pairs(
     sums: Float[Tensor, "n m k"], counts: Int64[Tensor, "n m"]
-) -> tuple[float, float]:
+) -> Float[Tensor, "2"]:
     """Sum of the cosines of all pairs i != j within groups of unit vectors, and the number of pairs."""
-    total = sums.square().sum(-1) - counts
-    return total.sum().item(), (counts * (counts - 1)).sum().item()
-
-
-def _distance(sum_of_cosines: float, num_pairs: float) -> float:
-    # Values below zero are rounding errors.
-    return max(0.0, (1 - sum_of_cosines / num_pairs) / 2) if num_pairs else math.nan
+    cosines = (sums.square().sum(-1) - counts).sum()
+    return torch.stack([cosines, (counts * (counts - 1)).sum()])
 
 
 def _entropy(v: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
@@ -150,15 +140,9 @@ def _exact_means(vectors: QueryVectors) -> PairMeans:
     mean = mean.unflatten(1, (num_frames, num_places)).unflatten(0, (num_frames, num_places))
     # The divergence for i = j is zero, so it does not change the sums.
     spatial, temporal = mean.diagonal(dim1=0, dim2=2).sum(), mean.diagonal(dim1=1, dim2=3).sum()
-    return PairMeans(
-        mean.mean().item(),
-        _ratio(spatial.item(), num_frames * num_places * (num_places - 1)),
-        _ratio(temporal.item(), num_places * num_frames * (num_frames - 1)),
-    )
-
-
-def _ratio(total: float, count: int) -> float:
-    return total / count if count else math.nan
+    spatial = spatial.cpu() / (num_frames * num_places * (num_places - 1))
+    temporal = temporal.cpu() / (num_places * num_frames * (num_frames - 1))
+    return PairMeans(mean.mean().item(), spatial.item(), temporal.item())
 
 
 def _all_divergences(v: Float[Tensor, "p k"]) -> Float[Tensor, "p p"]:

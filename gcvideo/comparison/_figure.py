@@ -4,13 +4,11 @@ import io
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -18,15 +16,15 @@ from gcvideo.comparison._paired_difference import SeedValues
 from gcvideo.comparison._results import Comparison, CurvePoint, VariantResult
 
 
-@dataclass(frozen=True)
-class Style:
-    """The look of a variant in all plots."""
+class Style(NamedTuple):
+    """The look of a variant in all plots, in words of Matplotlib."""
 
     color: str
     marker: str
-    line: str
+    linestyle: str
 
 
+_LINE: dict[str, Any] = {"linewidth": 2, "markeredgecolor": "white"}
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow: too pale on white.
 _BASELINE = Style("#000000", "o", "-")
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -61,48 +59,62 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
+@matplotlib.rc_context(_SETTINGS)
 def accuracy_figure(
     comparison: Comparison, cost: Callable[[VariantResult], float | None], cost_label: str
 ) -> str | None:
     """Top-1 accuracy, with its spread over seeds, against a cost; None if no variant has both."""
-
-    def draw(axes: Axes) -> None:
-        styles = variant_styles(comparison)
-        for variant in comparison.variants:
-            top1, x = variant.top_k(1), cost(variant)
-            if top1.mean is None or x is None:
-                continue
-            style = styles[variant.name]
-            axes.errorbar(
-                x,
-                100 * top1.mean,
-                yerr=None if top1.spread is None else 100 * top1.spread,
-                color=style.color,
-                marker=style.marker,
-                markersize=9,
-                markeredgecolor="white",
-                capsize=5,
-                linestyle="none",
-            )
-        axes.margins(0.12)
-        axes.set(xlabel=cost_label, ylabel="top-1 (%)")
-
-    return _draw(f"top-1 accuracy against {cost_label}", draw)
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes, styles = figure.subplots(), variant_styles(comparison)
+    for variant in comparison.variants:
+        top1, x = variant.top_k(1), cost(variant)
+        if top1.mean is None or x is None:
+            continue
+        style = styles[variant.name]
+        axes.errorbar(
+            x,
+            100 * top1.mean,
+            yerr=None if top1.spread is None else 100 * top1.spread,
+            color=style.color,
+            marker=style.marker,
+            markersize=9,
+            markeredgecolor="white",
+            capsize=5,
+            linestyle="none",
+        )
+    axes.margins(0.12)
+    axes.set(xlabel=cost_label, ylabel="top-1 (%)")
+    return _inline(figure, f"top-1 accuracy against {cost_label}") if axes.has_data() else None
 
 
+@matplotlib.rc_context(_SETTINGS)
 def curve_figure(
     comparison: Comparison, value: Callable[[CurvePoint], float | None], label: str
 ) -> str | None:
     """A value over epochs, mean over seeds with a band of its spread; None if nothing was measured."""
-
-    def draw(axes: Axes) -> None:
-        styles = variant_styles(comparison)
-        for variant in comparison.variants:
-            _draw_curve(axes, variant, value, styles[variant.name])
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-
-    return _draw(f"{label} over epochs", draw)
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes, styles = figure.subplots(), variant_styles(comparison)
+    for variant in comparison.variants:
+        points: dict[int, dict[int, float]] = {}
+        for cell in variant.cells:
+            for point in cell.curve:
+                measured = value(point)
+                # A diverged epoch has no place in a plot.
+                if measured is not None and math.isfinite(measured):
+                    points.setdefault(point.epoch, {})[cell.seed] = measured
+        if not points:
+            continue
+        epochs, values = zip(*sorted(points.items()), strict=True)
+        means = np.array([SeedValues(by_seed).mean or 0.0 for by_seed in values])
+        spreads = np.array([SeedValues(by_seed).spread or 0.0 for by_seed in values])
+        style = styles[variant.name]
+        line = style._asdict() | _LINE
+        axes.plot(epochs, means, **line, markevery=max(1, len(epochs) // 5))
+        band = {"color": style.color, "alpha": 0.15, "linewidth": 0}
+        axes.fill_between(epochs, means - spreads, means + spreads, **band)
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    return _inline(figure, f"{label} over epochs") if axes.has_data() else None
 
 
 def marker_figure(style: Style) -> str:
@@ -110,58 +122,9 @@ def marker_figure(style: Style) -> str:
     figure = Figure(figsize=(0.6, 0.22))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    axes.plot(
-        [0, 1, 2],
-        [0, 0, 0],
-        color=style.color,
-        linestyle=style.line,
-        linewidth=2,
-        marker=style.marker,
-        markersize=9,
-        markevery=[1],
-        markeredgecolor="white",
-        clip_on=False,
-    )
+    line = style._asdict() | _LINE
+    axes.plot([0, 1, 2], [0, 0, 0], **line, markersize=9, markevery=[1], clip_on=False)
     return _inline(figure)
-
-
-def _draw_curve(
-    axes: Axes, variant: VariantResult, value: Callable[[CurvePoint], float | None], style: Style
-) -> None:
-    points: dict[int, dict[int, float]] = {}
-    for cell in variant.cells:
-        for point in cell.curve:
-            measured = value(point)
-            # A diverged epoch has no place in a plot.
-            if measured is not None and math.isfinite(measured):
-                points.setdefault(point.epoch, {})[cell.seed] = measured
-    if not points:
-        return
-    epochs = sorted(points)
-    values = [SeedValues(points[epoch]) for epoch in epochs]
-    means = np.array([seeds.mean or 0.0 for seeds in values])
-    spreads = np.array([seeds.spread or 0.0 for seeds in values])
-    axes.plot(
-        epochs,
-        means,
-        color=style.color,
-        linestyle=style.line,
-        linewidth=2,
-        marker=style.marker,
-        markevery=max(1, len(epochs) // 5),
-        markeredgecolor="white",
-    )
-    axes.fill_between(
-        epochs, means - spreads, means + spreads, color=style.color, alpha=0.15, linewidth=0
-    )
-
-
-def _draw(title: str, draw: Callable[[Axes], None]) -> str | None:
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        axes = figure.subplots()
-        draw(axes)
-        return _inline(figure, title) if axes.has_data() else None
 
 
 def _inline(figure: Figure, title: str = "") -> str:

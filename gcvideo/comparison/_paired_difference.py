@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, islice
 
 import numpy as np
 
@@ -21,8 +22,7 @@ def mcnemar_p_value(num_better: int, num_worse: int) -> float:
     Source: McNemar, Psychometrika 12 (1947); the exact form is the sign test.
     """
     num_pairs = num_better + num_worse
-    coefficients = _binomial_coefficients(num_pairs)
-    tail = sum(next(coefficients) for _ in range(min(num_better, num_worse) + 1))
+    tail = sum(islice(_binomial_coefficients(num_pairs), min(num_better, num_worse) + 1))
     return min(1.0, 2 * tail / 2**num_pairs)
 
 
@@ -32,7 +32,7 @@ def sign_flip_p_value(differences: Iterable[int]) -> float:
         p = P(|sum_v e_v d_v| >= |sum_v d_v|),  e_v = +1 or -1 with probability 1/2 each
 
     ``d_v`` sums the answers of all seeds on video v, +1 where only the first model is right and -1
-    -1 where only the second is. A video is flipped as a whole, so that its seeds, which mostly agree, do
+    where only the second is. A video is flipped as a whole, so that its seeds, which mostly agree, do
     not count as separate evidence; with one seed the test is McNemar's. It tells whether the difference
     would hold on other videos, not with other seeds.
 
@@ -58,19 +58,15 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
 
     Source: Holm, Scandinavian Journal of Statistics 6 (1979).
     """
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
+    order = np.argsort(p_values)
+    adjusted = np.empty(len(order))
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.maximum.accumulate(factors * np.sort(p_values)).clip(max=1)
+    return adjusted.tolist()
 
 
 def _binomial_coefficients(n: int) -> Iterator[int]:
-    coefficient = 1
-    for k in range(n + 1):
-        yield coefficient
-        coefficient = coefficient * (n - k) // (k + 1)
+    return accumulate(range(n), lambda ways, k: ways * (n - k) // (k + 1), initial=1)
 
 
 @dataclass(frozen=True)
@@ -113,19 +109,14 @@ class PairedDifference:
     def top1(self) -> SeedValues:
         """Difference of the top-1 accuracies, in [-1, 1]."""
         return SeedValues(
-            {
-                seed: (self.num_better[seed] - self.num_worse[seed]) / len(row)
-                for seed, row in self.answers.items()
-            }
+            {seed: sum(row.values()) / len(row) for seed, row in self.answers.items()}
         )
 
     @cached_property
     def mcnemar(self) -> dict[int, float]:
         """P-value of McNemar's test, by seed."""
-        return {
-            seed: mcnemar_p_value(self.num_better[seed], self.num_worse[seed])
-            for seed in self.answers
-        }
+        counts = zip(self.answers, self.num_better.values(), self.num_worse.values(), strict=True)
+        return {seed: mcnemar_p_value(better, worse) for seed, better, worse in counts}
 
     @cached_property
     def pooled_mcnemar(self) -> float:

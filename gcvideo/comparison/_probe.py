@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from gcvideo.evaluation._views import average_views
 from gcvideo.models import ClipClassifier, computing_in
 
 ORDERED = "ordered"
-ProbeKind = Literal["shuffled", "reversed", "frozen"]
+PROBES = ("shuffled", "reversed", "frozen")
 
 
 def probe_clips(
@@ -64,7 +64,7 @@ def score_under_probes(
     loader: Iterable[VideoBatch],
     *,
     average: str,
-    kinds: Sequence[str] = get_args(ProbeKind),
+    kinds: Sequence[str] = PROBES,
     seed: int,
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, VideoScores]:
@@ -75,9 +75,8 @@ def score_under_probes(
         videos, labels = batch["video"], batch["labels"][:, 0]
         views = batch["views"].to(model.mean.device)
         for kind, table in scores.items():
-            clips = views
-            if kind != ORDERED:
-                clips = probe_clips(views, kind, seed=seed, videos=videos)
+            is_probe = kind != ORDERED
+            clips = probe_clips(views, kind, seed=seed, videos=videos) if is_probe else views
             with computing_in(dtype, clips.device):
                 logits = model(clips)
             table.add(videos, labels, average_views(logits, cast(Any, average)))

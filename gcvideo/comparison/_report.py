@@ -28,30 +28,9 @@ from gcvideo.comparison._table import (
 _MAX_CLASSES = 20
 _PROBES = (
     "Top-1 accuracy of the same weights when the frames of each test clip are perturbed. What a "
-    "Top-1 accuracy of the same weights when the frames of each test clip are perturbed. What a "
+    "variant loses against its own top-1 is what it draws from the order or motion of the frames."
 )
 _MISSING = "<h2>Missing cells</h2><p>The comparison is not complete; all numbers may change.</p>"
-_MACS = (
-    "MACs are multiply-accumulates of one view: convolutions, linear layers and attention products "
-    "count, one per multiply-add; element-wise work, normalisation and pooling do not. Papers that "
-    "print FLOPs of video nets mostly mean this number."
-)
-_STATISTICS = (
-    "Paired answers. Each variant is compared with {baseline} video by video, with the same seed and "
-    "test list. Only videos that one of the two has right and the other wrong distinguish them. "
-    "McNemar's exact test asks how likely so uneven a split would be if each such video fell to either "
-    "side with probability 1/2. Pooled over seeds it counts a video once per seed as if these were "
-    "different videos, so its p is too small where seeds agree; the table of seeds has it for each.",
-    "Clustered by video. The sign-flip test therefore sums the seeds of a video first, and flips each "
-    "video as a whole: p is the share of all flips (counted exactly) whose difference is at least as "
-    "large as the one observed. The more variants, the likelier that one looks good by chance: Holm's "
-    "rule adjusts p for the number of comparisons with {baseline}, here {number}. That no difference is "
-    "found does not mean that there is none: few videos show only large ones.",
-    "Videos and seeds. All p-values are about other test videos of the same kind, with the nets as they "
-    "were trained. They say hardly anything about other seeds, of which there are few: for those, look "
-    "at the spread, a standard deviation over seeds (n - 1). A difference no larger than its spread may "
-    "be due to the seeds, whatever p says.",
-)
 
 
 def write_report(comparison: Comparison, folder: str | Path) -> None:
@@ -94,6 +73,8 @@ def report_page(comparison: Comparison) -> str:
         probes=_probes(comparison),
         seeds=_scrolling(seed_table(comparison).html(), "seeds"),
         making=_making(comparison),
+        baseline=escape(comparison.baseline),
+        number=len(comparison.differences),
     )
 
 
@@ -122,10 +103,7 @@ def _plots(comparison: Comparison) -> str:
     )
     absent = [name for name, svg in figures.items() if svg is None]
     note = f"<p>Not measured: {', '.join(absent)}.</p>" if absent else ""
-    return (
-        f'<ul class="names">{names}</ul>\n<div class="plots">\n{drawn}\n</div>\n{note}'
-        "<p>Points and lines are means over seeds; error bars and bands are the spread over seeds.</p>"
-    )
+    return f'<ul class="names">{names}</ul>\n<div class="plots">\n{drawn}\n</div>\n{note}'
 
 
 def _class_gains(comparison: Comparison) -> str:
@@ -138,16 +116,13 @@ def _class_gains(comparison: Comparison) -> str:
         for row in zip(*gains.values(), strict=True)
     ]
     decimals, styles = percent_decimals(comparison), variant_styles(comparison)
+    largest = max(changes) or 1.0
     labels = comparison.variant(comparison.baseline).cells[0].labels
     counts = torch.bincount(labels, minlength=len(changes)).tolist()
     rows = []
     for label, name in enumerate(comparison.classes):
         bars = "".join(
-            _bar(
-                row[label] / (max(changes) or 1.0),
-                percent(row[label], decimals, signed=True),
-                styles[variant].color,
-            )
+            _bar(row[label], largest, decimals, styles[variant].color)
             for variant, row in gains.items()
         )
         rows.append(f'<tr><th scope="row">{escape(name)} ({counts[label]})</th>{bars}</tr>')
@@ -172,12 +147,11 @@ def _class_gains(comparison: Comparison) -> str:
     )
 
 
-def _bar(share: float, text: str, color: str) -> str:
-    if math.isnan(share) or share == 0:
-        return f'<td>{text}<div class="bar"></div></td>'
-    side = "gain" if share > 0 else "loss"
-    style = f"width:{50 * abs(share):.2f}%;background:{color}"
-    return f'<td>{text}<div class="bar"><i class="{side}" style="{style}"></i></div></td>'
+def _bar(gain: float, largest: float, decimals: int, color: str) -> str:
+    side = "gain" if gain > 0 else "loss"
+    style = f"width:{50 * abs(gain / largest):.2f}%;background:{color}"
+    bar = f'<i class="{side}" style="{style}"></i>' if abs(gain) > 0 else ""  # not of NaN
+    return f'<td>{percent(gain, decimals, signed=True)}<div class="bar">{bar}</div></td>'
 
 
 def _probes(comparison: Comparison) -> str:
@@ -201,20 +175,13 @@ def _making(comparison: Comparison) -> str:
         f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in comparison.facts.items()
     )
     keys = dict.fromkeys(key for variant in comparison.variants for key in variant.settings)
-    settings = Table(
-        ("variant", *keys),
-        tuple(
-            (variant.name, *(variant.settings.get(key, DASH) for key in keys))
-            for variant in comparison.variants
-        ),
-    )
-    statistics = (
-        text.format(baseline=comparison.baseline, number=len(comparison.differences))
-        for text in _STATISTICS
+    rows = (
+        (variant.name, *(variant.settings.get(key, DASH) for key in keys))
+        for variant in comparison.variants
     )
     done = "" if comparison.missing else "<p>No cell is missing.</p>"
-    table = _scrolling(settings.html(), "settings")
-    return f"<dl>{facts}</dl>{table}{done}{_paragraphs([*statistics, _MACS])}"
+    table = _scrolling(Table(("variant", *keys), tuple(rows)).html(), "settings")
+    return f"<dl>{facts}</dl>{table}{done}"
 
 
 def _scrolling(table: str, name: str) -> str:

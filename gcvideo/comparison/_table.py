@@ -5,9 +5,9 @@ import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from itertools import groupby
+from typing import NamedTuple
 
 from rich.box import SIMPLE
 from rich.table import Table as ScreenTable
@@ -88,8 +88,7 @@ LEGEND = (
 )
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Rows of plain text under a header."""
 
     header: tuple[str, ...]
@@ -168,22 +167,16 @@ def _cells(comparison: Comparison, variant: VariantResult) -> Iterator[tuple[str
     difference = comparison.differences.get(variant.name)
     yield "variant", variant.name
     yield "top-1 (%)", mean_and_spread(variant.top_k(1), decimals)
-    if difference is None:
-        yield from dict.fromkeys(_DIFFERENCE, DASH).items()
-    else:
-        texts = (
-            mean_and_spread(difference.top1, decimals, signed=True),
-            p_value(difference.pooled_mcnemar),
-            p_value(difference.clustered),
-            p_value(comparison.adjusted_p_values[variant.name]),
-        )
-        yield from zip(_DIFFERENCE, texts, strict=True)
+    points = difference and mean_and_spread(difference.top1, decimals, signed=True)
+    yield "difference (points)", points or DASH
+    yield "McNemar p", p_value(difference and difference.pooled_mcnemar)
+    yield "clustered p", p_value(difference and difference.clustered)
+    yield "Holm p", p_value(comparison.adjusted_p_values.get(variant.name))
     yield "parameters (M)", significant(variant.num_parameters / 1e6)
     yield "MACs per view (G)", significant(variant.macs / 1e9)
     yield "ms per clip", significant(variant.ms_per_clip, 3)
     yield "training ms per clip", significant(variant.train_ms_per_clip, 3)
-    mebibytes = None if variant.peak_bytes is None else variant.peak_bytes / 2**20
-    yield "peak memory (MiB)", significant(mebibytes, 3)
+    yield "peak memory (MiB)", significant(variant.peak_bytes and variant.peak_bytes / 2**20, 3)
     if comparison.has_top5:
         yield "top-5 (%)", mean_and_spread(variant.top_k(5), decimals)
     yield "mean class accuracy (%)", mean_and_spread(variant.mean_class_accuracy(), decimals)
@@ -192,9 +185,6 @@ def _cells(comparison: Comparison, variant: VariantResult) -> Iterator[tuple[str
         yield f"top-1, {probe} (%)", mean_and_spread(variant.probe(probe), decimals)
     # Last, because it is the widest.
     yield "inserted blocks", describe_blocks(variant.blocks)
-
-
-_DIFFERENCE = ("difference (points)", "McNemar p", "clustered p", "Holm p")
 
 
 def _raw_cells(

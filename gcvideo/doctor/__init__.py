@@ -1,11 +1,10 @@
 """``gcvideo doctor``: checks whether a machine can train."""
 
-from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """The finding of a check, with its values, and the remedy if it is not "ok".
 
     "warn" means that training is slower or fails in some cases; "fail" means that it does not work.
@@ -14,3 +13,6 @@ class Finding:
     status: Literal["ok", "warn", "fail"]
     finding: str
     remedy: str = ""
+
+
+ok, warn, fail = partial(Finding, "ok"), partial(Finding, "warn"), partial(Finding, "fail")

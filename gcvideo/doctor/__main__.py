@@ -4,7 +4,6 @@ import argparse
 import importlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from rich.text import Text
@@ -12,7 +11,7 @@ from rich.text import Text
 from gcvideo._console import Console
 from gcvideo._draft import draft_of
 from gcvideo._invocation import command_line
-from gcvideo.doctor import Finding
+from gcvideo.doctor import Finding, fail
 
 # Modules by name, so that a package that cannot be loaded fails only its own checks.
 _CHECKS = (
@@ -21,12 +20,10 @@ _CHECKS = (
     ("packages", "installation", "check_packages"),
     ("torch and torchvision", "installation", "check_torch_build"),
     ("import", "installation", "check_import"),
-    ("decoder h264", "decoder", "check_decoder", "h264"),
-    ("decoder mpeg4", "decoder", "check_decoder", "mpeg4"),
-    ("decoder vp8", "decoder", "check_decoder", "vp8"),
-    ("decoder vp9", "decoder", "check_decoder", "vp9"),
-    ("decoder hevc", "decoder", "check_decoder", "hevc"),
-    ("decoder av1", "decoder", "check_decoder", "av1"),
+    *(
+        (f"decoder {codec}", "decoder", "check_decoder", codec)
+        for codec in ("h264", "mpeg4", "vp8", "vp9", "hevc", "av1")
+    ),
     ("processor", "limit", "check_processor"),
     ("GPU", "device", "check_gpu"),
     ("bf16", "device", "check_bf16"),
@@ -54,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = []
     for name, module, function, *words in _CHECKS:
         found = run_check(module, function, *([not options.quick] if name == "gloo" else words))
-        rows.append({"check": name, **asdict(found)})
+        rows.append({"check": name, **found._asdict()})
         line = Text.assemble((f"{found.status:4}", _COLORS[found.status]), f"  {name}: ")
         line.append(found.finding + (f"; {found.remedy}" if found.remedy else ""))
         console.print(line, soft_wrap=True)
@@ -79,8 +76,7 @@ def run_check(module: str, function: str, *arguments: object) -> Finding:
         return check(*arguments)
     except Exception as error:
         text = " ".join(str(error).split())
-        return Finding(
-            "fail",
+        return fail(
             f"{type(error).__name__}: {text}",
             "repair what the message names, for example by `pip install --force-reinstall` of the package",
         )

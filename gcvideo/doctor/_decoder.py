@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from gcvideo._invocation import command_line
 from gcvideo.data import VideoReader, write_video
-from gcvideo.doctor import Finding
+from gcvideo.doctor import Finding, fail, ok, warn
 
 _NUM_FRAMES, _SIZE, _STEP = 24, 64, 8
 # Adjacent frames differ by _STEP; with errors below half of it, none is mistaken for another.
@@ -42,8 +42,7 @@ def check_decoder(codec: str) -> Finding:
             except ValueError:  # PyAV's UnknownCodecError
                 continue
         else:
-            return Finding(
-                "warn",
+            return warn(
                 f"not tested: this FFmpeg has no encoder ({' or '.join(encoders)}) to make a clip",
                 f"decode your own videos with `{command_line('check')}`, or " + _REMEDY,
             )
@@ -51,28 +50,24 @@ def check_decoder(codec: str) -> Finding:
         with VideoReader(path) as reader:
             num_frames = reader.info.num_frames
             if num_frames != _NUM_FRAMES:
-                return Finding(
-                    "fail", f"{num_frames} frames of {_NUM_FRAMES} that were written", _REMEDY
-                )
+                return fail(f"{num_frames} frames of {_NUM_FRAMES} that were written", _REMEDY)
             read = reader.read(order)
     errors = np.abs(read[:, None].astype(np.float32) - written).mean((2, 3, 4))
     wrong = np.flatnonzero(errors.argmin(1) != order)
     if len(wrong):
         first = wrong[0]
-        return Finding(
-            "fail",
+        return fail(
             f"asked for frame {order[first]}, the decoder gave frame {errors[first].argmin()}",
             _REMEDY,
         )
     error = errors[np.arange(_NUM_FRAMES), order].max()
     if error > _MAX_ERROR:
-        return Finding(
-            "fail",
+        return fail(
             f"frames differ by {error:.1f} of 255 on average from those that were written; "
             f"{_MAX_ERROR:.1f} is the limit",
             _REMEDY,
         )
-    return Finding("ok", f"{_NUM_FRAMES} frames by {encoder} read back in any order")
+    return ok(f"{_NUM_FRAMES} frames by {encoder} read back in any order")
 
 
 def _clip() -> UInt8[np.ndarray, "t h w 3"]:

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessException, spawn
 
-from gcvideo.doctor import Finding
+from gcvideo.doctor import Finding, fail, ok, warn
 
 _GIB = 2**30
 _DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
@@ -25,16 +25,14 @@ def check_gpu() -> Finding:
         is_available = torch.cuda.is_available()
     told = "; ".join(str(warning.message).strip() for warning in caught)
     if not is_available and not any(file.exists() for file in _DRIVER_FILES):
-        return Finding("ok", "none, and no NVIDIA driver; training runs on the processor")
+        return ok("none, and no NVIDIA driver; training runs on the processor")
     if not is_available and torch.version.cuda is None:
-        return Finding(
-            "fail",
+        return fail(
             "there is an NVIDIA driver, but torch was built without CUDA",
             "install torch and torchvision for CUDA, as the selector on pytorch.org gives it",
         )
     if not is_available:
-        return Finding(
-            "fail",
+        return fail(
             f"there is an NVIDIA driver, but torch finds no GPU: {told or 'it gives no reason'}",
             "compare `nvidia-smi` with the CUDA version of torch (the driver must be as new), check "
             "CUDA_VISIBLE_DEVICES, and start a container with --gpus all",
@@ -46,20 +44,18 @@ def check_gpu() -> Finding:
             total = torch.ones(1000, device=f"cuda:{index}").sum().item()
             free, size = torch.cuda.mem_get_info(index)
         except RuntimeError as error:
-            return Finding(
-                "fail",
+            return fail(
                 f"cuda:{index} {name} does not compute: {str(error).splitlines()[0]}",
                 "see in `nvidia-smi` whether another process uses it, or install a torch that supports "
                 "it; CUDA_VISIBLE_DEVICES can exclude it",
             )
         if total != 1000:
-            return Finding(
-                "fail",
+            return fail(
                 f"cuda:{index} {name} adds 1000 ones to {total:g}",
                 "it is defective: leave it out with CUDA_VISIBLE_DEVICES",
             )
         texts.append(f"cuda:{index} {name}, {free / _GIB:.0f} of {size / _GIB:.0f} GiB free")
-    return Finding("ok", "; ".join(texts))
+    return ok("; ".join(texts))
 
 
 def check_bf16() -> Finding:
@@ -71,8 +67,7 @@ def check_bf16() -> Finding:
     is_gpu = torch.cuda.is_available()
     device = "GPU" if is_gpu else "processor"
     if best_precision("auto") != "bf16-mixed":
-        return Finding(
-            "warn",
+        return warn(
             f"emulated on this {device}, far slower than 32 bits",
             "leave trainer.precision=auto, which takes 32-true here",
         )
@@ -80,12 +75,11 @@ def check_bf16() -> Finding:
     share = convolution_slowdown(where, torch.bfloat16)
     seen = f"in the hardware of the {device}; a 3-D convolution takes {share:.2f} of its time in 32 bits"
     if share > 1:
-        return Finding(
-            "warn",
+        return warn(
             seen,
             "update PyTorch; until then, layout=auto runs them as 2-D convolutions on a GPU",
         )
-    return Finding("ok", f"{seen}; trainer.precision=auto uses it")
+    return ok(f"{seen}; trainer.precision=auto uses it")
 
 
 def check_nccl() -> Finding:
@@ -93,29 +87,26 @@ def check_nccl() -> Finding:
     has_nccl = dist.is_available() and dist.is_nccl_available()
     num_gpus = torch.cuda.device_count()
     if num_gpus > 1 and not has_nccl:
-        return Finding(
-            "fail",
+        return fail(
             f"{num_gpus} GPUs, but torch was built without NCCL",
             "install torch's wheel for Linux with CUDA, or train on one with trainer.devices=1",
         )
-    return Finding("ok", f"{'built in' if has_nccl else 'not built in'}, {num_gpus} GPUs to use it")
+    return ok(f"{'built in' if has_nccl else 'not built in'}, {num_gpus} GPUs to use it")
 
 
 def check_gloo(prove: bool) -> Finding:
     """Whether processes can exchange tensors over the network interfaces of this machine."""
     if not (dist.is_available() and dist.is_gloo_available()):
-        return Finding(
-            "fail",
+        return fail(
             "torch was built without gloo, so training on processors is limited to one process",
             "install torch's wheel",
         )
     if not prove:
-        return Finding("ok", "built in; not tried (--quick)")
+        return ok("built in; not tried (--quick)")
     failure = _all_reduce()
     if failure is None:
-        return Finding("ok", "two processes added their numbers")
-    return Finding(
-        "fail",
+        return ok("two processes added their numbers")
+    return fail(
         f"two processes could not add their numbers: {failure}",
         f"make sure that the name of this machine, '{socket.gethostname()}', resolves (/etc/hosts), name an "
         "interface with GLOO_SOCKET_IFNAME=lo, or let the firewall pass local connections",

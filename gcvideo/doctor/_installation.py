@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import gcvideo
-from gcvideo.doctor import Finding
+from gcvideo.doctor import Finding, fail, ok, warn
 
 _TORCH_REMEDY = (
     "reinstall both with one command from one index, as given by the selector on pytorch.org"
@@ -21,12 +21,11 @@ def check_python() -> Finding:
     """The interpreter against ``requires-python``."""
     found, needed = platform.python_version(), metadata("gcvideo")["Requires-Python"]
     if not SpecifierSet(needed).contains(found, prereleases=True):
-        return Finding(
-            "fail",
+        return fail(
             f"{found}, but gcvideo needs {needed}",
             f"make an environment with Python {needed}",
         )
-    return Finding("ok", found)
+    return ok(found)
 
 
 def check_gcvideo() -> Finding:
@@ -35,18 +34,16 @@ def check_gcvideo() -> Finding:
     try:
         installed = version("gcvideo")
     except PackageNotFoundError:
-        return Finding(
-            "fail",
+        return fail(
             f"{gcvideo.__version__} in {folder} is not installed",
             "run `pip install -e .` in the checkout, which also installs what it needs",
         )
     if installed != gcvideo.__version__:
-        return Finding(
-            "warn",
+        return warn(
             f"{gcvideo.__version__} in {folder}, but version {installed} was installed",
             "run `pip install -e .` again: the packages it needs may have changed",
         )
-    return Finding("ok", f"{installed} in {folder}")
+    return ok(f"{installed} in {folder}")
 
 
 def check_packages() -> Finding:
@@ -66,14 +63,14 @@ def check_packages() -> Finding:
             wrong.append(f"{requirement.name} {what}, needed {requirement.specifier}")
             wanted.append(shlex.quote(f"{requirement.name}{requirement.specifier}"))
     if wrong:
-        return Finding("fail", "; ".join(wrong), f"run `pip install {' '.join(wanted)}`")
-    return Finding("ok", ", ".join(seen))
+        return fail("; ".join(wrong), f"run `pip install {' '.join(wanted)}`")
+    return ok(", ".join(seen))
 
 
 def check_import() -> Finding:
     """Whether training, testing and prediction load; otherwise the exception becomes the finding."""
     importlib.import_module("gcvideo.command")
-    return Finding("ok", "training, testing and prediction load")
+    return ok("training, testing and prediction load")
 
 
 def check_torch_build() -> Finding:
@@ -84,9 +81,7 @@ def check_torch_build() -> Finding:
     try:
         torchvision = importlib.import_module("torchvision")
     except (ImportError, OSError, RuntimeError) as error:
-        return Finding(
-            "fail", f"{seen}, but torchvision does not load with it ({error})", _TORCH_REMEDY
-        )
+        return fail(f"{seen}, but torchvision does not load with it ({error})", _TORCH_REMEDY)
     number = torch.ops.torchvision._cuda_version()  # 13020 for 13.2; negative without CUDA
     cuda = None if number < 0 else f"{number // 1000}.{number % 1000 // 10}"
     seen += f", torchvision {torchvision.__version__} (CUDA {cuda or 'none'})"
@@ -94,11 +89,9 @@ def check_torch_build() -> Finding:
     try:
         kept = torchvision.ops.nms(boxes, torch.tensor([1.0, 0.5]), 0.5)
     except RuntimeError as error:
-        return Finding(
-            "fail", f"{seen}: torchvision's operators do not run ({error})", _TORCH_REMEDY
-        )
+        return fail(f"{seen}: torchvision's operators do not run ({error})", _TORCH_REMEDY)
     if kept.tolist() != [0]:
-        return Finding("fail", f"{seen}: torchvision's operators compute wrongly", _TORCH_REMEDY)
+        return fail(f"{seen}: torchvision's operators compute wrongly", _TORCH_REMEDY)
     if cuda != torch.version.cuda:
-        return Finding("fail", f"{seen} were built for different CUDA versions", _TORCH_REMEDY)
-    return Finding("ok", seen)
+        return fail(f"{seen} were built for different CUDA versions", _TORCH_REMEDY)
+    return ok(seen)

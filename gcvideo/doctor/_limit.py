@@ -9,7 +9,7 @@ from pathlib import Path
 from gcvideo.command._record import processor_name
 from gcvideo.data._parallel import default_num_workers, usable_cores
 from gcvideo.data.listing._cache import cache_folder
-from gcvideo.doctor import Finding
+from gcvideo.doctor import Finding, fail, ok, warn
 
 _GIB = 2**30
 _MIN_FREE_BYTES = _GIB
@@ -27,13 +27,12 @@ def check_processor() -> Finding:
     quota = _quota()
     text = f"{processor_name()}, {seen} of {os.cpu_count()} cores"
     if quota is not None and quota < seen:
-        return Finding(
-            "warn",
+        return warn(
             f"{text}, but the container's quota allows only {quota:g}",
             f"set num_workers={int(quota) if quota >= 2 else 0} (otherwise {default_num_workers()} are "
             f"started) and OMP_NUM_THREADS={max(int(quota), 1)}, or raise the quota",
         )
-    return Finding("ok", text)
+    return ok(text)
 
 
 def _quota() -> float | None:
@@ -58,7 +57,7 @@ def check_shared_memory() -> Finding:
     from gcvideo.command._preflight import batch_bytes, bytes_in_flight  # noqa: PLC0415
 
     if not _SHARED_MEMORY.is_dir():
-        return Finding("ok", f"no {_SHARED_MEMORY} of limited size on this system")
+        return ok(f"no {_SHARED_MEMORY} of limited size on this system")
     usage = shutil.disk_usage(_SHARED_MEMORY)
     num_views, num_frames, size = _LARGE_BATCH
     num_workers = max(default_num_workers(), 1)
@@ -69,31 +68,29 @@ def check_shared_memory() -> Finding:
         f"need about {needed / _GIB:.2f} GiB"
     )
     if usage.free < max(_MIN_FREE_BYTES, needed):
-        return Finding(
-            "warn",
+        return warn(
             text,
             "workers die with SIGBUS when it is full: start the container with --shm-size=8g or "
             "--ipc=host, or lower num_workers",
         )
-    return Finding("ok", text)
+    return ok(text)
 
 
 def check_open_files() -> Finding:
     """The limit on open files per process."""
     if find_spec("resource") is None:
-        return Finding("ok", "this system sets no limit per process")
+        return ok("this system sets no limit per process")
     import resource  # noqa: PLC0415 (Unix only)
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < _MIN_OPEN_FILES:
-        return Finding(
-            "warn",
+        return warn(
             f"at most {soft} per process",
             "each tensor that a worker passes on is an open file, and training stops with 'too many "
             "open files' above the limit: run `ulimit -n 4096` first (an administrator may have to "
             "raise the hard limit)",
         )
-    return Finding("ok", f"at most {'any' if soft == resource.RLIM_INFINITY else soft} per process")
+    return ok(f"at most {'any' if soft == resource.RLIM_INFINITY else soft} per process")
 
 
 def check_folder(variable: str) -> Finding:
@@ -112,9 +109,9 @@ def check_folder(variable: str) -> Finding:
             os.fsync(file.fileno())
     except OSError as error:
         text = f"{folder} cannot be written to ({error.strerror})"
-        return Finding("fail", text, f"make it a writable folder with free space, {remedy}")
+        return fail(text, f"make it a writable folder with free space, {remedy}")
     free = shutil.disk_usage(place).free
     text = f"{folder} is writable, {free / _GIB:.1f} GiB free"
     if free < _MIN_FREE_BYTES:
-        return Finding("warn", text, f"free some space, {remedy}")
-    return Finding("ok", text)
+        return warn(text, f"free some space, {remedy}")
+    return ok(text)

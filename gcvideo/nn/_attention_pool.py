@@ -108,23 +108,17 @@ class _PoolAndInput(Function):
 def pool(
     x: Float[Tensor, "n c p"], weight: Float[Tensor, "1 c"], bias: Float[Tensor, "1"]
 ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n p"]]:
-    """Context and weights of attention pooling, both in float32 (in float64 for float64 input).
+    """Context and weights of `attention_pool`, computed in float32 (in float64 for float64 input).
 
-        a_j = exp(w . x_j + b) / sum_m exp(w . x_m + b),    context = sum_j a_j x_j
-
-    All sums are in that type too. The weights are constants to autograd: to differentiate them, use
-    `attention_weights`.
-
-    Source: Cao et al., GCNet (arXiv:1904.11492), Eq. 3.
+    The weights are constants to autograd: to differentiate them, use `attention_weights`.
     """
     kernel = _kernel(x)
     if kernel is not None:
         return kernel.pool(x, weight, bias)
-    if x.dtype == accumulated(x):
+    dtype = accumulated(x)
+    if x.dtype == dtype:
         return context_and_weights(x, weight, bias)
-    parts = [
-        context_and_weights(part.to(accumulated(x)), weight, bias) for part in x.split(_part(x))
-    ]
+    parts = [context_and_weights(part.to(dtype), weight, bias) for part in x.split(_part(x))]
     return torch.cat([context for context, _ in parts]), torch.cat([a for _, a in parts])
 
 
@@ -159,12 +153,8 @@ def pool_backward(
         for start in range(0, x.shape[0], size):
             part = slice(start, start + size)
             wide = dx[part] if dx.dtype == dtype else dx[part].to(dtype)
-            a, grad, rows, mask = (
-                weights[part],
-                g[part].to(dtype),
-                x[part].to(dtype),
-                weight.to(dtype),
-            )
+            a, mask = weights[part], weight.to(dtype)
+            grad, rows = g[part].to(dtype), x[part].to(dtype)
             d = torch.bmm(grad.unsqueeze(1), rows).squeeze(1)
             s = a * (d - (grad * context[part]).sum(1, keepdim=True))
             # Element-wise: a matrix product of rank two is slower and allocates its result.

@@ -45,12 +45,7 @@ def gradients(
     weight: Float[Tensor, "1 c"],
     bias: Float[Tensor, "1"],
 ) -> tuple[Float[Tensor, "n c p"], Float[Tensor, "1 c"]]:
-    """Gradients of x and of the mask that can be differentiated again.
-
-        s_i = a_i (g . x_i - g . context),    dx_i = dy_i + a_i g + s_i w,    dw = sum_i s_i x_i
-
-    with g the gradient of the context and dy that of other uses of x, or None.
-    """
+    """What ``gcvideo::attention_pool_backward`` gives, such that it can be differentiated again."""
     context, a = context_and_weights(x, weight, bias)
     g = g.to(a.dtype).unsqueeze(1)
     with _without_autocast(x):

@@ -2,7 +2,6 @@
 """Attention pooling on CUDA: Triton kernels that read the feature map once, in either memory layout.
 
 The positions of a clip are split into chunks, one program each, as flash decoding splits keys
-(Dao et al., 2023); a second kernel combines what the chunks found. Nothing depends on the order in
 (Dao et al., 2023); a second kernel combines the results of the chunks. Nothing depends on the order in
 which programs end, so results are the same bit for bit on one model of GPU.
 
@@ -107,19 +106,16 @@ def _split(x: Tensor, tile: int) -> _Split:
     block_c = max(16, triton.next_power_of_2(c))
     block_p = min(max(1, tile // block_c), triton.next_power_of_2(p), 64)
     num_blocks = triton.cdiv(p, block_p)
-    wanted = triton.cdiv(_PROGRAMS_PER_PROCESSOR * _num_processors(x), n)
+    wanted = triton.cdiv(_PROGRAMS_PER_PROCESSOR * _num_processors(x.device), n)
     blocks = triton.cdiv(num_blocks, min(wanted, num_blocks, _MAX_CHUNKS))
     # Rounding up may leave fewer chunks than wanted, but none without a position.
     return _Split(block_c, block_p, blocks * block_p, triton.cdiv(num_blocks, blocks))
 
 
-def _num_processors(x: Tensor) -> int:
-    return _processors_of(x.device) if x.is_cuda else 1
-
-
 @lru_cache
-def _processors_of(device: torch.device) -> int:
-    return torch.cuda.get_device_properties(device).multi_processor_count
+def _num_processors(device: torch.device) -> int:
+    is_gpu = device.type == "cuda"
+    return torch.cuda.get_device_properties(device).multi_processor_count if is_gpu else 1
 
 
 # Checked annotations would change the source that Triton compiles.

@@ -37,10 +37,7 @@ class _GroupBatchNorm(nn.modules.batchnorm._BatchNorm):
             # Running statistics with momentum 1 are the statistics of this batch.
             mean = variance = None
             if self.running_mean is not None and self.track_running_stats:
-                mean, variance = (
-                    torch.zeros_like(self.running_mean),
-                    torch.zeros_like(self.running_mean),
-                )
+                mean, variance = (torch.zeros_like(self.running_mean) for _ in range(2))
                 means.append(mean)
                 variances.append(variance)
             outputs.append(

@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gcvideo.attention import _animation as attention_animation
-from gcvideo.attention._animation import write_attention_animation
+from gcvideo.attention import _picture as picture_module
 from gcvideo.attention._heat_map import HeatMap, draw_frames, draw_heat_map
+from gcvideo.attention._picture import write_attention_animation
 from gcvideo.data import probe, read_frames
 
 TILE, GAP = 224, 8
@@ -82,7 +82,7 @@ def test_captions_are_broken_into_lines_and_never_cut(tmp_path):
     heights = []
     for caption in ("short", "x" * 400):
         maps = make_maps(1, 1, caption)
-        pictures = attention_animation._pictures(make_clip(1), maps)
+        pictures = picture_module._animated(make_clip(1), maps)
         heights.append(len(pictures[0]))
         assert (pictures[0][:, -GAP // 2 :] == 24).all()
         assert (pictures[0][-GAP // 2 :] == 24).all()

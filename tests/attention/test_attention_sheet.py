@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from gcvideo.attention._heat_map import HeatMap, draw_frames, draw_heat_map
-from gcvideo.attention._sheet import write_attention_sheet
+from gcvideo.attention._picture import write_attention_sheet
 
 BAR, INK, GROUND = (64, 140, 220), (255, 255, 255), (24, 24, 24)
 

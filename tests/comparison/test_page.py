@@ -93,6 +93,7 @@ def test_the_outcome_the_probes_and_the_number_of_comparisons_are_told(page):
     assert "adjusted by Holm for 5 comparisons with the baseline none" in page
     assert "adjusts p for the number of comparisons with none, here 5." in page
     assert "shuffled (%)" in page
+    assert "perturbed. What a variant loses against its own top-1 is what it draws from" in page
 
 
 def test_without_probes_the_page_says_so():

@@ -2,10 +2,9 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -13,11 +12,10 @@ from omegaconf import DictConfig
 
 from gcvideo._console import Console
 from gcvideo._draft import draft_of
-from gcvideo.attention._animation import write_attention_animation
 from gcvideo.attention._grad_cam import grad_cam
 from gcvideo.attention._heat_map import HeatMap, cell_of_frames
 from gcvideo.attention._map import DEFAULT_QUERIES, AttentionMap, attention_maps, temporal_shares
-from gcvideo.attention._sheet import write_attention_sheet
+from gcvideo.attention._picture import write_attention_animation, write_attention_sheet
 from gcvideo.command._checkpoint_data import announce_evaluation
 from gcvideo.command._device import choose_device
 from gcvideo.command._output_check import check_folder
@@ -36,17 +34,13 @@ _SAME = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    """The maps of one layer; the role is "" for the first checkpoint and "beside" for the second."""
+class _Layer(NamedTuple):
+    """The maps of one layer, such as "beside: res4.5" of the second checkpoint."""
 
-    role: str
+    place: str
+    file: str
     checkpoint: str
     maps: Sequence[AttentionMap]
-
-    @property
-    def file_name(self) -> str:
-        return "_".join(filter(None, (self.role, f"{self.maps[0].layer}.npy")))
 
 
 def attention_show(cfg: DictConfig) -> Path:
@@ -73,23 +67,23 @@ def attention_show(cfg: DictConfig) -> Path:
     check_folder(output, "output")
     shown = _load(cfg, cfg.checkpoint)
     announce_evaluation(str(cfg.checkpoint), shown.protocol.single_view(), cfg.precision)
-    beside = None if cfg.beside is None else _load(cfg, cfg.beside)
-    if beside is not None:
-        _check_same_clips(shown.protocol, beside.protocol)
-    for classifier in (shown, beside):
-        if classifier is not None:
-            _CONSOLE.print(f"checkpoint {classifier.source}", soft_wrap=True)
+    classifiers = {"": shown}
+    if cfg.beside is not None:
+        classifiers["beside"] = _load(cfg, cfg.beside)
+        _check_same_clips(shown.protocol, classifiers["beside"].protocol)
+    for classifier in classifiers.values():
+        _CONSOLE.print(f"checkpoint {classifier.source}", soft_wrap=True)
     label = None if cfg.label is None else _label(str(cfg.label), shown.classes)
     queries = DEFAULT_QUERIES if cfg.queries is None else _queries(cfg.queries)
     layers = [cfg.layers] if isinstance(cfg.layers, str) else cfg.layers
     view = read_views(video, shown.protocol.single_view())[0]
+    found = []
     with computing_in(shown.dtype, shown.device):
-        found = []
-        for role, classifier in (("", shown), ("beside", beside)):
-            if classifier is not None:
-                maps = attention_maps(classifier.model, view, queries=queries, layers=layers)
-                for _, same in groupby(maps, lambda one: one.layer):
-                    found.append(_Layer(role, str(classifier.source), list(same)))
+        for role, classifier in classifiers.items():
+            maps = attention_maps(classifier.model, view, queries=queries, layers=layers)
+            for layer, same in groupby(maps, lambda one: one.layer):
+                place, name = (f"{role}: {layer}", f"{role}_{layer}") if role else (layer, layer)
+                found.append(_Layer(place, f"{name}.npy", str(classifier.source), list(same)))
         cam = grad_cam(shown.model, view, label=label, layer=cfg.grad_cam_layer)
     scores = shown.scores(video)
 
@@ -104,7 +98,7 @@ def attention_show(cfg: DictConfig) -> Path:
     frames, pace = _clip_times(video, shown.protocol)
     for name in ("animation.mp4", "animation.gif"):
         write_attention_animation(output / name, view, heats, frames_per_second=pace)
-    arrays = {layer.file_name: [m.weights for m in layer.maps] for layer in found}
+    arrays = {layer.file: [m.weights for m in layer.maps] for layer in found}
     for name, weights in (arrays | {"grad_cam.npy": [cam.weights]}).items():
         with draft_of(output / name) as draft:
             np.save(draft, np.stack(weights))
@@ -171,10 +165,7 @@ def _label(given: str, classes: Sequence[str]) -> int:
     if given in classes:
         return classes.index(given)
     if given.lstrip("-").isdigit():
-        label = int(given)
-        if 0 <= label < len(classes):
-            return label
-        raise ValueError(f"there is no class {given}; the net has 0 to {len(classes) - 1}")
+        return int(given)  # Grad-CAM refuses a number that is no class
     near = difflib.get_close_matches(given, classes, n=3)
     known = "the nearest are" if near else "the net has"
     names = ", ".join(near or [*classes[:_NUM_SCORES], *(["..."] if classes[_NUM_SCORES:] else [])])
@@ -184,17 +175,16 @@ def _label(given: str, classes: Sequence[str]) -> int:
 def _heat_maps(
     layer: _Layer, queries: Sequence[Sequence[float]], num_frames: int
 ) -> Iterator[HeatMap]:
-    place = f"{layer.role}: {layer.maps[0].layer}" if layer.role else layer.maps[0].layer
     for number, attention in enumerate(layer.maps):
         if attention.query is None:
-            caption = f"{place} context block ({attention.kind})"
+            caption = f"{layer.place} context block ({attention.kind})"
         else:
             _, y, x = queries[number]
             cells = cell_of_frames(num_frames, len(attention.weights))
             frame = int(np.flatnonzero(cells == attention.query[0])[0]) + 1
             caption = (
-                f"{place} non-local block ({attention.kind}), query {number + 1} in frame {frame} at "
-                f"y={y:g} x={x:g}"
+                f"{layer.place} non-local block ({attention.kind}), query {number + 1} in frame {frame} "
+                f"at y={y:g} x={x:g}"
             )
         yield HeatMap(
             caption=caption,
@@ -218,7 +208,7 @@ def _clip_times(video: str, protocol: EvaluationProtocol) -> tuple[Int[np.ndarra
 def _layer_record(layer: _Layer, queries: Sequence[Sequence[float]]) -> dict[str, Any]:
     first = layer.maps[0]
     record: dict[str, Any] = {
-        "file": layer.file_name,
+        "file": layer.file,
         "checkpoint": layer.checkpoint,
         "layer": first.layer,
         "kind": first.kind,

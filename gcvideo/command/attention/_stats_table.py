@@ -56,12 +56,8 @@ def plain_columns(row: LayerRow) -> dict[str, str | float | bool | None]:
     means = {name: distance.means for name, distance in distances.items()}
     means["jsd_attention"] = m.divergence.means if m.divergence else undefined
     means["jsd_standard_error"] = m.divergence.standard_errors if m.divergence else undefined
-    columns: dict[str, str | float | bool | None] = {
-        "layer": row.layer,
-        "kind": row.kind,
-        "axes": row.axes,
-        "grid": row.grid,
-    }
+    columns: dict[str, str | float | bool | None] = row._asdict()
+    del columns["measured"]
     for name, by_pairs in means.items():
         for pairs, value in by_pairs._asdict().items():
             column = name if pairs == "all" else f"{name}_{pairs}"
@@ -73,7 +69,6 @@ def plain_columns(row: LayerRow) -> dict[str, str | float | bool | None]:
 
 
 def show_tables(rows: Sequence[LayerRow], notes: Sequence[str], *, published: bool) -> None:
-    """Print the tables and their notes."""
     tables = _tables(rows) + ([(_PUBLISHED_TITLE, PUBLISHED)] if published else [])
     for title, table in tables:
         _CONSOLE.print(table.on_screen(title))

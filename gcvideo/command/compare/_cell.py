@@ -19,7 +19,6 @@ from lightning import seed_everything
 from omegaconf import DictConfig
 from safetensors.torch import load_file
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_accuracy
 
 from gcvideo._console import Console
 from gcvideo._hint import override
@@ -27,16 +26,16 @@ from gcvideo.command._assembly import build
 from gcvideo.command._device import device_of
 from gcvideo.command._duration import duration
 from gcvideo.command._record import write_json
+from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.train._resuming import resumed_config
 from gcvideo.command.train._training import train
-from gcvideo.comparison._probe import ORDERED, score_under_probes
+from gcvideo.comparison._probe import ORDERED, PROBES, score_under_probes, time_need
 from gcvideo.data import VideoDataModule, VideoSplits
 from gcvideo.inference import read_checkpoint
 from gcvideo.inference._checkpoint import write_tensors
 from gcvideo.models import inserted_blocks, precision_type
 from gcvideo.training import TrainingStopped
 
-PROBES = ("shuffled", "reversed", "frozen")
 _EXTRAS = {"joblib": "joblib", "submitit": "slurm"}
 _POLL_SECONDS = 0.5
 
@@ -82,12 +81,10 @@ def run_cell(cfg: DictConfig) -> None:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a cell has been trained and scored."""
     return (folder / "cell.json").is_file()
 
 
 def read_cell(folder: Path) -> CellScores:
-    """The result of a finished cell."""
     content = json.loads((folder / "cell.json").read_text("utf-8"))
     tensors = load_file(folder / "scores.safetensors")
     return CellScores(content, tensors["labels"], tensors["scores"])
@@ -124,10 +121,7 @@ def _score(cfg: DictConfig, folder: Path, started: float) -> None:
     ordered.write(folder / "scores.csv", videos, splits.classes)
     labels, scores = ordered.labels(), ordered.scores()
     write_tensors(folder / "scores.safetensors", {"labels": labels, "scores": scores})
-    top1 = {
-        kind: float(multiclass_accuracy(table.scores(), labels, scores.shape[1], average="micro"))
-        for kind, table in tables.items()
-    }
+    top1 = dict(time_need(tables).top1)
     content = {
         "model": cfg.model.name,
         "seed": cfg.seed,
@@ -142,10 +136,6 @@ def _score(cfg: DictConfig, folder: Path, started: float) -> None:
     write_json(folder / "cell.json", content)
 
 
-class LaunchError(ValueError):
-    """A launcher that is not installed, or a setting that it does not have."""
-
-
 class Job(NamedTuple):
     """A cell to be run: its name, such as "gc, seed 1", its folder, and words for ``conf/train.yaml``."""
 
@@ -155,21 +145,15 @@ class Job(NamedTuple):
 
 
 def launch(
-    jobs: Sequence[Job],
-    folder: Path,
-    *,
-    launcher: str,
-    settings: Sequence[str],
+    jobs: Sequence[Job], folder: Path, request: ComparisonRequest
 ) -> Mapping[str, BaseException]:
     """Run jobs by a launcher, and return the errors of those that failed by name of the job.
 
-    Hydra must be initialised with the folder of ``train.yaml``. Raises LaunchError if the launcher is
-    not installed or lacks a setting.
+    Hydra must be initialised with the folder of ``train.yaml``.
     """
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None
-    config = launcher_config(launcher, folder, settings)
-    context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+    config = launcher_config(request, folder)
+    loader = GlobalHydra.instance().config_loader()
+    context = HydraContext(config_loader=loader, callbacks=Callbacks())
     plugin = Plugins.instance().instantiate_launcher(
         hydra_context=context, task_function=run_cell, config=config
     )
@@ -192,28 +176,29 @@ def launch(
     }
 
 
-def launcher_config(launcher: str, folder: Path, settings: Sequence[str]) -> DictConfig:
-    """The configuration of Hydra with a launcher, whose folder and settings are as for :func:`launch`."""
+def launcher_config(request: ComparisonRequest, folder: Path) -> DictConfig:
+    """The configuration of Hydra with a launcher; ValueError if it is not installed or lacks a setting."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
+    launcher = request.launcher
     words = [
         f"hydra/launcher={launcher}",
         override("hydra.sweep.dir", folder),
         "hydra.output_subdir=null",
         "hydra/hydra_logging=none",
         "hydra/job_logging=none",
-        *settings,
+        *request.settings,
     ]
     try:
         return hydra.compose_config("train", words, RunMode.MULTIRUN, with_log_configuration=False)
     except HydraException as error:
         extra = _EXTRAS.get(launcher.partition("_")[0])
         if extra is not None and "hydra/launcher" in str(error):
-            raise LaunchError(
+            raise ValueError(
                 f"the launcher '{launcher}' is not installed; run pip install \"gcvideo[{extra}]\""
             ) from error
-        raise LaunchError(
-            f"not all of {' '.join(settings)} fits the launcher '{launcher}' "
+        raise ValueError(
+            f"not all of {' '.join(request.settings)} fits the launcher '{launcher}' "
             f"({str(error).splitlines()[0]}); leave it out or choose another launcher"
         ) from error
 

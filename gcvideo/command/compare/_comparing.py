@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,6 @@ from gcvideo.command.compare._cell import Job, launch, read_cell
 from gcvideo.command.compare._estimate import estimate_comparison
 from gcvideo.command.compare._outcome import gather, print_outcome
 from gcvideo.command.compare._plan import (
-    ComparisonError,
     block_arguments,
     cell_folder,
     cell_overrides,
@@ -72,9 +71,8 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
         typed: words as they were typed, for the report; None: ``words``.
 
     Raises:
-        ValueError: for unknown words, blocks that do not reach the net, or a folder with cells of
-            another recipe.
-        ComparisonError: if a cell that was to be verified came out differently.
+        ValueError: for unknown words, blocks that do not reach the net, a folder with cells of
+            another recipe, or a cell that was to be verified and came out differently.
     """
     with initialized():
         presets = [folder / "preset" for folder in (config_folder(), *search_path(words))]
@@ -110,7 +108,7 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
             f"{num_finished} of {num_finished + len(jobs)} cells are finished; {folder}",
             soft_wrap=True,
         )
-        errors = _launch(jobs, folder / "cells", request) if jobs else {}
+        errors = launch(jobs, folder / "cells", request) if jobs else {}
         command = f"{command_line('compare')} {shlex.join(typed or words)}"
         comparison = gather(request, planned, splits, folder, command=command, errors=errors)
         write_report(comparison, folder)
@@ -120,19 +118,13 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
     return comparison
 
 
-def _launch(
-    jobs: Sequence[Job], folder: Path, request: ComparisonRequest
-) -> Mapping[str, BaseException]:
-    return launch(jobs, folder, launcher=request.launcher, settings=request.settings)
-
-
 def _verify(request: ComparisonRequest, folder: Path, name: str, seed: int) -> str:
     """Train a cell once more, from scratch, and compare scores and weights bit for bit."""
     variant = request.variants[request.names.index(name)]
     first, again = cell_folder(folder, variant, seed), folder / "verify" / "again"
     shutil.rmtree(again, ignore_errors=True)
     job = Job(f"{name}, seed {seed}, again", again, cell_overrides(request, variant, seed, again))
-    errors = _launch([job], again.parent, request)
+    errors = launch([job], again.parent, request)
     if errors:
         raise errors[job.name]
     before, after = read_cell(first), read_cell(again)
@@ -140,7 +132,7 @@ def _verify(request: ComparisonRequest, folder: Path, name: str, seed: int) -> s
     differing = [key for key in weights[0] if not torch.equal(weights[0][key], weights[1][key])]
     if differing or not torch.equal(before.scores, after.scores):
         difference = (before.scores - after.scores).abs().max().item()
-        raise ComparisonError(
+        raise ValueError(
             f"'{name}', seed {seed}, did not come out the same: {len(differing)} of {len(weights[0])} "
             f"tensors differ, scores by up to {difference:.3g}; on a CPU give num_threads=1, on a GPU "
             "trainer.deterministic=true"

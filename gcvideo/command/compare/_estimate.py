@@ -4,17 +4,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
 from gcvideo.command._assembly import build, build_data, build_module, multigrid_schedule
 from gcvideo.command._duration import duration
-from gcvideo.command.compare._cell import PROBES, is_finished, launcher_config
+from gcvideo.command.compare._cell import is_finished, launcher_config
 from gcvideo.command.compare._plan import PlannedVariant, cell_folder
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.train._estimation import Estimate, given_step_seconds, measure, memory_size
+from gcvideo.comparison._probe import PROBES
 from gcvideo.comparison._table import Table
 from gcvideo.data import EvaluationProtocol, VideoSplits
 
@@ -92,7 +91,7 @@ def estimate_comparison(
     folder: Path,
 ) -> ComparisonEstimate:
     """Estimate one cell of each variant; nothing is written."""
-    launcher = launcher_config(request.launcher, folder, request.settings).hydra.launcher
+    launcher = launcher_config(request, folder).hydra.launcher
     num_parallel = max(1, math.floor(launcher.get("array_parallelism", 1)))  # of SLURM
     if launcher.get("n_jobs") is not None:
         # As joblib counts: -1 is a job per core, -2 leaves one free.
@@ -101,32 +100,26 @@ def estimate_comparison(
         num_parallel = effective_n_jobs(launcher.n_jobs)
     variants: list[VariantEstimate] = []
     for plan in planned:
-        video_seconds = variants[0].cell.video_seconds if variants else None
-        cell, test_hours = _estimate_cell(plan.cfg, request.estimate, splits, video_seconds)
+        cfg = plan.cfg
+        if cfg.num_threads is not None:
+            torch.set_num_threads(cfg.num_threads)
+        protocol: EvaluationProtocol = build(cfg.protocol)
+        multigrid = multigrid_schedule(cfg)
+        module = build_module(cfg, build(cfg.model.net), splits, protocol, multigrid)
+        cell = measure(
+            cfg.trainer,
+            build_data(cfg, splits, protocol, multigrid),
+            module,
+            crop_size=cfg.crop_size,
+            step_seconds=given_step_seconds(request.estimate),
+            video_seconds=variants[0].cell.video_seconds if variants else None,
+        )
+        test_hours = cell.scoring_hours(
+            len(splits.test) * protocol.num_views,
+            num_passes=1 + len(PROBES) if protocol.spec.num_frames > 1 else 1,
+            area=(protocol.crop_size / cfg.crop_size) ** 2,
+        )
         finished = [is_finished(cell_folder(folder, plan.variant, s)) for s in request.seeds]
         num_open, num_cells = finished.count(False), len(finished)
         variants.append(VariantEstimate(plan.name, cell, test_hours, num_open, num_cells))
     return ComparisonEstimate(variants, request.launcher, num_parallel)
-
-
-def _estimate_cell(
-    cfg: DictConfig, step: Any, splits: VideoSplits, video_seconds: float | None
-) -> tuple[Estimate, float]:
-    if cfg.num_threads is not None:
-        torch.set_num_threads(cfg.num_threads)
-    protocol: EvaluationProtocol = build(cfg.protocol)
-    multigrid = multigrid_schedule(cfg)
-    module = build_module(cfg, build(cfg.model.net), splits, protocol, multigrid)
-    data = build_data(cfg, splits, protocol, multigrid)
-    cell = measure(
-        cfg.trainer,
-        data,
-        module,
-        crop_size=cfg.crop_size,
-        step_seconds=given_step_seconds(step),
-        video_seconds=video_seconds,
-    )
-    num_passes = 1 + len(PROBES) if protocol.spec.num_frames > 1 else 1
-    area = (protocol.crop_size / cfg.crop_size) ** 2
-    views = len(splits.test) * protocol.num_views
-    return cell, cell.scoring_hours(views, num_passes=num_passes, area=area)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -60,7 +60,7 @@ def gather(
                 blocks=plan.blocks,
                 num_parameters=plan.cost.num_parameters,
                 macs=plan.cost.macs,
-                **speeds[plan.name]._asdict(),
+                **speeds[plan.variant.folder],
                 cells=tuple(cells),
             )
         )
@@ -144,21 +144,12 @@ def _facts(
     }
 
 
-class Speed(NamedTuple):
-    """Median milliseconds of an inference and of a training step, and the memory of such a step.
-
-    Each in the precision that nets are scored and trained in.
-    """
-
-    ms_per_clip: float
-    train_ms_per_clip: float
-    peak_bytes: int
-
-
-def measure_speed(planned: Sequence[PlannedVariant], path: Path) -> Mapping[str, Speed]:
+def measure_speed(planned: Sequence[PlannedVariant], path: Path) -> Mapping[str, Mapping[str, Any]]:
     """Time the nets in turns, or reuse the times that a file has of the same variants on this machine.
 
-    All are measured together, because only times of one run can be compared.
+    By folder of the variant: median milliseconds of an inference and of a training step, and the memory
+    of such a step, each in the precision that nets are scored and trained in. All are measured together,
+    because only times of one run can be compared.
     """
     cfg = planned[0].cfg
     device = device_of(cfg.trainer)
@@ -172,26 +163,25 @@ def measure_speed(planned: Sequence[PlannedVariant], path: Path) -> Mapping[str,
     if path.is_file():
         kept = json.loads(path.read_text("utf-8"))
         if kept["circumstances"] == circumstances:
-            return {p.name: Speed(**kept["speeds"][p.variant.folder]) for p in planned}
+            return kept["speeds"]
     num_threads = torch.get_num_threads()
     torch.set_num_threads(cfg.num_threads or num_threads)
     try:
         speeds = _measure(planned, cfg, device)
     finally:
         torch.set_num_threads(num_threads)
-    kept = {p.variant.folder: speeds[p.name]._asdict() for p in planned}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"circumstances": circumstances, "speeds": kept})
+    write_json(path, {"circumstances": circumstances, "speeds": speeds})
     return speeds
 
 
 def _measure(
     planned: Sequence[PlannedVariant], cfg: DictConfig, device: str
-) -> Mapping[str, Speed]:
+) -> Mapping[str, Mapping[str, Any]]:
     models = {}
     for plan in planned:
         protocol: EvaluationProtocol = build(plan.cfg.protocol)
-        models[plan.name] = ClipClassifier(
+        models[plan.variant.folder] = ClipClassifier(
             build(plan.cfg.model.net), mean=protocol.mean, std=protocol.std, layout=cfg.layout
         ).to(device)
     num_clips = min(cfg.batch_size, _MAX_CLIPS)
@@ -204,4 +194,5 @@ def _measure(
     with nullcontext() if dtype is None else torch.autocast(device, dtype):
         training = median_milliseconds(models, views, training=True)
         peaks = {n: peak_bytes(training_step(m.train(), views), device) for n, m in models.items()}
-    return {name: Speed(inference[name], training[name], peaks[name]) for name in models}
+    found = {"ms_per_clip": inference, "train_ms_per_clip": training, "peak_bytes": peaks}
+    return {name: {key: values[name] for key, values in found.items()} for name in models}

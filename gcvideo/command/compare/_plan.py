@@ -12,7 +12,7 @@ from gcvideo._hint import override
 from gcvideo.command._assembly import build, multigrid_schedule, settle
 from gcvideo.command.compare._cell import Job, is_finished
 from gcvideo.command.compare._request import ComparisonRequest
-from gcvideo.command.compare._variant import BARE, Variant, VariantError
+from gcvideo.command.compare._variant import BARE, Variant
 from gcvideo.command.configuration._command_words import search_path
 from gcvideo.command.configuration._composition import block_words
 from gcvideo.command.configuration._value_rule import items_of
@@ -28,10 +28,6 @@ _FREE = (
     "data.root",
     "trainer.enable_progress_bar",
 )
-
-
-class ComparisonError(ValueError):
-    """A comparison that would not compare what it names."""
 
 
 class PlannedVariant(NamedTuple):
@@ -53,7 +49,7 @@ def block_arguments(net: str, block: str, search: Sequence[str] = ()) -> frozens
         return frozenset(map(str, compose("train", [f"model={net}_{block}", *search]).model.block))
     except HydraException as error:
         known = ", ".join(["none", *block_words(net, search_path(search))])
-        raise VariantError(
+        raise ValueError(
             f"there is no model '{net}_{block}' for block={block}; choose among {known}, or write a block of "
             f"your own as block/{block}.yaml and model/{net}_{block}.yaml in a folder that --config-dir names"
         ) from error
@@ -70,7 +66,7 @@ def plan_variants(
         cfg = compose("train", cell_overrides(request, variant, seed, cell))
         settle(cfg, splits, multigrid_schedule(cfg))
         if cfg.trainer.devices not in (1, "1") or cfg.trainer.num_nodes != 1:
-            raise ComparisonError(
+            raise ValueError(
                 f"trainer.devices is {cfg.trainer.devices} on {cfg.trainer.num_nodes} nodes, but a cell "
                 "trains on one device; leave trainer at auto or cpu, and run several cells at a time with "
                 "launcher=joblib or launcher=submitit"
@@ -79,7 +75,7 @@ def plan_variants(
         blocks = inserted_blocks(net)
         if bool(blocks) != (variant.block != BARE):
             asked = "no block" if variant.block == BARE else f"the block '{variant.block}'"
-            raise ComparisonError(
+            raise ValueError(
                 f"the variant '{name}' asks for {asked}, but its net has {len(blocks)} inserted blocks; "
                 "check conf/model and the overrides of model.placement"
             )
@@ -139,7 +135,7 @@ def _check_same(folder: Path, cfg: DictConfig) -> None:
         if before.get(key) != now.get(key) and key not in _FREE
     ]
     if changed:
-        raise ComparisonError(
+        raise ValueError(
             f"the cell in '{folder}' was begun by another recipe: {'; '.join(changed[:3])}"
             f"{' and more' if len(changed) > 3 else ''}; give the comparison another folder=..., or delete "
             "this one"

@@ -8,14 +8,8 @@ from typing import Any, cast
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from gcvideo.command.compare._variant import (
-    FACTORS,
-    Variant,
-    VariantError,
-    expand,
-    knows,
-    short_names,
-)
+from gcvideo.command.compare._variant import FACTORS, Variant, expand, knows, short_names
+from gcvideo.nn._choice import check_choice
 
 LAUNCHERS = {
     "local": "basic",
@@ -71,7 +65,7 @@ def parse_request(
     given = {name: _values(own[name]) for name in FACTORS if name in own}
     for override in OverridesParser.create().parse_overrides(rest):
         if override.is_sweep_override():
-            raise VariantError(
+            raise ValueError(
                 f"'{override.input_line}' has several values, but one recipe holds for all variants; "
                 f"what may vary is {', '.join(FACTORS)} and seeds"
             )
@@ -79,15 +73,12 @@ def parse_request(
     net = _net(recipe)
     search = tuple(word for word in recipe if word.startswith("hydra.searchpath="))
     groups = [given] if given else [_texts(group) for group in preset.get("variants", [{}])]
-    variants = {
-        v: None
-        for group in groups
-        for v in expand(group, lambda block: keys_of(net, block, search))
-    }
-    names = short_names(list(variants))
+    expanded = [v for g in groups for v in expand(g, lambda block: keys_of(net, block, search))]
+    # Each once, in whatever order a preset names its factors.
+    variants = list({(v.block, frozenset(v.factors)): v for v in expanded}.values())
+    names = short_names(variants)
     launcher = own.get("launcher") or preset.get("launcher", "local")
-    if launcher not in LAUNCHERS:
-        raise VariantError(f"launcher is '{launcher}'; choose one of {', '.join(LAUNCHERS)}")
+    check_choice("launcher", launcher, LAUNCHERS)
     seeds = _seeds(own.get("seeds"), preset)
     return ComparisonRequest(
         net=net,
@@ -127,19 +118,18 @@ def _preset(presets: Sequence[Path], name: str | None) -> dict[str, Any]:
     if name is None:
         return {}
     known = {file.stem: file for folder in presets for file in sorted(folder.glob("*.yaml"))}
-    if name not in known:
-        raise VariantError(f"preset is '{name}'; choose one of {', '.join(sorted(known))}")
+    check_choice("preset", name, sorted(known))
     return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(known[name])))
 
 
 def _net(recipe: Sequence[str]) -> str:
     nets = [word.partition("=")[2] for word in recipe if word.startswith("model=")]
     if not nets:
-        raise VariantError(
+        raise ValueError(
             "no net to put the blocks into; name one, such as model=slow, model=i3d or model=c2d"
         )
     if "_" in nets[-1]:
-        raise VariantError(
+        raise ValueError(
             f"model is '{nets[-1]}', a net with a block; name the bare net, such as "
             f"model={nets[-1].partition('_')[0]}, and the blocks with block=..."
         )
@@ -148,8 +138,9 @@ def _net(recipe: Sequence[str]) -> str:
 
 def _seeds(text: str | None, preset: Mapping[str, Any]) -> tuple[int, ...]:
     words = [str(s) for s in preset.get("seeds", [0])] if text is None else _values(text)
-    if not words or not all(word.isdecimal() for word in words) or len(set(words)) < len(words):
-        raise VariantError(
+    are_numbers = words and all(word.isdecimal() for word in words)
+    if not are_numbers or len(set(map(int, words))) < len(words):
+        raise ValueError(
             f"seeds is '{','.join(words)}'; list different whole numbers, such as seeds=0,1,2"
         )
     return tuple(int(word) for word in words)
@@ -157,7 +148,7 @@ def _seeds(text: str | None, preset: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _known(key: str, name: str, names: Sequence[str]) -> str:
     if name not in names:
-        raise VariantError(f"{key} is '{name}'; choose one of the variants {', '.join(names)}")
+        raise ValueError(f"{key} is '{name}'; choose one of the variants {', '.join(names)}")
     return name
 
 
@@ -166,7 +157,7 @@ def _verify(text: str | None, names: Sequence[str], seeds: Sequence[int]) -> tup
         return None
     name, _, seed = text.rpartition(":")
     if not seed.isdecimal() or int(seed) not in seeds:
-        raise VariantError(
+        raise ValueError(
             f"verify is '{text}'; write VARIANT:SEED of one cell, such as verify={names[0]}:{seeds[0]}"
         )
     return _known("verify", name, names), int(seed)

@@ -4,12 +4,12 @@ import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 from gcvideo.models import STAGES
+from gcvideo.nn._choice import check_choice
 
 BARE = "none"
-_T = TypeVar("_T")
 
 # What ``transform`` stands for: ratio (None: as configured), LayerNorm, ReLU.
 _TRANSFORMS = {
@@ -21,10 +21,6 @@ _TRANSFORMS = {
 _POSITIONS = {word: word for word in ("after_conv3", "after_add", "after_relu")}
 _AXES = {"thw": "thw", "hw": "hw", "t": "t", "spacetime": "thw", "space": "hw", "time": "t"}
 _STAGE_WORD = re.compile(r"res([2-5])(?:(-|\+)(?:res)?([2-5]))?")
-
-
-class VariantError(ValueError):
-    """A block or factor that a comparison does not know or cannot apply."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ def expand(
     """All combinations of blocks and factors, in order; a factor is left out where a block lacks it."""
     blocks = factors.get("block", ())
     if not blocks:
-        raise VariantError(
+        raise ValueError(
             "no block to compare; name some, such as block=none,gc,nl, or a preset=..."
         )
     others = {name: values for name, values in factors.items() if name != "block"}
@@ -70,11 +66,11 @@ def expand(
         for value in values:
             _settings(name, value)
         if not any(_applies(name, values[0], keys_of(b)) for b in blocks if b != BARE):
-            raise VariantError(
+            raise ValueError(
                 f"{name}={','.join(values)} fits none of the blocks {', '.join(blocks)}; leave it out "
                 "or add a block that has it"
             )
-    found: dict[Variant, None] = {}
+    found = []
     for block in blocks:
         mine = {
             name: values
@@ -82,8 +78,8 @@ def expand(
             if block != BARE and _applies(name, values[0], keys_of(block))
         }
         for combination in itertools.product(*mine.values()):
-            found[Variant(block, tuple(zip(mine, combination, strict=True)))] = None
-    return list(found)
+            found.append(Variant(block, tuple(zip(mine, combination, strict=True))))
+    return found
 
 
 def short_names(variants: Sequence[Variant]) -> list[str]:
@@ -115,7 +111,7 @@ def _applies(factor: str, value: str, keys: frozenset[str]) -> bool:
 def _settings(factor: str, value: str) -> dict[str, str]:
     """What a factor sets below ``model``."""
     if factor not in _FACTORS:
-        raise VariantError(
+        raise ValueError(
             f"'{factor}' is not a factor of a comparison; the factors are block, {', '.join(_FACTORS)}"
         )
     return _FACTORS[factor](value)
@@ -127,16 +123,14 @@ def _stages(value: str) -> dict[str, str]:
     else:
         match = _STAGE_WORD.fullmatch(value)
         if match is None:
-            raise VariantError(
+            raise ValueError(
                 f"stages is '{value}'; write five, or stages such as res4, res4+5 or res3-5"
             )
         first, joint, last = match[1], match[2], match[3] or match[1]
         numbers = range(int(first), int(last) + 1) if joint == "-" else (int(first), int(last))
         wanted = {f"res{number}": "all" for number in numbers}
         if not wanted:
-            raise VariantError(
-                f"stages is '{value}', which runs backwards; write res{last}-{first}"
-            )
+            raise ValueError(f"stages is '{value}', which runs backwards; write res{last}-{first}")
     return {f"placement.{stage}": wanted.get(stage, "[]") for stage in STAGES}
 
 
@@ -147,9 +141,7 @@ def _ratio(value: str) -> dict[str, str]:
     except (ValueError, ZeroDivisionError):
         ratio = 0.0
     if not 0 < ratio <= 1:
-        raise VariantError(
-            f"ratio is '{value}'; write a share of the channels, such as 1/4 or 0.25"
-        )
+        raise ValueError(f"ratio is '{value}'; write a share of the channels, such as 1/4 or 0.25")
     return {"block.ratio": repr(ratio)}
 
 
@@ -164,9 +156,8 @@ def _fusion(value: str) -> dict[str, str]:
     return {"block.fusion": f"[{','.join(words)}]"}
 
 
-def _one_of(factor: str, value: str, choices: Mapping[str, _T]) -> _T:
-    if value not in choices:
-        raise VariantError(f"{factor} is '{value}'; choose one of {', '.join(choices)}")
+def _one_of(factor: str, value: str, choices: Mapping[str, Any]) -> Any:
+    check_choice(factor, value, choices)
     return choices[value]
 
 
