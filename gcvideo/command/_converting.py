@@ -15,7 +15,7 @@ from gcvideo.weights import ZOO, Conversion, LoadReport
 from gcvideo.weights import convert as convert_weights
 from gcvideo.weights._download import cached_file
 from gcvideo.weights._naming import IMAGE_NAMINGS
-from gcvideo.weights._run_checkpoint import checkpoint_file
+from gcvideo.weights._weight_source import checkpoint_file
 from gcvideo.weights._zoo import class_names
 
 _CONSOLE = Console()

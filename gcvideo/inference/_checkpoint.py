@@ -20,7 +20,7 @@ from gcvideo._invocation import command_line
 from gcvideo.data import EvaluationProtocol
 from gcvideo.models import ClipClassifier, Head
 from gcvideo.weights import LoadReport, load_weights, published_weights
-from gcvideo.weights._run_checkpoint import CheckpointError, checkpoint_file
+from gcvideo.weights._weight_source import CheckpointError, checkpoint_file
 from gcvideo.weights._weights import COUNTERS
 from gcvideo.weights._zoo import class_names, names_published, published_record
 

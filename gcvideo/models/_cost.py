@@ -35,6 +35,14 @@ class Cost:
     macs: int
     blocks: tuple[BlockCost, ...]
 
+    @property
+    def num_block_parameters(self) -> int:
+        return sum(block.num_parameters for block in self.blocks)
+
+    @property
+    def block_macs(self) -> int:
+        return sum(block.macs for block in self.blocks)
+
     def __str__(self) -> str:
         return (
             f"{self.num_parameters / 1e6:.2f} M parameters, {self.macs / 1e9:.2f} GMACs per view of "
@@ -52,7 +60,6 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
     Raises:
         ClipSizeError: if the net's strides leave nothing of such a view.
     """
-    blocks = inserted_blocks(net)
     try:
         counter = _counted(net, (1, 3, num_frames, crop_size, crop_size))
     except RuntimeError as error:
@@ -75,7 +82,7 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
                 num_parameters=block.num_parameters,
                 macs=sum(per_module.get(f"{root}.{block.name}", {}).values()) // 2,
             )
-            for block in blocks
+            for block in inserted_blocks(net)
         ),
     )
 

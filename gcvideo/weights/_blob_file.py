@@ -49,7 +49,8 @@ class _Type:
 class _Array:
     """Stands for ``numpy.ndarray``; its state is shape, type, order and bytes."""
 
-    state: tuple[Any, ...] = ()
+    def __init__(self, *_: object) -> None:
+        self.state: tuple[Any, ...] = ()
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.state = state
@@ -70,33 +71,24 @@ class _Array:
         return np.array(array, dtype.newbyteorder("="), order="C")
 
 
-def _reconstruct(*_: object) -> _Array:
-    return _Array()
-
-
 def _scalar(kind: object, data: object) -> _Array:
     array = _Array()
     array.state = ((), kind, False, data)
     return array
 
 
-def _encode(text: str, _: str) -> bytes:
-    return text.encode("latin1")
-
-
 _STAND_INS = {
-    ("numpy", "dtype"): _Type,
-    ("numpy", "ndarray"): _Array,
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy._core.multiarray", "scalar"): _scalar,
-    ("_codecs", "encode"): _encode,
+    "numpy.dtype": _Type,
+    "numpy.ndarray": _Array,
+    "numpy.core.multiarray._reconstruct": _Array,
+    "numpy.core.multiarray.scalar": _scalar,
+    "_codecs.encode": lambda text, _: text.encode("latin1"),
 }
 
 
 class _BlobUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _STAND_INS:
+        stand_in = _STAND_INS.get(f"{module.replace('numpy._core', 'numpy.core')}.{name}")
+        if stand_in is None:
             raise ForbiddenGlobalError(f"{module}.{name}")
-        return _STAND_INS[module, name]
+        return stand_in

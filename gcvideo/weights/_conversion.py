@@ -10,9 +10,9 @@ from torch import nn
 from gcvideo._construction import construct
 from gcvideo.nn import ContextBlock
 from gcvideo.weights._architecture import Architecture, architecture_of
-from gcvideo.weights._inflation import Inflation
 from gcvideo.weights._naming import (
     IMAGE_NAMINGS,
+    Inflation,
     context_block_to_common,
     detect_naming,
     is_ignored,

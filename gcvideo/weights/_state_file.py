@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from safetensors import safe_open
 from torch import Tensor
@@ -63,25 +62,33 @@ def read_state_file(path: str | Path) -> StateFile:
     """
     path = Path(path)
     notes: list[str] = []
-    content = _content(path)
-    config, classes = _config(content), _classes(path, content)
-    state = _unwrapped(path, content, notes)
-    state = _without_prefixes(path, state, notes)
-    return StateFile(_in_full_precision(state, notes), config, tuple(notes), classes)
+    content, product = _content(path)
+    state = _without_prefixes(path, _unwrapped(path, content, notes), notes)
+    classes = product.get("classes") if isinstance(product, Mapping) else None
+    return StateFile(
+        _in_full_precision(state, notes),
+        _config(content),
+        tuple(notes),
+        None if classes is None else tuple(classes),
+    )
 
 
-def _content(path: Path) -> Any:
+def _content(path: Path) -> tuple[Any, Any]:
+    """The content of a file, and what training or conversion by this package stored beside it."""
     head = _head(path)
     try:
         if head.startswith(_ZIP) or head[2:].startswith(_TORCH_MAGIC):
             stand_ins: list[Any] = [(_Inert, name) for name in _BESIDE_WEIGHTS]
             # Opened here, because torch.load would choose the format by the suffix.
             with torch.serialization.safe_globals(stand_ins), path.open("rb") as file:
-                return torch.load(file, map_location="cpu", weights_only=True)
-        if _is_safetensors(head):
-            return safetensors.torch.load_file(path)
+                content = torch.load(file, map_location="cpu", weights_only=True)
+            return content, content.get("gcvideo") if isinstance(content, Mapping) else None
+        if head[8:9] == b"{":  # after the length of the header of safetensors
+            with safe_open(path, "pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                return tensors, json.loads((file.metadata() or {}).get("gcvideo", "null"))
         if head.startswith(_PICKLE) or path.suffix == ".pkl":
-            return {"blobs": read_blobs(path)}
+            return {"blobs": read_blobs(path)}, None
     except Exception as error:
         raise WeightsError(_reason(path, error)) from error
     raise WeightsError(
@@ -153,21 +160,6 @@ def _config(content: Any) -> str | None:
     meta = meta if isinstance(meta, Mapping) else {}
     candidates = (content.get("cfg"), meta.get("cfg"), meta.get("config"))
     return next((text for text in candidates if isinstance(text, str)), None)
-
-
-def _classes(path: Path, content: Any) -> tuple[str, ...] | None:
-    """The classes that training stores in a checkpoint, and conversion in the header of safetensors."""
-    product = content.get("gcvideo") if isinstance(content, Mapping) else None
-    if product is None and _is_safetensors(_head(path)):
-        with safe_open(path, "pt") as file:
-            product = json.loads((file.metadata() or {}).get("gcvideo", "null"))
-    if not isinstance(product, Mapping) or "classes" not in product:
-        return None
-    return tuple(product["classes"])
-
-
-def _is_safetensors(head: bytes) -> bool:
-    return head[8:9] == b"{"  # after the length of the header
 
 
 def _unwrapped(path: Path, content: Any, notes: list[str]) -> dict[str, Tensor]:
