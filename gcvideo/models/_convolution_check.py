@@ -26,12 +26,7 @@ def settle_layout(
 
     Some releases of cuDNN or PyTorch compute 3-D convolutions in bfloat16 several times slower than
     in float32 (PyTorch issues 166122 and 167420). 2-D convolutions are not affected. The check takes
-    less than a second and is made once per device.
-
-    Args:
-        model: classifier that has not been compiled.
-        device: device that it will run on.
-        dtype: type of its convolutions.
+    less than a second and is made once per device, before the model is compiled.
 
     Returns:
         Time of a 3-D convolution in ``dtype`` / time in float32, or None if nothing was checked: on a

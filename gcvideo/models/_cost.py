@@ -12,10 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from gcvideo.models._insertion import inserted_blocks
 
 
-class ClipSizeError(ValueError):
-    """A view with fewer frames or pixels than all strides of a net together."""
-
-
 @dataclass(frozen=True)
 class BlockCost:
     """Cost of one inserted context block for one view."""
@@ -58,14 +54,14 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
     Papers that print "FLOPs" for video nets mostly mean this number.
 
     Raises:
-        ClipSizeError: if the net's strides leave nothing of such a view.
+        ValueError: if the net's strides leave nothing of such a view.
     """
     try:
         counter = _counted(net, (1, 3, num_frames, crop_size, crop_size))
     except RuntimeError as error:
         if "too small" not in str(error) and "smaller than kernel size" not in str(error):
             raise
-        raise ClipSizeError(
+        raise ValueError(
             f"the net cannot compute a view of {num_frames} x {crop_size} x {crop_size} (frames, height, "
             "width): nothing is left for one of its pools; raise num_frames or crop_size"
         ) from error

@@ -24,10 +24,6 @@ def computing_in(dtype: torch.dtype, device: torch.device | str) -> Iterator[Non
     For float32, surrounding autocast is off. TensorFloat-32, which keeps 10 of the 23 bits of a float32
     and which PyTorch allows for convolutions on GPUs, is off, and restored afterwards. These switches
     belong to the process: other threads compute without it in the meantime.
-
-    Args:
-        dtype: type of the computation.
-        device: device that computes.
     """
     kind, enabled = torch.device(device).type, dtype != torch.float32
     # Weights that a surrounding autocast has cast and cached have its type.

@@ -11,14 +11,6 @@ from jaxtyping import Shaped
 _TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")
 
 
-class ForbiddenGlobalError(pickle.UnpicklingError):
-    """A pickle refers to a function or class that arrays do not need."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-
 def read_blobs(path: str | Path) -> dict[str, Any]:
     """The ``"blobs"`` of a Caffe2 pickle, even of Python 2: arrays and plain values.
 
@@ -90,5 +82,5 @@ class _BlobUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         stand_in = _STAND_INS.get(f"{module.replace('numpy._core', 'numpy.core')}.{name}")
         if stand_in is None:
-            raise ForbiddenGlobalError(f"{module}.{name}")
+            raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is not that of an array")
         return stand_in

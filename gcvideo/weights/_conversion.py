@@ -22,8 +22,6 @@ from gcvideo.weights._net_choice import NetChoice, configured_choice, convention
 from gcvideo.weights._state_file import StateDict, StateFile, WeightsError, read_state_file
 from gcvideo.weights._weights import COUNTERS, HEAD, LoadReport, Weights, load_weights
 
-_TIMM_EPS = 1e-6
-
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
@@ -138,7 +136,7 @@ def convert_context_block(source: StateDict) -> ContextBlock:
     tensors = context_block_to_common(source)
     description = _describe_context_block(tensors, "")
     if any(key.startswith("mlp_") for key in source):
-        description["eps"] = _TIMM_EPS
+        description["eps"] = 1e-6
     (channels,) = {v.shape[0] for k, v in tensors.items() if k.endswith("expand.weight")}
     block = cast(ContextBlock, construct(description)(channels))
     block.load_state_dict(tensors)

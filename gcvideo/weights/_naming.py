@@ -161,22 +161,15 @@ def context_block_to_common(source: StateDict) -> dict[str, Tensor]:
 
 def from_common(common: StateDict, target: StateDict) -> dict[str, Tensor]:
     """Tensors under the names of a net of ours, whose state dict is ``target``; other names stay."""
-    positions = stage_positions(target)
-    places = {
-        **{f"res{r}": f"blocks.{p}.res_blocks" for r, p in enumerate(positions, 2)},
-        "stem": "blocks.0",
-        "head": f"blocks.{positions[-1] + 1}" if positions else "head",
-    }
+    places = [(name, ours) for ours, name in _pytorchvideo(target) if ours not in _SEAMS]
     named = {}
     for key, value in common.items():
-        place, _, rest = key.partition(".")
-        name = f"{places[place]}.{rest}" if place in places and rest else key
-        head, block, tail = name.partition(".block.")
-        if block:
-            # Without a block in the net, any name is unexpected.
-            seam = next((s for s in _SEAMS if f"{head}{s}{tail}" in target), _SEAMS[0])
-            name = f"{head}{seam}{tail}"
-        named[name] = value
+        for name, ours in places:
+            if key.startswith(name):
+                key = ours + key.removeprefix(name)
+        # Without a block in the net, any name is unexpected.
+        seamed = [key.replace(".block.", seam, 1) for seam in _SEAMS]
+        named[next((k for k in seamed if k in target), seamed[0])] = value
     return named
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from gcvideo.weights._blob_file import ForbiddenGlobalError, read_blobs
+from gcvideo.weights._blob_file import read_blobs
 
 StateDict = Mapping[str, Tensor]
 
@@ -62,7 +62,7 @@ def read_state_file(path: str | Path) -> StateFile:
     """
     path = Path(path)
     notes: list[str] = []
-    content, product = _content(path)
+    content, product = read_content(path)
     state = _without_prefixes(path, _unwrapped(path, content, notes), notes)
     classes = product.get("classes") if isinstance(product, Mapping) else None
     return StateFile(
@@ -73,7 +73,7 @@ def read_state_file(path: str | Path) -> StateFile:
     )
 
 
-def _content(path: Path) -> tuple[Any, Any]:
+def read_content(path: Path) -> tuple[Any, Any]:
     """The content of a file, and what training or conversion by this package stored beside it."""
     head = _head(path)
     try:
@@ -128,22 +128,14 @@ class _Inert:
 
     def __init__(self, *_: object) -> None: ...
 
-    def __new__(cls, *_: object) -> "_Inert":
-        return super().__new__(cls)
-
     def __setstate__(self, state: object) -> None: ...
 
 
 def _reason(path: Path, error: Exception) -> str:
-    if isinstance(error, ForbiddenGlobalError):
-        forbidden = error.name
-    else:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        forbidden = found.group(1) if found else None
-    if forbidden:
+    if forbidden := re.search(r"GLOBAL (\S+)", str(error)):
         return (
-            f"'{path}' cannot be read as weights: it refers to '{forbidden}', which could run code and was "
-            "not run; if you trust the file, save only model.state_dict() from it and give that"
+            f"'{path}' cannot be read as weights: it refers to '{forbidden[1]}', which could run code and "
+            "was not run; if you trust the file, save only model.state_dict() from it and give that"
         )
     message = str(error).partition("\n")[0]
     return (
@@ -164,7 +156,9 @@ def _config(content: Any) -> str | None:
 
 def _unwrapped(path: Path, content: Any, notes: list[str]) -> dict[str, Tensor]:
     if isinstance(content, dict) and isinstance(content.get("blobs"), dict):
-        return _blob_tensors(path, content["blobs"], notes)
+        blobs = content["blobs"]
+        content = {k: torch.from_numpy(v) for k, v in blobs.items() if isinstance(v, np.ndarray)}
+        notes += [f"blob '{k}' is not an array and was left out" for k in blobs if k not in content]
     while wrappers := _wrappers(content):
         if len(wrappers) > 1:
             raise WeightsError(
@@ -191,16 +185,6 @@ def _wrappers(content: Any) -> list[str]:
     # "model" may also be a description of the net.
     filled = [n for n in wrappers if any(isinstance(v, Tensor) for v in content[n].values())]
     return filled or wrappers
-
-
-def _blob_tensors(path: Path, blobs: Mapping[str, Any], notes: list[str]) -> dict[str, Tensor]:
-    arrays = {name: value for name, value in blobs.items() if isinstance(value, np.ndarray)}
-    if not arrays:
-        raise WeightsError(f"'{path}' has no state dict; expected arrays by blob name")
-    notes += [
-        f"blob '{name}' is not an array and was left out" for name in blobs if name not in arrays
-    ]
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def _without_prefixes(path: Path, state: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
