@@ -172,7 +172,7 @@ def merge_segments(
     return [
         Prediction(
             label=int(labels[run[0]]),
-            name=classes[labels[run[0]]],
+            name=classes[int(labels[run[0]])],
             score=float(scores[run].mean()),
             start_seconds=float(starts[run[0]]),
             end_seconds=float(ends[run[-1]]),
