@@ -1,5 +1,6 @@
 """Classifiers with random weights in which every weight and every statistic matters."""
 
+import torch
 from torch import nn
 
 from gcvideo.data import EvaluationProtocol, SlowFastSampling
@@ -45,3 +46,13 @@ def make_classifier(net, protocol=None, **changes):
     model = ClipClassifier(net, mean=[0.4, 0.5, 0.6], std=[0.2, 0.25, 0.3])
     configure_head(randomize(model), protocol)
     return TrainedClassifier(model, classes=["left", "à droite", "c"], protocol=protocol)
+
+
+@torch.no_grad()
+def magnify_differences(classifier, video, factor=1):
+    """A random net hardly tells one video from another: magnify what is not common to them."""
+    head = classifier.model.net.blocks[-1].proj
+    nn.init.zeros_(head.bias)
+    common = classifier.scores(video).log()
+    head.weight.mul_(factor)
+    head.bias.copy_(-factor * common)

@@ -15,7 +15,7 @@ from gcvideo.weights import ZOO, Conversion, LoadReport
 from gcvideo.weights import convert as convert_weights
 from gcvideo.weights._download import cached_file
 from gcvideo.weights._naming import IMAGE_NAMINGS
-from gcvideo.weights._run_checkpoint import checkpoint_file
+from gcvideo.weights._weight_source import checkpoint_file
 from gcvideo.weights._zoo import class_names
 
 _CONSOLE = Console()
@@ -42,22 +42,17 @@ def convert(cfg: DictConfig) -> LoadReport | None:
     if output.suffix != ".safetensors":
         raise ValueError(f"output is '{output}'; give a file ending in .safetensors")
     check_file(output, "output")
-    record = ZOO.get(str(cfg.source))
-    if record is not None and record.classes is not None:
-        checkpoint = read_checkpoint(record.name)
-        write_checkpoint(output, checkpoint)
-        _CONSOLE.print(f"{checkpoint.report}\nwritten to {output}", soft_wrap=True)
-        return checkpoint.report
     source = str(cfg.source)
-    if record is not None:
+    record = ZOO.get(source)
+    if record is not None and record.classes is None:
         source = str(cached_file(record.url, sha256=record.sha256))
-    file = checkpoint_file(source)
     with suppress(CheckpointError):
-        checkpoint = read_checkpoint(file)
+        checkpoint = read_checkpoint(source)
         write_checkpoint(output, checkpoint)
-        told = f"{checkpoint.path} is a gcvideo checkpoint: written to {output}"
-        _CONSOLE.print(told, soft_wrap=True)
-        return None
+        told = checkpoint.report or f"{checkpoint.path} is a gcvideo checkpoint"
+        _CONSOLE.print(f"{told}\nwritten to {output}", soft_wrap=True)
+        return checkpoint.report
+    source = checkpoint_file(source)
     conversion = convert_weights(source, instantiate(cfg.choice), inflation=cfg.inflation)
     if conversion.layout in IMAGE_NAMINGS:
         net, report = conversion.build()
@@ -67,7 +62,7 @@ def convert(cfg: DictConfig) -> LoadReport | None:
         net, report = conversion.build()
         checkpoint = Checkpoint.of_net(
             net,
-            name=Path(source).stem,
+            name=source.stem,
             description=conversion.net,
             classes=classes,
             protocol=protocol,

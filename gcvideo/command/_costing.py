@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from gcvideo._console import Console
 from gcvideo.command._assembly import build
@@ -43,14 +43,6 @@ class ModelCost:
     costs: tuple[Cost, ...]
     published_parameters: float | None
 
-    @property
-    def num_parameters(self) -> int:
-        return self.costs[0].num_parameters
-
-    @property
-    def num_block_parameters(self) -> int:
-        return sum(block.num_parameters for block in self.costs[0].blocks)
-
 
 def cost(cfg: DictConfig) -> list[ModelCost]:
     """Count what models cost, as configured by ``conf/cost.yaml``, and print the table.
@@ -87,16 +79,14 @@ def _count(words: str, num_frames: int, crop_sizes: Sequence[int]) -> ModelCost:
     cfg = compose_model(words, "recipe=kinetics400", "num_classes=400", f"num_frames={num_frames}")
     with torch.device("meta"):
         net = build(cfg.model.net)
-    blocks = [f"{b.stage}.{b.index} {b.kind}" for b in inserted_blocks(net)]
-    settings = ""
-    if blocks:
-        described = OmegaConf.to_container(cfg.model.block, resolve=True)
-        assert isinstance(described, dict)
-        shown = (f"{key}={value}" for key, value in described.items() if str(key)[0] != "_")
-        settings = f" ({', '.join(shown)})"
+    inserted = inserted_blocks(net)
+    blocks = describe_blocks([f"{b.stage}.{b.index} {b.kind}" for b in inserted])
+    if inserted:
+        settings = (f"{key}={value}" for key, value in cfg.model.block.items() if key[0] != "_")
+        blocks += f" ({', '.join(settings)})"
     return ModelCost(
         words=words,
-        blocks=describe_blocks(blocks) + settings,
+        blocks=blocks,
         costs=tuple(count_cost(net, num_frames, size) for size in crop_sizes),
         published_parameters=PUBLISHED_PARAMETERS.get(words) if num_frames == 8 else None,
     )
@@ -117,11 +107,12 @@ def _table(models: Sequence[ModelCost]) -> Table:
     rows = []
     for model in models:
         published = model.published_parameters
-        row = [model.words, str(len(model.costs[0].blocks))]
-        row += [f"{model.num_parameters / 1e6:.2f}", f"{model.num_block_parameters / 1e6:.2f}"]
+        first = model.costs[0]
+        row = [model.words, str(len(first.blocks))]
+        row += [f"{n / 1e6:.2f}" for n in (first.num_parameters, first.num_block_parameters)]
         row.append("" if published is None else f"{published / 1e6:.2f}")
         for one in model.costs:
-            row += [f"{one.macs / 1e9:.2f}", f"{_block_macs(one) / 1e9:.3f}"]
+            row += [f"{one.macs / 1e9:.2f}", f"{one.block_macs / 1e9:.3f}"]
         rows.append(tuple(row))
     return Table(tuple(header), tuple(rows))
 
@@ -139,9 +130,5 @@ def _rows(models: Sequence[ModelCost]) -> Iterator[tuple[object, ...]]:
             yield (
                 *(model.words, one.num_frames, one.crop_size, len(one.blocks), one.num_parameters),
                 "" if published is None else round(published),
-                *(model.num_block_parameters, one.macs, _block_macs(one)),
+                *(one.num_block_parameters, one.macs, one.block_macs),
             )
-
-
-def _block_macs(one: Cost) -> int:
-    return sum(block.macs for block in one.blocks)

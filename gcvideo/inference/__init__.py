@@ -10,10 +10,10 @@ from gcvideo.inference._classifier import Prediction as Prediction
 from gcvideo.inference._classifier import TrainedClassifier as TrainedClassifier
 from gcvideo.inference._classifier import load as load
 from gcvideo.inference._contact_sheet import write_contact_sheet as write_contact_sheet
+from gcvideo.inference._export import ExportError as ExportError
 from gcvideo.inference._export import export_classifier as export_classifier
 from gcvideo.inference._feature import feature_maps as feature_maps
 from gcvideo.inference._feature import features as features
-from gcvideo.inference._graph_file import ExportError as ExportError
 from gcvideo.inference._live import LiveScores as LiveScores
 from gcvideo.inference._live import classify_live as classify_live
 from gcvideo.inference._overlay import annotate_video as annotate_video

@@ -19,6 +19,7 @@ from gcvideo.evaluation import average_views
 from gcvideo.inference._classifier import TrainedClassifier
 
 _Views = UInt8[np.ndarray, "v 3 t s s"]
+_Reading = tuple[int, _Views | VideoReadError]
 _Result = tuple[int, Float[Tensor, " k"] | VideoReadError]
 
 
@@ -81,13 +82,13 @@ def read_videos(
     *,
     num_workers: int | None = None,
     time_budget_seconds: float | None = None,
-) -> Generator[tuple[int, _Views | VideoReadError], None, None]:
+) -> Generator[_Reading, None, None]:
     """The index of each video with its views, or with the reason why it cannot be read."""
     paths = [str(video) for video in videos]
     read = partial(_read, protocol, time_budget_seconds)
     results = parallel_map(read, paths, description=None, num_workers=num_workers, fork=True)
 
-    def with_deaths_as_errors() -> Generator[tuple[int, _Views | VideoReadError], None, None]:
+    def with_deaths_as_errors() -> Generator[_Reading, None, None]:
         with closing(cast(Any, results)):
             for index, result in results:
                 if isinstance(result, ProcessDiedError):
@@ -110,7 +111,7 @@ def _read(
 def score_groups(
     classifier: TrainedClassifier,
     protocol: EvaluationProtocol,
-    results: Generator[tuple[int, _Views | VideoReadError], None, None],
+    results: Generator[_Reading, None, None],
     batch_size: int | None = None,
 ) -> Generator[_Result, None, None]:
     """Scores of the videos whose views arrive, in groups that share forward passes; errors pass through."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -19,8 +17,9 @@ from gcvideo._hint import override
 from gcvideo._invocation import command_line
 from gcvideo.data import EvaluationProtocol
 from gcvideo.models import ClipClassifier, Head
-from gcvideo.weights import LoadReport, load_weights, published_weights
-from gcvideo.weights._run_checkpoint import CheckpointError, checkpoint_file
+from gcvideo.weights import LoadReport, WeightsError, load_weights, published_weights
+from gcvideo.weights._state_file import read_content
+from gcvideo.weights._weight_source import CheckpointError, checkpoint_file
 from gcvideo.weights._weights import COUNTERS
 from gcvideo.weights._zoo import class_names, names_published, published_record
 
@@ -129,12 +128,13 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
             f"no checkpoint at '{source}'; training writes RUN_FOLDER/checkpoints/best.ckpt"
         )
     try:
-        product, tensors = _read(file)
-    except Exception as error:
+        content, product = read_content(file)
+    except WeightsError as error:
+        cause = error.__cause__
         raise CheckpointError(
-            f"'{source}' cannot be read as a checkpoint ({type(error).__name__}); it is damaged or was "
-            "made by another program"
-        ) from error
+            f"'{source}' cannot be read as a checkpoint ({type(cause or error).__name__}); it is damaged "
+            "or was made by another program"
+        ) from cause
     if not isinstance(product, dict) or "classes" not in product:
         converted = f"{command_line('convert')} {shlex.quote(override('source', file))}"
         weights = shlex.join(["weights=checkpoint", override("weights.path", file)])
@@ -144,21 +144,16 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
             f"`{weights}`"
         )
     config = product["config"]
-    return Checkpoint(str(file), config, tuple(product["classes"]), config["protocol"], tensors)
-
-
-def _read(file: Path) -> tuple[Any, dict[str, Tensor]]:
-    if file.suffix == ".safetensors":
-        with safe_open(file, "pt") as content:
-            product = (content.metadata() or {}).get(_KEY)
-            tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
-        return None if product is None else json.loads(product), tensors
-    content = torch.load(file, map_location="cpu", weights_only=True)
-    if not isinstance(content, dict) or _KEY not in content:
-        return None, {}
-    state = content["state_dict"]
-    tensors = {k.removeprefix(_PREFIX): v for k, v in state.items() if k.startswith(_PREFIX)}
-    return content[_KEY], tensors
+    # A checkpoint of a training has the state of its module, one in safetensors that of the classifier.
+    state = content.get("state_dict", {})
+    trained = {k.removeprefix(_PREFIX): v for k, v in state.items() if k.startswith(_PREFIX)}
+    return Checkpoint(
+        path=str(file),
+        config=config,
+        classes=tuple(product["classes"]),
+        protocol=config["protocol"],
+        state_dict=trained or content,
+    )
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:

@@ -175,8 +175,7 @@ class TrainedClassifier:
         self, video: Video, *, num_clips: int = 1, num_crops: int = 1
     ) -> Float[Tensor, " k"]:
         """Scores of all classes in [0, 1], on the CPU; arguments as for :meth:`classify`."""
-        views = _views_of(video, self.protocol.for_prediction(num_clips, num_crops))
-        logits = self.logits(views[None])
+        logits = self.logits(self._views(video, num_clips, num_crops))
         return average_views(logits, cast(Any, self.protocol.average))[0].cpu()
 
     def features(
@@ -187,7 +186,7 @@ class TrainedClassifier:
         It is the mean of :func:`~gcvideo.inference.features` over the views, and is not normalised.
         Arguments as for :meth:`classify`.
         """
-        views = _views_of(video, self.protocol.for_prediction(num_clips, num_crops))[None]
+        views = self._views(video, num_clips, num_crops)
         (vectors,) = self._forward(lambda x: [features(self.model.net, self._clips(x))], views)
         return vectors[0].mean(0).cpu()
 
@@ -203,7 +202,7 @@ class TrainedClassifier:
 
         Other arguments as for :meth:`classify`; errors as from :func:`~gcvideo.inference.feature_maps`.
         """
-        views = _views_of(video, self.protocol.for_prediction(num_clips, num_crops))[None]
+        views = self._views(video, num_clips, num_crops)
         stages = list(dict.fromkeys(stages))
 
         def compute(batch: Tensor) -> list[Tensor]:
@@ -236,6 +235,22 @@ class TrainedClassifier:
         return [
             torch.cat(parts).unflatten(0, views.shape[:2]) for parts in zip(*passes, strict=True)
         ]
+
+    def _views(self, video: Video, num_clips: int, num_crops: int) -> UInt8[Tensor, "1 v 3 t s s"]:
+        protocol = self.protocol.for_prediction(num_clips, num_crops)
+        if isinstance(video, str | os.PathLike):
+            return read_views(os.fspath(video), protocol)[None]
+        if not isinstance(video, np.ndarray | Tensor):
+            file = io.BytesIO(video) if isinstance(video, bytes) else video
+            return read_views(file, protocol)[None]
+        frames = np.asarray(video)
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+            raise ValueError(
+                f"frames are {frames.dtype} of shape {frames.shape}; pass uint8 RGB of shape "
+                "(frames, height, width, 3)"
+            )
+        clips = protocol.sampling.test(len(frames), 30.0, protocol.spec, protocol.num_clips)
+        return evaluation_views(frames, clips, protocol)[None]
 
     def _clips(self, views: UInt8[Tensor, "b 3 t s s"]) -> Float[Tensor, "b 3 t s s"]:
         clips = self.model.normalize(views)
@@ -280,18 +295,3 @@ def load(
         config=dict(checkpoint.config),
         source=checkpoint.path,
     )
-
-
-def _views_of(video: Video, protocol: EvaluationProtocol) -> UInt8[Tensor, "v 3 t s s"]:
-    if isinstance(video, str | os.PathLike):
-        return read_views(os.fspath(video), protocol)
-    if not isinstance(video, np.ndarray | Tensor):
-        return read_views(io.BytesIO(video) if isinstance(video, bytes) else video, protocol)
-    frames = np.asarray(video)
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-        raise ValueError(
-            f"frames are {frames.dtype} of shape {frames.shape}; pass uint8 RGB of shape "
-            "(frames, height, width, 3)"
-        )
-    clips = protocol.sampling.test(len(frames), 30.0, protocol.spec, protocol.num_clips)
-    return evaluation_views(frames, clips, protocol)

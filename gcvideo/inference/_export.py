@@ -1,9 +1,13 @@
 """Export of a trained classifier to a file that runs without this package."""
 
 import copy
+import json
+import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,13 +15,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 import gcvideo
 from gcvideo.data import EvaluationProtocol, read_views
 from gcvideo.data.made._demo import render_motion
 from gcvideo.inference._classifier import TrainedClassifier
 from gcvideo.inference._folding import fold_batch_norms
-from gcvideo.inference._graph_file import ExportError, graph_format
 from gcvideo.models import ClipClassifier
 
 _TOLERANCE = 1e-3
@@ -28,6 +32,16 @@ _PROTOCOL_KEYS = (
     *("name", "num_frames", "sampling_rate", "num_clips", "num_crops", "square_pixels", "by_time"),
     *("short_side", "antialias", "head", "average"),
 )
+
+
+Write = Callable[[ExportedProgram, dict[str, Any], Path], None]
+"""Writes a traced net and its metadata."""
+Run = Callable[[Tensor], dict[str, Tensor]]
+"""Clips to outputs by name."""
+
+
+class ExportError(ValueError):
+    """A classifier cannot be exported as requested, or its file would give other scores."""
 
 
 class _ClipScorer(nn.Module):
@@ -75,7 +89,7 @@ def export_classifier(
         VideoReadError: if a file of ``videos`` cannot be read.
     """
     target = Path(path)
-    file_format = graph_format(target)
+    write, open_graph = graph_format(target)
     view = classifier.protocol.single_view()
     if crop_size is not None:
         view = replace(view, crop_size=crop_size)
@@ -95,8 +109,8 @@ def export_classifier(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
         draft = Path(folder) / target.name
-        file_format.write(program, metadata, draft)
-        run = file_format.open(draft)
+        write(program, metadata, draft)
+        run = open_graph(draft)
         differences = {
             name: _compare(name, run(clips), wanted, target)
             for (name, clips), wanted in zip(samples, expected, strict=True)
@@ -162,3 +176,99 @@ def _compare(
             "that the format does not support: try the other format (.onnx, .pt2), and report it"
         )
     return difference
+
+
+def graph_format(path: Path) -> tuple[Write, Callable[[Path], Run]]:
+    """How a file of that suffix is written, and opened to run; ExportError if that is not possible."""
+    if path.suffix == ".pt2":
+        return _write_program, lambda path: torch.export.load(path).module()
+    if path.suffix != ".onnx":
+        raise ExportError(f"output is '{path}'; give a file ending in .onnx or .pt2")
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        try:
+            import_module(package)
+        except ModuleNotFoundError as error:
+            raise ExportError(
+                f"an .onnx file needs the package {package}, which is not installed; "
+                "pip install onnx onnxscript onnxruntime, or give an output ending in .pt2"
+            ) from error
+    return _write_onnx, _open_onnx
+
+
+def _write_program(program: ExportedProgram, metadata: dict[str, Any], path: Path) -> None:
+    torch.export.save(program, path, extra_files={"gcvideo.json": _json(metadata)})
+
+
+def _write_onnx(program: ExportedProgram, metadata: dict[str, Any], path: Path) -> None:
+    # They log what their optimizer does with each operator.
+    for name in ("onnxscript", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    exported: Any = torch.onnx.export(
+        program.run_decompositions(_decompositions()),
+        (),
+        dynamo=True,
+        dynamic_shapes={"clips": {0: "batch"}},
+        input_names=["clips"],
+        output_names=["logits", "scores"],
+        verbose=False,
+    )
+    exported.model.metadata_props["gcvideo"] = _json(metadata)
+    exported.save(path, external_data=False)
+    if len(list(path.parent.iterdir())) > 1:
+        raise ExportError(
+            "the weights are over 2 GB, which an .onnx file cannot hold; give an output ending in .pt2"
+        )
+
+
+def _open_onnx(path: Path) -> Run:
+    import onnxruntime  # noqa: PLC0415 - not in a plain installation
+
+    options = onnxruntime.SessionOptions()
+    # By default, its threads would compete with those of torch.
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(clips: Tensor) -> dict[str, Tensor]:
+        outputs = session.run(["logits", "scores"], {"clips": clips.contiguous().numpy()})
+        logits, scores = map(torch.from_numpy, outputs)
+        return {"logits": logits, "scores": scores}
+
+    return run
+
+
+def _decompositions() -> dict[Any, Callable[..., Tensor]]:
+    """Replacements for operators that ONNX lacks, or sums in the type of their input."""
+    aten = torch.ops.aten
+    summing = (aten.mean.dim, aten.softmax.int, aten.avg_pool2d.default)
+    return {
+        # The entries of a sorted row below each value.
+        aten.searchsorted.Tensor: lambda rows, values, **_: (
+            rows.unsqueeze(-2) < values.unsqueeze(-1)
+        ).sum(-1),
+        aten.scaled_dot_product_attention.default: _attend,
+        **{operator: partial(_in_float32, operator) for operator in summing},
+    }
+
+
+def _in_float32(
+    operator: Callable[..., Tensor], x: Tensor, *arguments: object, **named: object
+) -> Tensor:
+    """An operator on low-precision input with its sums in float32, as in torch."""
+    if torch.promote_types(x.dtype, torch.float32) == x.dtype:
+        return NotImplemented
+    dtypes = (v for v in (*arguments, *named.values()) if isinstance(v, torch.dtype))
+    return operator(x.float(), *arguments, **named).to(next(dtypes, x.dtype))
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, *_: object, scale: float, **__: object
+) -> Tensor:
+    """Attention in separate steps, which sum in float32 like the fused kernels."""
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    weights = (query.to(dtype) @ key.to(dtype).mT * scale).softmax(-1)
+    return (weights @ value.to(dtype)).to(value.dtype)
+
+
+def _json(metadata: dict[str, Any]) -> str:
+    text = json.dumps(metadata, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "backslashreplace").decode()

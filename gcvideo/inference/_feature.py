@@ -25,10 +25,9 @@ def features(net: nn.Module, clips: Float[Tensor, "b 3 t h w"]) -> Float[Tensor,
     Raises:
         ValueError: if the net is not one of these.
     """
-    *trunk, head = _blocks(net)
-    for block in trunk:
-        clips = block(clips)
-    pooled = head.pool(clips)
+    head = _blocks(net)[-1]
+    (maps,) = feature_maps(net, clips).values()
+    pooled = head.pool(maps)
     return pooled if pooled.ndim == 2 else pooled.mean(dim=1)
 
 
@@ -47,10 +46,10 @@ def feature_maps(
     """
     if unknown := [stage for stage in stages if stage not in STAGES]:
         raise ValueError(f"there is no stage {unknown[0]!r}; choose from {', '.join(STAGES)}")
-    modules = stages_of(net)
+    blocks, modules = _blocks(net), stages_of(net)
     stage_of: dict[nn.Module, Stage] = {modules[stage]: stage for stage in stages}
     maps: dict[Stage, Tensor] = {}
-    for block in _blocks(net):
+    for block in blocks:
         if len(maps) == len(stage_of):
             break
         clips = block(clips)

@@ -103,12 +103,21 @@ def annotate_video(
         timeline = reader.timeline
 
     def drawn() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        frames = _frames(Path(path), timeline.info.num_frames, square_pixels)
-        for seconds, frame in zip(timeline.seconds.tolist(), frames, strict=True):
-            picture = draw_scores(frame, rankings(seconds) or [], max_rows=max_rows)
-            height, width = picture.shape[:2]
-            yield np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            tell(seconds, timeline.info.duration_seconds)
+        num_drawn, num_frames = 0, timeline.info.num_frames
+        # FFmpeg would read a relative name with a colon as a protocol.
+        source = str(Path(path).absolute())
+        with stream_frames(source, square_pixels=square_pixels) as stream:
+            for seconds, (_, frame) in zip(timeline.seconds.tolist(), stream, strict=False):
+                picture = draw_scores(frame, rankings(seconds) or [], max_rows=max_rows)
+                height, width = picture.shape[:2]
+                yield np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+                tell(seconds, timeline.info.duration_seconds)
+                num_drawn += 1
+            is_whole = num_drawn == num_frames and next(stream, None) is None
+            if stream.num_damaged or not is_whole:
+                raise VideoReadError(
+                    str(path), f"it does not decode to the {num_frames} frames that it should have"
+                )
 
     with seconds_bar("Annotating", show=progress) as tell, draft_of(output) as draft:
         rewrite_video(path, draft, drawn(), timeline=timeline, options={"crf": "18"})
@@ -149,20 +158,3 @@ def _shortened(name: str, font: ImageFont.FreeTypeFont, max_width: float) -> str
         return name
     cut = (name[:end].rstrip() + "…" for end in range(len(name) - 1, 0, -1))
     return next((text for text in cut if font.getlength(text) <= max_width), "")
-
-
-def _frames(
-    path: Path, num_frames: int, square_pixels: bool
-) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    num_read = 0
-    # FFmpeg would read a relative name with a colon as a protocol.
-    with stream_frames(str(path.absolute()), square_pixels=square_pixels) as stream:
-        for _, frame in stream:
-            num_read += 1
-            if num_read > num_frames:
-                break
-            yield frame
-        if stream.num_damaged or num_read != num_frames:
-            raise VideoReadError(
-                str(path), f"it does not decode to the {num_frames} frames that it should have"
-            )

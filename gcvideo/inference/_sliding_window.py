@@ -165,26 +165,20 @@ def merge_segments(
     starts[1:] = np.maximum(starts[1:], middles)
     ends[:-1] = np.minimum(ends[:-1], middles)
     best = windows.scores.max(dim=1)
-    labels: list[int] = best.indices.tolist()
-    scores: list[float] = best.values.tolist()
-    runs: list[list[int]] = []
-    for i, score in enumerate(scores):
-        if not score >= threshold:
-            continue
-        is_next = bool(runs) and runs[-1][-1] == i - 1
-        if is_next and labels[i - 1] == labels[i] and ends[i - 1] == starts[i]:
-            runs[-1].append(i)
-        else:
-            runs.append([i])
+    labels, scores = best.indices.numpy(), best.values.double().numpy()
+    counts = scores >= threshold
+    is_same = counts[1:] & counts[:-1] & (labels[1:] == labels[:-1]) & (starts[1:] == ends[:-1])
+    runs = np.split(np.arange(len(labels)), np.flatnonzero(~is_same) + 1)
     return [
         Prediction(
-            label=labels[run[0]],
-            name=classes[labels[run[0]]],
-            score=sum(scores[i] for i in run) / len(run),
+            label=int(labels[run[0]]),
+            name=classes[int(labels[run[0]])],
+            score=float(scores[run].mean()),
             start_seconds=float(starts[run[0]]),
             end_seconds=float(ends[run[-1]]),
         )
         for run in runs
+        if counts[run].any()
     ]
 
 

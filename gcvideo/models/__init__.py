@@ -18,6 +18,7 @@ from gcvideo.models._head import reset_head as reset_head
 from gcvideo.models._host_memory import keep_freed_memory as keep_freed_memory
 from gcvideo.models._host_memory import return_freed_memory as return_freed_memory
 from gcvideo.models._insertion import InsertedBlock as InsertedBlock
+from gcvideo.models._insertion import Placement as Placement
 from gcvideo.models._insertion import bypassed_blocks as bypassed_blocks
 from gcvideo.models._insertion import insert_blocks as insert_blocks
 from gcvideo.models._insertion import inserted_blocks as inserted_blocks
@@ -25,7 +26,6 @@ from gcvideo.models._insertion import insertion_effect as insertion_effect
 from gcvideo.models._insertion import stages_of as stages_of
 from gcvideo.models._memory import TrainingMemory as TrainingMemory
 from gcvideo.models._memory import count_memory as count_memory
-from gcvideo.models._placement import Placement as Placement
 from gcvideo.models._precision import computing_in as computing_in
 from gcvideo.models._precision import precision_type as precision_type
 from gcvideo.models._resnet import c2d_resnet as c2d_resnet

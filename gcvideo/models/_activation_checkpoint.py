@@ -20,9 +20,6 @@ def checkpoint_activations(net: nn.Module) -> None:
 
     Source: Chen et al., Training Deep Nets with Sublinear Memory Cost (arXiv:1604.06174).
 
-    Args:
-        net: net of this package, with or without context blocks.
-
     Raises:
         ValueError: if the net already does so.
     """

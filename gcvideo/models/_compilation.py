@@ -29,7 +29,12 @@ def compile_net(net: nn.Module, *, backend: str = "inductor", fullgraph: bool = 
             "compile is true and so is activation_checkpointing, but torch.compile cannot follow the "
             "recomputation; set one of them to false"
         )
-    _use_plain_strides(net)
+    for module in net.modules():
+        if isinstance(module, nn.Conv3d):
+            # Some of pytorchvideo's are NumPy numbers, which the compiler takes for tensors: it would
+            # guard each of them, and fail in inference mode, where they change.
+            stride: Any = tuple(int(step) for step in module.stride)
+            module.stride = stride
     compiled = torch.compile(net._call_impl, backend=backend, fullgraph=fullgraph, dynamic=False)
 
     def call(clips: Tensor) -> Any:
@@ -38,15 +43,3 @@ def compile_net(net: nn.Module, *, backend: str = "inductor", fullgraph: bool = 
 
     # Where Module.compile keeps what Module.__call__ runs; copies and state dicts leave it out.
     net._compiled_call_impl = call
-
-
-def _use_plain_strides(net: nn.Module) -> None:
-    """Turn pytorchvideo's strides into integers.
-
-    Some are NumPy numbers, which the compiler takes for tensors: it would guard each of them, and fail
-    in inference mode, where they change.
-    """
-    for module in net.modules():
-        if isinstance(module, nn.Conv3d):
-            stride: Any = tuple(int(step) for step in module.stride)
-            module.stride = stride

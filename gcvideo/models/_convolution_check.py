@@ -1,10 +1,10 @@
 """The check whether 3-D convolutions are slow on a GPU, and the remedy."""
 
 import functools
-import statistics
 import warnings
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +16,7 @@ from gcvideo.nn._convolution import use_video_convolutions
 # A layer of res4 in Slow R50 8x8 at 224 pixels.
 _INPUT = (8, 256, 8, 14, 14)
 _WEIGHT = (256, 256, 1, 3, 3)
+_NUM_ROUNDS = 5
 
 
 def settle_layout(
@@ -25,12 +26,7 @@ def settle_layout(
 
     Some releases of cuDNN or PyTorch compute 3-D convolutions in bfloat16 several times slower than
     in float32 (PyTorch issues 166122 and 167420). 2-D convolutions are not affected. The check takes
-    less than a second and is made once per device.
-
-    Args:
-        model: classifier that has not been compiled.
-        device: device that it will run on.
-        dtype: type of its convolutions.
+    less than a second and is made once per device, before the model is compiled.
 
     Returns:
         Time of a 3-D convolution in ``dtype`` / time in float32, or None if nothing was checked: on a
@@ -52,21 +48,21 @@ def settle_layout(
 
 
 @functools.cache
-def convolution_slowdown(device: torch.device, dtype: torch.dtype, *, rounds: int = 5) -> float:
+def convolution_slowdown(device: torch.device, dtype: torch.dtype) -> float:
     """Time of a 3-D convolution, forward and backward, in one type / time in float32.
 
     The medians are over rounds, in each of which the two types are timed one after the other.
     """
     steps = [_step(device, one) for one in (dtype, torch.float32)]
-    seconds: list[list[float]] = [[], []]
-    for number in range(1 + rounds):
-        for step, times in zip(steps, seconds, strict=True):
-            started = timer()  # which waits for a GPU
+    rounds = []
+    for _ in range(1 + _NUM_ROUNDS):
+        times = [timer()]  # which waits for a GPU
+        for step in steps:
             step()
-            if number > 0:
-                times.append(timer() - started)
-    ours, theirs = map(statistics.median, seconds)
-    return ours / theirs
+            times.append(timer())
+        rounds.append(np.diff(times))
+    ours, theirs = np.median(rounds[1:], axis=0)
+    return float(ours / theirs)
 
 
 def _step(device: torch.device, dtype: torch.dtype) -> Callable[[], tuple[Tensor, ...]]:

@@ -12,10 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from gcvideo.models._insertion import inserted_blocks
 
 
-class ClipSizeError(ValueError):
-    """A view with fewer frames or pixels than all strides of a net together."""
-
-
 @dataclass(frozen=True)
 class BlockCost:
     """Cost of one inserted context block for one view."""
@@ -35,6 +31,14 @@ class Cost:
     macs: int
     blocks: tuple[BlockCost, ...]
 
+    @property
+    def num_block_parameters(self) -> int:
+        return sum(block.num_parameters for block in self.blocks)
+
+    @property
+    def block_macs(self) -> int:
+        return sum(block.macs for block in self.blocks)
+
     def __str__(self) -> str:
         return (
             f"{self.num_parameters / 1e6:.2f} M parameters, {self.macs / 1e9:.2f} GMACs per view of "
@@ -50,15 +54,14 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
     Papers that print "FLOPs" for video nets mostly mean this number.
 
     Raises:
-        ClipSizeError: if the net's strides leave nothing of such a view.
+        ValueError: if the net's strides leave nothing of such a view.
     """
-    blocks = inserted_blocks(net)
     try:
         counter = _counted(net, (1, 3, num_frames, crop_size, crop_size))
     except RuntimeError as error:
         if "too small" not in str(error) and "smaller than kernel size" not in str(error):
             raise
-        raise ClipSizeError(
+        raise ValueError(
             f"the net cannot compute a view of {num_frames} x {crop_size} x {crop_size} (frames, height, "
             "width): nothing is left for one of its pools; raise num_frames or crop_size"
         ) from error
@@ -75,7 +78,7 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
                 num_parameters=block.num_parameters,
                 macs=sum(per_module.get(f"{root}.{block.name}", {}).values()) // 2,
             )
-            for block in blocks
+            for block in inserted_blocks(net)
         ),
     )
 

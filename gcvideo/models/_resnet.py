@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypedDict, Unpack, cast
 
 from torch import nn
 
@@ -17,9 +17,8 @@ from gcvideo._family import (
 )
 from gcvideo.models._backbone import Net, create_resnet
 from gcvideo.models._head import Head
-from gcvideo.models._insertion import insert_blocks
-from gcvideo.models._placement import Placement
-from gcvideo.weights import Weights, load_weights
+from gcvideo.models._insertion import Placement, insert_blocks
+from gcvideo.weights import load_weights
 from gcvideo.weights._weight_source import find_weights
 
 
@@ -78,75 +77,40 @@ def slow_resnet(
     )
 
 
-def i3d_resnet(  # noqa: PLR0913 - published variants differ in the stem and in the pools
-    *,
-    num_classes: int | None = None,
-    weights: str | Path | None = None,
-    depth: Depth = 50,
-    width: int = 64,
-    dropout: float = 0.5,
-    head: HeadMode = "adaptive",
-    placement: Placement = Placement(),
-    temporal_stride: Literal[1, 2] = 1,
-    stem_pool_padding: Literal[0, 1] = 1,
-    temporal_pool: bool = True,
-) -> Net:
+class _Settings(TypedDict, total=False):
+    num_classes: int | None
+    weights: str | Path | None
+    depth: Depth
+    width: int
+    dropout: float
+    head: HeadMode
+    placement: Placement
+    temporal_stride: Literal[1, 2]
+    stem_pool_padding: Literal[0, 1]
+
+
+def i3d_resnet(*, temporal_pool: bool = True, **settings: Unpack[_Settings]) -> Net:
     """Inflated 3-D ResNet: 3x1x1 kernels in every other residual block and a 2x1x1 pool after res2.
 
     Source: the I3D of Wang et al., Non-local Neural Networks (arXiv:1711.07971), in the 8x8 form of
     PySlowFast and PyTorchVideo (``i3d_r50``): stem 5x7x7, no temporal stride in the stem.
     Shapes, errors and arguments as for :func:`slow_resnet`, and two of published variants:
-    ``temporal_stride`` is that of the first convolution and of the pool behind it, each (2 in mmaction2's
-    32x2 nets); ``temporal_pool`` is whether there is a pool after res2.
+    ``temporal_stride`` is that of the first convolution and of the pool behind it, each (1; 2 in
+    mmaction2's 32x2 nets); ``temporal_pool`` is whether there is a pool after res2.
     """
     return video_resnet(
-        temporal_kernels=I3D_KERNELS,
-        stem_kernel=5,
-        depth=depth,
-        width=width,
-        num_classes=num_classes,
-        weights=weights,
-        dropout=dropout,
-        head=head,
-        placement=placement,
-        temporal_stride=temporal_stride,
-        stem_pool_padding=stem_pool_padding,
-        temporal_pool=temporal_pool,
+        temporal_kernels=I3D_KERNELS, stem_kernel=5, temporal_pool=temporal_pool, **settings
     )
 
 
-def c2d_resnet(  # noqa: PLR0913 - as for i3d_resnet
-    *,
-    num_classes: int | None = None,
-    weights: str | Path | None = None,
-    depth: Depth = 50,
-    width: int = 64,
-    dropout: float = 0.5,
-    head: HeadMode = "adaptive",
-    placement: Placement = Placement(),
-    temporal_stride: Literal[1, 2] = 1,
-    stem_pool_padding: Literal[0, 1] = 1,
-    temporal_pool: bool = True,
-) -> Net:
+def c2d_resnet(*, temporal_pool: bool = True, **settings: Unpack[_Settings]) -> Net:
     """2-D ResNet over frames, which only meet in the 2x1x1 pool after res2 and in the head.
 
     Source: the C2D baseline of Wang et al., Non-local Neural Networks (arXiv:1711.07971), in the 8x8
     form of PySlowFast and PyTorchVideo (``c2d_r50``).
     Arguments, shapes and errors as for :func:`i3d_resnet`.
     """
-    return video_resnet(
-        temporal_kernels=C2D_KERNELS,
-        depth=depth,
-        width=width,
-        num_classes=num_classes,
-        weights=weights,
-        dropout=dropout,
-        head=head,
-        placement=placement,
-        temporal_stride=temporal_stride,
-        stem_pool_padding=stem_pool_padding,
-        temporal_pool=temporal_pool,
-    )
+    return video_resnet(temporal_kernels=C2D_KERNELS, temporal_pool=temporal_pool, **settings)
 
 
 def video_resnet(  # noqa: PLR0913 - the union of what the three nets and their users set
@@ -175,7 +139,15 @@ def video_resnet(  # noqa: PLR0913 - the union of what the three nets and their 
         raise ValueError(f"depth is {depth}; a ResNet of this family has 50 or 101 layers")
     source = None if weights is None else find_weights(weights)
     if num_classes is None:
-        num_classes = _num_classes(source)
+        if source is None:
+            raise ValueError(
+                "num_classes is missing; give it, or weights whose classes the net takes over"
+            )
+        num_classes = source.num_classes
+    if num_classes is None:
+        raise ValueError(
+            f"the weights '{weights}' name no classes; give num_classes for a fresh head"
+        )
     if width < 1:
         raise ValueError(
             f"width is {width}; the stem needs at least 1 channel (64 is the full net)"
@@ -203,18 +175,6 @@ def video_resnet(  # noqa: PLR0913 - the union of what the three nets and their 
     if source is not None:
         load_weights(net, source)
     return net
-
-
-def _num_classes(source: Weights | None) -> int:
-    if source is None:
-        raise ValueError(
-            "num_classes is missing; give it, or weights whose classes the net takes over"
-        )
-    if source.num_classes is None:
-        raise ValueError(
-            f"the weights '{source.name}' name no classes; give num_classes for a fresh head"
-        )
-    return source.num_classes
 
 
 def _check_kernels(patterns: Sequence[Sequence[int]]) -> None:

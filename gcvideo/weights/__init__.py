@@ -4,7 +4,7 @@ from gcvideo.weights._architecture import Architecture as Architecture
 from gcvideo.weights._conversion import Conversion as Conversion
 from gcvideo.weights._conversion import convert as convert
 from gcvideo.weights._conversion import convert_context_block as convert_context_block
-from gcvideo.weights._inflation import Inflation as Inflation
+from gcvideo.weights._naming import Inflation as Inflation
 from gcvideo.weights._naming import convert_state_dict as convert_state_dict
 from gcvideo.weights._net_choice import NetChoice as NetChoice
 from gcvideo.weights._state_file import WeightsError as WeightsError

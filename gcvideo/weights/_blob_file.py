@@ -11,14 +11,6 @@ from jaxtyping import Shaped
 _TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")
 
 
-class ForbiddenGlobalError(pickle.UnpicklingError):
-    """A pickle refers to a function or class that arrays do not need."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-
 def read_blobs(path: str | Path) -> dict[str, Any]:
     """The ``"blobs"`` of a Caffe2 pickle, even of Python 2: arrays and plain values.
 
@@ -49,7 +41,8 @@ class _Type:
 class _Array:
     """Stands for ``numpy.ndarray``; its state is shape, type, order and bytes."""
 
-    state: tuple[Any, ...] = ()
+    def __init__(self, *_: object) -> None:
+        self.state: tuple[Any, ...] = ()
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.state = state
@@ -70,33 +63,24 @@ class _Array:
         return np.array(array, dtype.newbyteorder("="), order="C")
 
 
-def _reconstruct(*_: object) -> _Array:
-    return _Array()
-
-
 def _scalar(kind: object, data: object) -> _Array:
     array = _Array()
     array.state = ((), kind, False, data)
     return array
 
 
-def _encode(text: str, _: str) -> bytes:
-    return text.encode("latin1")
-
-
 _STAND_INS = {
-    ("numpy", "dtype"): _Type,
-    ("numpy", "ndarray"): _Array,
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy._core.multiarray", "scalar"): _scalar,
-    ("_codecs", "encode"): _encode,
+    "numpy.dtype": _Type,
+    "numpy.ndarray": _Array,
+    "numpy.core.multiarray._reconstruct": _Array,
+    "numpy.core.multiarray.scalar": _scalar,
+    "_codecs.encode": lambda text, _: text.encode("latin1"),
 }
 
 
 class _BlobUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _STAND_INS:
-            raise ForbiddenGlobalError(f"{module}.{name}")
-        return _STAND_INS[module, name]
+        stand_in = _STAND_INS.get(f"{module.replace('numpy._core', 'numpy.core')}.{name}")
+        if stand_in is None:
+            raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is not that of an array")
+        return stand_in

@@ -10,9 +10,9 @@ from torch import nn
 from gcvideo._construction import construct
 from gcvideo.nn import ContextBlock
 from gcvideo.weights._architecture import Architecture, architecture_of
-from gcvideo.weights._inflation import Inflation
 from gcvideo.weights._naming import (
     IMAGE_NAMINGS,
+    Inflation,
     context_block_to_common,
     detect_naming,
     is_ignored,
@@ -21,8 +21,6 @@ from gcvideo.weights._naming import (
 from gcvideo.weights._net_choice import NetChoice, configured_choice, conventions
 from gcvideo.weights._state_file import StateDict, StateFile, WeightsError, read_state_file
 from gcvideo.weights._weights import COUNTERS, HEAD, LoadReport, Weights, load_weights
-
-_TIMM_EPS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +136,7 @@ def convert_context_block(source: StateDict) -> ContextBlock:
     tensors = context_block_to_common(source)
     description = _describe_context_block(tensors, "")
     if any(key.startswith("mlp_") for key in source):
-        description["eps"] = _TIMM_EPS
+        description["eps"] = 1e-6
     (channels,) = {v.shape[0] for k, v in tensors.items() if k.endswith("expand.weight")}
     block = cast(ContextBlock, construct(description)(channels))
     block.load_state_dict(tensors)

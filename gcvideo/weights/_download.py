@@ -9,7 +9,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import torch
 from filelock import FileLock
@@ -149,8 +148,27 @@ def _receive(url: str, response: http.client.HTTPResponse, part: Path) -> None:
     if num_kept and num_kept == total:
         return
     rest = _rest(url, num_kept) if num_kept else None
-    with rest or response as source, part.open("ab" if rest else "wb") as file:
-        _copy(source, file, total, url.rpartition("/")[2])
+    name, start = url.rpartition("/")[2], time.monotonic()
+    # Not on standard output, which may be the result of a command.
+    console = Console(stderr=True)
+    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with (
+        rest or response as source,
+        part.open("ab" if rest else "wb") as file,
+        Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            *columns,
+            console=console,
+            disable=not console.is_terminal,
+        ) as progress,
+    ):
+        task = progress.add_task(name, total=total, completed=file.tell())
+        while chunk := _read(source):
+            file.write(chunk)
+            progress.update(task, advance=len(chunk))
+        if not console.is_terminal:
+            console.print(f"{name}: {file.tell()} bytes in {time.monotonic() - start:.0f} s")
     if total is not None and part.stat().st_size != total:
         raise http.client.HTTPException(
             f"the connection ended before all {total} bytes had arrived"
@@ -169,27 +187,6 @@ def _rest(url: str, start: int) -> http.client.HTTPResponse | None:
         return response
     response.close()
     return None
-
-
-def _copy(source: http.client.HTTPResponse, file: BinaryIO, total: int | None, name: str) -> None:
-    # Not on standard output, which may be the result of a command.
-    console = Console(stderr=True)
-    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    start = time.monotonic()
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        *columns,
-        console=console,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task(name, total=total, completed=file.tell())
-        while chunk := _read(source):
-            file.write(chunk)
-            progress.update(task, advance=len(chunk))
-    if not console.is_terminal:
-        seconds = time.monotonic() - start
-        console.print(f"{name}: {file.tell()} bytes in {seconds:.0f} s")
 
 
 def _read(source: http.client.HTTPResponse) -> bytes:

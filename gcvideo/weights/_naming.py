@@ -14,10 +14,13 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal, get_args
 
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from gcvideo.weights._inflation import Inflation, inflate
+from gcvideo.nn._choice import check_choice
 from gcvideo.weights._rename_table import (
     CAFFE2,
     CONTEXT_BLOCK,
@@ -28,6 +31,8 @@ from gcvideo.weights._rename_table import (
 )
 from gcvideo.weights._state_file import StateDict, WeightsError
 
+Inflation = Literal["mean", "centre"]
+
 _NORM = r"(weight|bias|running_mean|running_var|num_batches_tracked)"
 _COMMON = re.compile(
     rf"stem\.(conv\.weight|norm\.{_NORM})|head\.proj\.(weight|bias)|res[2-5]\.\d+\.("
@@ -37,7 +42,7 @@ _COMMON = re.compile(
 _SEAMS = (".branch_fusion.block.", ".activation.block.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Naming:
     """Names of one code base."""
 
@@ -61,39 +66,18 @@ def _pytorchvideo(keys: Iterable[str]) -> Renames:
     )
 
 
+_DETECTOR = ("neck.*", "rpn_head.*", "roi_head.*", "bbox_head.*", "mask_head.*")
+_CAFFE2_STATE = ("*_momentum", "lr", "model_iter")
 NAMINGS = {
     naming.name: naming
     for naming in (
-        Naming(
-            name="pytorchvideo",
-            signature="blocks.0.conv.weight",
-            renames=_pytorchvideo,
-            # Buffers of the classifier in checkpoints of this package.
-            ignored=("mean", "std"),
-        ),
-        Naming(
-            name="pyslowfast",
-            signature="s1.pathway0_stem.conv.weight",
-            renames=lambda keys: PYSLOWFAST,
-        ),
-        Naming(
-            name="caffe2",
-            signature="conv1_w",
-            renames=lambda keys: CAFFE2,
-            ignored=("*_momentum", "lr", "model_iter"),
-        ),
-        Naming(
-            name="mmaction2",
-            signature="backbone.conv1.conv.weight",
-            renames=lambda keys: MMACTION2,
-        ),
-        Naming(name="torchvision", signature="conv1.weight", renames=lambda keys: TORCHVISION),
-        Naming(
-            name="mmdetection",
-            signature="backbone.conv1.weight",
-            renames=lambda keys: TORCHVISION,
-            ignored=("neck.*", "rpn_head.*", "roi_head.*", "bbox_head.*", "mask_head.*"),
-        ),
+        # Ignored are buffers of the classifier in checkpoints of this package.
+        Naming("pytorchvideo", "blocks.0.conv.weight", _pytorchvideo, ("mean", "std")),
+        Naming("pyslowfast", "s1.pathway0_stem.conv.weight", lambda keys: PYSLOWFAST),
+        Naming("caffe2", "conv1_w", lambda keys: CAFFE2, _CAFFE2_STATE),
+        Naming("mmaction2", "backbone.conv1.conv.weight", lambda keys: MMACTION2),
+        Naming("torchvision", "conv1.weight", lambda keys: TORCHVISION),
+        Naming("mmdetection", "backbone.conv1.weight", lambda keys: TORCHVISION, _DETECTOR),
     )
 }
 
@@ -177,22 +161,15 @@ def context_block_to_common(source: StateDict) -> dict[str, Tensor]:
 
 def from_common(common: StateDict, target: StateDict) -> dict[str, Tensor]:
     """Tensors under the names of a net of ours, whose state dict is ``target``; other names stay."""
-    positions = stage_positions(target)
-    places = {
-        **{f"res{r}": f"blocks.{p}.res_blocks" for r, p in enumerate(positions, 2)},
-        "stem": "blocks.0",
-        "head": f"blocks.{positions[-1] + 1}" if positions else "head",
-    }
+    places = [(name, ours) for ours, name in _pytorchvideo(target) if ours not in _SEAMS]
     named = {}
     for key, value in common.items():
-        place, _, rest = key.partition(".")
-        name = f"{places[place]}.{rest}" if place in places and rest else key
-        head, block, tail = name.partition(".block.")
-        if block:
-            # Without a block in the net, any name is unexpected.
-            seam = next((s for s in _SEAMS if f"{head}{s}{tail}" in target), _SEAMS[0])
-            name = f"{head}{seam}{tail}"
-        named[name] = value
+        for name, ours in places:
+            if key.startswith(name):
+                key = ours + key.removeprefix(name)
+        # Without a block in the net, any name is unexpected.
+        seamed = [key.replace(".block.", seam, 1) for seam in _SEAMS]
+        named[next((k for k in seamed if k in target), seamed[0])] = value
     return named
 
 
@@ -229,4 +206,29 @@ def convert_state_dict(
         return from_common(to_common(source, naming), target)
     head = {k: v for k, v in source.items() if any(fnmatchcase(k, p) for p in _IMAGE_HEADS)}
     trunk = {k: v for k, v in source.items() if k not in head}
-    return head | inflate(from_common(to_common(trunk, naming), target), target, inflation)
+    named = from_common(to_common(trunk, naming), target)
+    for key, value in named.items():
+        longer = target.get(key)
+        if longer is not None and value.ndim == longer.ndim == 5 and value.shape[2] == 1:
+            named[key] = inflate_kernel(value[:, :, 0], longer.shape[2], inflation)
+    return head | named
+
+
+def inflate_kernel(
+    kernel: Float[Tensor, "o i h w"], num_frames: int, inflation: Inflation = "mean"
+) -> Float[Tensor, "o i t h w"]:
+    """A 2-D kernel over time.
+
+        mean:    w3d_t = w2d / T            centre:    w3d_t = w2d if t = (T - 1) / 2 else 0
+
+    On a video of identical frames, away from its ends, a convolution with the first gives the 2-D
+    result; with the second it gives that of each frame, in any video.
+    Source: "mean" Carreira and Zisserman, I3D (arXiv:1705.07750); "centre" Feichtenhofer et al.,
+    Spatiotemporal Residual Networks (arXiv:1611.02155).
+    """
+    check_choice("inflation", inflation, get_args(Inflation))
+    if inflation == "mean":
+        return kernel.unsqueeze(2).repeat(1, 1, num_frames, 1, 1) / num_frames
+    inflated = torch.zeros(*kernel.shape[:2], num_frames, *kernel.shape[2:], dtype=kernel.dtype)
+    inflated[:, :, num_frames // 2] = kernel
+    return inflated

@@ -103,11 +103,8 @@ def _pyslowfast(config: str) -> NetChoice:
     non_local, model = content.get("NONLOCAL", {}), content.get("MODEL", {})
     kinds = {"softmax": "embedded_gaussian", "dot_product": "dot_product"}
     pools = str(non_local.get("POOL", "2, 2"))
-    no_pool = "nopool" in str(model.get("MODEL_NAME")) or model.get("ARCH") in (
-        "2d",
-        "slow_c2d",
-        "slow_i3d",
-    )
+    is_unpooled = model.get("ARCH") in ("2d", "slow_c2d", "slow_i3d")
+    no_pool = is_unpooled or "nopool" in str(model.get("MODEL_NAME"))
     resnet, ones = content.get("RESNET", {}), [[1]] * 4
     _check_settings(
         {

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from gcvideo.weights._blob_file import ForbiddenGlobalError, read_blobs
+from gcvideo.weights._blob_file import read_blobs
 
 StateDict = Mapping[str, Tensor]
 
@@ -63,25 +62,33 @@ def read_state_file(path: str | Path) -> StateFile:
     """
     path = Path(path)
     notes: list[str] = []
-    content = _content(path)
-    config, classes = _config(content), _classes(path, content)
-    state = _unwrapped(path, content, notes)
-    state = _without_prefixes(path, state, notes)
-    return StateFile(_in_full_precision(state, notes), config, tuple(notes), classes)
+    content, product = read_content(path)
+    state = _without_prefixes(path, _unwrapped(path, content, notes), notes)
+    classes = product.get("classes") if isinstance(product, Mapping) else None
+    return StateFile(
+        _in_full_precision(state, notes),
+        _config(content),
+        tuple(notes),
+        None if classes is None else tuple(classes),
+    )
 
 
-def _content(path: Path) -> Any:
+def read_content(path: Path) -> tuple[Any, Any]:
+    """The content of a file, and what training or conversion by this package stored beside it."""
     head = _head(path)
     try:
         if head.startswith(_ZIP) or head[2:].startswith(_TORCH_MAGIC):
             stand_ins: list[Any] = [(_Inert, name) for name in _BESIDE_WEIGHTS]
             # Opened here, because torch.load would choose the format by the suffix.
             with torch.serialization.safe_globals(stand_ins), path.open("rb") as file:
-                return torch.load(file, map_location="cpu", weights_only=True)
-        if _is_safetensors(head):
-            return safetensors.torch.load_file(path)
+                content = torch.load(file, map_location="cpu", weights_only=True)
+            return content, content.get("gcvideo") if isinstance(content, Mapping) else None
+        if head[8:9] == b"{":  # after the length of the header of safetensors
+            with safe_open(path, "pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                return tensors, json.loads((file.metadata() or {}).get("gcvideo", "null"))
         if head.startswith(_PICKLE) or path.suffix == ".pkl":
-            return {"blobs": read_blobs(path)}
+            return {"blobs": read_blobs(path)}, None
     except Exception as error:
         raise WeightsError(_reason(path, error)) from error
     raise WeightsError(
@@ -121,22 +128,14 @@ class _Inert:
 
     def __init__(self, *_: object) -> None: ...
 
-    def __new__(cls, *_: object) -> "_Inert":
-        return super().__new__(cls)
-
     def __setstate__(self, state: object) -> None: ...
 
 
 def _reason(path: Path, error: Exception) -> str:
-    if isinstance(error, ForbiddenGlobalError):
-        forbidden = error.name
-    else:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        forbidden = found.group(1) if found else None
-    if forbidden:
+    if forbidden := re.search(r"GLOBAL (\S+)", str(error)):
         return (
-            f"'{path}' cannot be read as weights: it refers to '{forbidden}', which could run code and was "
-            "not run; if you trust the file, save only model.state_dict() from it and give that"
+            f"'{path}' cannot be read as weights: it refers to '{forbidden[1]}', which could run code and "
+            "was not run; if you trust the file, save only model.state_dict() from it and give that"
         )
     message = str(error).partition("\n")[0]
     return (
@@ -155,24 +154,11 @@ def _config(content: Any) -> str | None:
     return next((text for text in candidates if isinstance(text, str)), None)
 
 
-def _classes(path: Path, content: Any) -> tuple[str, ...] | None:
-    """The classes that training stores in a checkpoint, and conversion in the header of safetensors."""
-    product = content.get("gcvideo") if isinstance(content, Mapping) else None
-    if product is None and _is_safetensors(_head(path)):
-        with safe_open(path, "pt") as file:
-            product = json.loads((file.metadata() or {}).get("gcvideo", "null"))
-    if not isinstance(product, Mapping) or "classes" not in product:
-        return None
-    return tuple(product["classes"])
-
-
-def _is_safetensors(head: bytes) -> bool:
-    return head[8:9] == b"{"  # after the length of the header
-
-
 def _unwrapped(path: Path, content: Any, notes: list[str]) -> dict[str, Tensor]:
     if isinstance(content, dict) and isinstance(content.get("blobs"), dict):
-        return _blob_tensors(path, content["blobs"], notes)
+        blobs = content["blobs"]
+        content = {k: torch.from_numpy(v) for k, v in blobs.items() if isinstance(v, np.ndarray)}
+        notes += [f"blob '{k}' is not an array and was left out" for k in blobs if k not in content]
     while wrappers := _wrappers(content):
         if len(wrappers) > 1:
             raise WeightsError(
@@ -199,16 +185,6 @@ def _wrappers(content: Any) -> list[str]:
     # "model" may also be a description of the net.
     filled = [n for n in wrappers if any(isinstance(v, Tensor) for v in content[n].values())]
     return filled or wrappers
-
-
-def _blob_tensors(path: Path, blobs: Mapping[str, Any], notes: list[str]) -> dict[str, Tensor]:
-    arrays = {name: value for name, value in blobs.items() if isinstance(value, np.ndarray)}
-    if not arrays:
-        raise WeightsError(f"'{path}' has no state dict; expected arrays by blob name")
-    notes += [
-        f"blob '{name}' is not an array and was left out" for name in blobs if name not in arrays
-    ]
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def _without_prefixes(path: Path, state: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:

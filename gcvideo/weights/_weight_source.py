@@ -1,17 +1,24 @@
 """Weights by the path of a file or by their published name."""
 
+import shlex
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from gcvideo._hint import override
 from gcvideo.weights._conversion import convert
 from gcvideo.weights._download import cached_file
-from gcvideo.weights._inflation import Inflation
+from gcvideo.weights._naming import Inflation
 from gcvideo.weights._net_choice import NetChoice
-from gcvideo.weights._run_checkpoint import checkpoint_file
 from gcvideo.weights._state_file import read_state_file
 from gcvideo.weights._weights import BLOCKS, COUNTERS, HEAD, Weights
 from gcvideo.weights._zoo import class_names, names_published, published_record
+
+BEST = "best.ckpt"
+
+
+class CheckpointError(ValueError):
+    """A file that is not a checkpoint of this package, or that cannot be rebuilt."""
 
 
 def checkpoint_weights(
@@ -84,3 +91,27 @@ def find_weights(source: str | Path) -> Weights:
     if names_published(source):
         return published_weights(str(source))
     return checkpoint_weights(str(source))
+
+
+def checkpoint_file(path: str | Path, key: str = "checkpoint") -> Path:
+    """The file itself; of the folder of a run, or of its checkpoints, the one of the best epoch.
+
+    ``key`` is the word on the command line that takes the path.
+    """
+    given = Path(path)
+    if not given.is_dir():
+        return given
+    folders = (given / "checkpoints", given)
+    for folder in folders:
+        if (folder / BEST).is_file():
+            return folder / BEST
+    others = sorted(file for folder in folders for file in folder.glob("[!.]*.ckpt"))
+    if not others:
+        raise CheckpointError(
+            f"the folder '{path}' has no checkpoints; give the folder of a run, or a file"
+        )
+    # Not taken by itself: weights of the last epoch are no stand-in for those of the best.
+    raise CheckpointError(
+        f"the folder '{path}' has no {BEST}, only {', '.join(file.name for file in others)}; name one of "
+        f"them, such as {shlex.quote(override(key, others[0]))}"
+    )

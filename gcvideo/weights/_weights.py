@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from gcvideo._construction import construct
 from gcvideo.nn import NonLocalBlock
 from gcvideo.weights._architecture import Architecture, architecture_of
-from gcvideo.weights._inflation import Inflation
 from gcvideo.weights._naming import (
     IGNORED,
     NAMINGS,
+    Inflation,
     convert_state_dict,
     detect_naming,
     rename,

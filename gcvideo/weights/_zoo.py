@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -59,37 +59,18 @@ class PublishedWeights:
 
 
 def _read_zoo() -> Mapping[str, PublishedWeights]:
-    content = yaml.safe_load(_text("zoo.yaml"))
-    records = [
-        _record(name, source["folder"], **(source["shared"] | row))
-        for source in content["sources"]
-        for name, row in source["records"].items()
-    ]
-    return MappingProxyType(
-        {record.name: record for record in sorted(records, key=lambda record: record.name)}
-    )
-
-
-def _record(
-    name: str,
-    folder: str,
-    *,
-    file: str,
-    accuracy: Sequence[float],
-    accuracy_source: str,
-    note: str | None = None,
-    **facts: Any,
-) -> PublishedWeights:
-    digits = re.search(r"-([0-9a-f]{8})\.pth$", file)
-    facts = {"sha256": digits[1] if digits else None} | facts
-    return PublishedWeights(
-        name=name,
-        url=folder + file,
-        top1=accuracy[0],
-        top5=accuracy[1],
-        accuracy_source=f"{accuracy_source}; {note}" if note else accuracy_source,
-        **facts,
-    )
+    zoo = {}
+    for source in yaml.safe_load(_text("zoo.yaml"))["sources"]:
+        for name, row in source["records"].items():
+            digits = re.search(r"-([0-9a-f]{8})\.pth$", row["file"])
+            facts = {"sha256": digits and digits[1]} | source["shared"] | row
+            file, note = facts.pop("file"), facts.pop("note", None)
+            if note:
+                facts["accuracy_source"] += f"; {note}"
+            top1, top5 = facts.pop("accuracy")
+            url = source["folder"] + file
+            zoo[name] = PublishedWeights(name=name, url=url, top1=top1, top5=top5, **facts)
+    return MappingProxyType(dict(sorted(zoo.items())))
 
 
 def _text(file: str) -> str:

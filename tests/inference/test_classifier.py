@@ -3,14 +3,15 @@ import io
 
 import numpy as np
 import pytest
+import random_net
 import torch
 from small_protocol import DESCRIPTION
 
 import gcvideo
 from gcvideo._construction import ConstructionError, construct
 from gcvideo.data import VideoReadError, write_video
-from gcvideo.inference import CheckpointError, TrainedClassifier, configure_head
-from gcvideo.models import ClipClassifier, Placement, c2d_resnet, slow_resnet
+from gcvideo.inference import CheckpointError, TrainedClassifier
+from gcvideo.models import Placement, c2d_resnet, slow_resnet
 from gcvideo.nn import global_context
 
 PROTOCOL = DESCRIPTION | {
@@ -22,12 +23,7 @@ PROTOCOL = DESCRIPTION | {
 
 
 def make_classifier():
-    protocol = construct(PROTOCOL)
-    model = ClipClassifier(
-        slow_resnet(num_classes=3, width=4), mean=protocol.mean, std=protocol.std
-    ).eval()
-    configure_head(model, protocol)
-    return TrainedClassifier(model, classes=["a", "b", "c"], protocol=protocol)
+    return random_net.make_classifier(slow_resnet(num_classes=3, width=4), construct(PROTOCOL))
 
 
 def frames(num_frames=20):
@@ -104,7 +100,7 @@ def test_a_ranking_is_sorted_and_never_longer_than_the_classes():
     ranking = make_classifier().classify(frames(), top_k=10)
     assert len(ranking) == 3
     assert [p.score for p in ranking] == sorted((p.score for p in ranking), reverse=True)
-    assert {p.name for p in ranking} == {"a", "b", "c"}
+    assert {p.name for p in ranking} == {"left", "à droite", "c"}
 
 
 def test_a_tensor_of_frames_gives_the_scores_of_an_array():
@@ -154,7 +150,7 @@ def test_a_classifier_says_what_it_is():
     assert repr(clf).splitlines() == [
         "TrainedClassifier",
         f"  net       Net, {sum(p.numel() for p in clf.model.parameters()) / 1e6:.2f} M parameters",
-        "  classes   3: a, b, c",
+        "  classes   3: left, à droite, c",
         f"  protocol  {clf.protocol}",
         "  device    cpu, float32",
     ]
@@ -173,9 +169,9 @@ def test_a_prediction_says_what_was_seen_and_when():
     clf, scores = make_classifier(), torch.tensor([0.25, 0.75, 0.0])
     (best,) = clf.rank(scores, 1)
     assert (best.start_seconds, best.end_seconds) == (None, None)
-    assert repr(best) == "Prediction('b', score=0.750, label=1)"
+    assert repr(best) == "Prediction('à droite', score=0.750, label=1)"
     (best,) = clf.rank(scores, 1, start_seconds=1.5, end_seconds=63.25)
-    assert repr(best) == "Prediction('b', score=0.750, label=1, 1.50 to 63.25 s)"
+    assert repr(best) == "Prediction('à droite', score=0.750, label=1, 1.50 to 63.25 s)"
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -196,18 +192,17 @@ def test_unusable_input_is_refused(video, top_k, message):
         make_classifier().classify(video, top_k)
 
 
-def write_checkpoint(path, net, description, **changes):
-    model = ClipClassifier(net, mean=[0.45] * 3, std=[0.225] * 3)
+def write_checkpoint(path, net, description):
+    model = random_net.make_classifier(net).model
     config = {"model": {"net": description}, "protocol": PROTOCOL}
     product = {"version": "0", "classes": ["a", "b", "c"], "config": config}
     state = {f"model.{key}": value for key, value in model.state_dict().items()}
-    torch.save({"state_dict": state, "gcvideo": product} | changes, path)
+    torch.save({"state_dict": state, "gcvideo": product}, path)
 
 
 def test_load_rebuilds_the_net_with_its_blocks_from_plain_data(tmp_path):
     block = functools.partial(global_context, ratio=0.5)
     net = c2d_resnet(num_classes=3, width=4, placement=Placement(block=block, res3=[1]))
-    torch.nn.init.normal_(net.blocks[3].res_blocks[1].branch_fusion.block.mask.weight)
     description = {
         "_target_": "gcvideo.models.c2d_resnet",
         "num_classes": 3,

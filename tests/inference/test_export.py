@@ -14,9 +14,8 @@ from torch import nn
 
 from gcvideo.data import EvaluationProtocol, MMActionCrops, SlowFastSampling, write_video
 from gcvideo.data.made._demo import render_motion
-from gcvideo.inference._export import export_classifier
+from gcvideo.inference._export import ExportError, export_classifier, graph_format
 from gcvideo.inference._folding import fold_batch_norms
-from gcvideo.inference._graph_file import ExportError, graph_format
 from gcvideo.models import Head, Placement, c2d_resnet, i3d_resnet, slow_resnet
 from gcvideo.nn import (
     CrissCrossBlock,
@@ -252,7 +251,8 @@ def test_low_precision_nets_sum_in_float32_in_onnx(tmp_path):
     shapes = {"clips": {0: torch.export.Dim("batch")}}
     program = torch.export.export(Scorer(), (clips,), dynamic_shapes=shapes, strict=False)
     path = tmp_path / "net.onnx"
-    graph_format(path).write(program, {}, path)
+    write, _ = graph_format(path)
+    write(program, {}, path)
     graph = onnx.load(path).graph
     types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
     summing = [n for n in graph.node if n.op_type in ("ReduceMean", "Softmax", "AveragePool")]

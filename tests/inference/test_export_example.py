@@ -6,9 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from random_net import make_classifier, make_protocol
-from torch import nn
+from random_net import magnify_differences, make_classifier, make_protocol
 
 from gcvideo.data import write_video
 from gcvideo.data.made._demo import render_motion
@@ -31,7 +29,7 @@ def test_the_documented_example_gives_the_scores_of_the_package(tmp_path):
     frames = render_motion("grow", np.random.default_rng(0), num_frames=40, size=160)
     protocol = make_protocol(num_frames=8, sampling_rate=4, short_side=80, head="adaptive")
     classifier = make_classifier(slow_resnet(num_classes=3, width=4), protocol)
-    magnify_differences(classifier, frames[:, :100, :100].copy())
+    magnify_differences(classifier, frames[:, :100, :100].copy(), factor=30)
     export_classifier(classifier, tmp_path / "net.onnx")
     for height, width, fps in ((72, 100, 30), (130, 96, 25)):
         video = tmp_path / f"{height}.mp4"
@@ -44,16 +42,6 @@ def test_the_documented_example_gives_the_scores_of_the_package(tmp_path):
         for other in (frames[:36, :height, :width], frames[:, : height - 4, : width - 4]):
             scores = classifier.scores(other.copy())
             assert (scores - classifier.scores(video)).abs().max() > 5e-2
-
-
-@torch.no_grad()
-def magnify_differences(classifier, frames, factor=30):
-    """A random net hardly tells one video from another: magnify what is not common to them."""
-    head = classifier.model.net.blocks[-1].proj
-    nn.init.zeros_(head.bias)
-    common = classifier.scores(frames).log()
-    head.weight.mul_(factor)
-    head.bias.copy_(-factor * common)
 
 
 def printed_scores(folder, *command):

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from gcvideo.models import Placement, c2d_resnet, count_cost, count_macs, i3d_resnet, slow_resnet
-from gcvideo.models._cost import ClipSizeError
 from gcvideo.nn import (
     CrissCrossBlock,
     NonLocalBlock,
@@ -124,8 +123,8 @@ def test_global_context_costs_two_products_and_its_bottleneck(on_meta):
     res4 = 2 * 1024 * 8 * 14 * 14 + 2 * 1024 * 256
     assert [block.macs for block in cost.blocks] == [res3] * 2 + [res4] * 3
     assert cost.num_parameters == 34_300_373
-    assert sum(b.num_parameters for b in cost.blocks) == 34_300_373 - 32_454_096
-    assert sum(b.macs for b in cost.blocks) < cost.macs
+    assert cost.num_block_parameters == 34_300_373 - 32_454_096
+    assert cost.block_macs < cost.macs
     assert cost.blocks[0].name == "blocks.2.res_blocks.1.branch_fusion.block"
 
 
@@ -157,6 +156,6 @@ def test_cost_reads_as_one_line(slow):
 @pytest.mark.parametrize(("num_frames", "crop_size"), [(1, 32), (1, 8)])
 def test_a_clip_too_short_for_the_strides_is_refused_with_its_size(num_frames, crop_size):
     net = c2d_resnet(num_classes=3, width=4)
-    with pytest.raises(ClipSizeError, match=f"a view of {num_frames} x {crop_size} x {crop_size}"):
+    with pytest.raises(ValueError, match=f"a view of {num_frames} x {crop_size} x {crop_size}"):
         count_cost(net, num_frames, crop_size)
     assert count_cost(net, 2, crop_size).macs > 0

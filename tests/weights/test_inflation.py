@@ -12,7 +12,7 @@ from gcvideo.weights import (
     published_weights,
 )
 from gcvideo.weights import _weight_source as weight_source
-from gcvideo.weights._inflation import inflate_kernel
+from gcvideo.weights._naming import inflate_kernel
 from gcvideo.weights._weights import HEAD
 
 

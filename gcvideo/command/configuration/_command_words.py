@@ -31,10 +31,6 @@ class CommandWordError(ValueError):
     """Words that do not fit the command."""
 
 
-class NullGroupError(ValueError):
-    """A group of the configuration that a command needs was set to null."""
-
-
 class CommandWords(NamedTuple):
     """A command line that has been read: overrides in Hydra's grammar, and flags for Hydra itself.
 
@@ -63,7 +59,7 @@ def read_words(
 
     ``plain`` are keys whose values may stand alone; the last takes all that follow if it ends in "*".
     Raises CommandWordError for words that stand alone without a key, a sweep of a command that has none,
-    or a sweep that resumes, and NullGroupError for ``GROUP=null`` where the command needs the group.
+    a sweep that resumes, or ``GROUP=null`` where the command needs the group.
     """
     parser = get_args_parser()
     parser.prog = command_line(name)
@@ -122,7 +118,7 @@ def _with_plain(name: str, words: Sequence[str], plain: Sequence[str]) -> list[s
     single = keys[:-1] if takes_all else keys
     pairs = [f"{key}={quoted(word)}" for key, word in zip(single, alone, strict=False)]
     rest = alone[len(single) :]
-    if rest and takes_all:
+    if rest:
         values = ",".join(map(quoted, rest))
         pairs.append(f"{keys[-1].rstrip('*')}={values if len(rest) == 1 else f'[{values}]'}")
     return [*pairs, *keyed]
@@ -145,7 +141,7 @@ def without_null_groups(words: Sequence[str], config_name: str) -> Iterator[str]
             yield f"{group}=" + ",".join("none" if c.lower() == "null" else c for c in choices)
         elif len(choices) > 1 or group not in optional:
             names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-            raise NullGroupError(f"'{word}': a run needs a {group}; choose one of {names}")
+            raise CommandWordError(f"'{word}': a run needs a {group}; choose one of {names}")
 
 
 def quoted(text: str) -> str:
@@ -160,18 +156,16 @@ def literal_paths(words: Sequence[str], *, is_sweep: bool = False) -> list[str]:
     quoted already, or a list in brackets that is not the name of a file. Interpolations such as
     ``${data.root}`` keep their meaning. In a sweep, commas separate values.
     """
-
-    def literal(word: str) -> str:
+    read = []
+    for word in words:
         name, sign, value = word.partition("=")
-        if not sign or key_of(word) not in PATH_KEYS:
-            return word
-        # Words in Hydra's own grammar are left to Hydra.
-        if is_sweep and re.search(r"['\"\[]|^\w+\(", value):
-            return word
-        parts = value.split(",") if is_sweep else [value]
-        return f"{name}={','.join(map(_literal_value, parts))}"
-
-    return [literal(word) for word in words]
+        # In a sweep, words in Hydra's own grammar are left to Hydra.
+        is_grammar = is_sweep and re.search(r"['\"\[]|^\w+\(", value)
+        if sign and key_of(word) in PATH_KEYS and not is_grammar:
+            parts = value.split(",") if is_sweep else [value]
+            word = f"{name}={','.join(map(_literal_value, parts))}"
+        read.append(word)
+    return read
 
 
 def _literal_value(value: str) -> str:

@@ -41,15 +41,15 @@ def one_of(*words: str) -> Rule:
     return Rule(f"one of {', '.join(words)}", lambda value: value in words)
 
 
-POSITIVE = Rule("a number above 0", lambda value: _is_number(value) and value > 0)
-NOT_NEGATIVE = Rule("a number of at least 0", lambda value: _is_number(value) and value >= 0)
-SHARE = Rule(
-    "a number of at least 0 and at most 1", lambda value: _is_number(value) and 0 <= value <= 1
-)
-PART = Rule(
-    "a number of at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1
-)
-BETWEEN = Rule("a number between 0 and 1", lambda value: _is_number(value) and 0 < value < 1)
+def number(where: str, holds: Callable[[float], bool]) -> Rule:
+    return Rule(f"a number {where}", lambda value: _is_number(value) and holds(value))
+
+
+POSITIVE = number("above 0", lambda value: value > 0)
+NOT_NEGATIVE = number("of at least 0", lambda value: value >= 0)
+SHARE = number("of at least 0 and at most 1", lambda value: 0 <= value <= 1)
+PART = number("of at least 0 and below 1", lambda value: 0 <= value < 1)
+BETWEEN = number("between 0 and 1", lambda value: 0 < value < 1)
 BOOLEAN = Rule("true or false", lambda value: isinstance(value, bool))
 LIMIT = Rule(
     "a whole number of batches, or a share of them such as 0.1",

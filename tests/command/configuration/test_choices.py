@@ -10,7 +10,7 @@ from torchvision.models import resnet50
 import gcvideo.weights._weight_source as weight_source
 from gcvideo.command._assembly import TrainerError
 from gcvideo.command._user_error import user_error
-from gcvideo.command.configuration._command_words import NullGroupError, without_null_groups
+from gcvideo.command.configuration._command_words import CommandWordError, without_null_groups
 from gcvideo.command.train import train
 from gcvideo.models import slow_resnet
 
@@ -198,7 +198,7 @@ def test_null_leaves_a_test_with_the_data_of_the_checkpoint():
 
 @pytest.mark.parametrize("group", ["model", "data", "recipe", "trainer", "optimizer", "protocol"])
 def test_null_is_refused_where_nothing_goes_without(group):
-    with pytest.raises(NullGroupError) as caught:
+    with pytest.raises(CommandWordError) as caught:
         list(without_null_groups([f"{group}=null"], "train"))
     assert f"a run needs a {group}; choose one of {choices(group)[0]}, " in str(caught.value)
 
