@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, cast
+from typing import Any, Literal, cast
 
 from torch import nn
 
@@ -77,40 +77,75 @@ def slow_resnet(
     )
 
 
-class _Settings(TypedDict, total=False):
-    num_classes: int | None
-    weights: str | Path | None
-    depth: Depth
-    width: int
-    dropout: float
-    head: HeadMode
-    placement: Placement
-    temporal_stride: Literal[1, 2]
-    stem_pool_padding: Literal[0, 1]
-
-
-def i3d_resnet(*, temporal_pool: bool = True, **settings: Unpack[_Settings]) -> Net:
+def i3d_resnet(  # noqa: PLR0913 - published variants differ in the stem and in the pools
+    *,
+    num_classes: int | None = None,
+    weights: str | Path | None = None,
+    depth: Depth = 50,
+    width: int = 64,
+    dropout: float = 0.5,
+    head: HeadMode = "adaptive",
+    placement: Placement = Placement(),
+    temporal_stride: Literal[1, 2] = 1,
+    stem_pool_padding: Literal[0, 1] = 1,
+    temporal_pool: bool = True,
+) -> Net:
     """Inflated 3-D ResNet: 3x1x1 kernels in every other residual block and a 2x1x1 pool after res2.
 
     Source: the I3D of Wang et al., Non-local Neural Networks (arXiv:1711.07971), in the 8x8 form of
     PySlowFast and PyTorchVideo (``i3d_r50``): stem 5x7x7, no temporal stride in the stem.
     Shapes, errors and arguments as for :func:`slow_resnet`, and two of published variants:
-    ``temporal_stride`` is that of the first convolution and of the pool behind it, each (1; 2 in
-    mmaction2's 32x2 nets); ``temporal_pool`` is whether there is a pool after res2.
+    ``temporal_stride`` is that of the first convolution and of the pool behind it, each (2 in mmaction2's
+    32x2 nets); ``temporal_pool`` is whether there is a pool after res2.
     """
     return video_resnet(
-        temporal_kernels=I3D_KERNELS, stem_kernel=5, temporal_pool=temporal_pool, **settings
+        temporal_kernels=I3D_KERNELS,
+        stem_kernel=5,
+        depth=depth,
+        width=width,
+        num_classes=num_classes,
+        weights=weights,
+        dropout=dropout,
+        head=head,
+        placement=placement,
+        temporal_stride=temporal_stride,
+        stem_pool_padding=stem_pool_padding,
+        temporal_pool=temporal_pool,
     )
 
 
-def c2d_resnet(*, temporal_pool: bool = True, **settings: Unpack[_Settings]) -> Net:
+def c2d_resnet(  # noqa: PLR0913 - as for i3d_resnet
+    *,
+    num_classes: int | None = None,
+    weights: str | Path | None = None,
+    depth: Depth = 50,
+    width: int = 64,
+    dropout: float = 0.5,
+    head: HeadMode = "adaptive",
+    placement: Placement = Placement(),
+    temporal_stride: Literal[1, 2] = 1,
+    stem_pool_padding: Literal[0, 1] = 1,
+    temporal_pool: bool = True,
+) -> Net:
     """2-D ResNet over frames, which only meet in the 2x1x1 pool after res2 and in the head.
 
     Source: the C2D baseline of Wang et al., Non-local Neural Networks (arXiv:1711.07971), in the 8x8
     form of PySlowFast and PyTorchVideo (``c2d_r50``).
     Arguments, shapes and errors as for :func:`i3d_resnet`.
     """
-    return video_resnet(temporal_kernels=C2D_KERNELS, temporal_pool=temporal_pool, **settings)
+    return video_resnet(
+        temporal_kernels=C2D_KERNELS,
+        depth=depth,
+        width=width,
+        num_classes=num_classes,
+        weights=weights,
+        dropout=dropout,
+        head=head,
+        placement=placement,
+        temporal_stride=temporal_stride,
+        stem_pool_padding=stem_pool_padding,
+        temporal_pool=temporal_pool,
+    )
 
 
 def video_resnet(  # noqa: PLR0913 - the union of what the three nets and their users set
