@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gcvideo._console import Console
 from gcvideo._hint import override
+from gcvideo.command._command import Command
 from gcvideo.command._interruption import Interrupted
 from gcvideo.command._rank_config import (
     global_rank,
@@ -31,69 +32,39 @@ from gcvideo.command.configuration._composition import check_overrides, config_f
 _Watch = FirstRankWatch | RankWatch | None
 
 
-def run_command(
-    name: str,
-    words: Sequence[str],
-    job: Callable[[DictConfig], Any],
-    *,
-    config_name: str,
-    plain: Sequence[str] = (),
-    is_swept: bool = False,
-) -> None:
-    """Run a job under Hydra; mistakes of the user end in one message, not in a traceback.
-
-    The value of the job is the objective of a sweep. Values of the keys ``plain`` may stand alone, see
-    :func:`read_words`; ``is_swept`` says whether the command knows ``-m``.
-    """
+def run_command(name: str, words: Sequence[str], command: Command) -> None:
+    """Run a command under Hydra; mistakes of the user end in one message, not in a traceback."""
+    guarded = _guarded(command)
     received = received_config()
     if received is not None:
-        _guarded(job)(received)
+        guarded(received)
         return
-    console = Console(stderr=True)
     try:
         try:
-            read = read_words(name, words, config_name=config_name, plain=plain, is_swept=is_swept)
+            read = read_words(
+                name,
+                words,
+                config_name=str(command.config),
+                plain=command.plain,
+                is_swept=command.is_swept,
+            )
             if read.wants_help:
                 from gcvideo.command.configuration._help_text import print_help  # noqa: PLC0415 (seldom)
 
-                print_help(name, read.config_name, plain, is_swept=is_swept)
+                print_help(name, read.config_name, command.plain, is_swept=command.is_swept)
                 return
-            start = _prepared(read, config_name)
+            resumed, more, made = _prepared(read, str(command.config))
         except (ValueError, HydraException) as error:
-            console.print(f"error: {error}", soft_wrap=True)
+            Console(stderr=True).print(f"error: {error}", soft_wrap=True)
             raise SystemExit(2) from error
-        start(_guarded(job))
-    except SystemExit:
-        refuse_config()
-        raise
-
-
-def _prepared(
-    read: CommandWords, config_name: str
-) -> Callable[[Callable[[DictConfig], Any]], None]:
-    """What starts the job, once the words are known to fit."""
-    if read.resume is not None:
-        from gcvideo.command.train._resuming import resumed_config  # noqa: PLC0415 (torch)
-
-        with initialized():
-            cfg = resumed_config(read.overrides)
-        return lambda run: run(cfg)
-    words = list(read.overrides)
-    made: Path | None = None
-    if not read.is_shown:
-        check_overrides(read.config_name, words)
-        more, made = _folder_words(read, config_name)
-        words += more
-
-    def start(run: Callable[[DictConfig], Any]) -> None:
-        run.__module__ = "__main__"
-        decorate = hydra.main(
-            version_base="1.3", config_path=str(config_folder()), config_name=read.config_name
-        )
-        typed = sys.argv
-        sys.argv = [typed[0], *read.flags, *words]
+        if resumed is not None:
+            guarded(resumed)
+            return
+        typed, sys.argv = sys.argv, [sys.argv[0], *read.flags, *read.overrides, *more]
         try:
-            decorate(run)()
+            hydra.main(
+                version_base="1.3", config_path=str(config_folder()), config_name=read.config_name
+            )(guarded)()
         except BaseException:
             if made is not None:
                 from gcvideo.command.train._run_folder import discard_unbegun  # noqa: PLC0415 (torch)
@@ -102,8 +73,24 @@ def _prepared(
             raise
         finally:
             sys.argv = typed
+    except SystemExit:
+        refuse_config()
+        raise
 
-    return start
+
+def _prepared(
+    read: CommandWords, config_name: str
+) -> tuple[DictConfig | None, list[str], Path | None]:
+    """The configuration of a run to resume; otherwise more words for Hydra, and the folder if it is new."""
+    if read.resume is not None:
+        from gcvideo.command.train._resuming import resumed_config  # noqa: PLC0415 (torch)
+
+        with initialized():
+            return resumed_config(read.overrides), [], None
+    if read.is_shown:
+        return None, [], None
+    check_overrides(read.config_name, read.overrides)
+    return None, *_folder_words(read, config_name)
 
 
 def _folder_words(read: CommandWords, config_name: str) -> tuple[list[str], Path | None]:
@@ -153,7 +140,8 @@ def _default_folder(read: CommandWords, key: str) -> Path:
         state.cfg = before
 
 
-def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+def _guarded(command: Command) -> Callable[[DictConfig], Any]:
+    """The job of a command, whose value is the objective of a sweep."""
     typed = list(sys.argv)
 
     def guarded(cfg: DictConfig) -> Any:
@@ -165,13 +153,17 @@ def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             cfg.output_dir = str(cfg.output_dir)  # no longer a question to Hydra
         watch = publish_config(cfg) if global_rank() == 0 else joined_watch()
         try:
-            return job(cfg)
+            result = command.find_job()(cfg)
+            if command.has_failed(result):
+                raise SystemExit(1)
+            return command.objective(result)
         except KeyboardInterrupt as stop:
             if watch is not None:
                 watch.fail("interrupted")
             console.print(str(stop) or "interrupted", soft_wrap=True)
             raise SystemExit(stop.exit_status if isinstance(stop, Interrupted) else 130) from None
         except Exception as error:
+            _end_if_stopped(error, console)
             if not _is_explained(error, watch, console):
                 raise
             if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -181,7 +173,20 @@ def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             if watch is not None:
                 watch.close()
 
+    guarded.__module__ = "__main__"  # or Hydra would look for the configuration in this package
     return guarded
+
+
+def _end_if_stopped(error: Exception, console: Console) -> None:
+    """End a training that a signal has stopped on all ranks, with its status."""
+    status = getattr(error, "exit_status", None)
+    if status is None:
+        return
+    # The other ranks end quietly, or Lightning would kill the first for their status.
+    if global_rank() > 0:
+        raise SystemExit(0) from None
+    console.print(str(error), soft_wrap=True)
+    raise SystemExit(status) from None
 
 
 def _is_explained(error: Exception, watch: _Watch, console: Console) -> bool:

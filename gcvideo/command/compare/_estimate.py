@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from gcvideo.command._assembly import build, build_data, build_module, multigrid_schedule
+from gcvideo.command._assembly import build, build_data, build_module
 from gcvideo.command._duration import duration
 from gcvideo.command.compare._cell import PROBES, is_finished, launcher_config
 from gcvideo.command.compare._plan import PlannedVariant, cell_folder
@@ -115,9 +115,8 @@ def _estimate_cell(
     if cfg.num_threads is not None:
         torch.set_num_threads(cfg.num_threads)
     protocol: EvaluationProtocol = build(cfg.protocol)
-    multigrid = multigrid_schedule(cfg)
-    module = build_module(cfg, build(cfg.model.net), splits, protocol, multigrid)
-    data = build_data(cfg, splits, protocol, multigrid)
+    data = build_data(cfg, splits, protocol)
+    module = build_module(cfg, build(cfg.model.net), data)
     cell = measure(
         cfg.trainer,
         data,
