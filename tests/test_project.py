@@ -95,7 +95,7 @@ def test_commands_on_files_alone_import_no_torch():
     [
         "data",
         "command",
-        *(f"command.{part}" for part in ("train", "predict", "compare", "attention", "dataset")),
+        *(f"command.{part}" for part in ("predict", "compare", "attention", "dataset")),
     ],
 )
 def test_lazy_names_are_those_that_type_checkers_see(room):

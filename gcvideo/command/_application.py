@@ -29,8 +29,6 @@ from gcvideo.command._user_error import user_error
 from gcvideo.command.configuration._command_words import CommandWords, read_words
 from gcvideo.command.configuration._composition import check_overrides, config_folder, initialized
 
-_Watch = FirstRankWatch | RankWatch | None
-
 
 def run_command(name: str, words: Sequence[str], command: Command) -> None:
     """Run a command under Hydra; mistakes of the user end in one message, not in a traceback."""
@@ -189,10 +187,20 @@ def _end_if_stopped(error: Exception, console: Console) -> None:
     raise SystemExit(status) from None
 
 
-def _is_explained(error: Exception, watch: _Watch, console: Console) -> bool:
+def _is_explained(
+    error: Exception, watch: FirstRankWatch | RankWatch | None, console: Console
+) -> bool:
     """Whether the user has been told what the error means, so that a traceback would add nothing."""
-    cause = user_error(error)
-    is_first = watch is None or _fails_first(watch, cause, error)
+    cause, is_first = user_error(error), True
+    if watch is not None:
+        failure = watch.fail(cause or f"{type(error).__name__}: {error}")
+        is_first = (
+            failure.rank == global_rank()
+        )  # otherwise an error of another rank led to this one
+        if is_first and "TORCHELASTIC_ERROR_FILE" in os.environ:
+            from torch.distributed.elastic.multiprocessing import errors  # noqa: PLC0415 (torch)
+
+            errors.get_error_handler().record_exception(error)  # for the summary of torchrun
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         return False
     if cause is not None and is_first and global_rank() == 0:
@@ -200,14 +208,3 @@ def _is_explained(error: Exception, watch: _Watch, console: Console) -> bool:
         console.print("(HYDRA_FULL_ERROR=1 shows where it happened)")
     # Of an error on another rank, the first has printed the message.
     return cause is not None or not is_first
-
-
-def _fails_first(watch: FirstRankWatch | RankWatch, cause: str | None, error: Exception) -> bool:
-    """Whether the job ends for this error, not for one of another rank that led to it."""
-    failure = watch.fail(cause or f"{type(error).__name__}: {error}")
-    is_first = failure.rank == global_rank()
-    if is_first and "TORCHELASTIC_ERROR_FILE" in os.environ:
-        from torch.distributed.elastic.multiprocessing import errors  # noqa: PLC0415 (torch)
-
-        errors.get_error_handler().record_exception(error)  # for the summary of torchrun
-    return is_first
