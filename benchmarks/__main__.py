@@ -2,9 +2,9 @@
 
 import sys
 
-from speed import benchmark
-
 from gcvideo.command._application import run_command
+from gcvideo.command._command import Command
 
 if __name__ == "__main__":
-    run_command("benchmark", sys.argv[1:], benchmark, config_name="benchmark")
+    command = Command("time what we compute against others", "speed:benchmark", "benchmark")
+    run_command("benchmark", sys.argv[1:], command)

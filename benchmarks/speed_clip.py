@@ -13,7 +13,7 @@ from speed_setting import BenchmarkSetting, choose_dtype, compare
 from speed_table import SpeedTable
 from torch import Tensor
 
-from gcvideo.command._assembly import build, build_data, multigrid_schedule
+from gcvideo.command._assembly import build, build_data
 from gcvideo.data import EvaluationProtocol, VideoBatch, VideoSplits, demo_videos, read_views
 from gcvideo.evaluation import average_views
 from gcvideo.inference import TrainedClassifier, configure_head
@@ -130,7 +130,7 @@ def _compare_training(
     net_cfg.num_classes = len(splits.classes)
     net = build_drawn_net(net_cfg)
     protocol: EvaluationProtocol = build(net_cfg.protocol)
-    data = build_data(net_cfg, splits, protocol, multigrid_schedule(net_cfg))
+    data = build_data(net_cfg, splits, protocol)
     loader = data.train_dataloader()
     reference_dtype, _ = choose_dtype(cfg.reference_dtype, setting.device)
     forms = {"auto": setting.dtype, "contiguous": reference_dtype}

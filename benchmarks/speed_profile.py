@@ -21,11 +21,10 @@ from gcvideo.command._assembly import (
     build,
     build_data,
     build_module,
-    multigrid_schedule,
     quiet_libraries,
 )
 from gcvideo.command._record import write_json
-from gcvideo.data import EvaluationProtocol, VideoBatch
+from gcvideo.data import VideoBatch
 
 _WARMUP = 1
 _LOADING = "loading"
@@ -118,12 +117,9 @@ def profile_training(cfg: DictConfig, setting: BenchmarkSetting) -> StepProfile:
     with TemporaryDirectory() as folder:
         splits = make_videos(cfg, folder, train_per_class=per_class)
         train_cfg.num_classes, train_cfg.output_dir = len(splits.classes), folder
-        protocol: EvaluationProtocol = build(train_cfg.protocol)
-        multigrid = multigrid_schedule(train_cfg)
-        module = build_module(train_cfg, build(train_cfg.model.net), splits, protocol, multigrid)
-        _trainer(setting, profiler, num_batches, folder).fit(
-            module, build_data(train_cfg, splits, protocol, multigrid)
-        )
+        data = build_data(train_cfg, splits, build(train_cfg.protocol))
+        module = build_module(train_cfg, build(train_cfg.model.net), data)
+        _trainer(setting, profiler, num_batches, folder).fit(module, data)
     recorder = profiler.recorder
     return StepProfile(recorder.seconds, recorder.total, cfg.rounds, module.views_per_step)
 

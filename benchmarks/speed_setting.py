@@ -13,7 +13,7 @@ from roofline import Roofline
 from speed_table import Rate, SpeedTable
 from torch import Tensor
 
-from gcvideo.command import best_precision
+from gcvideo.command._device import best_precision
 from gcvideo.command._record import processor_name
 from gcvideo.data._parallel import usable_cores
 

@@ -1,44 +1,23 @@
 """The table of commands, and the program ``gcvideo``, which finds one by its name."""
 
 import difflib
-import importlib
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import gcvideo
-
-
-class Command(NamedTuple):
-    """A command of the program.
-
-    ``job`` is the "module:function" that gets the configuration ``conf/CONFIG.yaml``, or the words if
-    there is none. ``plain`` are keys whose values may stand alone, in this order; the last takes all that
-    follow if it ends in "*". With ``is_swept``, ``-m`` runs the command once per value, each with a run
-    folder, and ``objective`` is the number that the sweep compares. ``has_failed`` tells from a result
-    whether something could not be done.
-    """
-
-    summary: str
-    job: str
-    config: str | None = None
-    plain: tuple[str, ...] = ()
-    is_swept: bool = False
-    objective: Callable[[Any], float | None] = lambda result: None
-    has_failed: Callable[[Any], bool] = lambda result: False
-
+from gcvideo.command._command import Command
 
 COMMANDS = {
     "train": Command(
         "train a classifier",
-        "gcvideo.command.train:run_training",
+        "gcvideo.command.train._training:train",
         "train",
         is_swept=True,
-        objective=lambda best: best,
+        objective=lambda metrics: metrics.get("best_val_top1"),
     ),
     "test": Command(
         "score a checkpoint on a test set, with all views",
-        "gcvideo.command:test",
+        "gcvideo.command._testing:test",
         "test",
         plain=("checkpoint",),
         is_swept=True,
@@ -46,7 +25,7 @@ COMMANDS = {
     ),
     "predict": Command(
         "classify videos, folders, cameras and streams",
-        "gcvideo.command.predict:predict",
+        "gcvideo.command.predict._prediction:predict",
         "predict",
         plain=("checkpoint", "video*"),
         has_failed=lambda predictions: bool(predictions.failures),
@@ -70,56 +49,60 @@ COMMANDS = {
     ),
     "probe": Command(
         "score clips that are shuffled, reversed or frozen",
-        "gcvideo.command:probe",
+        "gcvideo.command._probing:probe",
         "probe",
         plain=("checkpoint",),
         is_swept=True,
         objective=lambda overall: overall.needs_time,
     ),
     "cost": Command(
-        "count parameters and multiply-accumulates of nets", "gcvideo.command:cost", "cost"
+        "count parameters and multiply-accumulates of nets", "gcvideo.command._costing:cost", "cost"
     ),
     "convert": Command(
         "turn weights of another code base into a checkpoint",
-        "gcvideo.command:convert",
+        "gcvideo.command._converting:convert",
         "convert",
         plain=("source", "output"),
     ),
     "export": Command(
         "write a checkpoint as an ONNX or torch.export file",
-        "gcvideo.command:export",
+        "gcvideo.command._exporting:export",
         "export",
         plain=("checkpoint", "output"),
     ),
     "check": Command(
         "decode every video of a data set, and list the sound ones",
-        "gcvideo.command.dataset:check",
+        "gcvideo.command.dataset._checking:check",
         "check",
         has_failed=lambda report: bool(report.problems),
     ),
     "index": Command(
         "scan the videos of a data set once, so that they open fast",
-        "gcvideo.command.dataset:index",
+        "gcvideo.command.dataset._indexing:index",
         "index",
     ),
     "reencode": Command(
         "copy videos to small files that seek fast",
-        "gcvideo.command.dataset:reencode",
+        "gcvideo.command.dataset._reencoding:reencode",
         "reencode",
         has_failed=bool,
     ),
     "kinetics": Command(
         "make lists from official Kinetics tables and a folder",
-        "gcvideo.command.dataset:kinetics",
+        "gcvideo.command.dataset._kinetics:kinetics",
         "kinetics",
     ),
     "doctor": Command("check whether this machine can train", "gcvideo.doctor.__main__:main"),
 }
 
 
-def main(name: str | None = None) -> None:
-    """Run the command that the first word of the command line names, or that of a script, ``name``."""
-    words = sys.argv[1:]
+def main(name: str | None = None, words: Sequence[str] | None = None) -> None:
+    """Run a command; SystemExit if it fails, with status 2 for a mistake in the words.
+
+    Its name is the first word of the command line if there is none here, as in a script; ``words`` are
+    those of the command line by default.
+    """
+    words = list(sys.argv[1:] if words is None else words)
     if name is None:
         if not words or words[0] in ("-h", "--help"):
             print(_overview())
@@ -129,36 +112,13 @@ def main(name: str | None = None) -> None:
             return
         name = words.pop(0)
     name, words = _named(name, words)
-    run(name, words)
-
-
-def run(name: str, words: Sequence[str]) -> None:
-    """Run a command; SystemExit if it fails, with status 2 for a mistake in the words."""
     command = COMMANDS[name]
     if command.config is None:
-        sys.exit(_function(command.job)(words))
+        sys.exit(command.find_job()(words))
     # Only now, so that the list of commands appears at once.
     from gcvideo.command._application import run_command  # noqa: PLC0415
 
-    def job(cfg: Any) -> float | None:
-        result = _function(command.job)(cfg)
-        if command.has_failed(result):
-            raise SystemExit(1)
-        return command.objective(result)
-
-    run_command(
-        name,
-        words,
-        job,
-        config_name=command.config,
-        plain=command.plain,
-        is_swept=command.is_swept,
-    )
-
-
-def _function(path: str) -> Callable[[Any], Any]:
-    module, _, function = path.partition(":")
-    return getattr(importlib.import_module(module), function)
+    run_command(name, words, command)
 
 
 def _named(name: str, words: list[str]) -> tuple[str, list[str]]:

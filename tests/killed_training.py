@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from lightning import Callback
 
 import gcvideo.command.train._training as training
-from gcvideo.command.train import resumed_config
+from gcvideo.command.train._resuming import resumed_config
 from gcvideo.training import TrainingStopped
 
 CONF = Path(__file__).resolve().parent.parent / "conf"

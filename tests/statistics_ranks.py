@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from rank_job import RANKS
 from two_ranks import fork_into_two
 
-from gcvideo.command.train import train
+from gcvideo.command.train._training import train
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 BATCH_NORMS = {

@@ -10,7 +10,8 @@ from hydra import initialize_config_dir
 from lightning import Callback
 
 from gcvideo.command.train import _training as training
-from gcvideo.command.train import resumed_config, train
+from gcvideo.command.train._resuming import resumed_config
+from gcvideo.command.train._training import train
 from gcvideo.training import TrainingStopped
 
 CONF = Path(__file__).resolve().parent.parent / "conf"

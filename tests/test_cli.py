@@ -77,7 +77,7 @@ def test_every_command_has_a_script_of_its_first_word(project):
 
 def test_every_command_has_its_job_and_its_configuration():
     for name, command in cli.COMMANDS.items():
-        assert callable(cli._function(command.job)), name
+        assert callable(command.find_job()), name
     files = {path.stem for path in config_folder().glob("*.yaml")}
     assert files == {cli.COMMANDS[name].config for name in WITH_CONFIG} | {"compare", "benchmark"}
 

@@ -125,9 +125,9 @@ def test_loading_a_net_needs_neither_tensorboard_nor_launchers():
         "for name in ('tensorboard', 'joblib', 'hydra_plugins', 'submitit', 'onnx', 'onnxruntime'):\n"
         "    sys.modules[name] = None\n"
         "import gcvideo\n"
-        "from gcvideo.command import test\n"
-        "from gcvideo.command.predict import predict\n"
-        "from gcvideo.command.train import train\n"
+        "from gcvideo.command._testing import test\n"
+        "from gcvideo.command.predict._prediction import predict\n"
+        "from gcvideo.command.train._training import train\n"
         "print(gcvideo.load.__name__)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gcvideo._console import Console
 from gcvideo._hint import override
+from gcvideo.command._command import Command
 from gcvideo.command._interruption import Interrupted
 from gcvideo.command._rank_config import (
     global_rank,
@@ -28,72 +29,40 @@ from gcvideo.command._user_error import user_error
 from gcvideo.command.configuration._command_words import CommandWords, read_words
 from gcvideo.command.configuration._composition import check_overrides, config_folder, initialized
 
-_Watch = FirstRankWatch | RankWatch | None
 
-
-def run_command(
-    name: str,
-    words: Sequence[str],
-    job: Callable[[DictConfig], Any],
-    *,
-    config_name: str,
-    plain: Sequence[str] = (),
-    is_swept: bool = False,
-) -> None:
-    """Run a job under Hydra; mistakes of the user end in one message, not in a traceback.
-
-    The value of the job is the objective of a sweep. Values of the keys ``plain`` may stand alone, see
-    :func:`read_words`; ``is_swept`` says whether the command knows ``-m``.
-    """
+def run_command(name: str, words: Sequence[str], command: Command) -> None:
+    """Run a command under Hydra; mistakes of the user end in one message, not in a traceback."""
+    guarded = _guarded(command)
     received = received_config()
     if received is not None:
-        _guarded(job)(received)
+        guarded(received)
         return
-    console = Console(stderr=True)
     try:
         try:
-            read = read_words(name, words, config_name=config_name, plain=plain, is_swept=is_swept)
+            read = read_words(
+                name,
+                words,
+                config_name=str(command.config),
+                plain=command.plain,
+                is_swept=command.is_swept,
+            )
             if read.wants_help:
                 from gcvideo.command.configuration._help_text import print_help  # noqa: PLC0415 (seldom)
 
-                print_help(name, read.config_name, plain, is_swept=is_swept)
+                print_help(name, read.config_name, command.plain, is_swept=command.is_swept)
                 return
-            start = _prepared(read, config_name)
+            resumed, more, made = _prepared(read, str(command.config))
         except (ValueError, HydraException) as error:
-            console.print(f"error: {error}", soft_wrap=True)
+            Console(stderr=True).print(f"error: {error}", soft_wrap=True)
             raise SystemExit(2) from error
-        start(_guarded(job))
-    except SystemExit:
-        refuse_config()
-        raise
-
-
-def _prepared(
-    read: CommandWords, config_name: str
-) -> Callable[[Callable[[DictConfig], Any]], None]:
-    """What starts the job, once the words are known to fit."""
-    if read.resume is not None:
-        from gcvideo.command.train._resuming import resumed_config  # noqa: PLC0415 (torch)
-
-        with initialized():
-            cfg = resumed_config(read.overrides)
-        return lambda run: run(cfg)
-    words = list(read.overrides)
-    made: Path | None = None
-    if not read.is_shown:
-        check_overrides(read.config_name, words)
-        more, made = _folder_words(read, config_name)
-        words += more
-
-    def start(run: Callable[[DictConfig], Any]) -> None:
-        run.__module__ = "__main__"
-        decorate = hydra.main(
-            version_base="1.3", config_path=str(config_folder()), config_name=read.config_name
-        )
-        typed = sys.argv
-        sys.argv = [typed[0], *read.flags, *words]
+        if resumed is not None:
+            guarded(resumed)
+            return
+        typed, sys.argv = sys.argv, [sys.argv[0], *read.flags, *read.overrides, *more]
         try:
-            decorate(run)()
+            hydra.main(
+                version_base="1.3", config_path=str(config_folder()), config_name=read.config_name
+            )(guarded)()
         except BaseException:
             if made is not None:
                 from gcvideo.command.train._run_folder import discard_unbegun  # noqa: PLC0415 (torch)
@@ -102,8 +71,24 @@ def _prepared(
             raise
         finally:
             sys.argv = typed
+    except SystemExit:
+        refuse_config()
+        raise
 
-    return start
+
+def _prepared(
+    read: CommandWords, config_name: str
+) -> tuple[DictConfig | None, list[str], Path | None]:
+    """The configuration of a run to resume; otherwise more words for Hydra, and the folder if it is new."""
+    if read.resume is not None:
+        from gcvideo.command.train._resuming import resumed_config  # noqa: PLC0415 (torch)
+
+        with initialized():
+            return resumed_config(read.overrides), [], None
+    if read.is_shown:
+        return None, [], None
+    check_overrides(read.config_name, read.overrides)
+    return None, *_folder_words(read, config_name)
 
 
 def _folder_words(read: CommandWords, config_name: str) -> tuple[list[str], Path | None]:
@@ -153,7 +138,8 @@ def _default_folder(read: CommandWords, key: str) -> Path:
         state.cfg = before
 
 
-def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+def _guarded(command: Command) -> Callable[[DictConfig], Any]:
+    """The job of a command, whose value is the objective of a sweep."""
     typed = list(sys.argv)
 
     def guarded(cfg: DictConfig) -> Any:
@@ -165,13 +151,17 @@ def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             cfg.output_dir = str(cfg.output_dir)  # no longer a question to Hydra
         watch = publish_config(cfg) if global_rank() == 0 else joined_watch()
         try:
-            return job(cfg)
+            result = command.find_job()(cfg)
+            if command.has_failed(result):
+                raise SystemExit(1)
+            return command.objective(result)
         except KeyboardInterrupt as stop:
             if watch is not None:
                 watch.fail("interrupted")
             console.print(str(stop) or "interrupted", soft_wrap=True)
             raise SystemExit(stop.exit_status if isinstance(stop, Interrupted) else 130) from None
         except Exception as error:
+            _end_if_stopped(error, console)
             if not _is_explained(error, watch, console):
                 raise
             if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -181,13 +171,36 @@ def _guarded(job: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             if watch is not None:
                 watch.close()
 
+    guarded.__module__ = "__main__"  # or Hydra would look for the configuration in this package
     return guarded
 
 
-def _is_explained(error: Exception, watch: _Watch, console: Console) -> bool:
+def _end_if_stopped(error: Exception, console: Console) -> None:
+    """End a training that a signal has stopped on all ranks, with its status."""
+    status = getattr(error, "exit_status", None)
+    if status is None:
+        return
+    # The other ranks end quietly, or Lightning would kill the first for their status.
+    if global_rank() > 0:
+        raise SystemExit(0) from None
+    console.print(str(error), soft_wrap=True)
+    raise SystemExit(status) from None
+
+
+def _is_explained(
+    error: Exception, watch: FirstRankWatch | RankWatch | None, console: Console
+) -> bool:
     """Whether the user has been told what the error means, so that a traceback would add nothing."""
-    cause = user_error(error)
-    is_first = watch is None or _fails_first(watch, cause, error)
+    cause, is_first = user_error(error), True
+    if watch is not None:
+        failure = watch.fail(cause or f"{type(error).__name__}: {error}")
+        is_first = (
+            failure.rank == global_rank()
+        )  # otherwise an error of another rank led to this one
+        if is_first and "TORCHELASTIC_ERROR_FILE" in os.environ:
+            from torch.distributed.elastic.multiprocessing import errors  # noqa: PLC0415 (torch)
+
+            errors.get_error_handler().record_exception(error)  # for the summary of torchrun
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         return False
     if cause is not None and is_first and global_rank() == 0:
@@ -195,14 +208,3 @@ def _is_explained(error: Exception, watch: _Watch, console: Console) -> bool:
         console.print("(HYDRA_FULL_ERROR=1 shows where it happened)")
     # Of an error on another rank, the first has printed the message.
     return cause is not None or not is_first
-
-
-def _fails_first(watch: FirstRankWatch | RankWatch, cause: str | None, error: Exception) -> bool:
-    """Whether the job ends for this error, not for one of another rank that led to it."""
-    failure = watch.fail(cause or f"{type(error).__name__}: {error}")
-    is_first = failure.rank == global_rank()
-    if is_first and "TORCHELASTIC_ERROR_FILE" in os.environ:
-        from torch.distributed.elastic.multiprocessing import errors  # noqa: PLC0415 (torch)
-
-        errors.get_error_handler().record_exception(error)  # for the summary of torchrun
-    return is_first

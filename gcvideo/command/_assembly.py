@@ -4,10 +4,11 @@ import importlib.util
 import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
@@ -35,7 +36,13 @@ from gcvideo.data import (
     VideoSplits,
 )
 from gcvideo.inference import configure_head
-from gcvideo.models import ClipClassifier, keep_freed_memory, precision_type
+from gcvideo.models import (
+    ClipClassifier,
+    inserted_blocks,
+    insertion_effect,
+    keep_freed_memory,
+    precision_type,
+)
 from gcvideo.training import (
     AtomicCheckpointIO,
     BadVideos,
@@ -46,6 +53,7 @@ from gcvideo.training import (
     ProgressCheckpoint,
     VideoClassifier,
 )
+from gcvideo.weights import Weights, load_weights
 
 register_published_weights()
 
@@ -58,7 +66,7 @@ def build(node: DictConfig) -> Any:
     return instantiate(node, _convert_="all")
 
 
-def settle(cfg: DictConfig, splits: VideoSplits, multigrid: MultigridSchedule | None) -> list[str]:
+def settle(cfg: DictConfig, splits: VideoSplits) -> list[str]:
     """Fill in what only data and machine can tell, so that the saved configuration is complete.
 
     Changes ``cfg`` in place; returns lines that say what was changed, to be shown.
@@ -73,6 +81,7 @@ def settle(cfg: DictConfig, splits: VideoSplits, multigrid: MultigridSchedule | 
         )
     if cfg.trainer.precision == "auto":
         cfg.trainer.precision = best_precision(cfg.trainer.accelerator)
+    multigrid = multigrid_schedule(cfg)
     if multigrid is not None:
         cfg.trainer.max_epochs = multigrid.num_epochs
         cfg.trainer.reload_dataloaders_every_n_epochs = 1
@@ -96,6 +105,38 @@ def multigrid_schedule(cfg: DictConfig) -> MultigridSchedule | None:
     )
 
 
+def initialize_net(
+    net: nn.Module,
+    weights: Weights,
+    classes: Sequence[str],
+    shape: tuple[int, ...],
+    *,
+    seed: int,
+) -> list[str]:
+    """Fill a net with weights; returns what to say of its start.
+
+    The head gets the rows of the named classes. What new blocks change is found on random views of a
+    shape (b, c, t, h, w), drawn from the seed.
+    """
+    report = load_weights(net, weights, classes)
+    lines, fresh = [f"weights    {report}"], set(report.fresh)
+    num_new = sum(
+        any(f"{block.name}.{name}" in fresh for name, _ in block.module.named_parameters())
+        for block in inserted_blocks(net)
+    )
+    if not num_new:
+        return lines
+    generator = torch.Generator().manual_seed(seed)
+    effect = insertion_effect(net, torch.randn(shape, generator=generator))
+    if effect == 0:
+        return [*lines, f"new blocks {num_new}, and the logits are those without them, bit for bit"]
+    return [
+        *lines,
+        f"new blocks {num_new}, and they change the logits by up to {effect:.3g}: this block does not "
+        "start as the identity (model.block.mul_start=identity makes multiplication do so)",
+    ]
+
+
 class TrainerError(ValueError):
     """Settings of the trainer that Lightning refuses, such as a device that is not there."""
 
@@ -103,7 +144,7 @@ class TrainerError(ValueError):
 def build_trainer(cfg: DictConfig) -> Trainer:
     """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept."""
     quiet_libraries()
-    loggers = _loggers(cfg) if "logger" in cfg else []
+    loggers = _loggers(cfg.logger) if "logger" in cfg else []
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         # Lightning's own requeueing saves from within a signal, in the middle of a step.
@@ -147,15 +188,16 @@ def quiet_libraries() -> None:
         warnings.filterwarnings("ignore", message="The .srun. command is available")
 
 
-def _loggers(cfg: DictConfig) -> list[Logger]:
+def _loggers(config: DictConfig) -> list[Logger]:
     """The configured loggers; that of tensorboard, which is an extra, only where it is installed."""
-    chosen = dict(cfg.logger)
+    chosen = dict(config)
     if "tensorboard" in chosen and importlib.util.find_spec("tensorboard") is None:
         del chosen["tensorboard"]
-    if chosen.keys() != cfg.logger.keys() and global_rank() == 0:
-        print(
-            'tensorboard is not installed, so there is no log for it: pip install "gcvideo[tensorboard]"'
-        )
+        if global_rank() == 0:
+            print(
+                "tensorboard is not installed, so there is no log for it: pip install "
+                '"gcvideo[tensorboard]"'
+            )
     return [build(node) for node in chosen.values() if node is not None]
 
 
@@ -187,21 +229,22 @@ def _present(parts: Mapping[str, Any]) -> list[Any]:
 
 
 def build_data(
-    cfg: DictConfig,
-    splits: VideoSplits,
-    protocol: EvaluationProtocol,
-    multigrid: MultigridSchedule | None,
+    cfg: DictConfig, splits: VideoSplits, protocol: EvaluationProtocol
 ) -> VideoDataModule:
     """Loaders over the splits."""
-    transforms = {}
+
+    def transform(config: DictConfig) -> TrainTransform:
+        return build(config.transform)(swapped_labels=splits.swapped_labels)
+
+    multigrid, transforms = multigrid_schedule(cfg), {}
     for size in () if multigrid is None else multigrid.crop_sizes:
         other = cfg.copy()
         other.crop_size, other.short_side = size, round(cfg.short_side * size / cfg.crop_size)
-        transforms[size] = _transform(other, splits)
+        transforms[size] = transform(other)
     return VideoDataModule(
         splits,
         protocol=protocol,
-        transform=_transform(cfg, splits),
+        transform=transform(cfg),
         batch_size=cfg.batch_size,
         clips_per_video=cfg.clips_per_video,
         num_workers=cfg.num_workers,
@@ -212,27 +255,17 @@ def build_data(
     )
 
 
-def _transform(cfg: DictConfig, splits: VideoSplits) -> TrainTransform:
-    make_transform: Callable[..., TrainTransform] = build(cfg.transform)
-    return make_transform(swapped_labels=splits.swapped_labels)
-
-
-def build_module(
-    cfg: DictConfig,
-    net: nn.Module,
-    splits: VideoSplits,
-    protocol: EvaluationProtocol,
-    multigrid: MultigridSchedule | None,
-) -> VideoClassifier:
-    """The net with all that its training needs."""
+def build_module(cfg: DictConfig, net: nn.Module, data: VideoDataModule) -> VideoClassifier:
+    """The net with all that its training on the data needs."""
+    protocol = data.protocol
     model = ClipClassifier(net, mean=protocol.mean, std=protocol.std, layout=cfg.layout)
     configure_head(model, protocol)
     scheduler = build(cfg.scheduler)
-    if multigrid is not None:
-        scheduler = MultigridRate(scheduler=scheduler, multigrid=multigrid)
+    if data.multigrid is not None:
+        scheduler = MultigridRate(scheduler=scheduler, multigrid=data.multigrid)
     return VideoClassifier(
         model,
-        classes=splits.classes,
+        classes=data.splits.classes,
         optimizer=build(cfg.optimizer),
         scheduler=scheduler,
         lr=cfg.lr,
@@ -249,7 +282,7 @@ def build_module(
         seed=cfg.seed,
         product={
             "version": gcvideo.__version__,
-            "classes": list(splits.classes),
+            "classes": list(data.splits.classes),
             "config": OmegaConf.to_container(cfg, resolve=True),
         },
     )

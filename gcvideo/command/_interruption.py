@@ -13,10 +13,7 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signal_number: int, message: str | None = None) -> None:
         super().__init__(message or f"stopped by {signal.Signals(signal_number).name}")
         self.signal_number = signal_number
-
-    @property
-    def exit_status(self) -> int:
-        return 128 + self.signal_number
+        self.exit_status = 128 + signal_number
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def received_config() -> DictConfig | None:
     """The configuration of the job, in all processes but its first; None there and in single ones."""
     if global_rank() == 0:
         return None
-    if not _is_external():
+    if _started_elsewhere() is None:
         # A test of Lightning's launcher may start before there is a file; it composes for itself.
         path = os.environ.get(_FILE_VARIABLE)
         return None if path is None else cast(DictConfig, OmegaConf.load(path))
@@ -48,7 +48,8 @@ def received_config() -> DictConfig | None:
 
 def publish_config(cfg: DictConfig) -> FirstRankWatch | None:
     """Give the configuration to the other processes of the job, if there are any, and watch them."""
-    if not _is_external():
+    started = _started_elsewhere()
+    if started is None:
         if "trainer" not in cfg or cfg.trainer.devices in (1, "1"):
             return None
         watch = FirstRankWatch("127.0.0.1")
@@ -56,7 +57,7 @@ def publish_config(cfg: DictConfig) -> FirstRankWatch | None:
         return watch
     store = _store(first=True)
     _stores.append(store)
-    watch = FirstRankWatch("", num_processes())
+    watch = FirstRankWatch("", started[1])
     store.set(_WATCH, watch.address(os.environ["MASTER_ADDR"]))
     store.set(_CONFIG, OmegaConf.to_yaml(cfg))
     return watch
@@ -64,12 +65,13 @@ def publish_config(cfg: DictConfig) -> FirstRankWatch | None:
 
 def refuse_config() -> None:
     """Tell the other processes not to wait for a configuration, if none was published."""
-    if not _is_external() or _stores:
+    started = _started_elsewhere()
+    if started is None or _stores:
         return
     store = _store(first=True)
     store.set(_CONFIG, "")
     deadline = time.monotonic() + _REFUSAL_SECONDS
-    while store.add(_NUM_RECEIVED, 0) < num_processes() - 1 and time.monotonic() < deadline:
+    while store.add(_NUM_RECEIVED, 0) < started[1] - 1 and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
@@ -81,22 +83,17 @@ def joined_watch() -> RankWatch | None:
 
 def global_rank() -> int:
     """Of this process in its job; 0 outside of one."""
+    started = _started_elsewhere()
+    return int(os.environ.get("LOCAL_RANK", 0)) if started is None else started[0]
+
+
+def _started_elsewhere() -> tuple[int, int] | None:
+    """Rank and number of the processes that torchrun or SLURM has started; None outside of such a job."""
     if _is_torchrun():
-        return int(os.environ["RANK"])
+        return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if _is_slurm():
-        return int(os.environ["SLURM_PROCID"])
-    return int(os.environ.get("LOCAL_RANK", 0))
-
-
-def num_processes() -> int:
-    """Processes of a job that torchrun or SLURM has started; 1 outside of one."""
-    if _is_torchrun():
-        return int(os.environ["WORLD_SIZE"])
-    return int(os.environ["SLURM_NTASKS"]) if _is_slurm() else 1
-
-
-def _is_external() -> bool:
-    return _is_torchrun() or _is_slurm()
+        return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
+    return None
 
 
 def _is_torchrun() -> bool:

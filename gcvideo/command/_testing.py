@@ -38,10 +38,6 @@ def test(cfg: DictConfig) -> dict[str, float]:
     module = VideoClassifier(
         checkpoint.build_model(protocol, list(cfg.packages)),
         classes=checkpoint.classes,
-        optimizer=_no_optimizer,
-        lr=0.0,
-        base_batch_size=1,
-        views_per_step=1,
         average=cast(Any, protocol.average),
         precision=evaluation.precision,
     )
@@ -73,10 +69,6 @@ class _TestData(VideoDataModule):
     def _ranks(self) -> dict[str, int]:
         ranks = super()._ranks()
         return ranks | {"rank": ranks["rank"] % max(1, len(self.splits.test))}
-
-
-def _no_optimizer(groups: list[dict[str, Any]]) -> Any:
-    raise AssertionError("a test has no optimizer")
 
 
 def _write(evaluation: Evaluation, module: VideoClassifier, metrics: dict[str, float]) -> None:

@@ -1,6 +1,7 @@
 """The videos that a word on the command line stands for."""
 
 import glob
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -62,10 +63,11 @@ def _find(pattern: str) -> tuple[list[str], list[tuple[int, str]]]:
 def _listed(file: Path) -> tuple[list[str], list[tuple[int, str]]]:
     videos: list[str] = []
     missing: list[tuple[int, str]] = []
-    # File names are not always UTF-8.
+    # File names are not always UTF-8. Path.is_file raises for a row that is too long to be a path.
     with file.open(encoding="utf-8-sig", errors="surrogateescape") as rows:
         for number, row in enumerate(map(str.strip, rows), start=1):
-            found = next((p for p in (file.parent / row, Path(row)) if row and _is_file(p)), None)
+            places = (file.parent / row, Path(row)) if row else ()
+            found = next(filter(os.path.isfile, places), None)
             if found is not None:
                 videos.append(str(found))
             elif row and not row.startswith("#"):
@@ -84,10 +86,3 @@ def _no_list(file: str, videos: list[str], missing: list[tuple[int, str]]) -> Fi
         f"row {number}, {row!r}; write one path per line and nothing else, relative to the list's folder "
         "or the working folder"
     )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long, or with a zero byte
-        return False

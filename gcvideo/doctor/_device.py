@@ -61,7 +61,7 @@ def check_gpu() -> Finding:
 def check_bf16() -> Finding:
     """Whether the device of trainer=auto computes bf16 in hardware, including 3-D convolutions."""
     # These load all rooms, and a failure must not affect the other checks.
-    from gcvideo.command import best_precision  # noqa: PLC0415
+    from gcvideo.command._device import best_precision  # noqa: PLC0415
     from gcvideo.models._convolution_check import convolution_slowdown  # noqa: PLC0415
 
     is_gpu = torch.cuda.is_available()

@@ -31,7 +31,9 @@ class VideoConv3d(nn.Conv3d):
       memory, and only a 5 x 7 x 7 stem is still a 3-D convolution.
     * On a CPU in bfloat16, a clip that is shorter, lower or narrower than the kernel is padded by zeros
       before the convolution. With the padding inside it, oneDNN (in torch 2.7 to 2.15, on AVX-512 without
-      AMX) leaves parts of the weight gradient unwritten: they hold earlier memory, even NaN.
+      AMX) leaves parts of the weight gradient unwritten: they hold earlier memory, even NaN. Where the
+      result is one column wide, the stride over columns is left out, since with it oneDNN (torch 2.14, on
+      AMX) leaves parts of the result unwritten.
 
     Attributes:
         folded: whether kernels of one frame or one pixel run as 2-D convolutions.
@@ -119,9 +121,15 @@ def _convolve(
     dilation: _Sizes | int = 1,
     groups: int = 1,
 ) -> Tensor:
-    if _computes_in_bfloat16(x) and _is_exceeded(x.shape[2:], weight.shape[2:], dilation):
-        x = F.pad(x, [zeros for size in reversed(padding) for zeros in (size, size)])
-        padding = (0,) * len(padding)
+    if _computes_in_bfloat16(x):
+        reaches = _reaches(weight.shape[2:], dilation)
+        width, is_strided = x.shape[-1] + 2 * padding[-1], stride[-1] > 1 and weight.shape[-1] > 1
+        has_one_column = is_strided and reaches[-1] <= width < reaches[-1] + stride[-1]
+        if has_one_column or any(size < n for size, n in zip(x.shape[2:], reaches, strict=True)):
+            x = F.pad(x, [zeros for size in reversed(padding) for zeros in (size, size)])
+            padding = (0,) * len(padding)
+        if has_one_column:
+            x, stride = x[..., : reaches[-1]], (*stride[:-1], 1)
     convolve = F.conv3d if x.ndim == 5 else F.conv2d
     return convolve(x, weight, bias, stride, padding, dilation, groups)
 
@@ -133,11 +141,10 @@ def _computes_in_bfloat16(x: Tensor) -> bool:
     return (torch.get_autocast_dtype("cpu") if is_autocast else x.dtype) == torch.bfloat16
 
 
-def _is_exceeded(grid: _Sizes, kernel: _Sizes, dilation: _Sizes | int) -> bool:
-    """Whether a kernel reaches over more positions than there are."""
-    dilations = (dilation,) * len(grid) if isinstance(dilation, int) else dilation
-    reaches = (gap * (size - 1) + 1 for gap, size in zip(dilations, kernel, strict=True))
-    return any(size < reach for size, reach in zip(grid, reaches, strict=True))
+def _reaches(kernel: _Sizes, dilation: _Sizes | int) -> list[int]:
+    """Positions from the first to the last that a kernel meets, of each axis."""
+    dilations = (dilation,) * len(kernel) if isinstance(dilation, int) else dilation
+    return [gap * (size - 1) + 1 for gap, size in zip(dilations, kernel, strict=True)]
 
 
 class _Convolution(torch.autograd.Function):

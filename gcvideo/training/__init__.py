@@ -4,14 +4,10 @@ from gcvideo.training._accumulation import BatchGroups as BatchGroups
 from gcvideo.training._accumulation import limited_batches as limited_batches
 from gcvideo.training._bad_videos import BadVideos as BadVideos
 from gcvideo.training._batch_norm import BatchNormGroups as BatchNormGroups
-from gcvideo.training._batch_norm import BatchNormMode as BatchNormMode
 from gcvideo.training._batch_norm import check_group_size as check_group_size
 from gcvideo.training._batch_norm import clips_per_group as clips_per_group
-from gcvideo.training._batch_norm import freeze_batch_norm as freeze_batch_norm
-from gcvideo.training._batch_norm import set_num_splits as set_num_splits
 from gcvideo.training._batch_norm import small_group_warning as small_group_warning
 from gcvideo.training._best_checkpoint import BestCheckpoint as BestCheckpoint
-from gcvideo.training._best_checkpoint import is_validated as is_validated
 from gcvideo.training._checkpoint_file import AtomicCheckpointIO as AtomicCheckpointIO
 from gcvideo.training._checkpoint_file import CheckpointWriteError as CheckpointWriteError
 from gcvideo.training._classifier import VideoClassifier as VideoClassifier
@@ -32,7 +28,6 @@ from gcvideo.training._progress_checkpoint import CHECKPOINT_NAMES as CHECKPOINT
 from gcvideo.training._progress_checkpoint import ProgressCheckpoint as ProgressCheckpoint
 from gcvideo.training._progress_checkpoint import TrainingStopped as TrainingStopped
 from gcvideo.training._progress_checkpoint import num_batches_seen as num_batches_seen
-from gcvideo.training._schedule import Schedule as Schedule
 from gcvideo.training._schedule import WarmupCosine as WarmupCosine
 from gcvideo.training._schedule import WarmupSteps as WarmupSteps
 from gcvideo.training._schedule import highest_factor as highest_factor

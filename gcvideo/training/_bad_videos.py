@@ -27,9 +27,6 @@ class BadVideos(Callback):
     every batch on one device, every 50 batches and at the end of an epoch on several. The limit is
     ``max_bad_fraction`` of the data; damaged videos that were shown do not count towards it.
 
-    Args:
-        folder: run folder.
-
     Raises:
         BadVideosError: if unreadable videos / training videos is above the limit.
     """

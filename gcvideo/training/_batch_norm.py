@@ -69,11 +69,7 @@ class BatchNormGroups(LayerSync):
 
 
 def check_group_size(group_size: int | None, world_size: int) -> None:
-    """Refuse groups of ranks that are not equal.
-
-    Raises:
-        ValueError: if ``group_size`` does not divide ``world_size``.
-    """
+    """Raise ValueError unless ``group_size``, in ranks, divides ``world_size``; None is all ranks."""
     if group_size is not None and world_size % group_size:
         divisors = [str(n) for n in range(1, world_size + 1) if world_size % n == 0]
         raise ValueError(
@@ -86,10 +82,6 @@ def set_num_splits(net: nn.Module, num_splits: int) -> None:
     """Let all batch norms of a net normalise equal parts of the local batch, as multigrid needs.
 
     Changes the modules in place, also during training; see ``GroupBatchNorm3d``.
-
-    Args:
-        net: net whose ``nn.BatchNorm1d`` and ``nn.BatchNorm3d`` change.
-        num_splits: parts; 1: the whole batch.
 
     Raises:
         ValueError: for ``num_splits`` below 1, or above 1 where statistics are taken over ranks.
@@ -127,11 +119,8 @@ def clips_per_group(
 ) -> float:
     """Clips that share one set of batch statistics; infinite where none are taken.
 
-    Args:
-        mode: "local", "sync" or "frozen".
-        views_per_rank: views of one forward pass on one device.
-        world_size: ranks of the run.
-        group_size: ranks per group in mode "sync"; None: all.
+    ``views_per_rank`` are those of one forward pass on one device; ``group_size`` counts the ranks that
+    mode "sync" takes together, None is all.
     """
     if mode == "frozen":
         return math.inf
@@ -145,9 +134,6 @@ def small_group_warning(clips: float) -> str | None:
 
     Source: Wu and He, Group Normalization (arXiv:1803.08494), Figure 1: the error of batch norm rises
     ever faster below 16 images per group. The limit of 8 is ours.
-
-    Args:
-        clips: number of clips of a group, from ``clips_per_group``.
     """
     if clips >= MIN_CLIPS_PER_GROUP:
         return None

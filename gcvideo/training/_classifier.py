@@ -109,6 +109,7 @@ class VideoClassifier(LightningModule):
         self.product = product or {}
         self.train_loss = MeanMetric(nan_strategy="ignore")
         self.train_top1 = MulticlassAccuracy(len(self.classes), average="micro")
+        self._train_metrics: dict[str, Metric] = {"loss": self.train_loss, "top1": self.train_top1}
         self.val_metrics = accuracy_metrics(len(self.classes), "val/")
         self.test_scores = VideoScores()
         self._group_mean = GroupMean()
@@ -212,17 +213,9 @@ class VideoClassifier(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         trainer = self.trainer
-        groups = parameter_groups(
-            self.model.net,
-            # The rate of a step with all its batches.
-            lr=self._scaled_lr(trainer.accumulate_grad_batches),
-            weight_decay=self.weight_decay,
-            block_lr_multiplier=self.block_lr_multiplier,
-        )
-        try:
-            optimizer = self.optimizer(groups)
-        except TypeError as error:
-            raise ValueError(f"the optimizer does not take its arguments: {error}") from error
+        # The rate of a step with all its batches.
+        full_step = self.views_per_step * trainer.world_size * trainer.accumulate_grad_batches
+        optimizer = self.make_optimizer(full_step)
         if not isinstance(trainer.datamodule, VideoDataModule):  # pyright: ignore[reportAttributeAccessIssue]
             _ = trainer.estimated_stepping_batches  # looks at the loader, which other data need
         num_epochs, groups = trainer.max_epochs or 1, BatchGroups.of(trainer)
@@ -239,6 +232,19 @@ class VideoClassifier(LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
+    def make_optimizer(self, num_views: int, model: ClipClassifier | None = None) -> Optimizer:
+        """An optimizer of the model, or of a copy of it, with the rate for steps of so many views."""
+        groups = parameter_groups(
+            (model or self.model).net,
+            lr=scaled_lr(self.lr, self.base_batch_size, num_views),
+            weight_decay=self.weight_decay,
+            block_lr_multiplier=self.block_lr_multiplier,
+        )
+        try:
+            return self.optimizer(groups)
+        except TypeError as error:
+            raise ValueError(f"the optimizer does not take its arguments: {error}") from error
+
     @property
     def total_batch_size(self) -> int:
         """Views per optimizer step over all devices and accumulated batches that an epoch has."""
@@ -247,16 +253,12 @@ class VideoClassifier(LightningModule):
     @property
     def learning_rate(self) -> float:
         """Base rate after linear scaling."""
-        return self._scaled_lr(BatchGroups.of(self.trainer).largest)
-
-    def _scaled_lr(self, num_batches: int) -> float:
-        views = self.views_per_step * self.trainer.world_size * num_batches
-        return scaled_lr(self.lr, self.base_batch_size, views)
+        return scaled_lr(self.lr, self.base_batch_size, self.total_batch_size)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["gcvideo"] = self.product
         states = checkpoint["train_metrics"] = {}
-        for name, metric in self._train_metrics().items():
+        for name, metric in self._train_metrics.items():
             with metric.sync_context():
                 states[name] = {
                     key: torch.as_tensor(value).clone()
@@ -266,7 +268,7 @@ class VideoClassifier(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.global_rank > 0:
             return  # the state is the sum over all ranks
-        for name, metric in self._train_metrics().items():
+        for name, metric in self._train_metrics.items():
             for key, value in checkpoint["train_metrics"][name].items():
                 setattr(metric, key, value.to(metric.device))
             metric._update_count = 1
@@ -278,9 +280,6 @@ class VideoClassifier(LightningModule):
             self.log("train/loss_epoch", self.train_loss, on_epoch=True)
             if self.mixing is None:
                 self.log("train/top1_epoch", self.train_top1, on_epoch=True)
-
-    def _train_metrics(self) -> dict[str, Metric]:
-        return {"loss": self.train_loss, "top1": self.train_top1}
 
 
 def mix_videos(

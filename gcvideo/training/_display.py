@@ -12,6 +12,8 @@ from lightning.pytorch.callbacks import RichProgressBar
 from gcvideo._console import Console
 from gcvideo.training._best_checkpoint import is_validated
 
+_CONSOLE = Console()
+
 
 def _epoch_metrics(trainer: Trainer) -> dict[str, Any]:
     """The metrics of the epoch that ends, without the validation of an earlier epoch."""
@@ -25,9 +27,6 @@ def _epoch_metrics(trainer: Trainer) -> dict[str, Any]:
 
 class EpochLine(Callback):
     """Prints one line per epoch, so that a log file without a progress bar tells the story."""
-
-    def __init__(self) -> None:
-        self._console = Console()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -44,7 +43,7 @@ class EpochLine(Callback):
         text = "  ".join(
             f"{name} {_number(float(values[key]))}" for name, key in shown.items() if key in values
         )
-        self._console.print(
+        _CONSOLE.print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}", soft_wrap=True
         )
 
@@ -54,11 +53,7 @@ def _number(value: float) -> str:
 
 
 class LearningCurve(Callback):
-    """Draws loss and accuracy over epochs to ``learning_curve.png`` after each epoch.
-
-    Args:
-        folder: run folder.
-    """
+    """Draws loss and accuracy over epochs to ``learning_curve.png`` after each epoch."""
 
     def __init__(self, folder: str) -> None:
         self.path = Path(folder) / "learning_curve.png"

@@ -58,12 +58,8 @@ def parameter_groups(
 def scaled_lr(base_lr: float, base_batch_size: int, total_batch_size: int) -> float:
     """Linear scaling rule: lr = base_lr * total_batch_size / base_batch_size.
 
+    Sizes count views per optimizer step, over all devices and accumulation.
     Source: Goyal et al., Accurate, Large Minibatch SGD (arXiv:1706.02677).
-
-    Args:
-        base_lr: rate of the recipe.
-        base_batch_size: views per optimizer step for which ``base_lr`` was found.
-        total_batch_size: views per optimizer step of this run, over all devices and accumulation.
     """
     return base_lr * total_batch_size / base_batch_size
 

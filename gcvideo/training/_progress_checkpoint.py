@@ -27,16 +27,11 @@ SIGNALS = tuple(
 
 
 class TrainingStopped(Exception):
-    """A training that was asked to stop by a signal and has written where it stands.
-
-    Args:
-        signal_number: number of the signal; a shell expects the exit status 128 + it.
-        message: text for the user.
-    """
+    """A training that was asked to stop by a signal and has written where it stands."""
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
-        self.exit_status = 128 + signal_number
+        self.exit_status = 128 + signal_number  # as shells expect
 
 
 class StopSignal:

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from stopped_training import stop
 
-from gcvideo.command.train import train
+from gcvideo.command.train._training import train
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 

@@ -4,7 +4,7 @@ import torchvision
 from safetensors.torch import load_file
 
 import gcvideo
-from gcvideo.command import convert
+from gcvideo.command._converting import convert
 from gcvideo.models import slow_resnet
 from gcvideo.weights import convert_state_dict
 

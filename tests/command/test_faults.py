@@ -10,8 +10,8 @@ from stopped_training import CONF
 import gcvideo.training._classifier as classifier
 from gcvideo.command._preflight import OutputFolderError
 from gcvideo.command._user_error import user_error
-from gcvideo.command.train import ResumeError, resumed_config, train
-from gcvideo.command.train._resuming import find_resume_point
+from gcvideo.command.train._resuming import ResumeError, find_resume_point, resumed_config
+from gcvideo.command.train._training import train
 from gcvideo.training import CheckpointWriteError, NonFiniteLossError
 from gcvideo.training._checkpoint_file import AtomicCheckpointIO
 

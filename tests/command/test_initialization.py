@@ -2,8 +2,7 @@ import pytest
 import torch
 from hydra.core.config_store import ConfigStore
 
-from gcvideo.command._assembly import build
-from gcvideo.command._initialization import initialize_net
+from gcvideo.command._assembly import build, initialize_net
 from gcvideo.models import i3d_resnet
 from gcvideo.weights import ZOO
 

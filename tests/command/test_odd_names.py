@@ -10,15 +10,15 @@ import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 
-from gcvideo import command as run
 from gcvideo._console import Console
 from gcvideo._hint import override
+from gcvideo.command import _testing as testing
 from gcvideo.command.compare._comparing import compare
-from gcvideo.command.dataset import reencode
+from gcvideo.command.dataset._reencoding import reencode
 from gcvideo.command.dataset._checking import check
 from gcvideo.command.predict import _result as prediction_result
-from gcvideo.command.predict import predict
-from gcvideo.command.train import train
+from gcvideo.command.predict._prediction import predict
+from gcvideo.command.train._training import train
 from gcvideo.data import annotated_videos
 from gcvideo.inference import CheckpointError, read_checkpoint
 from gcvideo.training import ProgressCheckpoint, TrainingStopped
@@ -62,7 +62,7 @@ def test_a_test_names_its_checkpoint_and_its_folder_whole(
     out = tmp_path / "out[2]"
     given = [f"checkpoint='{brackets}'", f"output_dir='{out}'", "trainer=cpu", "num_workers=0"]
     given += ["data=folder", f"data.root='{root}'", "trainer.enable_progress_bar=false"]
-    run.test(compose_config("test", given))
+    testing.test(compose_config("test", given))
     printed = capsys.readouterr().out
     assert f"checkpoint {brackets}\n" in printed
     assert f"results in {out}\n" in printed

@@ -7,12 +7,12 @@ from gcvideo_runs import TINY
 from omegaconf import OmegaConf
 
 import gcvideo
-from gcvideo import command as run
+from gcvideo.command import _testing as testing
 from gcvideo.command._probing import probe
 from gcvideo.command.attention._show import attention_show
 from gcvideo.command.attention._stats import attention_stats
-from gcvideo.command.predict import predict
-from gcvideo.command.train import train
+from gcvideo.command.predict._prediction import predict
+from gcvideo.command.train._training import train
 from gcvideo.training import VideoClassifier
 
 ONE_VIEW = ["num_clips=1", "num_crops=1", "num_workers=0"]
@@ -62,7 +62,7 @@ def test_validation_test_probe_prediction_and_classification_of_a_view_agree_on_
 
     checkpoint = f"checkpoint={tmp_path}/train/checkpoints/last.ckpt"
     words = [checkpoint, *ONE_VIEW, f"output_dir={tmp_path}/test", "trainer=cpu"]
-    run.test(compose_config("test", [*words, "trainer.enable_progress_bar=false"]))
+    testing.test(compose_config("test", [*words, "trainer.enable_progress_bar=false"]))
     words = [checkpoint, *ONE_VIEW, f"output_dir={tmp_path}/probe", "device=cpu"]
     probe(compose_config("probe", words))
     tested = scores_of(tmp_path / "test/scores.csv")
@@ -92,7 +92,7 @@ def test_another_precision_is_had_on_request_and_said(compose_config, tmp_path, 
     found = {}
     for name in ("float32", "bfloat16"):
         words = [f"checkpoint={checkpoint}", *ONE_VIEW, f"precision={name}"]
-        for command, run_it in (("test", run.test), ("probe", probe)):
+        for command, run_it in (("test", testing.test), ("probe", probe)):
             folder = tmp_path / command / name
             device = ["trainer=cpu", "trainer.enable_progress_bar=false"]
             given = device if command == "test" else ["device=cpu"]
@@ -120,7 +120,7 @@ def test_another_precision_is_had_on_request_and_said(compose_config, tmp_path, 
 @pytest.mark.parametrize(
     ("command", "words", "call"),
     [
-        ("test", [], run.test),
+        ("test", [], testing.test),
         ("probe", [], probe),
         ("predict", ["video={video}"], predict),
         ("attention_stats", [], attention_stats),
@@ -145,7 +145,7 @@ def test_the_precision_of_a_trainer_is_no_key_of_a_test(compose_config, tmp_path
     with pytest.raises(
         ValueError, match=r"trainer.precision is 'bf16-mixed', which is for training"
     ):
-        run.test(compose_config("test", words))
+        testing.test(compose_config("test", words))
 
 
 @pytest.mark.filterwarnings("ignore:.*bf16-true.*")

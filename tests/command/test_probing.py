@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from gcvideo import command as run
+from gcvideo.command import _testing as testing
 from gcvideo.command._probing import probe
 from gcvideo.data import BadVideosError
 
@@ -15,7 +15,7 @@ def test_a_probe_scores_the_test_in_order_as_a_test_does_and_without_order(
     given += [f"data.root={video_folder}", f"data.test={video_folder}"]
     one, other = tmp_path / "probe", tmp_path / "test"
     words = [*given, f"output_dir={other}", "trainer=cpu", "trainer.precision=32-true"]
-    metrics = run.test(compose_config("test", [*words, "trainer.enable_progress_bar=false"]))
+    metrics = testing.test(compose_config("test", [*words, "trainer.enable_progress_bar=false"]))
     capsys.readouterr()
     overall = probe(compose_config("probe", [*given, f"output_dir={one}", "device=cpu"]))
 

@@ -6,16 +6,16 @@ import pytest
 from hydra.utils import instantiate
 
 import gcvideo
-from gcvideo import command as run
+from gcvideo.command import _testing as testing
 from gcvideo.command._checkpoint_data import checkpoint_protocol
-from gcvideo.command.predict import predict
+from gcvideo.command.predict._prediction import predict
 from gcvideo.inference._checkpoint import read_checkpoint
 
 
 def run_test(compose_config, folder, checkpoint, *overrides):
     given = [f"checkpoint={checkpoint}", f"output_dir={folder}", "trainer=cpu", "num_workers=0"]
     cfg = compose_config("test", [*given, "trainer.enable_progress_bar=false", *overrides])
-    metrics = run.test(cfg)
+    metrics = testing.test(cfg)
     return metrics, json.loads((folder / "results.json").read_text())
 
 

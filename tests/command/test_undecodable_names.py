@@ -7,11 +7,11 @@ import shutil
 import pytest
 from omegaconf import OmegaConf
 
-from gcvideo import command as run
 from gcvideo._console import Console
+from gcvideo.command import _testing as testing
 from gcvideo.command._record import write_config, write_json
 from gcvideo.command.dataset._checking import check
-from gcvideo.command.predict import predict
+from gcvideo.command.predict._prediction import predict
 from gcvideo.command.train._data_record import record_split
 from gcvideo.data import annotated_videos
 
@@ -56,7 +56,7 @@ def test_a_test_scores_all_of_a_held_out_folder(compose_config, root, checkpoint
     out = tmp_path / "out"
     given = [f"checkpoint='{checkpoint}'", f"output_dir='{out}'", "trainer=cpu", "num_workers=0"]
     given += ["data=folder", f"data.root='{root}'", "trainer.enable_progress_bar=false"]
-    run.test(compose_config("test", given))
+    testing.test(compose_config("test", given))
     rows = read_csv(out / "scores.csv")
     assert len(rows) == 12
     assert str(root / "dark" / NAME) in {row["video"] for row in rows}

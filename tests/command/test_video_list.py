@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from gcvideo.command import find_videos
+from gcvideo.command._video_list import find_videos
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_processes_that_hang_are_ended_in_time(monkeypatch):
     ],
 )
 def test_bf16_is_told_to_be_there_emulated_or_slow(monkeypatch, best, slowdown, status, texts):
-    monkeypatch.setattr("gcvideo.command.best_precision", lambda _: best)
+    monkeypatch.setattr("gcvideo.command._device.best_precision", lambda _: best)
     name = "gcvideo.models._convolution_check.convolution_slowdown"
     monkeypatch.setattr(name, lambda *_: slowdown)
     assert_is(device.check_bf16(), status, *texts)

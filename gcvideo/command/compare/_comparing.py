@@ -11,7 +11,7 @@ from hydra import compose
 
 from gcvideo._console import Console
 from gcvideo._invocation import command_line
-from gcvideo.command._assembly import build, multigrid_schedule, settle
+from gcvideo.command._assembly import build, settle
 from gcvideo.command._output_check import check_folder
 from gcvideo.command._user_error import user_error
 from gcvideo.command.compare._cell import Job, launch, read_cell
@@ -91,7 +91,7 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
         if request.estimate is False:
             check_folder(folder, "folder")
         splits: VideoSplits = build(cfg.data)
-        for line in settle(cfg, splits, multigrid_schedule(cfg)):
+        for line in settle(cfg, splits):
             console.print(line, soft_wrap=True)
         planned = plan_variants(request, splits, folder)
         for plan in planned:

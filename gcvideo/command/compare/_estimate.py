@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from gcvideo.command._assembly import build, build_data, build_module, multigrid_schedule
+from gcvideo.command._assembly import build, build_data, build_module
 from gcvideo.command._duration import duration
 from gcvideo.command.compare._cell import is_finished, launcher_config
 from gcvideo.command.compare._plan import PlannedVariant, cell_folder
@@ -104,12 +104,11 @@ def estimate_comparison(
         if cfg.num_threads is not None:
             torch.set_num_threads(cfg.num_threads)
         protocol: EvaluationProtocol = build(cfg.protocol)
-        multigrid = multigrid_schedule(cfg)
-        module = build_module(cfg, build(cfg.model.net), splits, protocol, multigrid)
+        data = build_data(cfg, splits, protocol)
         cell = measure(
             cfg.trainer,
-            build_data(cfg, splits, protocol, multigrid),
-            module,
+            data,
+            build_module(cfg, build(cfg.model.net), data),
             crop_size=cfg.crop_size,
             step_seconds=given_step_seconds(request.estimate),
             video_seconds=variants[0].cell.video_seconds if variants else None,

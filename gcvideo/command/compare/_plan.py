@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from gcvideo._hint import override
-from gcvideo.command._assembly import build, multigrid_schedule, settle
+from gcvideo.command._assembly import build, settle
 from gcvideo.command.compare._cell import Job, is_finished
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.compare._variant import BARE, Variant
@@ -64,7 +64,7 @@ def plan_variants(
     for name, variant in zip(request.names, request.variants, strict=True):
         cell = cell_folder(folder, variant, seed)
         cfg = compose("train", cell_overrides(request, variant, seed, cell))
-        settle(cfg, splits, multigrid_schedule(cfg))
+        settle(cfg, splits)
         if cfg.trainer.devices not in (1, "1") or cfg.trainer.num_nodes != 1:
             raise ValueError(
                 f"trainer.devices is {cfg.trainer.devices} on {cfg.trainer.num_nodes} nodes, but a cell "

@@ -1,12 +1,9 @@
 """The classes and videos of a run, kept in its folder and compared when it is resumed."""
 
 import gzip
-import hashlib
 import json
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from gcvideo._console import Console
 from gcvideo._draft import draft_of
@@ -22,16 +19,12 @@ class DataChangedError(ValueError):
 
 
 def write_data_record(folder: Path, splits: VideoSplits) -> None:
-    """Keep classes and lists of a run in its folder.
-
-    The first line has the class names, and of each list the number of videos and the SHA-256 of paths
-    and labels in their order; a line follows for each video.
-    """
+    """Keep classes and lists of a run in its folder: a line of class names, then one for each video."""
     with (
         draft_of(folder / _FILE) as draft,
         gzip.open(draft, "wt", encoding="utf-8") as file,
     ):
-        file.write(json.dumps(_fingerprint(splits)) + "\n")
+        file.write(json.dumps({"classes": list(splits.classes)}) + "\n")
         for name, videos in _lists(splits).items():
             for path, label in zip(videos.paths, videos.labels.tolist(), strict=True):
                 file.write(json.dumps([name, path, label]) + "\n")
@@ -66,36 +59,35 @@ def changed_lists(folder: Path, splits: VideoSplits, *, accepts_others: bool) ->
             f"'{folder}' lacks {_FILE}, so it is unknown which videos the run has learned from; {word} "
             "continues with those listed now"
         )
+    old: dict[str, list[tuple[str, int]]] = {"train": [], "val": []}
     with gzip.open(path, "rt", encoding="utf-8") as file:
-        before, now = json.loads(file.readline()), _fingerprint(splits)
-    if before["classes"] != now["classes"]:
+        classes = json.loads(file.readline())["classes"]
+        for line in file:
+            name, video, label = json.loads(line)
+            old[name].append((video, label))
+    if classes != list(splits.classes):
         raise DataChangedError(
             f"the run in '{folder}' was begun with other classes: "
-            f"{_changed_classes(before['classes'], now['classes'])}; its head would mean other classes "
+            f"{_changed_classes(classes, splits.classes)}; its head would mean other classes "
             "than the labels: restore their names and order, or start a new run from its weights with "
             "weights=checkpoint weights.path=..., which takes rows by class name"
         )
-    if before == now:
-        return []
-    old: dict[str, dict[str, int]] = {"train": {}, "val": {}}  # label by path
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        for line in islice(file, 1, None):
-            name, video, label = json.loads(line)
-            old[name][video] = label
-    new = {n: dict(zip(v.paths, v.labels.tolist(), strict=True)) for n, v in _lists(splits).items()}
+    new = {n: list(zip(v.paths, v.labels.tolist(), strict=True)) for n, v in _lists(splits).items()}
     changes = [
-        f"of {name}, {before[name]['videos']} videos were listed and {now[name]['videos']} are: "
-        f"{_changed_videos(old[name], new[name])}"
+        f"of {name}, {len(old[name])} videos were listed and {len(new[name])} are: "
+        f"{_changed_videos(dict(old[name]), dict(new[name]))}"
         for name in old
-        if before[name] != now[name]
+        if old[name] != new[name]
     ]
+    if not changes:
+        return []
     if not accepts_others:
         raise DataChangedError(
             f"the run in '{folder}' was begun with other videos: {'; '.join(changes)}; restore them, or go "
             f"on with the lists as they are with {word}: epochs then have other videos, and scores "
             "from before and after cannot be compared"
         )
-    num_seen = len(old["train"].keys() & new["val"].keys())
+    num_seen = len(dict(old["train"]).keys() & dict(new["val"]).keys())
     if num_seen:
         changes.append(f"{num_seen} videos of val were trained on before")
     return [f"warning: {change}" for change in changes]
@@ -103,16 +95,6 @@ def changed_lists(folder: Path, splits: VideoSplits, *, accepts_others: bool) ->
 
 def _lists(splits: VideoSplits) -> dict[str, Annotations]:
     return {"train": splits.train, "val": splits.val}
-
-
-def _fingerprint(splits: VideoSplits) -> dict[str, Any]:
-    found: dict[str, Any] = {"classes": list(splits.classes)}
-    for name, videos in _lists(splits).items():
-        digest = hashlib.sha256()
-        for path, label in zip(videos.paths, videos.labels.tolist(), strict=True):
-            digest.update(f"{label} {path}\n".encode("utf-8", "surrogatepass"))
-        found[name] = {"videos": len(videos), "sha256": digest.hexdigest()}
-    return found
 
 
 def _changed_classes(old: Sequence[str], new: Sequence[str]) -> str:

@@ -13,16 +13,15 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 from rich.table import Table
-from torch.optim import Optimizer
 
 from gcvideo.command._device import device_of
 from gcvideo.command._duration import duration
 from gcvideo.command.train._plan import TrainingPlan, plan_training
 from gcvideo.command.train._step_time import Precision, StepTime, time_step, time_view
 from gcvideo.data import VideoDataModule
-from gcvideo.models import ClipClassifier, Cost, count_cost
+from gcvideo.models import Cost, count_cost
 from gcvideo.models._memory import TrainingMemory, count_memory
-from gcvideo.training import VideoClassifier, parameter_groups, scaled_lr
+from gcvideo.training import VideoClassifier, scaled_lr
 
 _NUM_SAMPLES = 16
 
@@ -155,7 +154,7 @@ def measure(
     for norm in module.frozen:
         norm.eval()
     model = module.model.to(precision.weights)
-    make_optimizer = partial(_make_optimizer, module, rate)
+    make_optimizer = partial(module.make_optimizer, plan.clips_per_step)
     memory = count_memory(
         model,
         make_optimizer=make_optimizer,
@@ -211,16 +210,6 @@ def given_step_seconds(value: Any) -> float | None:
             "elsewhere, such as estimate=0.35"
         )
     return float(value)
-
-
-def _make_optimizer(module: VideoClassifier, rate: float, model: ClipClassifier) -> Optimizer:
-    groups = parameter_groups(
-        model.net,
-        lr=rate,
-        weight_decay=module.weight_decay,
-        block_lr_multiplier=module.block_lr_multiplier,
-    )
-    return module.optimizer(groups)
 
 
 def _time_videos(data: VideoDataModule) -> float:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from lightning import Trainer
+from omegaconf import DictConfig
 from rich.table import Table
 
 from gcvideo._console import Console
 from gcvideo.command._class_report import Baselines, describe_baselines, describe_classes
-from gcvideo.command.train._settings import TrainingSettings
 from gcvideo.data import VideoDataModule, VideoSplits
 from gcvideo.models import Cost, inserted_blocks
 from gcvideo.training import (
@@ -24,14 +24,15 @@ _LOW_RATE = 0.5
 
 
 def report_start(
-    settings: TrainingSettings,
+    model_name: str,
     data: VideoDataModule,
     module: VideoClassifier,
     trainer: Trainer,
     cost: Cost,
+    batch_norm: DictConfig,
 ) -> None:
     """Print model, blocks, data, protocol, batches and rate."""
-    _CONSOLE.print(f"model      {settings.model_name}: {cost}")
+    _CONSOLE.print(f"model      {model_name}: {cost}")
     blocks = inserted_blocks(module.model.net)
     if blocks:
         table = Table("block", "stage", "index", "position", "parameters", "MMACs per view")
@@ -53,11 +54,10 @@ def report_start(
         f"protocol   {data.protocol}\n"
         f"training   {trainer.max_epochs} epochs, {_batches(module, trainer)}, "
         f"precision {trainer.precision}\n"
-        f"validation {_validation(settings.val_precision, module, trainer)}\n"
+        f"validation {_validation(module, trainer)}\n"
         f"rate       lr {module.learning_rate:g} = {module.lr:g} x {module.total_batch_size} / "
         f"{module.base_batch_size}{_warmup(module, trainer)}\n"
-        f"batch norm {_batch_norm(settings, module, trainer)}\n{_mixing(settings)}"
-        f"folder     {settings.folder}",
+        f"batch norm {_batch_norm(batch_norm, module, trainer)}{_mixing(data, module)}",
         soft_wrap=True,
     )
 
@@ -77,29 +77,29 @@ def _batches(module: VideoClassifier, trainer: Trainer) -> str:
     return text
 
 
-def _batch_norm(settings: TrainingSettings, module: VideoClassifier, trainer: Trainer) -> str:
-    mode = settings.batch_norm_mode
+def _batch_norm(config: DictConfig, module: VideoClassifier, trainer: Trainer) -> str:
+    mode = config.mode
     clips = clips_per_group(
         mode,
         module.views_per_step,
         world_size=trainer.world_size,
-        group_size=settings.batch_norm_group_size,
+        group_size=config.group_size,
     )
     text = f"{mode}, the running statistics"
     if mode != "frozen":
         text = f"{mode}, statistics of {clips:g} views"
-    if settings.precise_batches:
-        text += f", precise ones of {settings.precise_batches} batches in validation"
+    if config.precise_batches:
+        text += f", precise ones of {config.precise_batches} batches in validation"
     warning = small_group_warning(clips)
     return text if warning is None else f"{text}\nwarning: {warning}"
 
 
-def _mixing(settings: TrainingSettings) -> str:
-    if not settings.is_mixed or settings.batch_size > 1:
+def _mixing(data: VideoDataModule, module: VideoClassifier) -> str:
+    if module.mixing is None or data.batch_size > 1:
         return ""
     return (
-        "warning: mixing blends the videos of a batch, and batch_size is 1, so that labels stay as they "
-        "are; raise batch_size or set mixing=none\n"
+        "\nwarning: mixing blends the videos of a batch, and batch_size is 1, so that labels stay as they "
+        "are; raise batch_size or set mixing=none"
     )
 
 
@@ -114,7 +114,8 @@ def _warmup(module: VideoClassifier, trainer: Trainer) -> str:
     )
 
 
-def _validation(wanted: str, module: VideoClassifier, trainer: Trainer) -> str:
+def _validation(module: VideoClassifier, trainer: Trainer) -> str:
+    wanted = str(module.precision).removeprefix("torch.")
     precision = evaluation_precision(trainer, module.precision)
     text = f"of single views, precision {precision}"
     if precision == wanted:

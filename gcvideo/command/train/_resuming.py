@@ -51,6 +51,8 @@ _MOVED = {
 }
 _SHARDED = ("gcvideo.training.ShardedStrategy", "gcvideo.training.sharding.ShardedStrategy")
 _MISSING = object()
+# What torch raises for a file that is cut off or damaged.
+_UNREADABLE = (RuntimeError, EOFError, OSError, KeyError, BadZipFile, pickle.UnpicklingError)
 
 
 class ResumeError(ValueError):
@@ -169,14 +171,7 @@ def find_resume_point(folder: Path, run_id: str | None) -> ResumePoint | None:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             if missing := {"progress", "loops", "gcvideo"} - content.keys():
                 raise KeyError(f"it lacks {sorted(missing)}")
-        except (
-            RuntimeError,
-            EOFError,
-            OSError,
-            KeyError,
-            BadZipFile,
-            pickle.UnpicklingError,
-        ) as error:
+        except _UNREADABLE as error:
             unreadable.append(f"'{path}' cannot be read ({str(error).splitlines()[0]})")
             continue
         if content["gcvideo"]["config"].get("run_id") != run_id:

@@ -1,7 +1,7 @@
 """The time of a training step and of a forward pass on this machine."""
 
 import os
-import time
+import timeit
 from typing import NamedTuple
 
 import torch
@@ -61,24 +61,24 @@ def time_step(
     """
     device = next(model.parameters()).device
 
-    def run(clips: int) -> float:
+    def time_steps(clips: int, number: int) -> float:
         views = torch.zeros((clips, 1, 3, num_frames, crop_size, crop_size), dtype=torch.uint8)
         views = views.to(device)
         labels = torch.zeros(clips, dtype=torch.int64, device=device)
-        _synchronize(device)
-        started = time.perf_counter()
-        with torch.autocast(device.type, autocast, enabled=autocast is not None):
-            loss = F.cross_entropy(model(views).flatten(0, 1).float(), labels)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        _synchronize(device)
-        return time.perf_counter() - started
+
+        def step() -> None:
+            with torch.autocast(device.type, autocast, enabled=autocast is not None):
+                loss = F.cross_entropy(model(views).flatten(0, 1).float(), labels)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            _synchronize(device)
+
+        return min(timeit.repeat(step, number=1, repeat=number))
 
     # Batch statistics of a small net need two clips.
     clips = min(2, num_clips)
-    run(clips)
-    seconds = run(clips)
+    seconds = time_steps(clips, 2)
     affordable = min(
         num_clips,
         int(clips * _BUDGET_SECONDS / (2 * seconds)),
@@ -86,10 +86,9 @@ def time_step(
     )
     if affordable > clips:
         clips = affordable
-        run(clips)
-        seconds = run(clips)
-    repeats = min(_MAX_REPEATS, int(_BUDGET_SECONDS / 10 / seconds))
-    seconds = min([seconds, *(run(clips) for _ in range(repeats))])
+        seconds = time_steps(clips, 2)
+    if repeats := min(_MAX_REPEATS, int(_BUDGET_SECONDS / 10 / seconds)):
+        seconds = min(seconds, time_steps(clips, repeats))
     source = f"measured on {_name(device)}"
     if clips < num_clips:
         source += f" with {clips} clips, scaled linearly to {num_clips}"
@@ -103,16 +102,12 @@ def time_view(model: nn.Module, *, num_frames: int, crop_size: int, dtype: torch
     shape = (2, 1, 3, num_frames, crop_size, crop_size)
     views = torch.zeros(shape, dtype=torch.uint8, device=device)
 
-    def run() -> float:
-        _synchronize(device)
-        started = time.perf_counter()
+    def score() -> None:
         with torch.inference_mode(), computing_in(dtype, device):
             model(views)
         _synchronize(device)
-        return time.perf_counter() - started
 
-    run()
-    return min(run(), run()) / len(views)
+    return min(timeit.repeat(score, number=1, repeat=3)) / len(views)
 
 
 def _synchronize(device: torch.device) -> None:

@@ -173,7 +173,7 @@ def test_unreadable_videos_are_listed_and_the_others_measured(
     assert "broken.mp4" in capsys.readouterr().out
     words = [str(non_local), f"videos={folder}", "num_workers=0", "device=cpu"]
     with pytest.raises(SystemExit, match="1"):
-        cli.run("attention stats", [*words, f"hydra.run.dir={tmp_path}"])
+        cli.main("attention stats", [*words, f"hydra.run.dir={tmp_path}"])
 
 
 def test_reading_stops_at_the_time_budget(measure, non_local, video_folder, monkeypatch):

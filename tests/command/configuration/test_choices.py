@@ -11,7 +11,7 @@ import gcvideo.weights._weight_source as weight_source
 from gcvideo.command._assembly import TrainerError
 from gcvideo.command._user_error import user_error
 from gcvideo.command.configuration._command_words import CommandWordError, without_null_groups
-from gcvideo.command.train import train
+from gcvideo.command.train._training import train
 from gcvideo.models import slow_resnet
 
 CONF = Path(__file__).resolve().parents[3] / "conf"

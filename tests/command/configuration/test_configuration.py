@@ -9,9 +9,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from gcvideo import cli
-from gcvideo.command import OverrideError, best_precision, check_overrides
 from gcvideo.command._assembly import build_trainer
-from gcvideo.command.configuration._composition import block_words
+from gcvideo.command._device import best_precision
+from gcvideo.command.configuration._composition import OverrideError, block_words, check_overrides
 from gcvideo.command.configuration._value_rule import ValueRuleError
 from gcvideo.models import inserted_blocks
 
@@ -200,7 +200,7 @@ def test_lightning_does_not_requeue_in_the_middle_of_a_step(compose_config, monk
 def test_a_run_folder_that_cannot_be_made_is_refused_before_hydra_makes_it(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit):
-        cli.run("train", [f"hydra.run.dir={tmp_path}/file/run"])
+        cli.main("train", [f"hydra.run.dir={tmp_path}/file/run"])
     assert f"error: the output folder '{tmp_path}/file/run' cannot be" in capsys.readouterr().err
 
 

@@ -3,8 +3,7 @@ import shutil
 
 import pytest
 
-from gcvideo.command import check_overrides
-from gcvideo.command.configuration._composition import OverrideError
+from gcvideo.command.configuration._composition import OverrideError, check_overrides
 from gcvideo.command.dataset import _indexing as indexing
 from gcvideo.command.dataset._indexing import index
 from gcvideo.data import FrameIndex, VideoReadError, index_path, probe

@@ -107,10 +107,10 @@ def test_broken_videos_are_reported_and_left_out_of_the_lists(
 
     given = ["data=folder", f"data.root={videos}", f"output={output}", "num_workers=0", *lists]
     with pytest.raises(SystemExit) as ending:
-        cli.run("reencode", given)
+        cli.main("reencode", given)
     assert ending.value.code == 1
     broken.write_bytes(content)
-    cli.run("reencode", given)
+    cli.main("reencode", given)
     assert not (output / "failed.csv").exists()
     assert len((output / "val.txt").read_text().splitlines()) == 12
 

@@ -19,7 +19,7 @@ from gcvideo.command._output_check import OutputError
 from gcvideo.command.predict import _classification as classification
 from gcvideo.command.predict import _prediction as prediction
 from gcvideo.command.predict import _writer as prediction_writer
-from gcvideo.command.predict import predict
+from gcvideo.command.predict._prediction import predict
 from gcvideo.data import VideoReadError
 
 NAMES = ("a.mp4", "b.mp4", "c.mp4", "d.mp4")

@@ -14,7 +14,7 @@ from gcvideo._console import Console
 from gcvideo.command._interruption import Interrupted
 from gcvideo.command.predict import _classification as classification
 from gcvideo.command.predict import _result as prediction_result
-from gcvideo.command.predict import predict
+from gcvideo.command.predict._prediction import predict
 from gcvideo.data import probe, read_frames, write_video
 from gcvideo.inference import classify_windows
 from gcvideo.inference._seconds_bar import format_seconds

@@ -5,10 +5,10 @@ import shutil
 import pytest
 from broken_files import UNREADABLE, damage_packet
 
-from gcvideo import command as run
 from gcvideo.command import _readability as readability
+from gcvideo.command import _testing as testing
 from gcvideo.command._user_error import user_error
-from gcvideo.command.train import train
+from gcvideo.command.train._training import train
 from gcvideo.data import annotated_videos, index_path, index_video, write_index
 from gcvideo.data._parallel import parallel_map
 from gcvideo.data.loading._failure import BadVideosError
@@ -112,7 +112,7 @@ def test_the_test_stops_with_the_list_of_all_unreadable_videos(
         "test", [*given, *data, "trainer=cpu", "trainer.enable_progress_bar=false"]
     )
     with pytest.raises(BadVideosError) as caught:
-        run.test(cfg)
+        testing.test(cfg)
     message = user_error(caught.value)
     assert message is not None
     assert "of 40 test videos cannot be read, so no score would describe the whole list" in message

@@ -9,8 +9,9 @@ from stopped_training import contents, resumed
 
 from gcvideo import cli
 from gcvideo.command import _application as application
-from gcvideo.command.train import ResumeError, train
+from gcvideo.command.train._resuming import ResumeError
 from gcvideo.command.train._run_folder import RunFolderError, discard_unbegun, new_folder
+from gcvideo.command.train._training import train
 
 
 def test_a_new_run_is_not_begun_among_the_checkpoints_of_an_old_one(run):
@@ -70,10 +71,10 @@ def test_a_command_begins_in_a_folder_that_nobody_has(tmp_path, monkeypatch, vid
     words = [*tiny, "data=folder", f"data.root={video_folder}", "model=c2d"]
     (tmp_path / "runs" / "now").mkdir(parents=True)
     with pytest.raises(SystemExit):
-        cli.run("train", [*words, "-m", "num_classes=5,6"])  # which the data does not have
+        cli.main("train", [*words, "-m", "num_classes=5,6"])  # which the data does not have
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["now", "now_2"]
     assert (tmp_path / "runs" / "now_2" / "0" / ".hydra").is_dir()
-    cli.run("train", words)
+    cli.main("train", words)
     assert (tmp_path / "runs" / "now_3" / ".hydra").is_dir()
     assert [folder.parent for folder in told] == [Path("runs/sweep"), Path("runs/folder_c2d")]
 
@@ -86,7 +87,7 @@ def test_a_start_that_fails_prints_one_message_and_leaves_no_folder(
     words = [*tiny, "data=folder", f"data.root={video_folder}", "model=c2d"]
     words = [word for word in words if word.partition("=")[0] != mistake.partition("=")[0]]
     with pytest.raises(SystemExit):
-        cli.run("train", [*words, mistake])
+        cli.main("train", [*words, mistake])
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith(f"error: {mistake.replace('=', ' is ')} but ")
@@ -109,6 +110,6 @@ def test_a_folder_that_is_given_and_has_a_run_is_refused_before_anything_is_writ
     before = contents(run)
     words = [*tiny, "data=folder", f"data.root={video_folder}", f"hydra.run.dir={run}"]
     with pytest.raises(SystemExit):
-        cli.run("train", words)
+        cli.main("train", words)
     assert "already has a run" in capsys.readouterr().err
     assert contents(run) == before

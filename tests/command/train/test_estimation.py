@@ -12,7 +12,6 @@ from gcvideo.command._assembly import (
     build,
     build_data,
     build_module,
-    multigrid_schedule,
     settle,
 )
 from gcvideo.command.train._estimation import Estimate, given_step_seconds, measure
@@ -32,11 +31,10 @@ def estimate(compose_config, overrides, step_seconds, repeat, root, folder):
     paths, labels = list(train.paths) * repeat, np.tile(train.labels, repeat)
     listed = Annotations(paths, labels, train.classes, train.source, train.root)
     splits = dataclasses.replace(splits, train=listed)
-    multigrid = multigrid_schedule(cfg)
-    settle(cfg, splits, multigrid)
+    settle(cfg, splits)
     protocol = build(cfg.protocol)
-    data = build_data(cfg, splits, protocol, multigrid)
-    module = build_module(cfg, build(cfg.model.net), splits, protocol, multigrid)
+    data = build_data(cfg, splits, protocol)
+    module = build_module(cfg, build(cfg.model.net), data)
     return measure(cfg.trainer, data, module, crop_size=cfg.crop_size, step_seconds=step_seconds)
 
 

@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from gcvideo.command.train import train
+from gcvideo.command.train._training import train
 
 DEMO = [
     "data=demo",

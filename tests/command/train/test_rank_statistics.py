@@ -6,7 +6,7 @@ import pytest
 from statistics_ranks import BATCH_NORMS
 from two_ranks import run_in_two
 
-from gcvideo.command import test as score
+from gcvideo.command._testing import test as score
 
 pytestmark = pytest.mark.slow  # four trainings
 

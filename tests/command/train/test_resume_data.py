@@ -5,8 +5,8 @@ import torch
 from omegaconf import OmegaConf
 from stopped_training import resumed, saved
 
-from gcvideo.command.train import train
 from gcvideo.command.train._data_record import DataChangedError
+from gcvideo.command.train._training import train
 
 
 def test_other_classes_are_refused(run):

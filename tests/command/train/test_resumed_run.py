@@ -7,7 +7,8 @@ import torch
 from omegaconf import OmegaConf
 from stopped_training import contents, resumed, saved
 
-from gcvideo.command.train import ResumeError, train
+from gcvideo.command.train._resuming import ResumeError
+from gcvideo.command.train._training import train
 
 
 @pytest.mark.parametrize(

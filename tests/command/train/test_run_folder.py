@@ -8,8 +8,9 @@ import shutil
 import pytest
 
 import gcvideo
-from gcvideo import command as run
-from gcvideo.command.predict import predict
+from gcvideo.command import _testing as testing
+from gcvideo.command._converting import convert
+from gcvideo.command.predict._prediction import predict
 from gcvideo.inference import CheckpointError, read_checkpoint
 from gcvideo.weights import checkpoint_weights
 
@@ -27,7 +28,7 @@ def test_commands_take_it_and_name_the_file(
     compose_config, trained, checkpoint, video_folder, tmp_path, capsys
 ):
     given = [f"checkpoint={trained}", "num_workers=0"]
-    run.test(
+    testing.test(
         compose_config(
             "test",
             [*given, f"output_dir={tmp_path}", "trainer=cpu", "trainer.enable_progress_bar=false"],
@@ -37,9 +38,7 @@ def test_commands_take_it_and_name_the_file(
     videos = [f"video={video_folder}/dark", f"output={tmp_path}/scores.json", "device=cpu"]
     predict(compose_config("predict", [*given, *videos]))
     assert json.loads((tmp_path / "scores.json").read_text())["checkpoint"] == str(checkpoint)
-    run.convert(
-        compose_config("convert", [f"source={trained}", f"output={tmp_path}/a.safetensors"])
-    )
+    convert(compose_config("convert", [f"source={trained}", f"output={tmp_path}/a.safetensors"]))
     assert read_checkpoint(tmp_path / "a.safetensors").classes == ("dark", "light")
     printed = capsys.readouterr().out
     assert printed.count(f"checkpoint {checkpoint}\n") == 2
@@ -65,4 +64,4 @@ def test_a_folder_without_checkpoints_says_so(tmp_path, compose_config):
         gcvideo.load(tmp_path)
     words = [f"source={tmp_path}", f"output={tmp_path}/a.safetensors"]
     with pytest.raises(CheckpointError, match="has no checkpoints"):
-        run.convert(compose_config("convert", words))
+        convert(compose_config("convert", words))

@@ -28,7 +28,7 @@ def only_sweep(folder):
 
 
 def test_a_sweep_over_the_model_leaves_a_run_for_each_and_a_table(words, tmp_path, capsys):
-    cli.run("train", [*words, "model=c2d,slow_gc"])
+    cli.main("train", [*words, "model=c2d,slow_gc"])
     sweep = only_sweep(tmp_path)
     found = {}
     for number, model in enumerate(("c2d", "slow_gc")):
@@ -45,7 +45,7 @@ def test_a_sweep_over_the_model_leaves_a_run_for_each_and_a_table(words, tmp_pat
 
 def test_a_job_that_fails_is_named_and_the_others_are_done(words, tmp_path, capsys):
     with pytest.raises(SystemExit) as ending:
-        cli.run("train", [*words, "model=c2d_gc", "model.block.ratio=0.0001,0.25"])
+        cli.main("train", [*words, "model=c2d_gc", "model.block.ratio=0.0001,0.25"])
     assert ending.value.code == 1
     rows = rows_of(only_sweep(tmp_path) / "sweep.csv")
     assert [row["model.block.ratio"] for row in rows] == ["0.0001", "0.25"]
@@ -63,7 +63,7 @@ def test_checkpoints_are_swept_over_too_and_their_paths_are_taken_as_typed(
     for path in paths:
         path.symlink_to(checkpoint)
     given = ["trainer=cpu", "num_workers=0", "trainer.enable_progress_bar=false"]
-    cli.run("test", ["-m", f"checkpoint={paths[0]},{paths[1]}", *given])
+    cli.main("test", ["-m", f"checkpoint={paths[0]},{paths[1]}", *given])
     rows = rows_of(only_sweep(tmp_path) / "sweep.csv")
     assert len(rows) == 2
     assert rows[0]["test/top1"] == rows[1]["test/top1"]

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 import gcvideo
 from gcvideo.command._user_error import user_error
 from gcvideo.command.train import _training as training
-from gcvideo.command.train import train
+from gcvideo.command.train._training import train
 from gcvideo.inference import read_checkpoint
 
 

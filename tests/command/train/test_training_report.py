@@ -1,6 +1,6 @@
 import pytest
 
-from gcvideo.command.train import train
+from gcvideo.command.train._training import train
 
 
 class Begun(Exception):
