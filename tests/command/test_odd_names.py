@@ -14,8 +14,8 @@ from gcvideo._console import Console
 from gcvideo._hint import override
 from gcvideo.command import _testing as testing
 from gcvideo.command.compare._comparing import compare
-from gcvideo.command.dataset._reencoding import reencode
 from gcvideo.command.dataset._checking import check
+from gcvideo.command.dataset._reencoding import reencode
 from gcvideo.command.predict import _result as prediction_result
 from gcvideo.command.predict._prediction import predict
 from gcvideo.command.train._training import train
