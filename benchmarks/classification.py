@@ -19,9 +19,9 @@ from comparison import Comparison, UnequalError, measure, parse_size
 from footage import make_video
 
 from gcvideo.data import VIDEO_SUFFIXES, EvaluationProtocol, SlowFastSampling
-from gcvideo.inference import TrainedClassifier, configure_head, load
+from gcvideo.inference import TrainedClassifier, clip_classifier, load
 from gcvideo.inference._batch import classify_videos, read_videos, score_groups
-from gcvideo.models import ClipClassifier, Placement, i3d_resnet, slow_resnet
+from gcvideo.models import Placement, i3d_resnet, slow_resnet
 from gcvideo.nn import global_context
 
 TOLERANCE = 1e-4
@@ -55,8 +55,7 @@ def _classifier(
         train_crop_size=crop_size,
         head="fcn_prob",
     )
-    model = ClipClassifier(net, mean=protocol.mean, std=protocol.std).eval()
-    configure_head(model, protocol)
+    model = clip_classifier(net, protocol).eval()
     classes = [str(label) for label in range(num_classes)]
     return TrainedClassifier(model, classes=classes, protocol=protocol)
 

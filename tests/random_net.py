@@ -43,7 +43,12 @@ def randomize(model):
 
 def make_classifier(net, protocol=None, **changes):
     protocol = protocol or make_protocol(**changes)
-    model = ClipClassifier(net, mean=[0.4, 0.5, 0.6], std=[0.2, 0.25, 0.3])
+    model = ClipClassifier(
+        net,
+        mean=[0.4, 0.5, 0.6],
+        std=[0.2, 0.25, 0.3],
+        normalization=protocol.normalization,
+    )
     configure_head(randomize(model), protocol)
     return TrainedClassifier(model, classes=["left", "à droite", "c"], protocol=protocol)
 

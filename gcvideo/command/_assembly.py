@@ -35,9 +35,8 @@ from gcvideo.data import (
     VideoDataModule,
     VideoSplits,
 )
-from gcvideo.inference import configure_head
+from gcvideo.inference import clip_classifier
 from gcvideo.models import (
-    ClipClassifier,
     inserted_blocks,
     insertion_effect,
     keep_freed_memory,
@@ -258,13 +257,11 @@ def build_data(
 def build_module(cfg: DictConfig, net: nn.Module, data: VideoDataModule) -> VideoClassifier:
     """The net with all that its training on the data needs."""
     protocol = data.protocol
-    model = ClipClassifier(net, mean=protocol.mean, std=protocol.std, layout=cfg.layout)
-    configure_head(model, protocol)
     scheduler = build(cfg.scheduler)
     if data.multigrid is not None:
         scheduler = MultigridRate(scheduler=scheduler, multigrid=data.multigrid)
     return VideoClassifier(
-        model,
+        clip_classifier(net, protocol, cfg.layout),
         classes=data.splits.classes,
         optimizer=build(cfg.optimizer),
         scheduler=scheduler,

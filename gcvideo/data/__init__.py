@@ -38,6 +38,7 @@ from gcvideo.data.loading._multigrid import MultigridSchedule as MultigridSchedu
 from gcvideo.data.loading._protocol import EvaluationProtocol as EvaluationProtocol
 from gcvideo.data.loading._sampling import ClipSampling as ClipSampling
 from gcvideo.data.loading._sampling import ClipSpec as ClipSpec
+from gcvideo.data.loading._sampling import EvenSampling as EvenSampling
 from gcvideo.data.loading._sampling import NonLocalSampling as NonLocalSampling
 from gcvideo.data.loading._sampling import WholeVideoSampling as WholeVideoSampling
 from gcvideo.data.loading._slowfast_sampling import PyTorchVideoSampling as PyTorchVideoSampling

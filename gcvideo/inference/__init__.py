@@ -3,6 +3,7 @@
 from gcvideo.inference._batch import classify_videos as classify_videos
 from gcvideo.inference._checkpoint import Checkpoint as Checkpoint
 from gcvideo.inference._checkpoint import CheckpointError as CheckpointError
+from gcvideo.inference._checkpoint import clip_classifier as clip_classifier
 from gcvideo.inference._checkpoint import configure_head as configure_head
 from gcvideo.inference._checkpoint import read_checkpoint as read_checkpoint
 from gcvideo.inference._checkpoint import write_checkpoint as write_checkpoint

@@ -16,7 +16,7 @@ from gcvideo._draft import draft_of
 from gcvideo._hint import override
 from gcvideo._invocation import command_line
 from gcvideo.data import EvaluationProtocol
-from gcvideo.models import ClipClassifier, Head
+from gcvideo.models import ClipClassifier, Head, Layout
 from gcvideo.weights import LoadReport, WeightsError, load_weights, published_weights
 from gcvideo.weights._state_file import read_content
 from gcvideo.weights._weight_source import CheckpointError, checkpoint_file
@@ -76,7 +76,7 @@ class Checkpoint:
             "crop_size": built.train_crop_size,
             **{key: getattr(built, key) for key in geometry},
         }
-        state = ClipClassifier(net, mean=built.mean, std=built.std).state_dict()
+        state = clip_classifier(net, built).state_dict()
         return cls(name, config, tuple(classes), dict(protocol), state, report)
 
     def build_protocol(self, packages: Sequence[str] = ("gcvideo",)) -> EvaluationProtocol:
@@ -87,9 +87,8 @@ class Checkpoint:
     ) -> ClipClassifier:
         """The model with its weights, in evaluation mode, its head set to the protocol's mode."""
         net = construct(self.config["model"]["net"], packages=packages)
-        model = ClipClassifier(net, mean=protocol.mean, std=protocol.std)
+        model = clip_classifier(net, protocol)
         model.load_state_dict(dict(self.state_dict))
-        configure_head(model, protocol)
         return model.eval()
 
 
@@ -177,7 +176,22 @@ def write_tensors(
         draft.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}, metadata))
 
 
-def configure_head(model: ClipClassifier, protocol: EvaluationProtocol) -> None:
+def clip_classifier(
+    net: nn.Module, protocol: EvaluationProtocol, layout: Layout = "auto"
+) -> ClipClassifier:
+    """A net with the normalisation of a protocol, its head set to the protocol's pooling."""
+    model = ClipClassifier(
+        net,
+        mean=protocol.mean,
+        std=protocol.std,
+        normalization=cast(Any, protocol.normalization),
+        layout=layout,
+    )
+    configure_head(model, protocol)
+    return model
+
+
+def configure_head(model: nn.Module, protocol: EvaluationProtocol) -> None:
     """Set the head's pooling to that of the protocol."""
     for module in model.modules():
         if isinstance(module, Head):

@@ -38,24 +38,31 @@ def apply_layout(net: nn.Module, layout: Layout) -> torch.memory_format:
     return torch.channels_last_3d
 
 
+Normalization = Literal["constants", "motion"]
+
+
 class ClipClassifier(nn.Module):
     """A net with its input normalisation: raw views of videos in, logits out.
 
-        logits_v = net((x_v / 255 - mean) / std)
+        constants:  logits_v = net((x_v / 255 - mean) / std)
+        motion:     logits_v = net(d_v / (s_v + 1)),    d_v = x_v - mean_t x_v,    s_v^2 = mean_cthw d_v^2
 
-    The constants are buffers, so a checkpoint cannot be used with the wrong ones. Views arrive as
-    uint8 RGB and become floats on the device of the net.
+    "motion" takes away what does not move, and the contrast. Where classes differ by small movements of
+    what looks alike, a net that would see no more than the likeness for many epochs learns at once; what
+    stands still, it does not see. The constants are buffers, so a checkpoint cannot be used with the wrong
+    ones. Views arrive as uint8 RGB and become floats on the device of the net.
 
     Args:
         net: module that maps (n, 3, t, h, w) normalised RGB to logits (n, k).
         mean: per RGB channel, on the scale [0, 1].
         std: positive deviations, likewise.
+        normalization: one of the two above.
         layout: memory layout of feature maps, and with it the form of convolutions; numbers change only
             by rounding.
 
     Raises:
-        ValueError: if mean or std does not have three entries, a std is not positive, or the layout is
-            unknown.
+        ValueError: if mean or std does not have three entries, a std is not positive, or the layout or
+            normalisation is unknown.
     """
 
     mean: Tensor
@@ -67,6 +74,7 @@ class ClipClassifier(nn.Module):
         *,
         mean: Sequence[float],
         std: Sequence[float],
+        normalization: Normalization = "constants",
         layout: Layout = "auto",
     ) -> None:
         super().__init__()
@@ -75,6 +83,8 @@ class ClipClassifier(nn.Module):
                 f"mean is {list(mean)}, std is {list(std)}; both need one value per RGB channel on the "
                 "scale [0, 1], and each std must be positive"
             )
+        check_choice("normalization", normalization, get_args(Normalization))
+        self.normalization: Normalization = normalization
         self.layout: Layout = layout
         self.memory_format = apply_layout(net, layout)
         self.net = net
@@ -83,6 +93,11 @@ class ClipClassifier(nn.Module):
 
     def normalize(self, views: Num[Tensor, "*n 3 t h w"]) -> Float[Tensor, "*n 3 t h w"]:
         """Standardise views given on the scale [0, 255], uint8 or float."""
+        if self.normalization == "motion":
+            # In bfloat16, a difference of two grey levels would be lost.
+            motion = views.float() - views.float().mean(-3, keepdim=True)
+            deviation = motion.square().mean((-4, -3, -2, -1), keepdim=True).sqrt()
+            return (motion / (deviation + 1)).to(self.mean.dtype)
         views = views if views.is_floating_point() else views.to(self.mean.dtype)
         return (views / 255 - self.mean) / self.std
 

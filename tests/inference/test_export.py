@@ -158,6 +158,17 @@ def test_both_formats_carry_the_same_metadata_and_no_path_of_the_sources(tmp_pat
     assert about == {name: getattr(protocol, name) for name in about}
 
 
+@pytest.mark.parametrize("suffix", OPEN)
+def test_motion_is_taken_within_the_graph(tmp_path, suffix):
+    net = stem_and_head("gc")
+    classifier = make_classifier(net, val_crop_size=32, normalization="motion")
+    export_classifier(classifier, tmp_path / f"net{suffix}")
+    clips = random_clips(2, 32)
+    outputs = OPEN[suffix](tmp_path / f"net{suffix}")(clips)
+    assert_same(outputs, classifier, clips)
+    assert_same(OPEN[suffix](tmp_path / f"net{suffix}")(clips // 2 + 100), classifier, clips // 2)
+
+
 def test_another_crop_size_is_exported_on_request(tmp_path):
     classifier = make_classifier(stem_and_head())
     export_classifier(classifier, tmp_path / "net.pt2", crop_size=64)

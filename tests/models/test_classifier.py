@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -22,6 +23,40 @@ def test_each_channel_is_standardised_with_its_own_constants():
     views = levels.view(3, 1, 1, 1).expand(2, 4, 3, 2, 5, 5)
     expected = torch.tensor([(0 - 0.4) / 0.2, (0.2 - 0.45) / 0.225, (1 - 0.5) / 0.25])
     torch.testing.assert_close(classifier_of()(views), expected.expand(2, 4, 3))
+
+
+def test_motion_is_what_differs_from_the_mean_over_time():
+    views = torch.randint(0, 256, (2, 3, 4, 6, 5), dtype=torch.uint8)
+    found = classifier_of(normalization="motion").normalize(views)
+    for view, clip in zip(views.numpy().astype(float), found.numpy(), strict=True):
+        motion = view - view.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(clip, motion / (motion.std() + 1), rtol=1e-5, atol=1e-5)
+
+
+def test_motion_does_not_see_what_stands_still_or_the_contrast():
+    model = classifier_of(normalization="motion")
+    views = torch.randint(0, 100, (2, 3, 4, 6, 5)).float()
+    background = torch.randint(0, 100, (2, 3, 1, 6, 5)).float()
+    torch.testing.assert_close(model.normalize(views + background), model.normalize(views))
+    torch.testing.assert_close(
+        model.normalize(1000 * views), model.normalize(500 * views), rtol=1e-4, atol=1e-4
+    )
+    assert not model.normalize(background.expand(-1, -1, 4, -1, -1)).any()
+
+
+def test_motion_keeps_differences_of_one_grey_level_in_bfloat16():
+    views = torch.full((1, 3, 4, 6, 5), 200, dtype=torch.uint8)
+    views[:, :, 1] += 1
+    exact = classifier_of(normalization="motion").normalize(views)
+    found = classifier_of(normalization="motion").bfloat16().normalize(views)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), exact, rtol=0.01, atol=0)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_another_normalization_is_refused():
+    with pytest.raises(ValueError, match=r"normalization is 'rgb'.*constants.*motion"):
+        classifier_of(normalization="rgb")
 
 
 def test_uint8_and_float_views_give_the_same_logits():

@@ -25,7 +25,7 @@ from gcvideo.comparison._results import CellResult, Comparison, CurvePoint, Vari
 from gcvideo.comparison._step_cost import median_milliseconds, peak_bytes, training_step
 from gcvideo.comparison._table import Table, comparison_table
 from gcvideo.data import EvaluationProtocol, VideoSplits
-from gcvideo.models import ClipClassifier, computing_in, precision_type
+from gcvideo.models import computing_in, precision_type
 
 _MAX_CLIPS = 8
 
@@ -181,9 +181,8 @@ def _measure(
     models = {}
     for plan in planned:
         protocol: EvaluationProtocol = build(plan.cfg.protocol)
-        models[plan.variant.folder] = ClipClassifier(
-            build(plan.cfg.model.net), mean=protocol.mean, std=protocol.std, layout=cfg.layout
-        ).to(device)
+        net = build(plan.cfg.model.net)
+        models[plan.variant.folder] = clip_classifier(net, protocol, cfg.layout).to(device)
     num_clips = min(cfg.batch_size, _MAX_CLIPS)
     shape = (num_clips, 1, 3, cfg.num_frames, cfg.crop_size, cfg.crop_size)
     generator = torch.Generator().manual_seed(0)

@@ -93,7 +93,8 @@ RULES: dict[str, Rule] = {
         BOOLEAN,
         """
         accept_changed_lists activation_checkpointing compile compiled data.square_pixels drop_damaged
-        keep_freed_memory protocol.by_time published trainer.enable_progress_bar tune_batch_size
+        keep_freed_memory protocol.by_time protocol.sampling.jitter published trainer.enable_progress_bar
+        tune_batch_size
         """,
     ),
     **_each(
@@ -103,6 +104,7 @@ RULES: dict[str, Rule] = {
     "inflation": one_of("mean", "centre"),
     "output_dir": Rule("a folder", lambda value: isinstance(value, str)),
     "layout": one_of("auto", "contiguous", "channels_last", "folded"),
+    "protocol.normalization": one_of("constants", "motion"),
     "protocol.sampling.reader": one_of("whole", "pyav", "torchvision"),
     "precision": one_of("float32", "bfloat16", "float16"),
     "train_only": one_of("all", "blocks"),

@@ -41,11 +41,13 @@ class EvaluationProtocol:
         average: "prob", "logit" or "max" over views.
         mean: RGB mean on the scale [0, 1].
         std: RGB standard deviation on the scale [0, 1].
+        normalization: "constants" for mean and std; "motion" for each pixel less its mean over the clip,
+            see :class:`~gcvideo.models.ClipClassifier`.
         antialias: low-pass before shrinking, which PySlowFast, PyTorchVideo and mmaction2 leave out.
 
     Raises:
-        ValueError: for counts below one, a number of crops that ``crops`` lacks or a crop larger than
-            the frame.
+        ValueError: for counts below one, a number of crops that ``crops`` lacks, a crop larger than
+            the frame, or the motion of a single frame.
     """
 
     name: str
@@ -65,6 +67,7 @@ class EvaluationProtocol:
     average: str = "prob"
     mean: Sequence[float] = (0.45, 0.45, 0.45)
     std: Sequence[float] = (0.225, 0.225, 0.225)
+    normalization: str = "constants"
     antialias: bool = False
     by_time: bool = False
 
@@ -80,6 +83,11 @@ class EvaluationProtocol:
                     f"{name} is {size} pixels, the short side {self.short_side}; the crop must fit: "
                     f"lower {name} or raise short_side"
                 )
+        if self.normalization == "motion" and self.num_frames == 1:
+            raise ValueError(
+                "normalization is 'motion' and num_frames 1, but a single frame does not move; raise "
+                "num_frames or set normalization=constants"
+            )
         self.windows(self.short_side, self.short_side)  # refuses numbers of crops that it lacks
 
     @property
@@ -150,4 +158,5 @@ class EvaluationProtocol:
             f"{self.crop_size} x {self.crop_size}, sampling rate {self.sampling_rate}"
             f"{' by time' if self.by_time else ''}, head {self.head}, average {self.average}"
             f"{', square pixels' if self.square_pixels else ''}"
+            f"{', input motion' if self.normalization == 'motion' else ''}"
         )

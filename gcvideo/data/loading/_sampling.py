@@ -85,6 +85,33 @@ class WholeVideoSampling(ClipSampling):
 
 
 @dataclass(frozen=True)
+class EvenSampling(WholeVideoSampling):
+    """T frames at even distances over the whole video, whatever its length and rate.
+
+        indices = floor((i + u) n / T),    i = 0..T-1
+        train: u = 1/2, or u ~ U(0, 1) with ``jitter``;    test: u_k = (k + 1/2) / K
+
+    A short video repeats frames in place. ``fps`` and tau play no part.
+    Source: ours. mmaction2's ``UniformSample`` draws each frame by itself, so that distances vary.
+
+    Args:
+        jitter: whether training clips start at a random place of the first n / T frames.
+    """
+
+    jitter: bool = False
+
+    def _train(self, n: int, fps: float, spec: ClipSpec, rng: np.random.Generator) -> Clip:
+        return self._clip(n, spec, rng.random() if self.jitter else 0.5)
+
+    def _test(self, n: int, fps: float, spec: ClipSpec, num_clips: int) -> Clips:
+        return np.stack([self._clip(n, spec, (k + 0.5) / num_clips) for k in range(num_clips)])
+
+    @staticmethod
+    def _clip(n: int, spec: ClipSpec, phase: float) -> Clip:
+        return ((np.arange(spec.num_frames) + phase) * n / spec.num_frames).astype(np.int64)
+
+
+@dataclass(frozen=True)
 class NonLocalSampling(ClipSampling):
     """video-nonlocal-net: every tau-th frame, wrapping round from the end to the start.
 

@@ -1,7 +1,9 @@
 import csv
 import json
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -79,6 +81,17 @@ def config(compose_config, tiny, video_folder, tmp_path):
         return compose_config("train", list({w.partition("=")[0]: w for w in words}.values()))
 
     return compose
+
+
+def test_a_net_trained_on_motion_is_loaded_and_scored_on_motion(config, video_folder):
+    cfg = config("protocol=even", "protocol.normalization=motion", "num_clips=1", "num_crops=1")
+    train(cfg)
+    clf = gcvideo.load(Path(cfg.output_dir) / "checkpoints" / "last.ckpt", device="cpu")
+    assert clf.model.normalization == clf.protocol.normalization == "motion"
+    assert str(clf.protocol).endswith("average prob, input motion")
+    frames = gcvideo.data.read_frames(video_folder / "dark" / "dark_0.mp4", range(4))
+    brighter = frames // 2 + 100
+    np.testing.assert_allclose(clf.scores(brighter), clf.scores(frames // 2), atol=1e-5)
 
 
 def test_training_is_reproducible(config, tmp_path):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gcvideo.data import (
     ClipSpec,
+    EvenSampling,
     MMActionDenseSampling,
     MMActionSampling,
     MMActionSegmentSampling,
@@ -35,8 +36,10 @@ SAMPLINGS = (
     MMActionSampling(target_fps=30.0),
     MMActionSampling(target_fps=30.0, out_of_bound="repeat_last"),
     PyTorchVideoSampling(inclusive=True),
+    EvenSampling(),
+    EvenSampling(jitter=True),
 )
-ASCENDING = SlowFastSampling | PyTorchVideoSampling | MMActionUniformSampling
+ASCENDING = SlowFastSampling | PyTorchVideoSampling | MMActionUniformSampling | EvenSampling
 MONOTONIC = tuple(s for s in SAMPLINGS if isinstance(s, ASCENDING))
 
 
@@ -154,6 +157,23 @@ def test_a_video_without_frames_and_no_clips_are_refused(sampling):
 def test_a_frame_rate_that_is_not_positive_is_refused(fps):
     with pytest.raises(ValueError, match=r"fps is .* but must be positive"):
         SlowFastSampling().test(300, fps, SPEC_8X8, 1)
+
+
+def test_even_frames_span_the_whole_video_at_equal_distances():
+    clip = EvenSampling().test(24, 12.0, ClipSpec(12, 8), 1)[0]
+    assert clip.tolist() == list(range(1, 24, 2))
+    assert EvenSampling().test(24, 30.0, ClipSpec(24, 1), 1)[0].tolist() == list(range(24))
+    assert EvenSampling().test(3, 30.0, ClipSpec(6, 1), 1)[0].tolist() == [0, 0, 1, 1, 2, 2]
+    several = EvenSampling().test(24, 30.0, ClipSpec(6, 1), 4)
+    assert several.tolist() == [list(range(k, 24, 4)) for k in range(4)]
+
+
+def test_even_training_clips_are_drawn_only_with_jitter():
+    spec, rng = ClipSpec(6, 1), np.random.default_rng(0)
+    still = {tuple(EvenSampling().train(24, 30.0, spec, rng)) for _ in range(50)}
+    assert still == {tuple(range(2, 24, 4))}
+    drawn = {tuple(EvenSampling(jitter=True).train(24, 30.0, spec, rng)) for _ in range(200)}
+    assert drawn == {tuple(range(k, 24, 4)) for k in range(4)}
 
 
 @pytest.mark.usefixtures("unchecked")

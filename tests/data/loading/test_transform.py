@@ -244,6 +244,10 @@ def test_a_single_view_keeps_everything_but_the_views():
         ({"num_clips": 0}, "num_clips is 0; a test needs at least 1 clip"),
         ({"crop_size": 64}, "crop_size is 64 pixels, the short side 40; the crop must fit"),
         ({"val_crop_size": 50}, "val_crop_size is 50 pixels"),
+        (
+            {"num_frames": 1, "normalization": "motion"},
+            "a single frame does not move; raise num_frames or set normalization=constants",
+        ),
     ],
 )
 def test_a_protocol_that_cannot_work_is_refused(changes, message):
