@@ -1,5 +1,6 @@
 """Paired answers: mean and spread over seeds, and exact tests of their difference."""
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,6 +9,8 @@ from functools import cached_property
 from itertools import accumulate, islice
 
 import numpy as np
+
+Z95 = statistics.NormalDist().inv_cdf(0.975)
 
 
 def mcnemar_p_value(num_better: int, num_worse: int) -> float:
@@ -31,10 +34,11 @@ def sign_flip_p_value(differences: Iterable[int]) -> float:
 
         p = P(|sum_v e_v d_v| >= |sum_v d_v|),  e_v = +1 or -1 with probability 1/2 each
 
-    ``d_v`` sums the answers of all seeds on video v, +1 where only the first model is right and -1
-    where only the second is. A video is flipped as a whole, so that its seeds, which mostly agree, do
-    not count as separate evidence; with one seed the test is McNemar's. It tells whether the difference
-    would hold on other videos, not with other seeds.
+    ``d_v`` sums the answers of all seeds on video v, or on a group v of videos that resemble each other, +1
+    where only the first model is right and -1 where only the second is. It is flipped as a whole, so that
+    seeds and clips of one source, which mostly agree, do not count as separate evidence; with one seed
+    and single videos the test is McNemar's. It tells whether the difference would hold on other videos, not
+    with other seeds.
 
     All 2^n flips are counted, by convolution: differences of equal size have a binomial sum.
     """
@@ -65,6 +69,22 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
+def _student_t(num_degrees: int) -> float:
+    """The 97.5 % point of Student's t, to 0.003 from five degrees of freedom on; NaN for none.
+
+    Source: the expansion in Abramowitz and Stegun, 26.7.5.
+    """
+    if num_degrees < 1:
+        return math.nan
+    z, n = Z95, num_degrees
+    return (
+        z
+        + (z**3 + z) / (4 * n)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * n**3)
+    )
+
+
 def _binomial_coefficients(n: int) -> Iterator[int]:
     return accumulate(range(n), lambda ways, k: ways * (n - k) // (k + 1), initial=1)
 
@@ -91,9 +111,24 @@ class PairedDifference:
     """A model against another one on the same videos, with the same seeds.
 
     ``answers`` are by seed and video: +1 if only the first model is right, -1 if only the second, else 0.
+    ``groups`` name the group of each video, for videos that resemble each other, such as the clips of one
+    source; without, each video is a group.
     """
 
     answers: Mapping[int, Mapping[str, int]]
+    groups: Mapping[str, str] | None = None
+
+    @cached_property
+    def group_sums(self) -> dict[str, int]:
+        """The sum of the answers of all seeds on the videos of each group."""
+        sums: Counter[str] = Counter()
+        for row in self.answers.values():
+            for video, answer in row.items():
+                sums[self._group(video)] += answer
+        return dict(sums)
+
+    def _group(self, video: str) -> str:
+        return video if self.groups is None else self.groups[video]
 
     @cached_property
     def num_better(self) -> dict[int, int]:
@@ -125,8 +160,34 @@ class PairedDifference:
 
     @cached_property
     def clustered(self) -> float:
-        """P-value of the sign-flip test, in which the answers of all seeds on a video stay together."""
-        sums: Counter[str] = Counter()
+        """P-value of the sign-flip test, in which all answers of a group stay together."""
+        return sign_flip_p_value(self.group_sums.values())
+
+    @cached_property
+    def standard_error(self) -> float:
+        """Standard error of the mean difference over other groups of videos, with the same weights.
+
+            se^2 = G / (G - 1) sum_g (s_g - n_g d)^2 / n^2
+
+        with G groups of n_g answers whose sum is s_g, and the mean d of all n. NaN for a single group.
+        Source: the linearised variance of a ratio, Cochran, Sampling Techniques (1977), section 6.3.
+        """
+        sizes: Counter[str] = Counter()
         for row in self.answers.values():
-            sums.update(row)
-        return sign_flip_p_value(sums.values())
+            sizes.update(map(self._group, row))
+        n = np.array([sizes[group] for group in self.group_sums])
+        s = np.array([*self.group_sums.values()])
+        if len(n) < 2:
+            return math.nan
+        residuals = s - n * s.sum() / n.sum()
+        return math.sqrt(len(n) / (len(n) - 1) * (residuals**2).sum()) / n.sum()
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the mean difference: d -/+ t_0.975 standard errors.
+
+        t is Student's with one degree of freedom less than there are groups.
+        """
+        mean = sum(self.group_sums.values()) / sum(len(row) for row in self.answers.values())
+        reach = _student_t(len(self.group_sums) - 1) * self.standard_error
+        return mean - reach, mean + reach

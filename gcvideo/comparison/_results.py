@@ -128,7 +128,7 @@ class Comparison:
 
     ``baseline`` is the name of the variant that the others are compared with. ``facts`` say how the
     comparison was made ("command", "machine", ...); ``missing`` names cells that failed or are not
-    finished, with the reason.
+    finished, with the reason; ``groups`` name the group of each video, see :class:`PairedDifference`.
     """
 
     title: str
@@ -137,6 +137,7 @@ class Comparison:
     variants: tuple[VariantResult, ...]
     facts: Mapping[str, str]
     missing: tuple[str, ...] = ()
+    groups: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         firsts: dict[int, tuple[str, CellResult]] = {}
@@ -177,7 +178,7 @@ class Comparison:
                 difference = (cell.right.long() - first.right.long()).tolist()
                 answers[cell.seed] = dict(zip(cell.videos, difference, strict=True))
             if variant.name != self.baseline and answers:
-                found[variant.name] = PairedDifference(answers)
+                found[variant.name] = PairedDifference(answers, self.groups)
         return found
 
     @cached_property

@@ -83,8 +83,9 @@ LEGEND = (
     "±: standard deviation over seeds. Times are medians, and memory is that of a training step. "
     "Difference: to the baseline, paired by seed and video.",
     "p: of no difference to the baseline. McNemar takes all pairs as independent, but seeds on one video "
-    "are not; clustered flips the seeds of a video together; Holm adjusts clustered p for the number of "
-    "comparisons.",
+    "are not; clustered flips the seeds of a video together, or all videos of a group (data.groups); Holm "
+    "adjusts clustered p for the number of comparisons. The interval holds for other videos, or groups, and "
+    "these weights.",
 )
 
 
@@ -169,6 +170,8 @@ def _cells(comparison: Comparison, variant: VariantResult) -> Iterator[tuple[str
     yield "top-1 (%)", mean_and_spread(variant.top_k(1), decimals)
     points = difference and mean_and_spread(difference.top1, decimals, signed=True)
     yield "difference (points)", points or DASH
+    ends = difference and [percent(end, decimals, signed=True) for end in difference.interval]
+    yield "95 % interval", " to ".join(ends) if ends else DASH
     yield "McNemar p", p_value(difference and difference.pooled_mcnemar)
     yield "clustered p", p_value(difference and difference.clustered)
     yield "Holm p", p_value(comparison.adjusted_p_values.get(variant.name))
@@ -209,6 +212,9 @@ def _raw_cells(
         yield f"{name}, spread (fraction)", values.spread
     yield "difference, mean (fraction)", difference and difference.top1.mean
     yield "difference, spread (fraction)", difference and difference.top1.spread
+    low, high = difference.interval if difference else (None, None)
+    yield "difference, 95 % from (fraction)", low
+    yield "difference, 95 % to (fraction)", high
     yield "McNemar p", difference and difference.pooled_mcnemar
     yield "clustered p", difference and difference.clustered
     yield "Holm p", comparison.adjusted_p_values.get(variant.name)

@@ -30,8 +30,10 @@ from gcvideo.command.configuration._composition import check_overrides, config_f
 from gcvideo.command.configuration._help_text import print_help
 from gcvideo.command.train._estimation import given_step_seconds
 from gcvideo.comparison import write_report
+from gcvideo.comparison._power import power_table
 from gcvideo.comparison._results import Comparison
 from gcvideo.data import VideoSplits
+from gcvideo.data.listing._grouping import groups_of
 from gcvideo.inference import read_checkpoint
 
 
@@ -60,14 +62,14 @@ def run_comparison(words: Sequence[str]) -> None:
 def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comparison | None:
     """Train what is not trained yet, then write table, report and predictions of all cells.
 
-    ``estimate=`` among the words only prints what that will take; then nothing is written and the
-    result is None. Otherwise the folder gets ``cells/VARIANT/seedN`` with checkpoints, logs and scores,
-    ``table.csv``, ``table.md`` and ``report.html``. A cell that fails does not stop the others; the
-    report names it.
+    ``estimate=`` among the words only prints what that will take, and ``power=true`` which difference the
+    test set can show; then nothing is written and the result is None. Otherwise the folder gets
+    ``cells/VARIANT/seedN`` with checkpoints, logs and scores, ``table.csv``, ``table.md`` and
+    ``report.html``. A cell that fails does not stop the others; the report names it.
 
     Args:
         words: ``preset=``, factors, ``seeds=``, ``launcher=``, ``folder=``, ``baseline=``, ``verify=``
-            and ``estimate=``; all others are overrides of ``conf/train.yaml``.
+            ``estimate=`` and ``power=``; all others are overrides of ``conf/train.yaml``.
         typed: words as they were typed, for the report; None: ``words``.
 
     Raises:
@@ -88,11 +90,14 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
         data_name = cfg.hydra.runtime.choices["data"]
         folder = request.folder or Path("runs/compare") / f"{data_name}_{request.net}"
         folder = folder.resolve()
-        if request.estimate is False:
+        if not request.power and request.estimate is False:
             check_folder(folder, "folder")
         splits: VideoSplits = build(cfg.data)
         for line in settle(cfg, splits):
             console.print(line, soft_wrap=True)
+        if request.power:
+            _print_power(splits, console)
+            return None
         planned = plan_variants(request, splits, folder)
         for plan in planned:
             console.print(
@@ -116,6 +121,19 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
         if request.verify is not None:
             console.print(_verify(request, folder, *request.verify), soft_wrap=True)
     return comparison
+
+
+def _print_power(splits: VideoSplits, console: Console) -> None:
+    paths = splits.test.paths
+    groups = list(paths) if splits.groups is None else groups_of(paths, splits.groups)
+    num_groups = len(set(groups))
+    about = f"{len(paths)} test videos in {num_groups} group{'s' * (num_groups > 1)}"
+    if splits.groups is None:
+        about = (
+            f"{len(paths)} test videos, each by itself (data.groups tells which belong together)"
+        )
+    console.print(f"{about}; a two-sided test at 0.05 finds with a power of 80 %:", soft_wrap=True)
+    console.print(power_table(groups).on_screen())
 
 
 def _verify(request: ComparisonRequest, folder: Path, name: str, seed: int) -> str:

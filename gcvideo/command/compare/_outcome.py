@@ -25,6 +25,7 @@ from gcvideo.comparison._results import CellResult, Comparison, CurvePoint, Vari
 from gcvideo.comparison._step_cost import median_milliseconds, peak_bytes, training_step
 from gcvideo.comparison._table import Table, comparison_table
 from gcvideo.data import EvaluationProtocol, VideoSplits
+from gcvideo.inference import clip_classifier
 from gcvideo.models import computing_in, precision_type
 
 _MAX_CLIPS = 8
@@ -71,6 +72,7 @@ def gather(
         variants=tuple(variants),
         facts=_facts(request, planned[0].cfg, splits, command),
         missing=tuple(missing),
+        groups=splits.groups,
     )
 
 

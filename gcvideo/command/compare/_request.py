@@ -17,7 +17,7 @@ LAUNCHERS = {
     "submitit": "submitit_slurm",
     "submitit_local": "submitit_local",
 }
-_KEYS = ("preset", "seeds", "launcher", "folder", "baseline", "verify", "estimate")
+_KEYS = ("preset", "seeds", "launcher", "folder", "baseline", "verify", "estimate", "power")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class ComparisonRequest:
     ``recipe`` are words for ``conf/train.yaml`` that all cells share, ``settings`` are words for Hydra
     such as "hydra.launcher.n_jobs=2". ``folder`` is None for ``runs/compare/DATA_NET``. ``verify`` names
     a cell that is trained again and must come out the same. ``estimate`` is whether only to estimate, or
-    the seconds of a step that were measured elsewhere.
+    the seconds of a step that were measured elsewhere; ``power`` is whether only to say which difference
+    the test set can show.
     """
 
     net: str
@@ -42,6 +43,7 @@ class ComparisonRequest:
     baseline: str
     verify: tuple[str, int] | None
     estimate: Any
+    power: bool
     title: str
 
 
@@ -94,6 +96,7 @@ def parse_request(
         baseline=_known("baseline", own.get("baseline") or names[0], names),
         verify=_verify(own.get("verify"), names, seeds),
         estimate=_value("estimate", own.get("estimate", "false")),
+        power=_truth("power", own.get("power", "false")),
         title=preset.get("title", "Comparison of blocks"),
     )
 
@@ -101,6 +104,13 @@ def parse_request(
 def _value(key: str, text: str) -> Any:
     """A text as Hydra reads it: a truth value, a number or a word."""
     return OverridesParser.create().parse_override(f"{key}={text}").value()
+
+
+def _truth(key: str, text: str) -> bool:
+    value = _value(key, text)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} is '{text}'; give true or false")
+    return value
 
 
 def _values(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Int64
+from jaxtyping import Bool, Int, Int64
 
 from gcvideo.data.listing._array_file import ArrayFile
 from gcvideo.data.listing._listing import INTEGER, Listing, read_listing
@@ -156,17 +156,25 @@ def read_classes(path: str | Path) -> tuple[str, ...]:
 
 
 def stratified_split(
-    annotations: Annotations, val_fraction: float, seed: int
+    annotations: Annotations,
+    val_fraction: float,
+    seed: int,
+    groups: Sequence[str] | None = None,
 ) -> tuple[Annotations, Annotations]:
     """Train and val parts with the same share of every class and at least one video of each.
 
-    Raises ValueError if ``val_fraction`` is not inside (0, 1), or a class has a single video.
+    With the group of each video, whole groups are drawn until val has its share of all videos; its shares
+    of the classes then only come near it, and every class keeps a video in train.
+
+    Raises ValueError if ``val_fraction`` is not inside (0, 1), or a class has a single video or group.
     """
     if not 0 < val_fraction < 1:
         raise ValueError(f"val_fraction is {val_fraction} but must be between 0 and 1; try 0.2")
     rng = np.random.default_rng(seed)
     in_val = np.zeros(len(annotations), dtype=bool)
-    for label in np.unique(annotations.labels):
+    if groups is not None:
+        in_val = _drawn_groups(annotations, val_fraction, rng, groups)
+    for label in np.unique(annotations.labels) if groups is None else ():
         members = np.flatnonzero(annotations.labels == label)
         if len(members) < 2:
             raise ValueError(
@@ -176,6 +184,30 @@ def stratified_split(
         num_val = min(max(round(val_fraction * len(members)), 1), len(members) - 1)
         in_val[rng.permutation(members)[:num_val]] = True
     return annotations.subset(np.flatnonzero(~in_val)), annotations.subset(np.flatnonzero(in_val))
+
+
+def _drawn_groups(
+    annotations: Annotations,
+    val_fraction: float,
+    rng: np.random.Generator,
+    groups: Sequence[str],
+) -> Bool[np.ndarray, " n"]:
+    """Whether each video is in one of the groups drawn for val."""
+    names, group_of = np.unique(groups, return_inverse=True)
+    in_val = np.zeros(len(annotations), dtype=bool)
+    labels = annotations.labels
+    for group in rng.permutation(len(names)):
+        if in_val.sum() >= round(val_fraction * len(in_val)):
+            break
+        with_group = in_val | (group_of == group)
+        if len(np.unique(labels[~with_group])) == len(np.unique(labels)):
+            in_val = with_group
+    if not in_val.any():
+        raise ValueError(
+            f"no group of {annotations.source} can go to val, because each has all videos of a class; add "
+            "videos or give data.val"
+        )
+    return in_val
 
 
 def _parse(

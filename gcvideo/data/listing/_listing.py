@@ -15,7 +15,7 @@ from gcvideo.data.listing._video_folder import class_folders, is_video_name, spl
 # A label may come as 3.0, which is how pandas writes whole numbers of a column with gaps.
 INTEGER = re.compile(r"-?[0-9]+(?:\.0*)?")
 _NO_LABEL = frozenset({"nan", "none", "null", "na", "n/a", "?", "-"})
-_PATH_COLUMNS = ("path", "file", "video", "filename")
+PATH_COLUMNS = ("path", "file", "video", "filename")
 _LABEL_COLUMNS = ("label", "class", "class_name")
 _NUM_LOOKED_UP = 100
 # A byte that is not UTF-8, once decoded.
@@ -79,14 +79,14 @@ def _read_file(file: Path, root: Path, split: str | None, encoding: str) -> List
         table = Table(file, chain([first], stream))
         if KINETICS_COLUMNS.issubset(table.columns):
             return _read_kinetics(table, root, split)
-        if table.find(_PATH_COLUMNS) is not None and table.find(_LABEL_COLUMNS) is not None:
+        if table.find(PATH_COLUMNS) is not None and table.find(_LABEL_COLUMNS) is not None:
             return _read_table(table, split)
         lines = chain([first], stream)
         if not is_video_name("".join(first.rsplit(maxsplit=1)[:-1])):
             if is_video_name(table.headings[0] if table.headings[1:] else ""):
                 return _read_table(Table(file, lines, ("path", "label")), split)
             if file.suffix.lower() == ".csv":
-                for names in (_PATH_COLUMNS, _LABEL_COLUMNS):
+                for names in (PATH_COLUMNS, _LABEL_COLUMNS):
                     _column(table, names)
         return _listing(_text_rows(file, lines), from_file=True)
 
@@ -135,7 +135,7 @@ def _text_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, str, str
 
 
 def _read_table(table: Table, split: str | None) -> Listing:
-    path, label = _column(table, _PATH_COLUMNS), _column(table, _LABEL_COLUMNS)
+    path, label = _column(table, PATH_COLUMNS), _column(table, _LABEL_COLUMNS)
     split_column = table.find(("split",))
     splits = []
 

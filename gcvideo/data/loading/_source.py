@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from gcvideo.data.listing._annotation import (
     read_classes,
     stratified_split,
 )
+from gcvideo.data.listing._grouping import groups_of, read_groups
 from gcvideo.data.listing._path_list import LONG_LIST
 from gcvideo.data.listing._video_folder import split_folders
 from gcvideo.data.video._frame_index import FrameIndex
@@ -34,6 +35,7 @@ class VideoSplits:
             limit.
         square_pixels: whether frames with oblong pixels get square ones, whatever the protocol says.
         is_drawn: whether train and val are random parts of one list.
+        groups: group of each video by its path, of videos that are no independent evidence.
 
     Raises:
         ValueError: if splits disagree about classes, a flip pair names an unknown class or a number
@@ -49,6 +51,7 @@ class VideoSplits:
     time_budget_seconds: float | None = 60.0
     square_pixels: bool = False
     is_drawn: bool = False
+    groups: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_bad_fraction < 1:
@@ -98,6 +101,7 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
     classes: str | Sequence[str] | None = None,
     val_fraction: float = 0.2,
     seed: int = 0,
+    groups: str | None = None,
     flip_pairs: Sequence[Sequence[str]] = (),
     index: str | None = None,
     max_bad_fraction: float = 0.01,
@@ -124,6 +128,9 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
             below the working folder; None: taken from the lists.
         val_fraction: share of each class that becomes val if no val is given.
         seed: seed of that division.
+        groups: table with the columns path and group of videos that belong together, such as the clips of
+            one source: the division keeps them together, and a comparison counts them as one piece of
+            evidence. None: each video stands by itself.
         flip_pairs: pairs of class names that a horizontal flip exchanges, such as left and right.
         index: file of a frame index; None: the one kept for ``root``, if there is one.
         max_bad_fraction: as in :class:`VideoSplits`.
@@ -147,8 +154,10 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
             f"data.index is '{index}', which is not a file; make one with `{command_line('index')}` or "
             "leave data.index out"
         )
+    group_of = None if groups is None else read_groups(groups, root=root)
     make_splits = partial(
         VideoSplits,
+        groups=group_of,
         flip_pairs=tuple((str(a), str(b)) for a, b in flip_pairs),
         index=FrameIndex.of_root(root) if index is None else FrameIndex(index),
         max_bad_fraction=max_bad_fraction,
@@ -174,11 +183,14 @@ def annotated_videos(  # noqa: PLR0913 - one argument per key of conf/data
     names = names or train_list.classes
     val_source = val or found.get("val")
     if val_source is None:
-        train_list, val_list = stratified_split(train_list, val_fraction, seed)
+        grouped = None if group_of is None else groups_of(train_list.paths, group_of)
+        train_list, val_list = stratified_split(train_list, val_fraction, seed, grouped)
     else:
         val_list = read(val_source, "val", names)
     test_source = test or found.get("test")
     test_list = read(test_source, "test", names) if test_source else val_list
+    if group_of is not None:
+        groups_of(test_list.paths, group_of)
     _warn_of_repeats(train_list, val_list, test_list)
     return make_splits(train_list, val_list, test_list, is_drawn=val_source is None)
 
