@@ -1,6 +1,8 @@
 """Opening of video files, recognition of other files, and decoding of packets."""
 
+import gc
 import io
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,6 +14,11 @@ from av import Packet
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video import VideoFrame, VideoStream
+
+if hasattr(os, "register_at_fork"):
+    # PyAV's decoders, scalers and filters join their threads when they are freed, and a forked worker of a
+    # loader does not have these: garbage of its parent, which any code may have left, would stop it for ever.
+    os.register_at_fork(after_in_child=gc.freeze)
 
 # An open file; io.BytesIO is a BinaryIO only for type checkers.
 BinaryFile = BinaryIO | io.BufferedIOBase

@@ -219,6 +219,7 @@ class _Sound:
 def _resampling(frame: AudioFrame, layout: str) -> Graph:
     """A filter that gives sound without gaps, at the encoder's rate and frame length."""
     graph = Graph()
+    graph.threads = 1  # others do not survive a fork
     graph.link_nodes(
         graph.add_abuffer(
             sample_rate=frame.sample_rate,

@@ -73,6 +73,8 @@ AS_STORED = Orientation()
 
 def _with_display_matrix_alone(frame: VideoFrame) -> VideoFrame:
     graph = Graph()
+    # Its threads do not survive a fork: a loader's worker that collected it would wait for them for ever.
+    graph.threads = 1
     last = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
     )
