@@ -54,10 +54,7 @@ def power_table(groups: Sequence[str]) -> Table:
     sizes = [*Counter(groups).values()]
     is_grouped = len(sizes) < len(groups)
     correlations = _CORRELATIONS if is_grouped else (0.0,)
-    heading = "smallest difference (points)"
-    header = (
-        f"correlation {r:g} in a group: {heading}" if is_grouped else heading for r in correlations
-    )
+    header = (f"difference at r = {r:g}" if is_grouped else "difference" for r in correlations)
     rows = (
         (
             percent(p, 0) + " %",

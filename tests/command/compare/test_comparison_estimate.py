@@ -99,19 +99,24 @@ def test_a_duration_is_said_in_the_units_that_people_use(seconds, said):
     assert duration(seconds) == said
 
 
-def test_power_says_what_the_test_set_can_show_and_writes_nothing(video_folder, tmp_path, capsys):
+def test_power_says_what_the_test_set_can_show_and_writes_nothing(
+    video_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("COLUMNS", "200")
     words = [*TINY, "model=c2d", "block=none,gc", "data=folder", f"data.root={video_folder}"]
     words += [f"folder={tmp_path / 'out'}", "power=true"]
     assert compare(words) is None
     printed = capsys.readouterr().out
-    assert "2 test videos, each by itself (data.groups tells which belong together)" in printed
-    assert "correlation" not in printed
+    assert "2 test videos, each by itself (data.groups tells which belong together)" in " ".join(
+        printed.split()
+    )
+    assert "r = " not in printed
     groups = tmp_path / "groups.csv"
     paths = [path.relative_to(video_folder) for path in sorted(video_folder.rglob("*.mp4"))]
     groups.write_text("path,group\n" + "".join(f"{path},{path.stem[-1]}\n" for path in paths))
     assert compare([*words, f"data.groups={groups}"]) is None
-    assert "2 test videos in 1 group;" in (printed := capsys.readouterr().out)
-    assert "correlation 0.3" in " ".join(printed.split())
+    assert "2 test videos in 1 group." in (printed := capsys.readouterr().out)
+    assert "r = 0.3" in " ".join(printed.split())
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="power is 'soon'; give true or false"):
         compare([*words, "power=soon"])
