@@ -17,10 +17,10 @@ _MOST_WIDE = 100
 _NUM_EXAMPLES = 2
 _LONGEST = 24
 _FLAGS = {
-    "-m": "runs once for each of several values: KEY=A,B",
-    "--config-dir FOLDER": "adds a folder of your own yaml files",
-    "--cfg job": "prints the whole configuration",
-    "--hydra-help": "lists the flags of Hydra",
+    "-m": "runs once for each value of KEY=A,B",
+    "--config-dir FOLDER": "adds your own yaml files",
+    "--cfg job": "prints the configuration",
+    "--hydra-help": "lists Hydra's flags",
 }
 
 
