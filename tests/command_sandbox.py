@@ -26,6 +26,8 @@ from gcvideo.data import write_video
 CLASSES = ("dark", "light")
 # Sets of videos with their lists inside.
 _LISTED = ("data/k256", "small/ut_interaction", "small/arid6_gamma")
+# Sets whose lists stand beside them.
+_NAMED = ("ut_interaction", "grid_s1_words", "clip_order6")
 # Checkpoints of a net with non-local blocks, and of one with context blocks.
 _NL_COPIES = (
     *("best.ckpt", "last.ckpt", "nl.ckpt", "CKPT", "RUN/checkpoints/best.ckpt", "runs/last.ckpt"),
@@ -45,8 +47,11 @@ def make_files(folder: Path) -> None:
     for name in _LISTED:
         _write_set(folder / name)
         _write_lists(folder / name)
-    _write_set(folder / "ut_interaction")
-    _write_lists(folder, prefix="ut_interaction_")
+    for name in _NAMED:
+        _write_set(folder / name)
+        _write_lists(folder, prefix=f"{name}_")
+        _write_groups(folder / f"{name}.csv")
+    _write_groups(folder / "groups.csv")
     _write_lists(folder)
     _write_kinetics(folder / "data" / "k400", folder)
     _write_set(folder / "clips")
@@ -96,6 +101,11 @@ def _write_lists(folder: Path, prefix: str = "") -> None:
         lines = [f"{name}/{n}.mp4 {label}\n" for label, name in enumerate(CLASSES) for n in numbers]
         (folder / f"{prefix}{split}.txt").write_text("".join(lines))
     (folder / f"{prefix}classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+
+
+def _write_groups(file: Path) -> None:
+    rows = [f"{name}/{n}.mp4,{n}\n" for name in CLASSES for n in range(3)]
+    file.write_text("file,group\n" + "".join(rows))
 
 
 def _write_kinetics(folder: Path, working_folder: Path) -> None:
