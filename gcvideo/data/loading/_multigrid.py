@@ -1,7 +1,9 @@
 """Shapes of training clips and batches that change in cycles (multigrid)."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import chain, pairwise
 from typing import NamedTuple
 
@@ -217,19 +219,19 @@ class Multigrid:
             shapes.append(BatchShape(factors[-1], ClipShape(num_frames, sampling_rate, crop_size)))
             means.append(sum(factors) / len(factors))
         lengths = [
-            ((right - left) * mean / sum(means), shape)
+            ((right - left) * mean / _added(means), shape)
             for left, right in pairwise([0, *milestones])
             for shape, mean in zip(shapes, means, strict=True)
         ]
         # Added up as in PySlowFast: the run may end on half an epoch, where the last bit decides.
-        iterations = sum(
+        iterations = _added(
             length / mean
             for (length, _), mean in zip(lengths, means * len(milestones), strict=True)
         )
-        saving = milestones[-1] / iterations if milestones else sum(means) / len(means)
+        saving = milestones[-1] / iterations if milestones else _added(means) / len(means)
         last = (num_epochs - milestones[-1] if milestones else num_epochs) / saving
         lengths.append((last * means[-1], shapes[-1]))
-        stretch = num_epochs * self.epoch_factor / sum(length for length, _ in lengths)
+        stretch = num_epochs * self.epoch_factor / _added(length for length, _ in lengths)
         phases, end = [], 0.0
         for length, shape in lengths:
             end += length * stretch
@@ -239,3 +241,8 @@ class Multigrid:
             # Half of the last phase keeps the rate before the last drop.
             drops[-1] = (drops[-1] + phases[-1].end_epoch) // 2
         return phases, drops
+
+
+def _added(numbers: Iterable[float]) -> float:
+    """Their sum, each addition rounded; since Python 3.12, ``sum`` rounds only the result."""
+    return reduce(operator.add, numbers)
