@@ -126,6 +126,16 @@ def test_finished_cells_are_kept_and_a_new_seed_is_trained_alone(
     assert after.variant("gc").ms_per_clip == before.variant("gc").ms_per_clip
 
 
+def test_a_comparison_that_was_moved_goes_on(finished, conf, words, tmp_path, monkeypatch):
+    folder, before = finished
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    monkeypatch.setattr(cell_module, "run_cell", lambda cfg: pytest.fail("trains again"))
+    after = compare([*conf, "preset=twice", f"folder={moved}", *words])
+    assert not after.missing
+    for name in ("none", "gc"):
+        assert after.variant(name).top_k(1) == before.variant(name).top_k(1)
+
+
 @pytest.mark.slow
 def test_a_cell_trained_again_is_the_same_bit_for_bit(finished, conf, words, capsys):
     folder, _ = finished
