@@ -30,9 +30,13 @@ _DEMO_MOTIONS = ("right", "clockwise", "grow")
 # Settings of the protocol that the metadata contain.
 _PROTOCOL_KEYS = (
     *("name", "num_frames", "sampling_rate", "num_clips", "num_crops", "square_pixels", "by_time"),
-    *("short_side", "antialias", "head", "average"),
+    *("short_side", "antialias", "head", "average", "normalization"),
 )
-
+# Of the input, by the normalisation of the model.
+_FORMULAS = {
+    "constants": "(clips / 255 - mean) / std",
+    "motion": "m / (s + 1), m = clips - their mean over time, s = root mean square of m in a clip",
+}
 
 Write = Callable[[ExportedProgram, dict[str, Any], Path], None]
 """Writes a traced net and its metadata."""
@@ -136,7 +140,7 @@ def _metadata(
         "normalization": {
             "mean": [round(value, 6) for value in classifier.model.mean.flatten().tolist()],
             "std": [round(value, 6) for value in classifier.model.std.flatten().tolist()],
-            "formula": "(clips / 255 - mean) / std, inside the graph",
+            "formula": f"{_FORMULAS[classifier.model.normalization]}, inside the graph",
         },
         "protocol": {
             **{key: getattr(test, key) for key in _PROTOCOL_KEYS},

@@ -146,6 +146,7 @@ def test_both_formats_carry_the_same_metadata_and_no_path_of_the_sources(tmp_pat
     assert metadata["classes"] == ["left", "à droite", "c"]
     assert metadata["normalization"]["mean"] == [0.4, 0.5, 0.6]
     assert metadata["normalization"]["std"] == [0.2, 0.25, 0.3]
+    assert metadata["normalization"]["formula"] == "(clips / 255 - mean) / std, inside the graph"
     about = metadata["protocol"]
     names = {field.name for field in fields(EvaluationProtocol)}
     elsewhere = {"mean", "std", "val_crop_size", "train_crop_size"}
@@ -166,6 +167,14 @@ def test_motion_is_taken_within_the_graph(tmp_path, suffix):
     clips = random_clips(2, 32)
     outputs = OPEN[suffix](tmp_path / f"net{suffix}")(clips)
     assert_same(outputs, classifier, clips)
+    if suffix == ".pt2":
+        files = {"gcvideo.json": ""}
+        torch.export.load(tmp_path / "net.pt2", extra_files=files)
+        metadata = json.loads(files["gcvideo.json"])
+        assert metadata["protocol"]["normalization"] == "motion"
+        assert metadata["normalization"]["formula"].startswith(
+            "m / (s + 1), m = clips - their mean"
+        )
     assert_same(OPEN[suffix](tmp_path / f"net{suffix}")(clips // 2 + 100), classifier, clips // 2)
 
 

@@ -129,7 +129,7 @@ def _check_same(folder: Path, cfg: DictConfig) -> None:
         {k: v for k, v in items_of(c, resolve=True) if not isinstance(v, dict) or not v}
         for c in (OmegaConf.load(folder / "config.yaml"), cfg)
     )
-    was_in = before["output_dir"]  # of a comparison that has been moved since
+    was_in = str(before["output_dir"])  # of a comparison that has been moved since
     before = {
         key: value.replace(was_in, str(folder)) if isinstance(value, str) else value
         for key, value in before.items()
