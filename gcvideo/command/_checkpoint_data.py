@@ -77,8 +77,8 @@ class Evaluation:
 def checkpoint_protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationProtocol:
     """The protocol of a configuration, or else that of the checkpoint.
 
-    The training supplies the geometry that ``cfg`` leaves open. Pixels are made square if the data, the
-    protocol or the training says so.
+    The training supplies the geometry that ``cfg`` leaves open, and the normalisation. Pixels are made
+    square if the data, the protocol or the training says so.
     """
     for name in _GEOMETRY:
         if cfg[name] is None:
@@ -93,7 +93,9 @@ def checkpoint_protocol(cfg: DictConfig, checkpoint: Checkpoint) -> EvaluationPr
         or OmegaConf.select(cfg, "data.square_pixels", default=False)
     )
     return replace(
-        built.with_views(cfg.num_clips, cfg.num_crops), square_pixels=bool(square_pixels)
+        built.with_views(cfg.num_clips, cfg.num_crops),
+        square_pixels=bool(square_pixels),
+        normalization=checkpoint.protocol.get("normalization", "constants"),
     )
 
 

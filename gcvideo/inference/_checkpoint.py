@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,9 +85,13 @@ class Checkpoint:
     def build_model(
         self, protocol: EvaluationProtocol, packages: Sequence[str] = ("gcvideo",)
     ) -> ClipClassifier:
-        """The model with its weights, in evaluation mode, its head set to the protocol's mode."""
+        """The model with its weights, in evaluation mode, its head set to the protocol's mode.
+
+        What the net sees is normalised as in its training, whatever the protocol says.
+        """
         net = construct(self.config["model"]["net"], packages=packages)
-        model = clip_classifier(net, protocol)
+        trained = self.protocol.get("normalization", "constants")
+        model = clip_classifier(net, replace(protocol, normalization=trained))
         model.load_state_dict(dict(self.state_dict))
         return model.eval()
 

@@ -133,6 +133,22 @@ def test_a_test_follows_the_training_in_the_shape_of_pixels(
     assert checkpoint_protocol(compose_config("test", given), known).square_pixels
 
 
+@pytest.mark.parametrize("learned", ["constants", "motion"])
+@pytest.mark.parametrize("words", [[], ["protocol=mmaction"], ["protocol=even"]])
+def test_a_test_by_another_protocol_keeps_the_normalization_of_the_training(
+    compose_config, checkpoint, words, learned
+):
+    known = read_checkpoint(checkpoint)
+    known = replace(known, protocol={**known.protocol, "normalization": learned})
+    protocol = checkpoint_protocol(
+        compose_config("test", [f"checkpoint={checkpoint}", *words]), known
+    )
+    assert protocol.normalization == learned
+    for told in ("constants", "motion"):
+        other = replace(protocol, normalization=told)
+        assert known.build_model(other).normalization == learned
+
+
 def test_a_training_writes_the_shape_of_pixels_into_its_protocol(compose_config, video_folder):
     given = ["data=folder", f"data.root={video_folder}"]
     for words, square in (([], False), (["data.square_pixels=true"], True)):
