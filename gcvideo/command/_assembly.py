@@ -251,6 +251,7 @@ def build_data(
         pin_memory=device_of(cfg.trainer) == "cuda",
         multigrid=multigrid,
         transforms=transforms,
+        frame_cache_gb=cfg.get("frame_cache_gb", 0),  # a checkpoint may be older
     )
 
 

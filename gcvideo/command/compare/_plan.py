@@ -24,6 +24,7 @@ _FREE = (
     "resume",
     "run_id",
     "num_workers",
+    "frame_cache_gb",
     "output_dir",
     "data.root",
     "trainer.enable_progress_bar",

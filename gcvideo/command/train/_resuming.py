@@ -22,6 +22,7 @@ from gcvideo.training import CHECKPOINT_NAMES, num_batches_seen
 _PLACE = ("accelerator", "devices", "num_nodes", "strategy")
 _CHANGEABLE = (
     "num_workers",
+    "frame_cache_gb",
     "batch_size",
     "trainer",
     "checkpoint",

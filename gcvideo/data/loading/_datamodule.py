@@ -20,6 +20,7 @@ from gcvideo.data.loading._dataset import (
     VideoItem,
     collate_videos,
 )
+from gcvideo.data.loading._frame_cache import FrameCache
 from gcvideo.data.loading._multigrid import MultigridSchedule
 from gcvideo.data.loading._protocol import EvaluationProtocol
 from gcvideo.data.loading._sampler import EpochBatchSampler, EpochSampler
@@ -49,9 +50,12 @@ class VideoDataModule(LightningDataModule):
         transforms: augmentations of training by crop in pixels, one for each of
             ``multigrid.crop_sizes``.
         test_batch_size: videos per batch of the test, each with all its views.
+        frame_cache_gb: memory for decoded frames of training and validation, in 10^9 bytes per process;
+            0: every epoch reads the files. It needs ``num_workers=0``, which None then stands for.
 
     Raises:
-        ValueError: for a batch size below one, or a crop of ``multigrid`` without a transform.
+        ValueError: for a batch size below one, a crop of ``multigrid`` without a transform, a negative
+            ``frame_cache_gb``, or one beside workers.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per choice of a recipe
@@ -68,6 +72,7 @@ class VideoDataModule(LightningDataModule):
         multigrid: MultigridSchedule | None = None,
         transforms: Mapping[int, TrainTransform] | None = None,
         test_batch_size: int = 1,
+        frame_cache_gb: float = 0,
     ) -> None:
         super().__init__()
         for name, size in (("batch_size", batch_size), ("test_batch_size", test_batch_size)):
@@ -86,7 +91,10 @@ class VideoDataModule(LightningDataModule):
         self.transform = transform
         self.batch_size = batch_size
         self.clips_per_video = clips_per_video
-        self.num_workers = default_num_workers() if num_workers is None else num_workers
+        if num_workers is None:
+            num_workers = 0 if frame_cache_gb else default_num_workers()
+        self.num_workers = num_workers
+        self._cache = _frame_cache(frame_cache_gb, num_workers)
         self.seed = seed
         self.pin_memory = pin_memory
         self.test_batch_size = test_batch_size
@@ -151,6 +159,7 @@ class VideoDataModule(LightningDataModule):
             seed=seed,
             index=self.splits.index,
             time_budget_seconds=self.splits.time_budget_seconds,
+            cache=self._cache,
         )
 
     def _train_batches(self) -> EpochBatchSampler:
@@ -191,20 +200,25 @@ class VideoDataModule(LightningDataModule):
 
     def val_videos(self) -> EvaluationVideos:
         """The videos of the validation with one centre view."""
-        return self._evaluated(self.splits.val, self.protocol.single_view())
+        return self._evaluated(self.splits.val, self.protocol.single_view(), cache=self._cache)
 
     def test_videos(self) -> EvaluationVideos:
         """The videos of the test with all their views."""
         return self._evaluated(self.splits.test, self.protocol)
 
     def _evaluated(
-        self, annotations: Annotations, protocol: EvaluationProtocol
+        self,
+        annotations: Annotations,
+        protocol: EvaluationProtocol,
+        *,
+        cache: FrameCache | None = None,
     ) -> EvaluationVideos:
         return EvaluationVideos(
             annotations,
             protocol=protocol,
             index=self.splits.index,
             time_budget_seconds=self.splits.time_budget_seconds,
+            cache=cache,
         )
 
     def _loader(
@@ -224,6 +238,17 @@ class VideoDataModule(LightningDataModule):
         if self.trainer is None:
             return {"rank": 0, "world_size": 1}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+
+def _frame_cache(gigabytes: float, num_workers: int) -> FrameCache | None:
+    if gigabytes < 0:
+        raise ValueError(f"frame_cache_gb is {gigabytes}; it must be 0 (no cache) or above")
+    if gigabytes and num_workers:
+        raise ValueError(
+            f"frame_cache_gb is {gigabytes} and num_workers is {num_workers}, but each worker would keep "
+            "frames of its own; set num_workers=0, because later epochs read no files"
+        )
+    return FrameCache(int(gigabytes * 1e9)) if gigabytes else None
 
 
 def _start_worker(worker: int) -> None:

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, default_collate
 
 from gcvideo.data.listing._annotation import Annotations
 from gcvideo.data.loading._failure import VideoProblem
+from gcvideo.data.loading._frame_cache import FrameCache
 from gcvideo.data.loading._protocol import EvaluationProtocol
 from gcvideo.data.loading._sampler import TrainingKey
 from gcvideo.data.loading._sampling import ClipSpec
@@ -87,9 +88,13 @@ def _read_clips(
     with VideoReader(path, timeline=timeline, tolerant=tolerant, square_pixels=square) as reader:
         num_damaged = reader.num_damaged  # of the whole file; a read counts those on its way
         clips = sample(reader.timeline)
-        distinct, positions = np.unique(clips, return_inverse=True)
-        frames = reader.read(distinct, short_side=protocol.decode_size)
-    return _Clips(frames, positions.reshape(clips.shape), num_damaged)
+        frames = reader.read(np.unique(clips), short_side=protocol.decode_size)
+    return _Clips(frames, _positions(clips), num_damaged)
+
+
+def _positions(clips: Int[np.ndarray, "v t"]) -> Int[np.ndarray, "v t"]:
+    """Where clips find their frames among the distinct ones."""
+    return np.searchsorted(np.unique(clips), clips)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -98,6 +103,7 @@ class _ListedVideos(Dataset[VideoItem]):
     protocol: EvaluationProtocol
     index: FrameIndex | None = None
     time_budget_seconds: float | None = None
+    cache: FrameCache | None = None
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -107,6 +113,15 @@ class _ListedVideos(Dataset[VideoItem]):
         # What is shown of a damaged file must not depend on whether there is an index.
         if self.index is not None and not tolerant:
             timeline = self.index.find(self.annotations.paths[video], path)
+        if self.cache is not None and not tolerant:
+            clips, frames = self.cache.read(
+                path,
+                sample,
+                self.protocol.decode_size,
+                timeline=timeline,
+                square_pixels=self.protocol.square_pixels,
+            )
+            return _Clips(frames, _positions(clips), 0)
         return _read_clips(path, sample, self.protocol, timeline=timeline, tolerant=tolerant)
 
 
@@ -129,6 +144,7 @@ class TrainingVideos(_ListedVideos):
         index: frame index, which saves scanning the files.
         time_budget_seconds: time for reading one file, after which it counts as unreadable; None: no
             limit.
+        cache: memory for decoded frames; None: every epoch reads the files.
     """
 
     transform: TrainTransform
