@@ -52,6 +52,8 @@ class StateFile:
     """What was unwrapped, renamed, converted or left out."""
     classes: tuple[str, ...] | None = None
     """Names of the rows of the head, in files of this package."""
+    protocol: Mapping[str, Any] | None = None
+    """Description of the views that the net was trained for, in files of this package."""
 
 
 def read_state_file(path: str | Path) -> StateFile:
@@ -64,12 +66,14 @@ def read_state_file(path: str | Path) -> StateFile:
     notes: list[str] = []
     content, product = read_content(path)
     state = _without_prefixes(path, _unwrapped(path, content, notes), notes)
-    classes = product.get("classes") if isinstance(product, Mapping) else None
+    product = product if isinstance(product, Mapping) else {}
+    classes = product.get("classes")
     return StateFile(
         _in_full_precision(state, notes),
         _config(content),
         tuple(notes),
         None if classes is None else tuple(classes),
+        product.get("config", {}).get("protocol"),
     )
 
 

@@ -56,6 +56,7 @@ def checkpoint_weights(
         fresh=tuple(fresh),
         net=convert(file, choice).net if told and inflation is None else None,
         classes=class_names(classes) if isinstance(classes, str) else classes or file.classes,
+        protocol=file.protocol,
     )
 
 
@@ -83,6 +84,7 @@ def published_weights(
         fresh=tuple(fresh),
         net=None if record.inflated else record.net,
         classes=None if record.classes is None else class_names(record.classes),
+        protocol=record.protocol,
     )
 
 

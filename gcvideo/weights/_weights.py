@@ -41,6 +41,7 @@ class Weights:
         net: description of the net that the weights were made for, if it is known: what no tensor
             shows, such as strides and padding, is then compared as well.
         classes: names of the rows of the head, in order; None: unknown.
+        protocol: description of the views that they were trained for; None: unknown.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Weights:
     fresh: Sequence[str] = ()
     net: Mapping[str, Any] | None = None
     classes: Sequence[str] | None = None
+    protocol: Mapping[str, Any] | None = None
 
     @property
     def num_classes(self) -> int | None:

@@ -1,8 +1,11 @@
 import pytest
 import torch
 from hydra.core.config_store import ConfigStore
+from small_protocol import DESCRIPTION
 
-from gcvideo.command._assembly import build, initialize_net
+from gcvideo.command._assembly import build
+from gcvideo.command._initialization import initialize_net
+from gcvideo.inference import Checkpoint, write_checkpoint
 from gcvideo.models import i3d_resnet
 from gcvideo.weights import ZOO
 
@@ -22,7 +25,15 @@ def start(compose_config, tiny, *overrides):
     cfg = compose_config("train", [*given, *overrides])
     net, classes = build(cfg.model.net), [f"class {number}" for number in range(cfg.num_classes)]
     shape = (2, 3, cfg.num_frames, cfg.crop_size, cfg.crop_size)
-    return net, initialize_net(net, build(cfg.weights), classes, shape, seed=cfg.seed)
+    lines = initialize_net(
+        net,
+        build(cfg.weights),
+        classes,
+        shape,
+        protocol=build(cfg.protocol),
+        seed=cfg.seed,
+    )
+    return net, lines
 
 
 def test_new_blocks_in_a_trained_net_are_proved_to_change_nothing(
@@ -47,6 +58,45 @@ def test_blocks_that_change_the_logits_are_named_with_the_remedy(
 def test_a_net_without_new_blocks_says_what_was_loaded(compose_config, tiny, bare_weights):
     _, lines = start(compose_config, tiny, "model=i3d", "weights=checkpoint", bare_weights)
     assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("trained", "now", "told"),
+    [
+        ({}, [], ""),
+        (
+            {"mean": [0.5, 0.4, 0.3]},
+            [],
+            "protocol.mean is [0.45, 0.45, 0.45] and was [0.5, 0.4, 0.3]",
+        ),
+        ({"mean": [0.5, 0.4, 0.3]}, ["protocol.mean=[0.5,0.4,0.3]"], ""),
+        ({"normalization": "motion"}, [], "protocol.normalization is constants and was motion"),
+        ({}, ["protocol=even", "protocol.normalization=motion"], "is motion and was constants"),
+        # Motion uses no constants.
+        (
+            {"normalization": "motion", "std": [0.1, 0.1, 0.1]},
+            ["protocol=even", "protocol.normalization=motion"],
+            "",
+        ),
+    ],
+)
+def test_weights_trained_on_other_numbers_are_told(
+    compose_config, tiny, tmp_path, trained, now, told
+):
+    description = {"_target_": "gcvideo.models.i3d_resnet", "num_classes": 2, "width": 4}
+    source = Checkpoint.of_net(
+        i3d_resnet(num_classes=2, width=4),
+        name="source",
+        description=description,
+        classes=["a", "b"],
+        protocol={**DESCRIPTION, **trained},
+    )
+    write_checkpoint(tmp_path / "source.safetensors", source)
+    words = ["model=i3d", "weights=checkpoint", f"weights.path={tmp_path / 'source.safetensors'}"]
+    _, lines = start(compose_config, tiny, *words, *now)
+    warnings = [line for line in lines if "warning" in line]
+    assert len(warnings) == bool(told)
+    assert told in "".join(warnings)
 
 
 @pytest.mark.parametrize("num_classes", [2, 7])

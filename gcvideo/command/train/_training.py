@@ -19,11 +19,11 @@ from gcvideo.command._assembly import (
     build_data,
     build_module,
     build_trainer,
-    initialize_net,
     quiet_libraries,
     settle,
 )
 from gcvideo.command._class_report import baselines
+from gcvideo.command._initialization import initialize_net
 from gcvideo.command._preflight import (
     batch_bytes,
     check_output_folder,
@@ -134,7 +134,14 @@ def _build(
     net: nn.Module = build(cfg.model.net)
     if point is None and cfg.weights is not None:
         shape = (2, 3, cfg.num_frames, cfg.crop_size, cfg.crop_size)
-        lines += initialize_net(net, build(cfg.weights), splits.classes, shape, seed=cfg.seed)
+        lines += initialize_net(
+            net,
+            build(cfg.weights),
+            splits.classes,
+            shape,
+            protocol=data.protocol,
+            seed=cfg.seed,
+        )
     if cfg.resume is not None:
         lines += _describe_resume(cfg.resume, point)
     return data, build_module(cfg, net, data), [*lines, *changes]
