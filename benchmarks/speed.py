@@ -1,5 +1,6 @@
 """Ratios of our time to that of others, as configured by ``conf/benchmark.yaml``."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import speed_block
 import speed_clip
 import speed_net
 import speed_training
+import speed_worth
 import torch
 from omegaconf import DictConfig
 from roofline import measure_roofline
@@ -14,6 +16,7 @@ from speed_figure import write_profile_figure, write_speed_figure
 from speed_profile import profile_training, show_profile, write_profile
 from speed_setting import BenchmarkSetting, choose_dtype
 from speed_table import SpeedTable
+from speed_worth_figure import write_worth_figure
 from step_profile import StepProfile
 
 from gcvideo._console import Console
@@ -26,6 +29,7 @@ _CASES = {
     "net": (speed_net.benchmark_nets, speed_net.LEGEND),
     "training": (speed_training.benchmark_training, speed_training.LEGEND),
     "end_to_end": (speed_clip.benchmark_clips, speed_clip.LEGEND),
+    "worth": (speed_worth.benchmark_worth, speed_worth.LEGEND),
 }
 _PROFILE = "profile"
 _SEED = 0
@@ -59,16 +63,19 @@ def benchmark(cfg: DictConfig) -> SpeedTable | StepProfile:
         if cfg.figure is not None:
             write_profile_figure(profile, Path(cfg.figure), _title(cfg, machine))
         return profile
-    run, legend = _CASES[cfg.what]
     table = SpeedTable(f"medians of {cfg.rounds} rounds; ratio > 1: ours is faster")
-    run(cfg, setting, table)
+    run, legend = _CASES[cfg.what]
+    found = run(cfg, setting, table)
     table.show()
     for line in legend:
         _CONSOLE.print(line, soft_wrap=True)
     if cfg.json is not None:
         table.write(cfg.json, machine)
     if cfg.figure is not None:
-        write_speed_figure(table.rows, Path(cfg.figure), _title(cfg, machine))
+        write = (
+            partial(write_worth_figure, found) if found else partial(write_speed_figure, table.rows)
+        )
+        write(Path(cfg.figure), _title(cfg, machine))
     return table
 
 

@@ -34,17 +34,20 @@ _LINES = ("-", "--", "-.", ":")
 
 def variant_styles(comparison: Comparison) -> dict[str, Style]:
     """A style per variant: black and round for the baseline, and different ones for up to 42 others."""
-    names = [variant.name for variant in comparison.variants]
-    names.remove(comparison.baseline)
-    styles = {
-        name: Style(
-            _COLORS[index % len(_COLORS)],
-            _MARKERS[index % len(_MARKERS)],
-            _LINES[index // len(_COLORS) % len(_LINES)],
-        )
-        for index, name in enumerate(names)
-    }
-    return {comparison.baseline: _BASELINE, **styles}
+    others = [v.name for v in comparison.variants if v.name != comparison.baseline]
+    return {name: style_of(rank) for rank, name in enumerate([comparison.baseline, *others])}
+
+
+def style_of(rank: int) -> Style:
+    """The look of the baseline, which has rank 0, or of another variant."""
+    if rank == 0:
+        return _BASELINE
+    index = rank - 1
+    return Style(
+        _COLORS[index % len(_COLORS)],
+        _MARKERS[index % len(_MARKERS)],
+        _LINES[index // len(_COLORS) % len(_LINES)],
+    )
 
 
 # As wide as a phone, so that letters keep their size there.

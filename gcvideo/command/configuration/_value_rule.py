@@ -84,7 +84,10 @@ RULES: dict[str, Rule] = {
     **_each(POSITIVE, "data.time_budget_seconds lr stride_seconds time_budget_seconds"),
     **_each(
         NOT_NEGATIVE,
-        "block_lr_multiplier scheduler.gamma trainer.gradient_clip_val warmup_epochs weight_decay",
+        """
+        block_lr_multiplier frame_cache_gb scheduler.gamma trainer.gradient_clip_val warmup_epochs
+        weight_decay
+        """,
     ),
     **_each(SHARE, "data.max_bad_fraction scheduler.start threshold transform.flip_prob"),
     **_each(PART, "dropout label_smoothing"),
@@ -109,7 +112,7 @@ RULES: dict[str, Rule] = {
     "precision": one_of("float32", "bfloat16", "float16"),
     "train_only": one_of("all", "blocks"),
     "val_precision": one_of("float32", "bfloat16", "float16"),
-    "what": one_of("block", "net", "training", "end_to_end", "profile"),
+    "what": one_of("block", "net", "training", "end_to_end", "profile", "worth"),
 }
 
 

@@ -90,6 +90,7 @@ WRONG = [
     ("predict", "threshold=50", "threshold is 50; give a number of at least 0 and at most 1"),
     ("predict", "stride_seconds=0", "stride_seconds is 0; give a number above 0, or null"),
     ("predict", "video=null", "video is null; it needs a value"),
+    ("train", "frame_cache_gb=-1", "frame_cache_gb is -1; give a number of at least 0"),
     ("train", "output_dir=null", "output_dir is null; give a folder"),
     ("reencode", "gop_size=0", "gop_size is 0; give a whole number of at least 1"),
     ("benchmark", "what=nets", "what is 'nets'; give one of block, net, training, end_to_end"),
