@@ -81,7 +81,7 @@ def _compare_scores(
     for one in (model, plain):
         configure_head(one, protocol)
     classifier = TrainedClassifier(model, classes=splits.classes, protocol=protocol).for_inference(
-        dtype=setting.dtype, compile=setting.compiled
+        precision=setting.machine()["dtype"], compile=setting.compiled
     )
     for num_clips, num_crops in cfg.views:
         # Thirty views of one video are as much work as one view of thirty.

@@ -39,7 +39,9 @@ class Evaluation:
     @classmethod
     def settle(cls, cfg: DictConfig) -> "Evaluation":
         """The evaluation described by a configuration; creates its folder."""
-        precision = precision_type(cfg.precision)
+        # Only another program than torch, which not every command takes, has int8.
+        is_quantized = cfg.precision == "int8" and "engine" in cfg
+        precision = precision_type("float32" if is_quantized else cfg.precision or "float32")
         checkpoint = read_checkpoint(cfg.checkpoint)
         protocol = checkpoint_protocol(cfg, checkpoint)
         splits = checkpoint_splits(cfg, checkpoint)
@@ -68,6 +70,7 @@ class Evaluation:
             "protocol": str(self.protocol),
             "views_per_video": self.protocol.num_views,
             "precision": self.cfg.precision,
+            "engine": self.cfg.get("engine", "torch"),
             "data": None if data is None else OmegaConf.to_container(data, resolve=True),
         }
         write_json(self.folder / "results.json", {**results, "baselines": blind, **origin})

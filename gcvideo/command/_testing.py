@@ -10,6 +10,8 @@ from gcvideo.command._assembly import build_trainer
 from gcvideo.command._checkpoint_data import Evaluation, naming_bad_videos
 from gcvideo.command._rank_config import announce_to_children
 from gcvideo.data import VideoDataModule
+from gcvideo.inference import TrainedClassifier
+from gcvideo.models import ClipClassifier
 from gcvideo.training import VideoClassifier
 
 _CONSOLE = Console()
@@ -36,7 +38,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
     evaluation = Evaluation.settle(cfg)
     checkpoint, protocol = evaluation.checkpoint, evaluation.protocol
     module = VideoClassifier(
-        checkpoint.build_model(protocol, list(cfg.packages)),
+        _build_model(evaluation),
         classes=checkpoint.classes,
         average=cast(Any, protocol.average),
         precision=evaluation.precision,
@@ -58,6 +60,21 @@ def test(cfg: DictConfig) -> dict[str, float]:
             "the list"
         )
     return metrics
+
+
+def _build_model(evaluation: Evaluation) -> ClipClassifier:
+    """The model to be tested; writes into the configuration what computes it, and in which type."""
+    cfg, checkpoint, protocol = evaluation.cfg, evaluation.checkpoint, evaluation.protocol
+    classifier = TrainedClassifier(
+        checkpoint.build_model(protocol, list(cfg.packages)),
+        classes=checkpoint.classes,
+        protocol=protocol,
+        dtype=evaluation.precision,
+    )
+    if (cfg.engine or classifier.engine) != "torch" or cfg.precision == "int8":
+        classifier = classifier.for_inference(engine=cfg.engine, precision=cfg.precision)
+    cfg.engine, cfg.precision = classifier.engine, classifier.precision
+    return classifier.model
 
 
 class _TestData(VideoDataModule):

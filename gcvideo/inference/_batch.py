@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -116,7 +116,7 @@ def score_groups(
 ) -> Generator[_Result, None, None]:
     """Scores of the videos whose views arrive, in groups that share forward passes; errors pass through."""
     if not classifier.is_prepared:
-        classifier = classifier.for_inference(dtype=classifier.dtype)
+        classifier = classifier.for_inference()
     # Beside a GPU, a second thread prepares the next group.
     num_threads = torch.get_num_threads() if classifier.device.type == "cpu" else 2
     batch_size = batch_size or classifier.views_per_pass(
@@ -136,6 +136,8 @@ def score_groups(
     threads_before = torch.get_num_threads()
     # The operators in these threads start no further threads.
     pool = ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,))
+    streams = ExitStack()
+    streams.enter_context(_streams(classifier, num_threads))
     try:
         for index, result in results:
             if isinstance(result, VideoReadError):
@@ -153,5 +155,12 @@ def score_groups(
             yield from pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+        streams.close()
         torch.set_num_threads(threads_before)
         results.close()
+
+
+def _streams(classifier: TrainedClassifier, num_threads: int) -> AbstractContextManager[None]:
+    """Within, so many threads may call the net of another program; torch's takes any number."""
+    model = classifier.engine_model
+    return nullcontext() if model is None else model.in_streams(num_threads)

@@ -16,6 +16,8 @@ from gcvideo._draft import draft_of
 from gcvideo._hint import override
 from gcvideo._invocation import command_line
 from gcvideo.data import EvaluationProtocol
+from gcvideo.inference.engine import _openvino
+from gcvideo.inference.engine._engine import EngineModel, graph_model
 from gcvideo.models import ClipClassifier, Head, Layout
 from gcvideo.weights import LoadReport, WeightsError, load_weights, published_weights
 from gcvideo.weights._state_file import read_content
@@ -38,6 +40,7 @@ class Checkpoint:
         protocol: description of the evaluation protocol.
         state_dict: tensors of the :class:`~gcvideo.models.ClipClassifier`.
         report: what became of the tensors of published weights; None for other checkpoints.
+        engine: net of another program, in the place of weights; None for weights.
     """
 
     path: str
@@ -46,6 +49,7 @@ class Checkpoint:
     protocol: Mapping[str, Any]
     state_dict: Mapping[str, Tensor]
     report: LoadReport | None = None
+    engine: EngineModel | None = None
 
     @classmethod
     def of_net(
@@ -87,8 +91,11 @@ class Checkpoint:
     ) -> ClipClassifier:
         """The model with its weights, in evaluation mode, its head set to the protocol's mode.
 
-        What the net sees is normalised as in its training, whatever the protocol says.
+        What the net sees is normalised as in its training, whatever the protocol says. A net of another
+        program is as it was exported, its head too.
         """
+        if self.engine is not None:
+            return self.engine
         net = construct(self.config["model"]["net"], packages=packages)
         trained = self.protocol.get("normalization", "constants")
         model = clip_classifier(net, replace(protocol, normalization=trained))
@@ -100,9 +107,9 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
     """Read a checkpoint from its file, or published weights by their name; no file can run code.
 
     Args:
-        source: file written by training or by conversion; folder of a run, or of its checkpoints, for
-            its best.ckpt; or name such as "slow_8x8_r50_pytorchvideo", whose weights are downloaded on
-            first use.
+        source: file written by training, conversion or export to OpenVINO (.xml); folder of a run, or
+            of its checkpoints, for its best.ckpt; or name such as "slow_8x8_r50_pytorchvideo", whose
+            weights are downloaded on first use.
 
     Raises:
         CheckpointError: if the file is absent, unreadable or not a gcvideo checkpoint, or the published
@@ -126,6 +133,8 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
             report=load_weights(net, published_weights(name, fresh=COUNTERS)),
         )
     file = checkpoint_file(source)
+    if file.suffix == ".xml":
+        return _read_engine(file)
     if not file.is_file():
         raise CheckpointError(
             f"no checkpoint at '{source}'; training writes RUN_FOLDER/checkpoints/best.ckpt"
@@ -156,6 +165,20 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
         classes=tuple(product["classes"]),
         protocol=config["protocol"],
         state_dict=trained or content,
+    )
+
+
+def _read_engine(path: Path) -> Checkpoint:
+    """The checkpoint of a net that was exported for OpenVINO."""
+    graph, record = _openvino.read(path)
+    product = record["checkpoint"]
+    return Checkpoint(
+        path=str(path),
+        config=product["config"],
+        classes=tuple(product["classes"]),
+        protocol=product["config"]["protocol"],
+        state_dict={},
+        engine=graph_model(graph, record["engine"]),
     )
 
 

@@ -1,57 +1,36 @@
 """A trained net with its protocol: from a video to scores, rankings and features."""
 
 import copy
-import io
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from gcvideo.data import EvaluationProtocol, evaluation_views, read_views
-from gcvideo.data.video._container import BinaryFile
+from gcvideo.data import EvaluationProtocol
 from gcvideo.evaluation import average_views
-from gcvideo.inference._checkpoint import read_checkpoint
 from gcvideo.inference._feature import feature_maps, features
 from gcvideo.inference._folding import for_inference
-from gcvideo.models import STAGES, ClipClassifier, Stage, compile_net, computing_in, settle_layout
-
-_Frames = UInt8[np.ndarray, "n h w 3"] | UInt8[Tensor, "n h w 3"]
-Video = str | os.PathLike[str] | BinaryFile | bytes | _Frames
+from gcvideo.inference._prediction import Prediction
+from gcvideo.inference._video import Video, views_of
+from gcvideo.inference.engine._engine import Engine, EngineModel, Precision, engine_model
+from gcvideo.inference.engine._int8 import quantized_model
+from gcvideo.inference.engine._tracing import GraphError
+from gcvideo.models import (
+    STAGES,
+    ClipClassifier,
+    Stage,
+    compile_net,
+    computing_in,
+    precision_type,
+    settle_layout,
+)
+from gcvideo.nn._choice import check_choice
 
 # Pixels of all views in a forward pass.
 _CPU_PIXELS = 2**20
 _GPU_PIXELS = 2**24
-
-
-@dataclass(frozen=True, repr=False)
-class Prediction:
-    """One class of a ranking, or the class of a segment of a video.
-
-    Args:
-        label: number of the class.
-        name: name of the class.
-        score: score in [0, 1].
-        start_seconds: start of the window or segment; None for a whole video.
-        end_seconds: end of the window or segment; None for a whole video.
-    """
-
-    label: int
-    name: str
-    score: float
-    start_seconds: float | None = None
-    end_seconds: float | None = None
-
-    def __repr__(self) -> str:
-        text = f"Prediction({self.name!r}, score={self.score:.3f}, label={self.label}"
-        if self.start_seconds is not None and self.end_seconds is not None:
-            text += f", {self.start_seconds:.2f} to {self.end_seconds:.2f} s"
-        return text + ")"
 
 
 class TrainedClassifier:
@@ -61,7 +40,7 @@ class TrainedClassifier:
     (frames, height, width, 3) at 30 frames per second.
 
     Args:
-        model: net with normalisation.
+        model: net with normalisation, of torch or of another program.
         classes: names in label order.
         protocol: sampling, resize, crops, head and averaging.
         config: resolved configuration of the training.
@@ -92,14 +71,16 @@ class TrainedClassifier:
         self.config = config or {}
 
     def __repr__(self) -> str:
-        name = self.config.get("model", {}).get("name", type(self.model.net).__name__)
+        own = self.engine_model or self.model.net
+        name = self.config.get("model", {}).get("name", type(own).__name__)
         millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
+        size = f", {millions:.2f} M parameters" if millions else ""
         names = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
         lines = [
-            f"net       {name}, {millions:.2f} M parameters",
+            f"net       {name}{size}",
             f"classes   {len(self.classes)}: {names}",
             f"protocol  {self.protocol}",
-            f"device    {self.device}, {str(self.dtype).removeprefix('torch.')}",
+            f"device    {self.device}, {self.engine}, {self.precision}",
         ]
         if self.source is not None:
             lines.insert(0, f"source    {self.source}")
@@ -107,29 +88,89 @@ class TrainedClassifier:
 
     @property
     def device(self) -> torch.device:
-        return self.model.mean.device
+        return self.model.device
+
+    @property
+    def engine_model(self) -> EngineModel | None:
+        """The net, if another program than torch computes it."""
+        return self.model if isinstance(self.model, EngineModel) else None
+
+    @property
+    def engine(self) -> str:
+        """Name of the program that computes the net: "torch", "openvino" or "onnxruntime"."""
+        model = self.engine_model
+        return "torch" if model is None else model.engine
+
+    @property
+    def precision(self) -> str:
+        """Name of the type in which convolutions and products are computed."""
+        if self.engine_model is not None:
+            return self.engine_model.precision
+        return str(self.dtype).removeprefix("torch.")
 
     def for_inference(
-        self, *, compile: bool = False, dtype: torch.dtype = torch.float32
+        self,
+        *,
+        engine: Engine | None = None,
+        precision: str | None = None,
+        calibration: Sequence[Video] = (),
+        compile: bool = False,
     ) -> "TrainedClassifier":
         """A copy of the classifier in its fastest form, which cannot be trained.
 
-        Batch norms are folded into the layers before them, and ReLUs overwrite their input. In float32,
-        the scores are the same up to rounding. ``classify_videos`` makes such a copy itself; for a single
-        video, making it takes longer than it saves.
+        Batch norms are folded into the layers before them. In torch, ReLUs overwrite their input; in
+        float32, the scores are the same up to rounding. ``classify_videos`` makes such a copy in torch
+        itself; for a single video, making it takes longer than it saves.
 
         Args:
+            engine: "torch", or for CPUs "openvino" (``pip install gcvideo[openvino]``) or "onnxruntime"
+                (``gcvideo[export]``), which compute the net after it was checked that they compute the
+                same. None: as it is.
+            precision: "float32"; "bfloat16" or "float16" for GPUs and processors with such instructions
+                (with torch, others emulate them, tens of times slower; ONNX Runtime has float32 alone); or
+                "int8" with OpenVINO, see :func:`~gcvideo.inference.quantized_model`. None: as it is.
+            calibration: videos for int8: some hundreds of the training, never of a test.
             compile: whether ``torch.compile`` translates the net at its first clips, which can take
                 minutes.
-            dtype: type such as ``torch.bfloat16``, for GPUs and processors with such instructions;
-                others emulate them, tens of times slower.
+
+        Raises:
+            GraphError: if the engine is not installed, or cannot compute the net in that type.
+            ValueError: for an unknown engine, or an option that it does not have.
         """
-        model = for_inference(self.model)
-        settle_layout(model, self.device, dtype)
-        if compile:
-            compile_net(model.net)
+        engine = engine or cast(Engine, self.engine)
+        precision = precision or self.precision
+        check_choice("engine", engine, get_args(Engine))
+        check_choice("precision", precision, get_args(Precision))
+        if compile and engine != "torch":
+            raise ValueError(f"compile is for the engine torch; leave it out with {engine}")
         prepared = copy.copy(self)
-        prepared.model, prepared.dtype, prepared.is_prepared = model, dtype, True
+        prepared.is_prepared = True
+        if self.engine_model is not None:
+            if (engine, precision) != (self.engine, self.precision):
+                raise ValueError(
+                    f"the net is one of {self.engine} in {self.precision} already; for {engine} in "
+                    f"{precision}, load the checkpoint that it was made of"
+                )
+            return prepared
+        if precision == "int8" and not (engine == "openvino" and calibration):
+            raise GraphError(
+                f"precision is int8 with the engine {engine} and {len(calibration)} videos for calibration; "
+                "it needs engine=openvino and videos of the training, or a net that "
+                "`gcvideo export CHECKPOINT NAME.xml precision=int8` has written"
+            )
+        if engine == "torch":
+            dtype = precision_type(precision)
+            prepared.model, prepared.dtype = for_inference(self.model), dtype
+            settle_layout(prepared.model, self.device, dtype)
+            if compile:
+                compile_net(prepared.model.net)
+            return prepared
+        prepared.dtype = torch.float32
+        if precision == "int8":
+            clips = [self._views(video, 1, 1)[0, 0] for video in calibration]
+            prepared.model = quantized_model(self.model, clips)
+        else:
+            prepared.model = engine_model(self.model, engine, precision)
         return prepared
 
     def classify(
@@ -237,20 +278,7 @@ class TrainedClassifier:
         ]
 
     def _views(self, video: Video, num_clips: int, num_crops: int) -> UInt8[Tensor, "1 v 3 t s s"]:
-        protocol = self.protocol.for_prediction(num_clips, num_crops)
-        if isinstance(video, str | os.PathLike):
-            return read_views(os.fspath(video), protocol)[None]
-        if not isinstance(video, np.ndarray | Tensor):
-            file = io.BytesIO(video) if isinstance(video, bytes) else video
-            return read_views(file, protocol)[None]
-        frames = np.asarray(video)
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-            raise ValueError(
-                f"frames are {frames.dtype} of shape {frames.shape}; pass uint8 RGB of shape "
-                "(frames, height, width, 3)"
-            )
-        clips = protocol.sampling.test(len(frames), 30.0, protocol.spec, protocol.num_clips)
-        return evaluation_views(frames, clips, protocol)[None]
+        return views_of(video, self.protocol.for_prediction(num_clips, num_crops))[None]
 
     def _clips(self, views: UInt8[Tensor, "b 3 t s s"]) -> Float[Tensor, "b 3 t s s"]:
         clips = self.model.normalize(views)
@@ -260,38 +288,3 @@ class TrainedClassifier:
         """How many views of so many pixels share a forward pass: more only take memory."""
         pixels = _CPU_PIXELS if self.device.type == "cpu" else _GPU_PIXELS
         return max(1, pixels // num_pixels)
-
-
-def load(
-    path: str | Path,
-    *,
-    device: str | torch.device | None = None,
-    packages: Sequence[str] = ("gcvideo",),
-) -> TrainedClassifier:
-    """Load a checkpoint of this package, or published weights by name, ready to classify.
-
-    Args:
-        path: file written by training, such as ``runs/.../checkpoints/best.ckpt``, or by
-            ``gcvideo convert``; folder of a run, for its best.ckpt; or name in ``gcvideo.weights.ZOO``,
-            such as "slow_8x8_r50_pytorchvideo", whose weights are downloaded on first use.
-        device: device of the net; None: a CUDA device if there is one, else the CPU.
-        packages: top-level packages that the checkpoint may name; add yours if the net contains a block
-            of your own.
-
-    Raises:
-        CheckpointError: if the file is absent, damaged or not a gcvideo checkpoint.
-        ConstructionError: if it names a function outside ``packages``.
-        WeightsError: if published weights cannot be downloaded.
-    """
-    checkpoint = read_checkpoint(path)
-    protocol = checkpoint.build_protocol(packages)
-    model = checkpoint.build_model(protocol, packages)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TrainedClassifier(
-        model.to(device),
-        classes=checkpoint.classes,
-        protocol=protocol,
-        config=dict(checkpoint.config),
-        source=checkpoint.path,
-    )

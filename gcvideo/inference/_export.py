@@ -1,28 +1,26 @@
 """Export of a trained classifier to a file that runs without this package."""
 
-import copy
-import json
-import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from jaxtyping import UInt8
+from torch import Tensor
 from torch.export import ExportedProgram
 
 import gcvideo
 from gcvideo.data import EvaluationProtocol, read_views
 from gcvideo.data.made._demo import render_motion
 from gcvideo.inference._classifier import TrainedClassifier
-from gcvideo.inference._folding import fold_batch_norms
-from gcvideo.models import ClipClassifier
+from gcvideo.inference.engine._engine import Precision
+from gcvideo.inference.engine._form import Form, openvino_form, to_json
+from gcvideo.inference.engine._onnx import open_onnx, require_onnxruntime, write_onnx
+from gcvideo.inference.engine._tracing import GraphError, scorer_of, trace
+from gcvideo.nn._choice import check_choice
 
 _TOLERANCE = 1e-3
 _BATCH_SIZES = (1, 2, 3)
@@ -38,47 +36,34 @@ _FORMULAS = {
     "motion": "m / (s + 1), m = clips - their mean over time, s = root mean square of m in a clip",
 }
 
-Write = Callable[[ExportedProgram, dict[str, Any], Path], None]
-"""Writes a traced net and its metadata."""
-Run = Callable[[Tensor], dict[str, Tensor]]
-"""Clips to outputs by name."""
-
-
-class ExportError(ValueError):
-    """A classifier cannot be exported as requested, or its file would give other scores."""
-
-
-class _ClipScorer(nn.Module):
-    """The exported graph: from clips to logits and scores."""
-
-    def __init__(self, model: ClipClassifier) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, clips: UInt8[Tensor, "b 3 t h w"]) -> dict[str, Float[Tensor, "b k"]]:
-        logits = self.model(clips.unsqueeze(1)).squeeze(1)
-        return {"logits": logits, "scores": logits.softmax(-1)}
-
 
 @torch.no_grad()
 def export_classifier(
     classifier: TrainedClassifier,
     path: str | Path,
     *,
+    precision: str = "float32",
+    calibration: Sequence[str] = (),
     crop_size: int | None = None,
     videos: Sequence[str] = (),
     source: str | None = None,
 ) -> dict[str, float]:
-    """Write a trained classifier as one file that runs without this package, and check the file.
+    """Write a trained classifier as a file that runs without this package, and check the file.
 
     The graph maps ``clips``, uint8 RGB (b, 3, t, h, w) with any b, to float32 ``logits`` and ``scores``
     (b, k). It includes the normalisation and the protocol's head; batch norms are folded. The file is
     read back and compared with the net on random clips in batches of 1, 2 and 3, on clips of the demo
     set and on ``videos``, and appears under its name only after that.
 
+    A net for OpenVINO is two files, NAME.xml and NAME.bin, which :func:`load` reads too. In another type
+    than float32 its logits may differ by more, in int8 by what :func:`quantized_model` measures; the files
+    are compared with the net as it was before it was written.
+
     Args:
         classifier: classifier loaded from a checkpoint.
-        path: file to write: ``.onnx``, or ``.pt2`` for a program of ``torch.export``.
+        path: file to write: ``.onnx``, ``.pt2`` for a program of ``torch.export``, or ``.xml`` for OpenVINO.
+        precision: type that OpenVINO computes in: "float32", "bfloat16", "float16" or "int8".
+        calibration: files for int8: some hundreds of the training, never of a test.
         crop_size: pixels of the square input; None: those of the protocol's single view.
         videos: files whose single views are compared too.
         source: name of the checkpoint for the metadata; None: the classifier's source.
@@ -87,40 +72,67 @@ def export_classifier(
         The largest absolute difference in a logit or score for each group of clips.
 
     Raises:
-        ExportError: for another suffix, a missing package, weights over 2 GB in ONNX, or a
+        GraphError: for another suffix, a missing package, weights over 2 GB in ONNX, or a
             difference above 1e-3 in a logit or score.
         ValueError: if the crop does not fit the protocol.
         VideoReadError: if a file of ``videos`` cannot be read.
     """
     target = Path(path)
-    write, open_graph = graph_format(target)
     view = classifier.protocol.single_view()
     if crop_size is not None:
         view = replace(view, crop_size=crop_size)
-    scorer = _ClipScorer(copy.deepcopy(classifier.model).cpu()).eval()
+    _check_options(target, precision)
+    if classifier.engine != "torch":
+        raise GraphError(
+            f"the net is one of {classifier.engine} already; export the checkpoint that it was made of"
+        )
+    scorer = scorer_of(classifier.model)
     samples = list(_samples(view, videos))
     # A crop too small for the head must fail before anything is written.
     expected = [scorer(clips) for _, clips in samples]
-    # torch.export.save treats weights in another memory format as parts of larger ones.
-    folded = cast(Any, fold_batch_norms(scorer)).to(memory_format=torch.contiguous_format)
-    # Two clips: torch.export would fix a batch of one as the only size.
-    clips = torch.zeros(2, 3, view.num_frames, view.crop_size, view.crop_size, dtype=torch.uint8)
-    shapes = {"clips": {0: torch.export.Dim("batch")}}
-    program = torch.export.export(folded, (clips,), dynamic_shapes=shapes, strict=False)
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # names folders of this machine
     metadata = _metadata(classifier, view, source or classifier.source or "")
+    if target.suffix == ".xml":
+        clips = [read_views(video, view)[0] for video in calibration]
+        size = view.num_frames, view.crop_size, view.crop_size
+        product = _product(classifier, view)
+        form = openvino_form(classifier.model, scorer, size, precision, clips, product)
+    else:
+        program = trace(scorer, view.num_frames, view.crop_size, view.crop_size)
+        form = _program_form(program) if target.suffix == ".pt2" else _onnx_form(program)
+    if form.reference is not None:
+        expected = [form.reference(clips) for _, clips in samples]
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
         draft = Path(folder) / target.name
-        write(program, metadata, draft)
-        run = open_graph(draft)
+        form.write(metadata, draft)
+        run = form.open(draft)
         differences = {
             name: _compare(name, run(clips), wanted, target)
             for (name, clips), wanted in zip(samples, expected, strict=True)
         }
-        draft.replace(target)
+        for file in sorted(draft.parent.iterdir()):  # weights before the .xml that names their hash
+            file.replace(target.with_suffix(file.suffix))
     return differences
+
+
+def _check_options(target: Path, precision: str) -> None:
+    check_choice("precision", precision, get_args(Precision))
+    if target.suffix not in (".onnx", ".pt2", ".xml"):
+        raise GraphError(f"output is '{target}'; give a file ending in .onnx, .pt2 or .xml")
+    if target.suffix != ".xml" and precision != "float32":
+        raise GraphError(
+            f"precision is {precision}, which is for OpenVINO; give an output ending in .xml, or leave "
+            "precision out"
+        )
+    if target.suffix == ".onnx":
+        require_onnxruntime()
+
+
+def _product(classifier: TrainedClassifier, view: EvaluationProtocol) -> dict[str, Any]:
+    """What the file is loaded from: its single view has the size of its clips."""
+    config = classifier.config
+    protocol = {**config.get("protocol", {}), "val_crop_size": view.crop_size}
+    return {"classes": list(classifier.classes), "config": {**config, "protocol": protocol}}
 
 
 def _metadata(
@@ -174,7 +186,7 @@ def _compare(
 ) -> float:
     difference = float(torch.stack([(found[n] - wanted[n]).abs().max() for n in wanted]).max())
     if not difference <= _TOLERANCE:  # also true for NaN
-        raise ExportError(
+        raise GraphError(
             f"the exported net differs from the trained one by {difference:.1e} on {clips}, more than "
             f"{_TOLERANCE:.0e}; '{target}' was not written. A block of your own may compute something "
             "that the format does not support: try the other format (.onnx, .pt2), and report it"
@@ -182,97 +194,17 @@ def _compare(
     return difference
 
 
-def graph_format(path: Path) -> tuple[Write, Callable[[Path], Run]]:
-    """How a file of that suffix is written, and opened to run; ExportError if that is not possible."""
-    if path.suffix == ".pt2":
-        return _write_program, lambda path: torch.export.load(path).module()
-    if path.suffix != ".onnx":
-        raise ExportError(f"output is '{path}'; give a file ending in .onnx or .pt2")
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            import_module(package)
-        except ModuleNotFoundError as error:
-            raise ExportError(
-                f"an .onnx file needs the package {package}, which is not installed; "
-                "pip install onnx onnxscript onnxruntime, or give an output ending in .pt2"
-            ) from error
-    return _write_onnx, _open_onnx
-
-
-def _write_program(program: ExportedProgram, metadata: dict[str, Any], path: Path) -> None:
-    torch.export.save(program, path, extra_files={"gcvideo.json": _json(metadata)})
-
-
-def _write_onnx(program: ExportedProgram, metadata: dict[str, Any], path: Path) -> None:
-    # They log what their optimizer does with each operator.
-    for name in ("onnxscript", "onnx_ir"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    exported: Any = torch.onnx.export(
-        program.run_decompositions(_decompositions()),
-        (),
-        dynamo=True,
-        dynamic_shapes={"clips": {0: "batch"}},
-        input_names=["clips"],
-        output_names=["logits", "scores"],
-        verbose=False,
+def _program_form(program: ExportedProgram) -> Form:
+    return Form(
+        lambda metadata, path: torch.export.save(
+            program, path, extra_files={"gcvideo.json": to_json(metadata)}
+        ),
+        lambda path: torch.export.load(path).module(),
     )
-    exported.model.metadata_props["gcvideo"] = _json(metadata)
-    exported.save(path, external_data=False)
-    if len(list(path.parent.iterdir())) > 1:
-        raise ExportError(
-            "the weights are over 2 GB, which an .onnx file cannot hold; give an output ending in .pt2"
-        )
 
 
-def _open_onnx(path: Path) -> Run:
-    import onnxruntime  # noqa: PLC0415 - not in a plain installation
-
-    options = onnxruntime.SessionOptions()
-    # By default, its threads would compete with those of torch.
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def run(clips: Tensor) -> dict[str, Tensor]:
-        outputs = session.run(["logits", "scores"], {"clips": clips.contiguous().numpy()})
-        logits, scores = map(torch.from_numpy, outputs)
-        return {"logits": logits, "scores": scores}
-
-    return run
-
-
-def _decompositions() -> dict[Any, Callable[..., Tensor]]:
-    """Replacements for operators that ONNX lacks, or sums in the type of their input."""
-    aten = torch.ops.aten
-    summing = (aten.mean.dim, aten.softmax.int, aten.avg_pool2d.default)
-    return {
-        # The entries of a sorted row below each value.
-        aten.searchsorted.Tensor: lambda rows, values, **_: (
-            rows.unsqueeze(-2) < values.unsqueeze(-1)
-        ).sum(-1),
-        aten.scaled_dot_product_attention.default: _attend,
-        **{operator: partial(_in_float32, operator) for operator in summing},
-    }
-
-
-def _in_float32(
-    operator: Callable[..., Tensor], x: Tensor, *arguments: object, **named: object
-) -> Tensor:
-    """An operator on low-precision input with its sums in float32, as in torch."""
-    if torch.promote_types(x.dtype, torch.float32) == x.dtype:
-        return NotImplemented
-    dtypes = (v for v in (*arguments, *named.values()) if isinstance(v, torch.dtype))
-    return operator(x.float(), *arguments, **named).to(next(dtypes, x.dtype))
-
-
-def _attend(
-    query: Tensor, key: Tensor, value: Tensor, *_: object, scale: float, **__: object
-) -> Tensor:
-    """Attention in separate steps, which sum in float32 like the fused kernels."""
-    dtype = torch.promote_types(query.dtype, torch.float32)
-    weights = (query.to(dtype) @ key.to(dtype).mT * scale).softmax(-1)
-    return (weights @ value.to(dtype)).to(value.dtype)
-
-
-def _json(metadata: dict[str, Any]) -> str:
-    text = json.dumps(metadata, ensure_ascii=False, default=str)
-    return text.encode("utf-8", "backslashreplace").decode()
+def _onnx_form(program: ExportedProgram) -> Form:
+    return Form(
+        lambda metadata, path: write_onnx(program, to_json(metadata), path),
+        lambda path: open_onnx(path, torch.get_num_threads()),
+    )

@@ -15,7 +15,8 @@ from gcvideo.data import EvaluationProtocol, VideoReader, WholeVideoSampling, ev
 from gcvideo.data.loading._time_grid import frames_at
 from gcvideo.data.video._stream import stream_frames
 from gcvideo.evaluation import average_views
-from gcvideo.inference._classifier import Prediction, TrainedClassifier
+from gcvideo.inference._classifier import TrainedClassifier
+from gcvideo.inference._prediction import Prediction
 from gcvideo.inference._seconds_bar import seconds_bar
 
 # Frames by which a time stamp, rounded to the container's clock, may be early.

@@ -91,6 +91,10 @@ class ClipClassifier(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1, 1))
 
+    @property
+    def device(self) -> torch.device:
+        return self.mean.device
+
     def normalize(self, views: Num[Tensor, "*n 3 t h w"]) -> Float[Tensor, "*n 3 t h w"]:
         """Standardise views given on the scale [0, 255], uint8 or float."""
         if self.normalization == "motion":

@@ -129,8 +129,10 @@ class VideoClassifier(LightningModule):
 
     def _settle_layout(self) -> None:
         """Choose the layout now: only a run knows device and precision."""
-        kind = self.device.type
-        dtype = next(self.model.parameters()).dtype
+        weight = next(self.model.parameters(), None)
+        if weight is None:  # a net that another program computes
+            return
+        kind, dtype = self.device.type, weight.dtype
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
         settle_layout(self.model, self.device, dtype)

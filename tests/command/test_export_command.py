@@ -1,9 +1,15 @@
+import json
+from importlib.util import find_spec
+
 import pytest
 import torch
 
 import gcvideo
+from gcvideo.command import _testing as testing
 from gcvideo.command._exporting import export
+from gcvideo.command.predict._prediction import predict
 from gcvideo.data import VideoReadError, read_views
+from gcvideo.inference.engine import _int8
 
 
 def test_a_trained_checkpoint_is_exported_with_its_crop_and_its_videos(
@@ -33,3 +39,50 @@ def test_an_unreadable_video_ends_the_export_without_a_file(compose_config, tmp_
     with pytest.raises(VideoReadError, match="the file is empty"):
         export(compose_config("export", [*given, f"video={tmp_path}/broken.mp4"]))
     assert [path.name for path in tmp_path.iterdir()] == ["broken.mp4"]
+
+
+@pytest.mark.skipif(not find_spec("nncf"), reason="needs openvino and nncf")
+def test_a_net_in_int8_is_calibrated_by_the_training_list_and_tested_like_a_checkpoint(
+    compose_config, tmp_path, checkpoint, video_folder, capsys, monkeypatch
+):
+    # The logits of a net of one epoch have next to no spread.
+    monkeypatch.setattr(_int8, "_LARGEST_ERROR", 10)
+    output = tmp_path / "net.xml"
+    given = [f"checkpoint={checkpoint}", f"output={output}", "precision=int8"]
+    export(compose_config("export", [*given, "calibration_clips=6"]))
+    printed = capsys.readouterr().out
+    record = gcvideo.load(output).engine_model.record
+    assert (record["calibration_clips"], record["measured_clips"]) == (5, 1)
+    assert f"products, in float {record['products_in_float'][0]}" in printed
+    assert "on 1 training clips that did not calibrate" in printed
+    results = {}
+    for name, words in {
+        "float32": [f"checkpoint={checkpoint}", "engine=openvino"],
+        "int8": [f"checkpoint={output}"],
+    }.items():
+        folder = tmp_path / name
+        views = ["num_clips=1", "num_crops=1", "crop_size=32", "trainer=cpu", "num_workers=0"]
+        metrics = testing.test(compose_config("test", [*words, *views, f"output_dir={folder}"]))
+        results[name] = json.loads((folder / "results.json").read_text())
+        assert results[name]["precision"] == name
+        assert results[name]["engine"] == "openvino"
+        assert metrics["test/top1"] == results[name]["metrics"]["test/top1"]
+    predicted = predict(
+        compose_config("predict", [f"checkpoint={output}", f"video='{video_folder}/dark/*'"])
+    )
+    assert len(predicted.rankings) == len(list((video_folder / "dark").iterdir()))
+    words = [f"checkpoint={output}", f"video={video_folder}/dark", "engine=onnxruntime"]
+    with pytest.raises(ValueError, match="is one of openvino in int8 already; for onnxruntime"):
+        predict(compose_config("predict", words))
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_int8_without_a_calibrated_net_is_refused_with_the_remedy(
+    compose_config, tmp_path, checkpoint, video_folder, engine
+):
+    words = [f"checkpoint={checkpoint}", f"engine={engine}", "precision=int8"]
+    remedy = r"`gcvideo export CHECKPOINT NAME\.xml precision=int8`"
+    with pytest.raises(ValueError, match=remedy):
+        predict(compose_config("predict", [*words, f"video={video_folder}/dark"]))
+    with pytest.raises(ValueError, match=remedy):
+        testing.test(compose_config("test", [*words, "trainer=cpu", f"output_dir={tmp_path}"]))

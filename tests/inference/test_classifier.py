@@ -61,7 +61,7 @@ def test_a_prepared_classifier_gives_the_same_scores():
 def test_a_prepared_classifier_computes_in_the_type_asked_for():
     clf = make_classifier()
     seen = []
-    prepared = clf.for_inference(dtype=torch.bfloat16)
+    prepared = clf.for_inference(precision="bfloat16")
     stem = prepared.model.net.blocks[0].conv
     stem.register_forward_hook(lambda net, inputs, y: seen.append(y.dtype))
     scores = prepared.scores(frames())
@@ -157,7 +157,7 @@ def test_a_classifier_says_what_it_is():
     config = {"model": {"name": "slow_gc"}}
     loaded = TrainedClassifier(
         clf.model, classes="abcdef", protocol=clf.protocol, config=config, source="best.ckpt"
-    ).for_inference(dtype=torch.bfloat16)
+    ).for_inference(precision="bfloat16")
     lines = repr(loaded).splitlines()
     assert lines[1] == "  source    best.ckpt"
     assert lines[2].startswith("  net       slow_gc, ")

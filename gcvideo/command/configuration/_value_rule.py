@@ -65,7 +65,7 @@ RULES: dict[str, Rule] = {
     **_each(
         whole(1),
         """
-        base_batch_size batch_norm.group_size batch_size checkpoint.every_n_steps
+        base_batch_size batch_norm.group_size batch_size calibration_clips checkpoint.every_n_steps
         clips_per_video crop_size data.test_per_class data.train_per_class data.val_per_class
         epochs gop_size log_every_n_steps max_short_side max_videos num_classes num_clips
         num_crops num_frames num_pairs num_threads num_videos protocol.sampling.sample_range
@@ -109,7 +109,8 @@ RULES: dict[str, Rule] = {
     "layout": one_of("auto", "contiguous", "channels_last", "folded"),
     "protocol.normalization": one_of("constants", "motion"),
     "protocol.sampling.reader": one_of("whole", "pyav", "torchvision"),
-    "precision": one_of("float32", "bfloat16", "float16"),
+    "engine": one_of("torch", "openvino", "onnxruntime"),
+    "precision": one_of("float32", "bfloat16", "float16", "int8"),
     "train_only": one_of("all", "blocks"),
     "val_precision": one_of("float32", "bfloat16", "float16"),
     "what": one_of("block", "net", "training", "end_to_end", "profile", "worth"),

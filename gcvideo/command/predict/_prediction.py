@@ -25,7 +25,7 @@ from gcvideo.data._parallel import with_progress
 from gcvideo.inference import TrainedClassifier, annotate_video, load
 from gcvideo.inference._contact_sheet import write_view_sheet
 from gcvideo.inference._overlay import Ranking
-from gcvideo.models import keep_freed_memory, precision_type
+from gcvideo.models import keep_freed_memory
 
 _CONSOLE = Console()
 _NUM_DRAWN = 3
@@ -46,7 +46,7 @@ def predict(cfg: DictConfig) -> Predictions:
     """
     stream, videos, missing = _settle_sources(cfg)
     predictions = Predictions(videos, failures=missing)
-    writer = PredictionWriter(predictions, cfg.output, precision=cfg.precision)
+    writer = PredictionWriter(predictions, cfg.output)
     with interruptible() as received:
         if stream is not None:
             classifier = _load(cfg, predictions)
@@ -99,13 +99,19 @@ def _settle_sources(cfg: DictConfig) -> tuple[str | None, list[str], dict[str, s
 
 
 def _load(cfg: DictConfig, predictions: Predictions) -> TrainedClassifier:
-    dtype = precision_type(cfg.precision)
     classifier = load(cfg.checkpoint, device=choose_device(cfg.device), packages=list(cfg.packages))
     predictions.checkpoint = classifier.source
     if classifier.device.type == "cpu":
         keep_freed_memory()
-    _CONSOLE.print(f"checkpoint {classifier.source}\nprecision  {cfg.precision}", soft_wrap=True)
-    return classifier.for_inference(compile=cfg.compile, dtype=dtype)
+    classifier = classifier.for_inference(
+        engine=cfg.engine, precision=cfg.precision, compile=cfg.compile
+    )
+    predictions.engine, predictions.precision = classifier.engine, classifier.precision
+    shown = (
+        f"checkpoint {classifier.source}\nprecision  {classifier.precision}, {classifier.engine}"
+    )
+    _CONSOLE.print(shown, soft_wrap=True)
+    return classifier
 
 
 def _draw_files(cfg: DictConfig, classifier: TrainedClassifier, predictions: Predictions) -> bool:

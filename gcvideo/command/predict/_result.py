@@ -32,6 +32,8 @@ class Predictions:
     timelines: dict[str, Timeline] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
+    engine: str = "torch"
+    precision: str = "float32"
 
     @property
     def remaining(self) -> list[str]:

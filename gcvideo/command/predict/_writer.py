@@ -23,10 +23,9 @@ _SHARE = 1 / 20
 class PredictionWriter:
     """Writes growing results to the output, if there is one; the file is complete at any time."""
 
-    def __init__(self, predictions: Predictions, output: str | None, *, precision: str) -> None:
+    def __init__(self, predictions: Predictions, output: str | None) -> None:
         self.predictions = predictions
         self.output = None if output is None else Path(output)
-        self.precision = precision
         self._due = time.monotonic() + _LEAST_SECONDS
         self._has_failed = False
 
@@ -48,7 +47,7 @@ class PredictionWriter:
             return
         started = time.monotonic()
         with telling(self.output, "output"):
-            write_predictions(self.output, self.predictions, precision=self.precision)
+            write_predictions(self.output, self.predictions)
         ended = time.monotonic()
         self._due = ended + max(_LEAST_SECONDS, (ended - started) / _SHARE)
 
@@ -82,12 +81,12 @@ class PredictionWriter:
         return f"{text}; running the same command again starts from the beginning"
 
 
-def write_predictions(output: Path, predictions: Predictions, *, precision: str) -> None:
+def write_predictions(output: Path, predictions: Predictions) -> None:
     """Write json or csv, depending on the suffix; files that have not been classified are listed too."""
     output.parent.mkdir(parents=True, exist_ok=True)
     predictions.sort()
     if output.suffix == ".json":
-        write_json(output, {"precision": precision, **_content(predictions)})
+        write_json(output, _content(predictions))
         return
     rows: list[list[Any]] = []
     if predictions.timelines:
@@ -112,6 +111,8 @@ def write_predictions(output: Path, predictions: Predictions, *, precision: str)
 def _content(predictions: Predictions) -> dict[str, Any]:
     content: dict[str, Any] = {
         "checkpoint": predictions.checkpoint,
+        "engine": predictions.engine,
+        "precision": predictions.precision,
         "predictions": {v: [_class(p) for p in r] for v, r in predictions.rankings.items()},
         "failures": predictions.failures,
     }

@@ -1,0 +1,237 @@
+"""Nets that OpenVINO and ONNX Runtime compute, against the same nets in torch."""
+
+import math
+import sys
+from functools import partial
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from random_net import make_classifier
+from torch import nn
+
+from gcvideo.data import write_video
+from gcvideo.inference import GraphError, classify_videos, engine_model, quantized_model
+from gcvideo.inference.engine import _int8, _openvino
+from gcvideo.models import Head
+from gcvideo.nn import (
+    CrissCrossBlock,
+    NonLocalBlock,
+    global_context,
+    simplified_non_local,
+    squeeze_excitation,
+)
+
+# The checker of shapes would run inside the traces and slow them down.
+pytestmark = pytest.mark.usefixtures("unchecked")
+needs_openvino = pytest.mark.skipif(not find_spec("openvino"), reason="needs openvino")
+needs_nncf = pytest.mark.skipif(not find_spec("nncf"), reason="needs nncf")
+BLOCKS = {
+    "gc": global_context,
+    "gc_hw": partial(global_context, axes="hw", fusion=("mul", "add")),
+    "gc_t": partial(global_context, axes="t", mul_start="identity", fusion=("mul",)),
+    "snl": simplified_non_local,
+    "se": partial(squeeze_excitation, ratio=1 / 2),
+    "nl": NonLocalBlock,
+    "nl_gaussian": partial(NonLocalBlock, kind="gaussian", sub_sample="none"),
+    "nl_dot_product": partial(NonLocalBlock, kind="dot_product", sub_sample="after"),
+    "nl_concatenation": partial(NonLocalBlock, kind="concatenation"),
+    "nl_t": partial(NonLocalBlock, axes="t", sub_sample="none", output_bias=False),
+    "cc": CrissCrossBlock,
+}
+
+
+def small_net(*blocks):
+    """A net of one convolution, named blocks and the head."""
+    stem = nn.Conv3d(3, 8, (1, 8, 8), stride=(1, 8, 8))
+    return nn.Sequential(stem, *(BLOCKS[name](8) for name in blocks), Head(8, 3))
+
+
+def random_views(*leading, size=32):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(
+        0, 256, (*leading, 3, 4, size, size), dtype=torch.uint8, generator=generator
+    )
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return make_classifier(small_net("gc", "nl"), val_crop_size=32)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder, rng = tmp_path_factory.mktemp("videos"), np.random.default_rng(0)
+    for number in range(8):
+        frames = rng.integers(0, 256, (12, 64, 80, 3), dtype=np.uint8)
+        write_video(folder / f"{number}.mp4", frames)
+    return sorted(map(str, folder.iterdir()))
+
+
+@needs_openvino
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("kind", ["nl", "others"])
+def test_all_blocks_have_the_logits_of_torch(engine, kind):
+    names = [name for name in BLOCKS if name.startswith("nl") == (kind == "nl")]
+    model = make_classifier(small_net(*names), val_crop_size=32).model
+    computed = engine_model(model, engine, "float32")
+    for views in (random_views(1, 1), random_views(3, 2), random_views(2, 1, size=48)):
+        with torch.no_grad():
+            expected = model(views)
+        assert expected.std() > 0.1
+        torch.testing.assert_close(computed(views), expected, atol=1e-4, rtol=0)
+
+
+@needs_openvino
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_videos_get_the_scores_of_torch_one_by_one_and_in_a_folder(classifier, videos, engine):
+    prepared = classifier.for_inference(engine=engine)
+    assert (prepared.engine, prepared.precision) == (engine, "float32")
+    assert classifier.engine == "torch"
+    assert f"device    cpu, {engine}, float32" in repr(prepared)
+    expected = [classifier.scores(video) for video in videos]
+    assert torch.stack(expected).std(0).max() > 1e-4  # of different videos
+    for video, scores in zip(videos, expected, strict=True):
+        torch.testing.assert_close(prepared.scores(video), scores, atol=1e-5, rtol=0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = dict(classify_videos(prepared, videos, batch_size=1, num_workers=0, progress=False))
+    finally:
+        torch.set_num_threads(before)
+    for index, scores in enumerate(expected):
+        torch.testing.assert_close(found[index], scores, atol=1e-5, rtol=0)
+    assert prepared.engine_model.num_streams == 1
+
+
+@needs_openvino
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_narrower_types_are_near_or_refused(classifier, precision):
+    if not _openvino.has_type(precision):
+        with pytest.raises(
+            GraphError, match=f"precision is {precision}, in which OpenVINO does not"
+        ):
+            classifier.for_inference(engine="openvino", precision=precision)
+        return
+    views = random_views(4, 2)
+    found = classifier.for_inference(engine="openvino", precision=precision).logits(views)
+    expected = classifier.logits(views)
+    error = (found - expected).norm() / (expected - expected.mean()).norm()
+    assert 0 < error < 0.1
+
+
+@needs_openvino
+def test_a_type_that_the_processor_lacks_is_refused(classifier, monkeypatch):
+    monkeypatch.setattr(_openvino, "has_type", lambda name: name == "float32")
+    with pytest.raises(GraphError, match="precision is bfloat16, in which OpenVINO does not"):
+        classifier.for_inference(engine="openvino", precision="bfloat16")
+
+
+@needs_openvino
+def test_another_program_has_no_features(classifier, videos):
+    prepared = classifier.for_inference(engine="openvino")
+    for ask in (prepared.features, prepared.feature_maps):
+        with pytest.raises(GraphError, match="openvino has logits only; features, maps"):
+            ask(videos[0])
+
+
+class Forgetful(nn.Module):
+    """A block whose trace computes something else than itself."""
+
+    def __init__(self, wrong):
+        super().__init__()
+        self.register_buffer("wrong", torch.tensor(wrong))
+
+    def forward(self, x):
+        return x * self.wrong if torch.compiler.is_exporting() else x
+
+
+@needs_openvino
+@pytest.mark.parametrize("wrong", [2.0, math.nan])
+def test_a_program_that_computes_another_net_is_found_before_its_first_result(videos, wrong):
+    net = nn.Sequential(small_net("gc")[0], Forgetful(wrong), Head(8, 3))
+    prepared = make_classifier(net, val_crop_size=32).for_inference(engine="openvino")
+    with pytest.raises(
+        GraphError, match=r"openvino, float32: .* random clips of 4 x 32 x 32 differ"
+    ):
+        prepared.scores(videos[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "tensorrt"}, "engine is 'tensorrt'"),
+        ({"precision": "int4"}, "precision is 'int4'"),
+        ({"engine": "onnxruntime", "precision": "bfloat16"}, "computes our nets in float32"),
+        ({"engine": "openvino", "compile": True}, "compile is for the engine torch"),
+        ({"precision": "int8"}, "int8 with the engine torch and 0 videos"),
+        ({"engine": "onnxruntime", "precision": "int8"}, "int8 with the engine onnxruntime"),
+        ({"engine": "openvino", "precision": "int8"}, "it needs engine=openvino and videos of the"),
+    ],
+)
+def test_what_an_engine_cannot_do_is_named(classifier, options, message):
+    with pytest.raises(ValueError, match=message):
+        classifier.for_inference(**options)
+
+
+@pytest.mark.parametrize(
+    ("engine", "package"),
+    [("openvino", "openvino"), ("onnxruntime", "onnxruntime"), ("onnxruntime", "onnx")],
+)
+def test_a_missing_package_is_named(classifier, monkeypatch, engine, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        GraphError, match=rf"{package}, which is not installed; .*pip install gcvideo"
+    ):
+        classifier.for_inference(engine=engine)
+
+
+@needs_openvino
+@needs_nncf
+def test_a_net_in_int8_says_what_it_does_and_how_near_it_is(classifier, videos):
+    prepared = classifier.for_inference(engine="openvino", precision="int8", calibration=videos)
+    record = prepared.engine_model.record
+    assert (record["calibration_clips"], record["measured_clips"]) == (6, 2)
+    assert record["clip_size"] == [4, 32, 32]
+    # The pooling and the two products of the pairs stay in float.
+    assert 0 < len(record["products_in_float"]) < record["products"]
+    views = random_views(6, 1)
+    found, expected = prepared.logits(views), classifier.logits(views)
+    error = (found - expected).norm() / (expected - expected.mean()).norm()
+    assert 1e-4 < error < 0.2
+    with pytest.raises(
+        GraphError, match="made for clips of 4 x 32 x 32, and these have 4 x 64 x 64"
+    ):
+        prepared.scores(videos[0], num_clips=2, num_crops=3)
+    with pytest.raises(
+        ValueError, match="is one of openvino in int8 already; for torch in float32"
+    ):
+        prepared.for_inference(engine="torch", precision="float32")
+    assert prepared.for_inference().engine_model is prepared.engine_model
+
+
+@needs_openvino
+@needs_nncf
+def test_calibration_needs_some_clips(classifier):
+    with pytest.raises(GraphError, match="has 3 clips to calibrate with; give at least 4"):
+        quantized_model(classifier.model, list(random_views(3)))
+
+
+@needs_openvino
+@needs_nncf
+def test_a_quantized_net_far_from_its_original_is_refused(monkeypatch):
+    monkeypatch.setattr(_int8, "_LARGEST_ERROR", 1e-6)  # rounding alone is above it
+    classifier = make_classifier(small_net("gc"), val_crop_size=32)
+    with pytest.raises(GraphError, match="in int8, the logits of 3 clips differ"):
+        quantized_model(classifier.model, list(random_views(12)))
+
+
+def test_the_net_is_left_as_it_was(classifier):
+    state = {name: value.clone() for name, value in classifier.model.state_dict().items()}
+    pytest.importorskip("onnxruntime")
+    classifier.for_inference(engine="onnxruntime").logits(random_views(1, 1))
+    assert all(
+        torch.equal(value, state[name]) for name, value in classifier.model.state_dict().items()
+    )
