@@ -1,5 +1,7 @@
+import contextlib
 import importlib
 import os
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +19,12 @@ PROJECT = Path(__file__).resolve().parent.parent
 # Nets of tests are tiny: on a busy machine the threads of an operator only wait for each other,
 # which makes a forward pass a hundred times slower.
 torch.set_num_threads(int(os.environ.get("GCVIDEO_TEST_THREADS", "1")))
+
+# The handler of absl, which TensorBoard and nncf import, closes its stream when Hydra configures logging,
+# unless it is one that it knows; pytest's, which stood for stderr when absl was imported, is none.
+with contextlib.suppress(ModuleNotFoundError):
+    absl_handler = importlib.import_module("absl.logging").get_absl_handler()
+    absl_handler.python_handler.stream = sys.__stderr__
 
 # A busy machine takes longer for some example than for the others.
 hypothesis.settings.register_profile("gcvideo", deadline=None)

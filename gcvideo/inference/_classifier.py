@@ -80,7 +80,7 @@ class TrainedClassifier:
             f"net       {name}{size}",
             f"classes   {len(self.classes)}: {names}",
             f"protocol  {self.protocol}",
-            f"device    {self.device}, {self.engine}, {self.precision}",
+            f"device    {self.device}, {self.precision}{self._by}",
         ]
         if self.source is not None:
             lines.insert(0, f"source    {self.source}")
@@ -89,6 +89,10 @@ class TrainedClassifier:
     @property
     def device(self) -> torch.device:
         return self.model.device
+
+    @property
+    def _by(self) -> str:
+        return "" if self.engine == "torch" else f" by {self.engine}"
 
     @property
     def engine_model(self) -> EngineModel | None:

@@ -236,7 +236,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path, name, crop_size, message):
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_a_missing_package_is_named_with_the_command_that_brings_it(tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    message = rf"an .onnx file needs the package {package}, which is not .*; pip install gcvideo"
+    message = rf"an .onnx graph needs the package {package}, which is not .*; pip install gcvideo"
     with pytest.raises(GraphError, match=message):
         export_classifier(make_classifier(stem_and_head()), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())

@@ -107,10 +107,10 @@ def _load(cfg: DictConfig, predictions: Predictions) -> TrainedClassifier:
         engine=cfg.engine, precision=cfg.precision, compile=cfg.compile
     )
     predictions.engine, predictions.precision = classifier.engine, classifier.precision
-    shown = (
-        f"checkpoint {classifier.source}\nprecision  {classifier.precision}, {classifier.engine}"
-    )
-    _CONSOLE.print(shown, soft_wrap=True)
+    lines = [f"checkpoint {classifier.source}", f"precision  {classifier.precision}"]
+    if classifier.engine != "torch":
+        lines.append(f"engine     {classifier.engine}")
+    _CONSOLE.print("\n".join(lines), soft_wrap=True)
     return classifier
 
 

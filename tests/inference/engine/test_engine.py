@@ -90,7 +90,7 @@ def test_videos_get_the_scores_of_torch_one_by_one_and_in_a_folder(classifier, v
     prepared = classifier.for_inference(engine=engine)
     assert (prepared.engine, prepared.precision) == (engine, "float32")
     assert classifier.engine == "torch"
-    assert f"device    cpu, {engine}, float32" in repr(prepared)
+    assert f"device    cpu, float32 by {engine}" in repr(prepared)
     expected = [classifier.scores(video) for video in videos]
     assert torch.stack(expected).std(0).max() > 1e-4  # of different videos
     for video, scores in zip(videos, expected, strict=True):
