@@ -6,6 +6,7 @@ from typing import Any
 
 import speed_block
 import speed_clip
+import speed_engine
 import speed_net
 import speed_training
 import speed_worth
@@ -29,6 +30,7 @@ _CASES = {
     "net": (speed_net.benchmark_nets, speed_net.LEGEND),
     "training": (speed_training.benchmark_training, speed_training.LEGEND),
     "end_to_end": (speed_clip.benchmark_clips, speed_clip.LEGEND),
+    "engine": (speed_engine.benchmark_engines, speed_engine.LEGEND),
     "worth": (speed_worth.benchmark_worth, speed_worth.LEGEND),
 }
 _PROFILE = "profile"

@@ -138,7 +138,10 @@ def test_a_block_that_timm_has_not_is_refused(settings):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["what=all"], r"what is 'all'; choose block, net, training, end_to_end, worth or profile"),
+        (
+            ["what=all"],
+            r"what is 'all'; choose block, net, training, end_to_end, engine, worth or profile",
+        ),
         (["rounds=0"], r"rounds is 0; time at least 1 round"),
         (["device=tpu"], r"device is 'tpu'; choose auto, cpu, cuda or cuda:<number>"),
         (["device=cuda:x"], r"device is 'cuda:x'; choose auto, cpu, cuda or"),

@@ -113,7 +113,7 @@ RULES: dict[str, Rule] = {
     "precision": one_of("float32", "bfloat16", "float16", "int8"),
     "train_only": one_of("all", "blocks"),
     "val_precision": one_of("float32", "bfloat16", "float16"),
-    "what": one_of("block", "net", "training", "end_to_end", "profile", "worth"),
+    "what": one_of("block", "net", "training", "engine", "end_to_end", "profile", "worth"),
 }
 
 

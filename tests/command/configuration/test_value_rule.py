@@ -93,7 +93,11 @@ WRONG = [
     ("train", "frame_cache_gb=-1", "frame_cache_gb is -1; give a number of at least 0"),
     ("train", "output_dir=null", "output_dir is null; give a folder"),
     ("reencode", "gop_size=0", "gop_size is 0; give a whole number of at least 1"),
-    ("benchmark", "what=nets", "what is 'nets'; give one of block, net, training, end_to_end"),
+    (
+        "benchmark",
+        "what=nets",
+        "what is 'nets'; give one of block, net, training, engine, end_to_end",
+    ),
 ]
 
 

@@ -1,4 +1,6 @@
+import contextlib
 import os
+import signal
 import threading
 import time
 import traceback
@@ -41,6 +43,21 @@ def test_a_blocked_read_does_not_keep_python_from_exiting(fifo):
         run_within(0.1, fifo, lambda: os.open(fifo, os.O_RDONLY))
     (stuck,) = (thread for thread in threading.enumerate() if thread.name == f"read {fifo}")
     assert stuck.daemon
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
+def test_time_in_which_the_process_is_stopped_does_not_count():
+    child = os.fork()
+    if not child:  # reads for 0.5 of its 1.5 seconds
+        with contextlib.suppress(VideoReadError):
+            run_within(1.5, "a.mp4", lambda: time.sleep(0.5))
+            os._exit(7)
+        os._exit(1)
+    time.sleep(0.2)
+    os.kill(child, signal.SIGSTOP)
+    time.sleep(2)
+    os.kill(child, signal.SIGCONT)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 @pytest.mark.parametrize("seconds", [None, 5.0])
