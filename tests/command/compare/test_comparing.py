@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from gcvideo_runs import TINY
+from omegaconf import OmegaConf
 
 import gcvideo.command.compare._cell as cell_module
+import gcvideo.command.compare._plan as plan
 from gcvideo.command.compare._cell import read_cell
 from gcvideo.command.compare._comparing import compare, run_comparison
 from gcvideo.command.configuration._command_words import read_words
@@ -166,6 +168,16 @@ def test_a_cell_of_another_recipe_is_not_taken_for_one_of_this(finished, conf, w
     folder, _ = finished
     with pytest.raises(ValueError, match=r"begun by another recipe: .*lr was .*, is 0.5"):
         compare([*conf, "preset=twice", f"folder={folder}", *words, "lr=0.5"])
+
+
+def test_validations_on_the_way_do_not_make_another_recipe_unless_they_change_the_net(finished):
+    cell = finished[0] / "cells" / "gc" / "seed0"
+    cfg = OmegaConf.load(cell / "config.yaml")
+    cfg.trainer.check_val_every_n_epoch += 6
+    plan._check_same(cell, cfg)
+    cfg.batch_norm.precise_batches = 2
+    with pytest.raises(ValueError, match=r"precise_batches was 0, is 2; trainer\.check_val_every"):
+        plan._check_same(cell, cfg)
 
 
 @pytest.mark.slow
