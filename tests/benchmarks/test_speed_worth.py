@@ -26,6 +26,7 @@ def test_accuracies_are_those_of_finished_variants(table_of):
     assert found == {"none": Accuracy(0.5, 0.1), "gc": Accuracy(0.75, None)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_each_variant_is_timed_beside_the_bare_net_in_both_types(table_of, tmp_path, suffix):
     table = table_of(["none", 0.5, 0.1], ["gc", 0.75, 0.1], ["nl", 0.4, 0.1])

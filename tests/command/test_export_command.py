@@ -41,6 +41,7 @@ def test_an_unreadable_video_ends_the_export_without_a_file(compose_config, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["broken.mp4"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not find_spec("nncf"), reason="needs openvino and nncf")
 def test_a_net_in_int8_is_calibrated_by_the_training_list_and_tested_like_a_checkpoint(
     compose_config, tmp_path, checkpoint, video_folder, capsys, monkeypatch

@@ -85,7 +85,9 @@ def test_all_blocks_have_the_logits_of_torch(engine, kind):
 
 
 @needs_openvino
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize(
+    "engine", ["openvino", pytest.param("onnxruntime", marks=pytest.mark.slow)]
+)
 def test_videos_get_the_scores_of_torch_one_by_one_and_in_a_folder(classifier, videos, engine):
     prepared = classifier.for_inference(engine=engine)
     assert (prepared.engine, prepared.precision) == (engine, "float32")
@@ -107,7 +109,7 @@ def test_videos_get_the_scores_of_torch_one_by_one_and_in_a_folder(classifier, v
 
 
 @needs_openvino
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_narrower_types_are_near_or_refused(classifier, precision):
     if not _openvino.has_type(precision):
         with pytest.raises(
@@ -149,7 +151,7 @@ class Forgetful(nn.Module):
 
 
 @needs_openvino
-@pytest.mark.parametrize("wrong", [2.0, math.nan])
+@pytest.mark.parametrize("wrong", [2.0, pytest.param(math.nan, marks=pytest.mark.slow)])
 def test_a_program_that_computes_another_net_is_found_before_its_first_result(videos, wrong):
     net = nn.Sequential(small_net("gc")[0], Forgetful(wrong), Head(8, 3))
     prepared = make_classifier(net, val_crop_size=32).for_inference(engine="openvino")
@@ -221,6 +223,7 @@ def test_calibration_needs_some_clips(classifier):
 
 @needs_openvino
 @needs_nncf
+@pytest.mark.slow
 def test_a_quantized_net_far_from_its_original_is_refused(monkeypatch):
     monkeypatch.setattr(_int8, "_LARGEST_ERROR", 1e-6)  # rounding alone is above it
     classifier = make_classifier(small_net("gc"), val_crop_size=32)
@@ -228,6 +231,7 @@ def test_a_quantized_net_far_from_its_original_is_refused(monkeypatch):
         quantized_model(classifier.model, list(random_views(12)))
 
 
+@pytest.mark.slow
 def test_the_net_is_left_as_it_was(classifier):
     state = {name: value.clone() for name, value in classifier.model.state_dict().items()}
     pytest.importorskip("onnxruntime")
