@@ -52,6 +52,11 @@ def make_files(folder: Path) -> None:
         _write_lists(folder, prefix=f"{name}_")
         _write_groups(folder / f"{name}.csv")
     _write_groups(folder / "groups.csv")
+    table = folder / "runs" / "compare" / "NAME" / "table.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text(
+        'variant,"top-1, mean (fraction)","top-1, spread (fraction)"\nnone,0.5,\nse,0.6,\n'
+    )
     _write_lists(folder)
     _write_kinetics(folder / "data" / "k400", folder)
     _write_set(folder / "clips")
@@ -77,6 +82,7 @@ def make_nets(folder: Path, run: Callable[..., None]) -> None:
     run(*train, "model=slow_gc", *kinetics, "hydra.run.dir=runs/kinetics400_slow_gc/DATE")
     own = ["protocol=pytorchvideo", "classes=kinetics400"]
     run("convert", "slow.pyth", "slow_8x8_r50_pytorchvideo.safetensors", *own)
+    run("export", "runs/RUN", "net.xml")
     for source, copies in (("runs/RUN", _NL_COPIES), ("runs/demo_i3d_gc/DATE", _GC_COPIES)):
         for copy in copies:
             (folder / copy).parent.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,10 @@ def small_words(command: DocumentedCommand) -> list[str]:
         return _small_training(words)
     if command.name == "export" and any(key_of(word) == "crop_size" for word in words):
         return _replaced(words, ["crop_size=32"])
-    return _replaced(words, _SMALL.get(command.name, []))
+    small = _SMALL.get(command.name, [])
+    if "what=worth" in words:  # its models are those of a table
+        small = _replaced(small, ['models=["i3d width=4"]'])
+    return _replaced(words, small)
 
 
 def needs_process(words: Sequence[str]) -> bool:

@@ -68,5 +68,5 @@ def _describe(model: EngineModel) -> str:
         f"int8       {num_products - len(in_float)} of {num_products} products, in float "
         f"{', '.join(in_float) or 'none'}\nagreement  on {record['measured_clips']} training clips that did "
         f"not calibrate: the same best class in {record['top1_agreement']:.1%}, logits differ by "
-        f"{record['relative_error']:.1%} of their spread"
+        f"{record['relative_error']:.1%} of their spread, scores by {record['score_distance']:.1%}"
     )

@@ -199,6 +199,7 @@ def test_a_net_in_int8_says_what_it_does_and_how_near_it_is(classifier, videos):
     assert record["clip_size"] == [4, 32, 32]
     # The pooling and the two products of the pairs stay in float.
     assert 0 < len(record["products_in_float"]) < record["products"]
+    assert 0 < record["score_distance"] < 0.1
     views = random_views(6, 1)
     found, expected = prepared.logits(views), classifier.logits(views)
     error = (found - expected).norm() / (expected - expected.mean()).norm()
@@ -225,9 +226,9 @@ def test_calibration_needs_some_clips(classifier):
 @needs_nncf
 @pytest.mark.slow
 def test_a_quantized_net_far_from_its_original_is_refused(monkeypatch):
-    monkeypatch.setattr(_int8, "_LARGEST_ERROR", 1e-6)  # rounding alone is above it
+    monkeypatch.setattr(_int8, "_LARGEST_SCORE_DISTANCE", 1e-6)  # rounding alone is above it
     classifier = make_classifier(small_net("gc"), val_crop_size=32)
-    with pytest.raises(GraphError, match="in int8, the logits of 3 clips differ"):
+    with pytest.raises(GraphError, match="in int8, the scores of 3 clips move"):
         quantized_model(classifier.model, list(random_views(12)))
 
 
