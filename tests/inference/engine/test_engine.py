@@ -81,7 +81,7 @@ def test_all_blocks_have_the_logits_of_torch(engine, kind):
         with torch.no_grad():
             expected = model(views)
         assert expected.std() > 0.1
-        torch.testing.assert_close(computed(views), expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(computed(views), expected, atol=1e-3, rtol=1e-3)
 
 
 @needs_openvino
