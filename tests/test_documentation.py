@@ -118,16 +118,21 @@ def files_below(folder):
     return {path for path in folder.rglob("*") if path.is_file()}
 
 
+def clear(paths):
+    """Take away what an earlier command has left under these names."""
+    for path in paths:
+        if path.is_file():
+            path.unlink()
+        shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.mark.parametrize(("command", "words"), small_runs())
 def test_a_documented_command_runs(command, words, sandbox, capfd, monkeypatch):
     monkeypatch.setattr(benchmarking, "measure_roofline", lambda *_: ROOFLINE)
     monkeypatch.setattr(benchmarking, "keep_freed_memory", lambda: True)
     given = dict(word.split("=", 1) for word in words if "=" in word)
     named = [sandbox / given[key] for key in OUTPUTS if key in given]
-    for path in named:
-        shutil.rmtree(path, ignore_errors=True)
-    if command.name == "export":  # whose file another command reads
-        (sandbox / given.get("output", words[1])).unlink(missing_ok=True)
+    clear([*named, sandbox / given.get("output", words[1])] if command.name == "export" else named)
     before = files_below(sandbox)
     program, status = command.argv[0], None
     if program == "torchrun":
