@@ -72,16 +72,19 @@ def videos(tmp_path_factory):
 @needs_openvino
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-@pytest.mark.parametrize("kind", ["nl", "others"])
+# ONNX Runtime rounds the sorted sums of "concatenation" by 1e-5; behind it, other blocks would magnify that.
+@pytest.mark.parametrize("kind", ["nl_concatenation", "nl", "others"])
 def test_all_blocks_have_the_logits_of_torch(engine, kind):
-    names = [name for name in BLOCKS if name.startswith("nl") == (kind == "nl")]
+    alone = "nl_concatenation"
+    names = [name for name in BLOCKS if name != alone and name.startswith("nl") == (kind == "nl")]
+    names = [alone] if kind == alone else names
     model = make_classifier(small_net(*names), val_crop_size=32).model
     computed = engine_model(model, engine, "float32")
     for views in (random_views(1, 1), random_views(3, 2), random_views(2, 1, size=48)):
         with torch.no_grad():
             expected = model(views)
         assert expected.std() > 0.1
-        torch.testing.assert_close(computed(views), expected, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(computed(views), expected, atol=1e-4, rtol=0)
 
 
 @needs_openvino
