@@ -72,7 +72,7 @@ def videos(tmp_path_factory):
 @needs_openvino
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-# ONNX Runtime rounds the sorted sums of "concatenation" by 1e-5; behind it, other blocks would magnify that.
+# In ONNX Runtime, "concatenation" differs by 1e-5, for a reason not found; blocks behind it would magnify that.
 @pytest.mark.parametrize("kind", ["nl_concatenation", "nl", "others"])
 def test_all_blocks_have_the_logits_of_torch(engine, kind):
     alone = "nl_concatenation"
