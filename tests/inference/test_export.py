@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from block_sample import BLOCKS, stem_and_head
 from random_net import make_classifier, make_protocol
 from torch import nn
 
@@ -18,38 +19,11 @@ from gcvideo.inference import GraphError
 from gcvideo.inference._export import export_classifier
 from gcvideo.inference._folding import fold_batch_norms
 from gcvideo.inference.engine._onnx import write_onnx
-from gcvideo.models import Head, Placement, c2d_resnet, i3d_resnet, slow_resnet
-from gcvideo.nn import (
-    CrissCrossBlock,
-    NonLocalBlock,
-    global_context,
-    simplified_non_local,
-    squeeze_excitation,
-)
+from gcvideo.models import Placement, c2d_resnet, i3d_resnet, slow_resnet
 
 partial = functools.partial
 # The checker of shapes would run inside the traces and slow them down.
 pytestmark = pytest.mark.usefixtures("unchecked")
-BLOCKS = {
-    "gc": global_context,
-    "gc_hw": partial(global_context, axes="hw", fusion=("mul", "add")),
-    "gc_t": partial(global_context, axes="t", mul_start="identity", fusion=("mul",)),
-    "snl": simplified_non_local,
-    "se": partial(squeeze_excitation, ratio=1 / 2),
-    "nl": NonLocalBlock,
-    "nl_gaussian": partial(NonLocalBlock, kind="gaussian", sub_sample="none"),
-    "nl_dot_product": partial(NonLocalBlock, kind="dot_product", sub_sample="after"),
-    "nl_concatenation": partial(NonLocalBlock, kind="concatenation"),
-    "nl_hw": partial(NonLocalBlock, axes="hw", norm=False),
-    "nl_t": partial(NonLocalBlock, axes="t", sub_sample="none", output_bias=False),
-    "cc": CrissCrossBlock,
-}
-
-
-def stem_and_head(*blocks):
-    """A net of one convolution, named blocks and the head: its export takes seconds."""
-    stem = nn.Conv3d(3, 8, (1, 8, 8), stride=(1, 8, 8))
-    return nn.Sequential(stem, *(BLOCKS[name](8) for name in blocks), Head(8, 3))
 
 
 def random_clips(num_clips, size=48):

@@ -2,12 +2,12 @@
 
 import math
 import sys
-from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
+from block_sample import BLOCKS, stem_and_head
 from random_net import make_classifier
 from torch import nn
 
@@ -15,37 +15,11 @@ from gcvideo.data import write_video
 from gcvideo.inference import GraphError, classify_videos, engine_model, quantized_model
 from gcvideo.inference.engine import _int8, _openvino
 from gcvideo.models import Head
-from gcvideo.nn import (
-    CrissCrossBlock,
-    NonLocalBlock,
-    global_context,
-    simplified_non_local,
-    squeeze_excitation,
-)
 
 # The checker of shapes would run inside the traces and slow them down.
 pytestmark = pytest.mark.usefixtures("unchecked")
 needs_openvino = pytest.mark.skipif(not find_spec("openvino"), reason="needs openvino")
 needs_nncf = pytest.mark.skipif(not find_spec("nncf"), reason="needs nncf")
-BLOCKS = {
-    "gc": global_context,
-    "gc_hw": partial(global_context, axes="hw", fusion=("mul", "add")),
-    "gc_t": partial(global_context, axes="t", mul_start="identity", fusion=("mul",)),
-    "snl": simplified_non_local,
-    "se": partial(squeeze_excitation, ratio=1 / 2),
-    "nl": NonLocalBlock,
-    "nl_gaussian": partial(NonLocalBlock, kind="gaussian", sub_sample="none"),
-    "nl_dot_product": partial(NonLocalBlock, kind="dot_product", sub_sample="after"),
-    "nl_concatenation": partial(NonLocalBlock, kind="concatenation"),
-    "nl_t": partial(NonLocalBlock, axes="t", sub_sample="none", output_bias=False),
-    "cc": CrissCrossBlock,
-}
-
-
-def small_net(*blocks):
-    """A net of one convolution, named blocks and the head."""
-    stem = nn.Conv3d(3, 8, (1, 8, 8), stride=(1, 8, 8))
-    return nn.Sequential(stem, *(BLOCKS[name](8) for name in blocks), Head(8, 3))
 
 
 def random_views(*leading, size=32):
@@ -57,7 +31,7 @@ def random_views(*leading, size=32):
 
 @pytest.fixture(scope="module")
 def classifier():
-    return make_classifier(small_net("gc", "nl"), val_crop_size=32)
+    return make_classifier(stem_and_head("gc", "nl"), val_crop_size=32)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +52,7 @@ def test_all_blocks_have_the_logits_of_torch(engine, kind):
     alone = "nl_concatenation"
     names = [name for name in BLOCKS if name != alone and name.startswith("nl") == (kind == "nl")]
     names = [alone] if kind == alone else names
-    model = make_classifier(small_net(*names), val_crop_size=32).model
+    model = make_classifier(stem_and_head(*names), val_crop_size=32).model
     computed = engine_model(model, engine, "float32")
     for views in (random_views(1, 1), random_views(3, 2), random_views(2, 1, size=48)):
         with torch.no_grad():
@@ -156,7 +130,7 @@ class Forgetful(nn.Module):
 @needs_openvino
 @pytest.mark.parametrize("wrong", [2.0, pytest.param(math.nan, marks=pytest.mark.slow)])
 def test_a_program_that_computes_another_net_is_found_before_its_first_result(videos, wrong):
-    net = nn.Sequential(small_net("gc")[0], Forgetful(wrong), Head(8, 3))
+    net = nn.Sequential(stem_and_head("gc")[0], Forgetful(wrong), Head(8, 3))
     prepared = make_classifier(net, val_crop_size=32).for_inference(engine="openvino")
     with pytest.raises(
         GraphError, match=r"openvino, float32: .* random clips of 4 x 32 x 32 differ"
@@ -230,7 +204,7 @@ def test_calibration_needs_some_clips(classifier):
 @pytest.mark.slow
 def test_a_quantized_net_far_from_its_original_is_refused(monkeypatch):
     monkeypatch.setattr(_int8, "_LARGEST_SCORE_DISTANCE", 1e-6)  # rounding alone is above it
-    classifier = make_classifier(small_net("gc"), val_crop_size=32)
+    classifier = make_classifier(stem_and_head("gc"), val_crop_size=32)
     with pytest.raises(GraphError, match="in int8, the scores of 3 clips move"):
         quantized_model(classifier.model, list(random_views(12)))
 
