@@ -92,9 +92,15 @@ class Checkpoint:
         """The model with its weights, in evaluation mode, its head set to the protocol's mode.
 
         What the net sees is normalised as in its training, whatever the protocol says. A net of another
-        program is as it was exported, its head too.
+        program is as it was exported, its head too; CheckpointError for a protocol with another head.
         """
         if self.engine is not None:
+            exported = _head_of(self.build_protocol(packages))
+            if _head_of(protocol) != exported:
+                raise CheckpointError(
+                    f"the protocol has the head {_head_of(protocol)}, but '{self.path}' was exported with "
+                    f"{exported}; export it again from a checkpoint of that protocol"
+                )
             return self.engine
         net = construct(self.config["model"]["net"], packages=packages)
         trained = self.protocol.get("normalization", "constants")
@@ -172,6 +178,11 @@ def _read_engine(path: Path) -> Checkpoint:
     """The checkpoint of a net that was exported for OpenVINO."""
     graph, record = _openvino.read(path)
     product = record["checkpoint"]
+    if "_target_" not in product["config"]["protocol"]:
+        raise CheckpointError(
+            f"'{path}' was exported from a classifier without a configuration, so its protocol is not known; "
+            "export one that `gcvideo.load` has read"
+        )
     return Checkpoint(
         path=str(path),
         config=product["config"],
@@ -223,3 +234,9 @@ def configure_head(model: nn.Module, protocol: EvaluationProtocol) -> None:
     for module in model.modules():
         if isinstance(module, Head):
             module.configure(cast(Any, protocol.head), protocol.head_pool_size)
+
+
+def _head_of(protocol: EvaluationProtocol) -> str:
+    if protocol.head == "adaptive":
+        return protocol.head
+    return f"{protocol.head} with a window of {protocol.head_pool_size}"

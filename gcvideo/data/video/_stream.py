@@ -1,5 +1,6 @@
 """Reading of sources that can be read only once and in order: cameras, network streams and pipes."""
 
+import math
 import re
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -157,16 +158,18 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
 
     def _packets(self) -> Iterator[Packet]:
         """All packets; if a camera answers "try again" (AVFoundation), it is retried for a while."""
-        deadline = time.monotonic() + self._timeout_seconds
+        # Pauses are counted, because the clock goes on while a process is stopped or a machine sleeps.
+        pauses, num_pauses = 0, math.ceil(self._timeout_seconds / _PAUSE_SECONDS)
         while True:
             try:
                 for packet in self._container.demux(self._stream):
                     yield packet
-                    deadline = time.monotonic() + self._timeout_seconds
+                    pauses = 0
                 return
             except BlockingIOError:
-                if time.monotonic() > deadline:
+                if pauses == num_pauses:
                     raise TimeoutError from None
+                pauses += 1
                 time.sleep(_PAUSE_SECONDS)
 
     def _note_damage(self, error: Exception) -> None:

@@ -135,6 +135,22 @@ def test_a_camera_that_is_not_ready_is_asked_again(make_video):
     assert camera_packets(make_video("h264.mp4"), demux, 60) == packets
 
 
+def test_a_camera_is_asked_again_after_the_process_was_stopped(make_video, monkeypatch):
+    packet, clock = av.Packet(1), iter(range(0, 10**6, 1000))
+    answers = iter([None, None, packet])
+    # What a process sees that is stopped for a quarter of an hour between any two of its steps.
+    late = SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=time.sleep)
+    monkeypatch.setattr("gcvideo.data.video._stream.time", late)
+
+    def demux():
+        for answer in answers:
+            if answer is None:
+                raise BlockingIOError
+            yield answer
+
+    assert camera_packets(make_video("h264.mp4"), demux, 60) == [packet]
+
+
 def test_a_camera_that_is_never_ready_is_given_up(make_video):
     def demux():
         raise BlockingIOError

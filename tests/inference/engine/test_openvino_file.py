@@ -1,6 +1,7 @@
 """Files for OpenVINO: written from a checkpoint, and loaded like one."""
 
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,7 +13,14 @@ from torch import nn
 
 import gcvideo
 from gcvideo.data import write_video
-from gcvideo.inference import Checkpoint, GraphError, export_classifier, write_checkpoint
+from gcvideo.inference import (
+    Checkpoint,
+    CheckpointError,
+    GraphError,
+    export_classifier,
+    read_checkpoint,
+    write_checkpoint,
+)
 from gcvideo.models import Head
 
 pytestmark = [
@@ -129,3 +137,24 @@ def test_what_was_exported_is_not_exported_again(exported, tmp_path):
     ):
         export_classifier(gcvideo.load(exported), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_protocol_with_another_head_is_refused(exported):
+    adaptive = read_checkpoint(exported)
+    protocol = adaptive.build_protocol()
+    assert adaptive.build_model(replace(protocol, train_crop_size=96)) is adaptive.engine
+    with pytest.raises(
+        CheckpointError, match=r"the head fcn_prob with a window of 1, but .* adaptive"
+    ):
+        adaptive.build_model(replace(protocol, head="fcn_prob"))
+    convolutional = replace(adaptive, protocol={**adaptive.protocol, "head": "fcn_prob"})
+    with pytest.raises(CheckpointError, match=r"a window of 3, but .* a window of 1"):
+        convolutional.build_model(replace(protocol, head="fcn_prob", train_crop_size=96))
+
+
+def test_what_was_exported_without_a_configuration_is_not_loaded(tmp_path):
+    export_classifier(make_classifier(Head(3, 3)), tmp_path / "net.xml")
+    with pytest.raises(
+        CheckpointError, match="without a configuration, so its protocol is not known"
+    ):
+        gcvideo.load(tmp_path / "net.xml")
