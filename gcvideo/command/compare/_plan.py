@@ -23,6 +23,7 @@ from gcvideo.models import Cost, count_cost, inserted_blocks
 _FREE = (
     "resume",
     "run_id",
+    "logger.tensorboard.purge_step",
     "num_workers",
     "frame_cache_gb",
     "output_dir",

@@ -11,9 +11,11 @@ from omegaconf import OmegaConf
 
 import gcvideo.command.compare._cell as cell_module
 import gcvideo.command.compare._plan as plan
+from gcvideo._hint import override
 from gcvideo.command.compare._cell import read_cell
 from gcvideo.command.compare._comparing import compare, run_comparison
 from gcvideo.command.configuration._command_words import read_words
+from gcvideo.command.train._resuming import resumed_config
 
 TWICE = """
 title: The same block twice
@@ -178,6 +180,17 @@ def test_validations_on_the_way_do_not_make_another_recipe_unless_they_change_th
     cfg.batch_norm.precise_batches = 2
     with pytest.raises(ValueError, match=r"precise_batches was 0, is 2; trainer\.check_val_every"):
         plan._check_same(cell, cfg)
+
+
+def test_a_cell_that_was_resumed_on_the_way_is_still_one_of_this_recipe(finished, tmp_path):
+    cell = finished[0] / "cells" / "gc" / "seed0"
+    resumed = resumed_config([override("resume", cell)])
+    resumed.logger.tensorboard = {"purge_step": 12}  # as train does for the point it goes on from
+    OmegaConf.save(resumed, tmp_path / "config.yaml")
+    cfg = OmegaConf.load(cell / "config.yaml")
+    cfg.logger.tensorboard = {"purge_step": None}
+    cfg.output_dir = str(tmp_path)
+    plan._check_same(tmp_path, cfg)
 
 
 @pytest.mark.slow
