@@ -44,16 +44,25 @@ class DataWait:
 
 
 def describe_data_wait(
-    waits: DataWait, *, num_workers: int, pin_memory: bool, num_devices: int, num_cores: int
+    waits: DataWait,
+    *,
+    num_workers: int,
+    pin_memory: bool,
+    num_devices: int,
+    num_cores: int,
+    keeps_frames: bool = False,
 ) -> str:
     """Which stage the device waits for most, and what helps.
 
-    ``num_devices`` devices share the ``num_cores`` cores of the machine.
+    ``num_devices`` devices share the ``num_cores`` cores of the machine. With ``keeps_frames``, frames stay
+    in memory, where no worker may take part.
     """
     start = f"the device waits for data {waits.share:.0%} of the time: "
     if waits.transferring >= waits.fetching:
         return start + _describe_transfer(waits, pin_memory)
-    text = start + _describe_workers(waits, num_workers, max(1, num_cores // num_devices))
+    text = start + _describe_workers(
+        waits, num_workers, max(1, num_cores // num_devices), keeps_frames
+    )
     if waits.decoding >= waits.transforming:
         return (
             f"{text}; decoding gets faster with videos made small by `{command_line('reencode')}` "
@@ -78,7 +87,7 @@ def _describe_transfer(waits: DataWait, pin_memory: bool) -> str:
     )
 
 
-def _describe_workers(waits: DataWait, num_workers: int, num_cores: int) -> str:
+def _describe_workers(waits: DataWait, num_workers: int, num_cores: int, keeps_frames: bool) -> str:
     loading = max(waits.decoding + waits.transforming, 1e-9)
     stage, seconds = max(
         ("decoding", waits.decoding), ("transforming", waits.transforming), key=lambda s: s[1]
@@ -91,6 +100,11 @@ def _describe_workers(waits: DataWait, num_workers: int, num_cores: int) -> str:
         f"({seconds / waits.videos:.2g} s per video); the device could do "
         f"{waits.views / waits.stepping:.3g} clips/s, for which it needs {needed} cores and has {num_cores}"
     )
+    if keeps_frames:
+        return (
+            f"{text}; epochs after the first take their frames from memory, and if they wait as long, not "
+            "all frames fit: raise frame_cache_gb"
+        )
     if not num_workers:
         text = f"there are no worker processes, so each step waits for its own videos; {text}"
     if needed <= num_workers:
@@ -243,5 +257,6 @@ class Throughput(Callback):
                 pin_memory=loader.pin_memory,
                 num_devices=trainer.num_devices,
                 num_cores=usable_cores(),
+                keeps_frames=getattr(loader.dataset, "cache", None) is not None,
             )
             self._console.print(text, soft_wrap=True)

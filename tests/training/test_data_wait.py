@@ -127,7 +127,7 @@ def test_the_message_comes_once_per_rise_of_the_share(capsys):
 
 
 def fake_trainer(**values):
-    loader = SimpleNamespace(num_workers=4, pin_memory=True)
+    loader = SimpleNamespace(num_workers=4, pin_memory=True, dataset=())
     given = {"world_size": 1, "is_global_zero": True, "num_devices": 2, "train_dataloader": loader}
     return SimpleNamespace(**(given | values))
 
@@ -176,6 +176,14 @@ def test_the_message_has_the_figures_of_a_known_case():
 )
 def test_the_number_of_workers_is_advised_within_the_cores_there_are(values, message):
     assert message in described(SLOW, **values)
+
+
+def test_frames_in_memory_need_no_workers():
+    waits = DataWait(fetching=43, stepping=57, views=100, decoding=31, transforming=2, videos=100)
+    told = described(waits, num_workers=0, keeps_frames=True)
+    assert "epochs after the first take their frames from memory" in told
+    assert "raise frame_cache_gb" in told
+    assert "worker" not in told
 
 
 def test_transfer_from_pinned_memory_has_other_remedies():

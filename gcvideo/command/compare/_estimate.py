@@ -62,7 +62,7 @@ class ComparisonEstimate:
             (
                 variant.name,
                 f"{variant.cell.step.seconds:.3g} s",
-                f"about {memory_size(variant.cell.memory.total)}",
+                f"about {memory_size(variant.cell.memory.total + variant.cell.loading.kept_bytes)}",
                 duration(3600 * variant.cell_hours),
                 f"{variant.num_open} of {variant.num_cells}",
                 duration(3600 * variant.hours),
@@ -111,7 +111,7 @@ def estimate_comparison(
             build_module(cfg, build(cfg.model.net), data),
             crop_size=cfg.crop_size,
             step_seconds=given_step_seconds(request.estimate),
-            video_seconds=variants[0].cell.video_seconds if variants else None,
+            loading=variants[0].cell.loading if variants else None,
         )
         test_hours = cell.scoring_hours(
             len(splits.test) * protocol.num_views,

@@ -2,28 +2,22 @@
 
 import copy
 import math
-import time
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 from rich.table import Table
 
 from gcvideo.command._device import device_of
 from gcvideo.command._duration import duration
+from gcvideo.command.train._loading_time import LoadingTime, time_loading
 from gcvideo.command.train._plan import TrainingPlan, plan_training
 from gcvideo.command.train._step_time import Precision, StepTime, time_step, time_view
 from gcvideo.data import VideoDataModule
 from gcvideo.models import Cost, count_cost
 from gcvideo.models._memory import TrainingMemory, count_memory
 from gcvideo.training import VideoClassifier, scaled_lr
-
-_NUM_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -35,7 +29,7 @@ class Estimate:
     cost: Cost  # of the net for one view
     memory: TrainingMemory  # of one device
     step: StepTime  # of one batch on one device, without the exchange of gradients
-    video_seconds: float  # of decoding and transforming a training video on one core
+    loading: LoadingTime  # of a training video on one core
     batch_size: int  # videos
     num_workers: int  # per device
     val_area: float  # of a validation view / that of a training view
@@ -49,12 +43,12 @@ class Estimate:
     @property
     def data_seconds(self) -> float:
         """Time in which the workers of a device, or its own process, load a batch."""
-        return self.video_seconds * self.batch_size / max(1, self.num_workers)
+        return self.loading.seconds * self.batch_size / max(1, self.num_workers)
 
     @property
     def cores_needed(self) -> float:
         """Cores per device that keep it busy: seconds per clip x clips per second of the device."""
-        return self.video_seconds * self.batch_size / self.step.seconds
+        return self.loading.seconds * self.batch_size / self.step.seconds
 
     @property
     def training_hours(self) -> float:
@@ -102,7 +96,9 @@ class Estimate:
         plan, memory = self.plan, self.memory
         cores = math.ceil(self.cores_needed)
         pace = "the data" if self.pace == "data" else "the device"
-        if self.pace == "data":
+        if self.loading.kept_bytes:
+            pace += "; frames are read once and then taken from memory"
+        elif self.pace == "data":
             pace += f"; num_workers={cores}, each with a core of its own, would keep up"
         elif not self.num_workers:
             pace += ", which waits for the data of each step: there are no worker processes"
@@ -118,13 +114,15 @@ class Estimate:
             f"activations {memory_size(memory.activations)}, views {memory_size(memory.views)}",
             "step": f"{self.step.seconds:.3g} s, {self.step.source}; exchange between devices not "
             "included",
-            "data": f"{self.video_seconds:.3g} s per video on a core of this machine, "
+            "data": f"{self.loading.seconds:.3g} s per video on a core of this machine, "
             f"{self.data_seconds:.3g} s per step with {self.num_workers} workers per device; "
             f"cores needed per device: {cores}",
             "time": f"{duration(3600 * self.hours)}, {duration(3600 * self.validation_hours)} of it "
             f"validation: {self.device_hours:.4g} device hours",
             "pace set by": pace,
         }
+        if self.loading.kept_bytes:
+            rows["memory"] += f"; frames of videos {memory_size(self.loading.kept_bytes)}"
         table = Table(show_header=False, title="estimate", title_justify="left")
         for row in rows.items():
             table.add_row(*row)
@@ -138,7 +136,7 @@ def measure(
     *,
     crop_size: int,
     step_seconds: float | None = None,
-    video_seconds: float | None = None,
+    loading: LoadingTime | None = None,
 ) -> Estimate:
     """What a training will take; nothing is written, and the module is left as it is.
 
@@ -192,7 +190,7 @@ def measure(
         cost=cost,
         memory=memory,
         step=step,
-        video_seconds=_time_videos(data) if video_seconds is None else video_seconds,
+        loading=loading or time_loading(data, plan.num_epochs),
         batch_size=data.batch_size,
         num_workers=data.num_workers,
         val_area=val_area,
@@ -210,26 +208,6 @@ def given_step_seconds(value: Any) -> float | None:
             "elsewhere, such as estimate=0.35"
         )
     return float(value)
-
-
-def _time_videos(data: VideoDataModule) -> float:
-    """Seconds per training video in this process, with one thread as a worker has."""
-    with warnings.catch_warnings():
-        # Of more workers than cores: the machine that is planned for has its own.
-        warnings.simplefilter("ignore")
-        loader = data.train_dataloader()
-    first, *keys = islice(chain.from_iterable(loader.batch_sampler or ()), 1 + _NUM_SAMPLES)
-    load: Callable[[Any], Any] = loader.dataset.__getitem__
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        load(first)  # and what only the first costs
-        started = time.perf_counter()
-        for key in keys or [first]:
-            load(key)
-        return (time.perf_counter() - started) / max(1, len(keys))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def memory_size(num_bytes: int) -> str:

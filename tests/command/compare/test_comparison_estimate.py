@@ -37,7 +37,7 @@ def test_an_estimate_counts_the_cells_that_are_not_finished_and_writes_nothing(e
     assert sorted(tmp_path.rglob("*")) == before
     (gc,) = result.variants
     assert (gc.name, gc.num_open, gc.num_cells, gc.cell.step.seconds) == ("gc", 2, 3, 0.5)
-    video_seconds = gc.cell.video_seconds
+    video_seconds = gc.cell.loading.seconds
     # Ten videos in batches of four, and every video read by this process itself.
     assert gc.cell.training_hours == pytest.approx(4 * 2 * (0.5 + 4 * video_seconds) / 3600)
     # Two test videos of two views, as they are and under three probes, a third of a step each.

@@ -15,6 +15,7 @@ from gcvideo.command._assembly import (
     settle,
 )
 from gcvideo.command.train._estimation import Estimate, given_step_seconds, measure
+from gcvideo.command.train._loading_time import LoadingTime
 from gcvideo.command.train._plan import TrainingPlan, devices_per_node, plan_training
 from gcvideo.command.train._step_time import StepTime
 from gcvideo.data import Annotations
@@ -85,7 +86,7 @@ def test_a_step_and_the_videos_are_timed_here_and_nothing_is_written(estimated, 
     result = estimated("batch_size=2", step_seconds=None)
     assert "measured on the CPU" in result.step.source
     assert 0 < result.step.seconds < 30
-    assert 0 < result.video_seconds < 10
+    assert 0 < result.loading.seconds < 10
     assert 0 < result.hours < math.inf
     assert not list(tmp_path.iterdir())
     assert "GMACs per view" in printed(result)
@@ -106,7 +107,7 @@ BASE = Estimate(
     cost=Cost(8, 224, 10, 10, ()),
     memory=TrainingMemory(1, 1, 1, 1, 1),
     step=StepTime(0.5, "as given"),
-    video_seconds=0.3,
+    loading=LoadingTime(0.3),
     batch_size=2,
     num_workers=2,
     val_area=1.0,
@@ -141,8 +142,14 @@ def test_hours_follow_from_the_slower_of_device_and_data(
 
 
 def test_a_fast_loading_without_workers_is_still_waited_for():
-    result = dataclasses.replace(BASE, num_workers=0, video_seconds=0.1)
+    result = dataclasses.replace(BASE, num_workers=0, loading=LoadingTime(0.1))
     assert "the device, which waits for the data of each step" in printed(result)
+
+
+def test_frames_that_stay_in_memory_are_part_of_it():
+    told = printed(dataclasses.replace(BASE, num_workers=0, loading=LoadingTime(0.3, 3 * 2**30)))
+    assert "views 0.0 MiB; frames of videos 3.00 GiB" in told
+    assert "the data; frames are read once and then taken from memory" in told
 
 
 def printed(result):
