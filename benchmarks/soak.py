@@ -53,7 +53,7 @@ class Usage:
     descriptors: int
 
     @classmethod
-    def read(cls, pid: int) -> "Usage":
+    def read(cls, pid: int | str) -> "Usage":
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         kilobytes = dict(re.findall(r"^(\w+): +(\d+) kB", rollup, re.MULTILINE))
         names = ("Rss", "Pss_Anon", "Pss_Shmem")

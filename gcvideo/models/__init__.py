@@ -17,6 +17,7 @@ from gcvideo.models._head import Head as Head
 from gcvideo.models._head import reset_head as reset_head
 from gcvideo.models._host_memory import keep_freed_memory as keep_freed_memory
 from gcvideo.models._host_memory import return_freed_memory as return_freed_memory
+from gcvideo.models._host_memory import trim_freed_memory as trim_freed_memory
 from gcvideo.models._insertion import InsertedBlock as InsertedBlock
 from gcvideo.models._insertion import Placement as Placement
 from gcvideo.models._insertion import bypassed_blocks as bypassed_blocks

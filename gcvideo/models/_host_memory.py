@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from collections.abc import Callable
 
 # Numbers in malloc.h of the GNU C library, and its initial values.
 _M_TRIM_THRESHOLD = -1
@@ -26,17 +27,30 @@ def keep_freed_memory() -> bool:
 
 def return_freed_memory() -> bool:
     """Undo :func:`keep_freed_memory` and return what is free now."""
-    done = _set(num_mappings=_MMAP_MAX, trim_threshold=_TRIM_THRESHOLD)
-    if done:
-        ctypes.CDLL(None).malloc_trim(0)
-    return done
+    return _set(num_mappings=_MMAP_MAX, trim_threshold=_TRIM_THRESHOLD) and trim_freed_memory()
+
+
+def trim_freed_memory() -> bool:
+    """Return to the system what is free now; what is freed later is treated as before.
+
+    Returns:
+        Whether the C library could be asked.
+    """
+    trim = _function("malloc_trim")
+    if trim is not None:
+        trim(0)
+    return trim is not None
 
 
 def _set(*, num_mappings: int, trim_threshold: int) -> bool:
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent from other C libraries
+    mallopt = _function("mallopt")
     if mallopt is None:
         return False
     settings = (_M_MMAP_MAX, num_mappings), (_M_TRIM_THRESHOLD, trim_threshold)
     return all(mallopt(name, value) == 1 for name, value in settings)
+
+
+def _function(name: str) -> Callable[..., int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    return getattr(ctypes.CDLL(None), name, None)  # absent from other C libraries

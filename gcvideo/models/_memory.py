@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes that training keeps on one device; work space of single operations comes on top.
+    """Bytes that training takes on one device.
 
     Args:
         weights: parameters and buffers.
@@ -23,6 +23,8 @@ class TrainingMemory:
         optimizer_state: momenta and the like.
         activations: feature maps kept for the backward pass.
         views: the uint8 input.
+        work_space: what a step took beyond these where it was measured: gradients of feature maps, buffers of
+            operators, and what lies unused between pieces of memory.
     """
 
     weights: int
@@ -30,10 +32,12 @@ class TrainingMemory:
     optimizer_state: int
     activations: int
     views: int
+    work_space: int = 0
 
     @property
     def total(self) -> int:
-        return self.weights + self.gradients + self.optimizer_state + self.activations + self.views
+        kept = self.gradients + self.optimizer_state + self.activations + self.views
+        return self.weights + kept + self.work_space
 
 
 def count_memory(
@@ -46,7 +50,7 @@ def count_memory(
     autocast: torch.dtype | None = None,
     in_buckets: bool = False,
 ) -> TrainingMemory:
-    """Memory of a training step, counted without running it.
+    """Memory that a training step keeps, counted without running it; ``work_space`` is not known.
 
     Args:
         model: module that maps uint8 views (b, v, 3, t, s, s) to logits, in the mode (training,

@@ -37,6 +37,7 @@ def test_nothing_is_done_on_other_systems(monkeypatch):
     monkeypatch.setattr(host_memory.sys, "platform", "darwin")
     assert not host_memory.keep_freed_memory()
     assert not host_memory.return_freed_memory()
+    assert not host_memory.trim_freed_memory()
 
 
 def test_nothing_is_done_with_another_c_library(monkeypatch):

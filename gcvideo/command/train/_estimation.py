@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -111,7 +111,8 @@ class Estimate:
             "training": f"{self.training_flops:.2e} FLOPs, 3 x forward",
             "memory": f"about {memory_size(memory.total)} per device: weights {memory_size(memory.weights)}, "
             f"gradients {memory_size(memory.gradients)}, optimizer {memory_size(memory.optimizer_state)}, "
-            f"activations {memory_size(memory.activations)}, views {memory_size(memory.views)}",
+            f"activations {memory_size(memory.activations)}, views {memory_size(memory.views)}, "
+            f"work space {memory_size(memory.work_space) if memory.work_space else 'not known'}",
             "step": f"{self.step.seconds:.3g} s, {self.step.source}; exchange between devices not "
             "included",
             "data": f"{self.loading.seconds:.3g} s per video on a core of this machine, "
@@ -141,7 +142,7 @@ def measure(
     """What a training will take; nothing is written, and the module is left as it is.
 
     Steps, clips, weights and optimizer state are exact; activations are those that autograd keeps.
-    What is not given is measured here: a step, and up to 16 training videos on one core.
+    What is not given is measured here: a step with its work space, and up to 16 training videos on one core.
     """
     precision, num_frames = Precision.of_trainer(trainer.precision), data.protocol.num_frames
     plan = plan_training(trainer, data)
@@ -153,15 +154,15 @@ def measure(
         norm.eval()
     model = module.model.to(precision.weights)
     make_optimizer = partial(module.make_optimizer, plan.clips_per_step)
-    memory = count_memory(
+    count = partial(
+        count_memory,
         model,
         make_optimizer=make_optimizer,
-        num_clips=plan.clips_per_batch,
         num_frames=num_frames,
         crop_size=crop_size,
         autocast=precision.autocast,
-        in_buckets=plan.num_devices > 1,
     )
+    memory = count(num_clips=plan.clips_per_batch, in_buckets=plan.num_devices > 1)
     val_crop_size = data.protocol.single_view().crop_size
     val_area = (val_crop_size / crop_size) ** 2
     if step_seconds is None:
@@ -173,9 +174,14 @@ def measure(
             num_frames=num_frames,
             crop_size=crop_size,
             autocast=precision.autocast,
-            # Work space and gradients of activations come on top of what is kept.
+            # Work space comes on top of what is kept.
             bytes_per_clip=2 * memory.total // plan.clips_per_batch,
         )
+        if step.peak_bytes is not None:
+            timed = count(num_clips=step.num_clips)
+            work_space = max(0, step.peak_bytes - (timed.total - timed.weights))
+            work_space = work_space * plan.clips_per_batch // step.num_clips
+            memory = replace(memory, work_space=work_space)
         view_seconds = time_view(
             model, num_frames=num_frames, crop_size=val_crop_size, dtype=module.precision
         )

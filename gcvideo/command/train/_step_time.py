@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim import Optimizer
 
+from gcvideo.command.train._peak_memory import watched_memory
 from gcvideo.models import computing_in
 
 _BUDGET_SECONDS = 60.0
@@ -38,10 +39,15 @@ class Precision(NamedTuple):
 
 
 class StepTime(NamedTuple):
-    """Seconds of forward, backward and optimizer step on a batch, and where they come from."""
+    """Seconds of forward, backward and optimizer step on a batch, and where they come from.
+
+    ``peak_bytes`` is the most that steps of ``num_clips`` clips took beyond the weights, where it is known.
+    """
 
     seconds: float
     source: str
+    num_clips: int = 0
+    peak_bytes: int | None = None
 
 
 def time_step(
@@ -76,23 +82,24 @@ def time_step(
 
         return min(timeit.repeat(step, number=1, repeat=number))
 
-    # Batch statistics of a small net need two clips.
-    clips = min(2, num_clips)
-    seconds = time_steps(clips, 2)
-    affordable = min(
-        num_clips,
-        int(clips * _BUDGET_SECONDS / (2 * seconds)),
-        _free_memory(device) // bytes_per_clip,
-    )
-    if affordable > clips:
-        clips = affordable
+    with watched_memory(device) as memory:
+        # Batch statistics of a small net need two clips.
+        clips = min(2, num_clips)
         seconds = time_steps(clips, 2)
-    if repeats := min(_MAX_REPEATS, int(_BUDGET_SECONDS / 10 / seconds)):
-        seconds = min(seconds, time_steps(clips, repeats))
+        affordable = min(
+            num_clips,
+            int(clips * _BUDGET_SECONDS / (2 * seconds)),
+            _free_memory(device) // bytes_per_clip,
+        )
+        if affordable > clips:
+            clips = affordable
+            seconds = time_steps(clips, 2)
+        if repeats := min(_MAX_REPEATS, int(_BUDGET_SECONDS / 10 / seconds)):
+            seconds = min(seconds, time_steps(clips, repeats))
     source = f"measured on {_name(device)}"
     if clips < num_clips:
         source += f" with {clips} clips, scaled linearly to {num_clips}"
-    return StepTime(seconds * num_clips / clips, source)
+    return StepTime(seconds * num_clips / clips, source, clips, memory.num_bytes)
 
 
 def time_view(model: nn.Module, *, num_frames: int, crop_size: int, dtype: torch.dtype) -> float:

@@ -79,6 +79,8 @@ def test_sixty_four_devices_are_planned_where_there_are_none(estimated):
     assert memory.gradients == 2 * 4 * parameters
     assert 8 * parameters < memory.optimizer_state < 8.1 * parameters
     assert memory.views == 4 * 3 * 4 * 32 * 32
+    assert memory.work_space == 0
+    assert "work space not known" in printed(result)
     assert f"about {memory.total / 2**20:.1f} MiB per device" in printed(result)
 
 
@@ -90,6 +92,20 @@ def test_a_step_and_the_videos_are_timed_here_and_nothing_is_written(estimated, 
     assert 0 < result.hours < math.inf
     assert not list(tmp_path.iterdir())
     assert "GMACs per view" in printed(result)
+    if result.step.peak_bytes is not None:  # where the system tells
+        kept = dataclasses.replace(result.memory, work_space=0)
+        assert result.memory.work_space == result.step.peak_bytes - (kept.total - kept.weights) > 0
+
+
+def test_work_space_of_a_smaller_batch_is_scaled(estimated, monkeypatch):
+    def measured(model, optimizer, **options):
+        return StepTime(0.5, "as measured", num_clips=2, peak_bytes=10**9)
+
+    monkeypatch.setattr("gcvideo.command.train._estimation.time_step", measured)
+    two = estimated("batch_size=2", step_seconds=None).memory
+    four = estimated("batch_size=4", step_seconds=None).memory
+    assert two.total - two.weights == 10**9
+    assert four.work_space == 2 * two.work_space
 
 
 # Fifteen batches of two videos, which a core loads in 0.6 s; two videos in each of three validations.
@@ -148,7 +164,7 @@ def test_a_fast_loading_without_workers_is_still_waited_for():
 
 def test_frames_that_stay_in_memory_are_part_of_it():
     told = printed(dataclasses.replace(BASE, num_workers=0, loading=LoadingTime(0.3, 3 * 2**30)))
-    assert "views 0.0 MiB; frames of videos 3.00 GiB" in told
+    assert "work space not known; frames of videos 3.00 GiB" in told
     assert "the data; frames are read once and then taken from memory" in told
 
 
