@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gcvideo.inference import GraphError, engine_model, quantized_model
 from gcvideo.inference._folding import for_inference
+from gcvideo.inference._fused_convolution import packable_type
 from gcvideo.inference.engine import _openvino
 from gcvideo.models import ClipClassifier, count_cost
 
@@ -99,7 +100,9 @@ def _step(
         dtype = getattr(torch, precision)
         if dtype not in (torch.float32, setting.dtype):
             raise GraphError(f"{precision} is emulated on this processor")
-        return inference_step(for_inference(model), views, setting, dtype)
+        return inference_step(
+            for_inference(model, packable_type(model, dtype)), views, setting, dtype
+        )
     if precision == "int8":
         shape = (_NUM_CALIBRATING, *views.shape[2:])
         generator = torch.Generator().manual_seed(1)

@@ -12,6 +12,7 @@ from speed_table import SpeedTable
 from torch import Tensor
 
 from gcvideo.inference._folding import fold_batch_norms, for_inference
+from gcvideo.inference._fused_convolution import packable_type
 from gcvideo.models import ClipClassifier, compile_net, count_cost
 
 LEGEND = (
@@ -68,8 +69,11 @@ def _compare_inference(
             compile_net(model.net)
         return inference_step(model, views, setting, dtype)
 
+    def packed(model: ClipClassifier) -> ClipClassifier:
+        return for_inference(model, packable_type(model, setting.dtype))
+
     forms = {
-        "all together": form("auto", setting.dtype, prepare=for_inference),
+        "all together": form("auto", setting.dtype, prepare=packed),
         _LAYOUT: form("auto"),
         _FOLDED: form("contiguous", prepare=fold_batch_norms),
     }

@@ -16,6 +16,7 @@ from speed_table import SpeedTable
 
 from gcvideo.comparison._step_cost import training_step
 from gcvideo.inference._folding import for_inference
+from gcvideo.inference._fused_convolution import packable_type
 
 LEGEND = (
     "Per clip, of nets of the width that conf/model gives them; training: forward pass, cross-entropy, "
@@ -131,7 +132,8 @@ def _step(
 
     def prepared(dtype: torch.dtype) -> Callable[[], tuple[torch.Tensor, ...]]:
         model = make_model(net, net_cfg, "auto", setting.device, dtype)
-        return inference_step(for_inference(model), views, setting, dtype)
+        prepared = for_inference(model, packable_type(model, dtype))
+        return inference_step(prepared, views, setting, dtype)
 
     require_close(
         f"{words}, {dtype}", prepared(dtype)(), prepared(torch.float32)(), TOLERANCE[dtype]

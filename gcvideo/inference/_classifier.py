@@ -12,6 +12,7 @@ from gcvideo.data import EvaluationProtocol
 from gcvideo.evaluation import average_views
 from gcvideo.inference._feature import feature_maps, features
 from gcvideo.inference._folding import for_inference
+from gcvideo.inference._fused_convolution import packable_type
 from gcvideo.inference._prediction import Prediction
 from gcvideo.inference._video import Video, views_of
 from gcvideo.inference.engine._engine import Engine, EngineModel, Precision, engine_model
@@ -66,6 +67,7 @@ class TrainedClassifier:
         self.source = source
         self.dtype = dtype
         self.is_prepared = False
+        self._num_parameters = sum(parameter.numel() for parameter in model.parameters())
         self.classes = tuple(classes)
         self.protocol = protocol
         self.config = config or {}
@@ -73,8 +75,7 @@ class TrainedClassifier:
     def __repr__(self) -> str:
         own = self.engine_model or self.model.net
         name = self.config.get("model", {}).get("name", type(own).__name__)
-        millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
-        size = f", {millions:.2f} M parameters" if millions else ""
+        size = f", {self._num_parameters / 1e6:.2f} M parameters" if self._num_parameters else ""
         names = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
         lines = [
             f"net       {name}{size}",
@@ -149,11 +150,11 @@ class TrainedClassifier:
             raise ValueError(f"compile is for the engine torch; leave it out with {engine}")
         prepared = copy.copy(self)
         prepared.is_prepared = True
-        if self.engine_model is not None:
-            if (engine, precision) != (self.engine, self.precision):
+        if self.is_prepared or self.engine_model is not None:
+            if (engine, precision) != (self.engine, self.precision) or compile:
                 raise ValueError(
-                    f"the net is one of {self.engine} in {self.precision} already; for {engine} in "
-                    f"{precision}, load the checkpoint that it was made of"
+                    f"the net has been made for {self.engine} in {self.precision} already; load the "
+                    "checkpoint that it was made of"
                 )
             return prepared
         if precision == "int8" and not (engine == "openvino" and calibration):
@@ -164,7 +165,8 @@ class TrainedClassifier:
             )
         if engine == "torch":
             dtype = precision_type(precision)
-            prepared.model, prepared.dtype = for_inference(self.model), dtype
+            packed = None if compile else packable_type(self.model, dtype)
+            prepared.model, prepared.dtype = for_inference(self.model, packed), dtype
             settle_layout(prepared.model, self.device, dtype)
             if compile:
                 compile_net(prepared.model.net)

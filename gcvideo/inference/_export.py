@@ -82,9 +82,9 @@ def export_classifier(
     if crop_size is not None:
         view = replace(view, crop_size=crop_size)
     _check_options(target, precision)
-    if classifier.engine != "torch":
+    if classifier.is_prepared or classifier.engine != "torch":
         raise GraphError(
-            f"the net is one of {classifier.engine} already; export the checkpoint that it was made of"
+            f"the net has been made for {classifier.engine} already; export the checkpoint that it was made of"
         )
     scorer = scorer_of(classifier.model)
     samples = list(_samples(view, videos))

@@ -2,12 +2,15 @@
 
 import copy
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from gcvideo.models._backbone import BottleneckBlock, ResBlock, ResNetBasicStem
+from gcvideo.inference._fused_convolution import FusedConv3d, PackedConv3d
+from gcvideo.inference._residual_block import InferenceBlock, is_plain
+from gcvideo.models._backbone import BottleneckBlock, ResBlock, ResNetBasicStem, ResStage
 from gcvideo.nn import NonLocalBlock
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -41,15 +44,45 @@ def fold_batch_norms(model: _Module) -> _Module:
     return folded
 
 
-def for_inference(model: _Module) -> _Module:
-    """A copy with folded batch norms and in-place ReLUs; its results are the same up to rounding.
+def for_inference(model: _Module, packed: torch.dtype | None = None) -> _Module:
+    """A copy for inference only, whose results are the same up to rounding.
 
-    Allocating memory costs more than a ReLU.
+    Batch norms are folded, sums and ReLUs overwrite the results of the convolutions before them, and context
+    blocks behind a 1x1x1 convolution pool its input, see
+    :class:`~gcvideo.inference._residual_block.ContextOfInput`.
+
+    Args:
+        model: net or module with nets of this package.
+        packed: type in which oneDNN computes the convolutions, see
+            :func:`~gcvideo.inference._fused_convolution.packable_type`; None: as they are.
     """
     prepared = fold_batch_norms(model)
-    for block in prepared.modules():
-        if isinstance(block, ResBlock | BottleneckBlock):
-            for relu in block.children():
-                if isinstance(relu, nn.ReLU):
-                    relu.inplace = True
+    for module in [*prepared.modules()]:
+        if isinstance(module, ResNetBasicStem):
+            _fuse_stem(module, packed)
+        elif isinstance(module, ResStage):
+            blocks = cast(Any, module).res_blocks
+            for index, block in enumerate(blocks):
+                if isinstance(block, ResBlock) and is_plain(block):
+                    blocks[index] = InferenceBlock(block)
+                    if packed is not None:
+                        # The first block of a stage reads what others may still read.
+                        _pack(blocks[index], packed, owns_input=index > 0)
     return prepared
+
+
+def _fuse_stem(stem: Any, packed: torch.dtype | None) -> None:
+    is_folded = stem.norm is None or isinstance(stem.norm, nn.Identity)
+    if is_folded and isinstance(stem.conv, nn.Conv3d) and isinstance(stem.activation, nn.ReLU):
+        stem.conv = FusedConv3d.of(stem.conv, relu=True)
+        stem.activation = nn.Identity()
+        if packed is not None:
+            _pack(stem, packed, owns_input=False)
+
+
+def _pack(owner: nn.Module, dtype: torch.dtype, *, owns_input: bool) -> None:
+    """Pack the convolutions among the modules of an owner."""
+    overwrites = owns_input or getattr(owner, "shortcut", None) is not None
+    for name, conv in owner.named_children():
+        if isinstance(conv, FusedConv3d) and conv.groups == 1 and conv.padding_mode == "zeros":
+            setattr(owner, name, PackedConv3d(conv, dtype, overwrites=overwrites))

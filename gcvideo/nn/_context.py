@@ -177,20 +177,15 @@ class ContextBlock(nn.Module):
     def pool(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *kept"]:
         """Context: (b, c) for axes "thw", (b, c, t) for "hw", (b, c, h, w) for "t"."""
         check_input(x, self.in_channels, self.axes)
-        pooled = pooled_dims(x.ndim, self.axes)
-        if self.mask is None:
-            return x.mean(pooled)
-        context = attention_pool(fold(x, self.axes), self.mask.weight, self.mask.bias)
-        kept = [size for dim, size in enumerate(x.shape) if dim > 1 and dim not in pooled]
-        return context.unflatten(0, (x.shape[0], *kept)).movedim(-1, 1)
+        return pool_context(x, self.mask, self.axes)
 
     def forward(self, x: Float[Tensor, "b c *grid"]) -> Float[Tensor, "b c *grid"]:
         z, context = self._input_and_context(x)
         if self.mul_transform is not None:
-            gate = self.mul_scale * self._along_grid(self.mul_transform, context, x.ndim).sigmoid()
-            z = z * gate.to(x.dtype)
+            update = along_grid(self.mul_transform, context, x.ndim, self.axes)
+            z = z * (self.mul_scale * update.sigmoid()).to(x.dtype)
         if self.add_transform is not None:
-            z = z + self._along_grid(self.add_transform, context, x.ndim).to(x.dtype)
+            z = z + along_grid(self.add_transform, context, x.ndim, self.axes).to(x.dtype)
         return z
 
     def _input_and_context(
@@ -203,17 +198,31 @@ class ContextBlock(nn.Module):
         same, context = attention_pool_and_input(x.flatten(2), self.mask.weight, self.mask.bias)
         return same.unflatten(2, x.shape[2:]), context
 
-    def _along_grid(
-        self, transform: Transform, context: Float[Tensor, "b c *kept"], ndim: int
-    ) -> Float[Tensor, "b c ..."]:
-        update = transform(context.movedim(1, -1)).movedim(-1, 1)
-        for dim in pooled_dims(ndim, self.axes):
-            update = update.unsqueeze(dim)
-        return update
-
     def extra_repr(self) -> str:
         pooling = "avg" if self.mask is None else "att"
         return f"in_channels={self.in_channels}, pooling={pooling!r}, axes={self.axes!r}"
+
+
+def pool_context(
+    x: Float[Tensor, "b c *grid"], mask: nn.Linear | None, axes: Axes
+) -> Float[Tensor, "b c *kept"]:
+    """Means over the pooled axes, weighted by the attention of ``mask``; without one, all alike."""
+    pooled = pooled_dims(x.ndim, axes)
+    if mask is None:
+        return x.mean(pooled)
+    context = attention_pool(fold(x, axes), mask.weight, mask.bias)
+    kept = [size for dim, size in enumerate(x.shape) if dim > 1 and dim not in pooled]
+    return context.unflatten(0, (x.shape[0], *kept)).movedim(-1, 1)
+
+
+def along_grid(
+    transform: nn.Module, context: Float[Tensor, "b c *kept"], ndim: int, axes: Axes
+) -> Float[Tensor, "b d ..."]:
+    """The transformed context, with axes of size one where the grid was pooled."""
+    update = transform(context.movedim(1, -1)).movedim(-1, 1)
+    for dim in pooled_dims(ndim, axes):
+        update = update.unsqueeze(dim)
+    return update
 
 
 global_context = ContextBlock

@@ -122,16 +122,31 @@ def _convolve(
     groups: int = 1,
 ) -> Tensor:
     if _computes_in_bfloat16(x):
-        reaches = _reaches(weight.shape[2:], dilation)
-        width, is_strided = x.shape[-1] + 2 * padding[-1], stride[-1] > 1 and weight.shape[-1] > 1
-        has_one_column = is_strided and reaches[-1] <= width < reaches[-1] + stride[-1]
-        if has_one_column or any(size < n for size, n in zip(x.shape[2:], reaches, strict=True)):
-            x = F.pad(x, [zeros for size in reversed(padding) for zeros in (size, size)])
-            padding = (0,) * len(padding)
-        if has_one_column:
-            x, stride = x[..., : reaches[-1]], (*stride[:-1], 1)
+        x, stride, padding = written_whole(x, weight.shape[2:], stride, padding, dilation)
     convolve = F.conv3d if x.ndim == 5 else F.conv2d
     return convolve(x, weight, bias, stride, padding, dilation, groups)
+
+
+def written_whole(
+    x: Float[Tensor, "n c *grid"],
+    kernel: _Sizes,
+    stride: _Sizes,
+    padding: _Sizes,
+    dilation: _Sizes | int,
+) -> tuple[Tensor, _Sizes, _Sizes]:
+    """Input, stride and padding of a convolution in bfloat16 with which oneDNN writes all of its results.
+
+    They are the given ones but for the two cases that `VideoConv3d` names.
+    """
+    reaches = _reaches(kernel, dilation)
+    width, is_strided = x.shape[-1] + 2 * padding[-1], stride[-1] > 1 and kernel[-1] > 1
+    has_one_column = is_strided and reaches[-1] <= width < reaches[-1] + stride[-1]
+    if has_one_column or any(size < n for size, n in zip(x.shape[2:], reaches, strict=True)):
+        x = F.pad(x, [zeros for size in reversed(padding) for zeros in (size, size)])
+        padding = (0,) * len(padding)
+    if has_one_column:
+        x, stride = x[..., : reaches[-1]], (*stride[:-1], 1)
+    return x, stride, padding
 
 
 def _computes_in_bfloat16(x: Tensor) -> bool:

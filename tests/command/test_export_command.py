@@ -70,7 +70,7 @@ def test_a_net_in_int8_is_calibrated_by_the_training_list_and_tested_like_a_chec
     )
     assert len(predicted.rankings) == len(list((video_folder / "dark").iterdir()))
     words = [f"checkpoint={output}", f"video={video_folder}/dark", "engine=onnxruntime"]
-    with pytest.raises(ValueError, match="is one of openvino in int8 already; for onnxruntime"):
+    with pytest.raises(ValueError, match="made for openvino in int8 already; load"):
         predict(compose_config("predict", words))
 
 

@@ -3,9 +3,9 @@ import torch
 from random_net import randomize
 from torch import nn
 
-from gcvideo.inference._folding import fold_batch_norms, for_inference
+from gcvideo.inference._folding import fold_batch_norms
 from gcvideo.models import Placement, c2d_resnet, i3d_resnet, slow_resnet
-from gcvideo.nn import NonLocalBlock, global_context
+from gcvideo.nn import NonLocalBlock
 
 
 @pytest.mark.parametrize("build", [slow_resnet, i3d_resnet, c2d_resnet])
@@ -27,20 +27,3 @@ def test_a_batch_norm_before_its_convolution_is_left_alone():
     net = randomize(nn.Sequential(nn.BatchNorm3d(3), nn.Conv3d(3, 2, 1)))
     clips = torch.randn(2, 3, 2, 4, 4)
     torch.testing.assert_close(fold_batch_norms(net)(clips), net(clips))
-
-
-@pytest.mark.parametrize("position", ["after_conv3", "after_relu"])
-def test_a_net_made_for_inference_keeps_its_logits_and_leaves_the_net_as_it_was(position):
-    placement = Placement(block=global_context, res3=[1], position=position)
-    net = randomize(slow_resnet(num_classes=3, width=4, placement=placement))
-    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    prepared = for_inference(net)
-    # Three in each of 16 residual blocks; the one in front of a block stays as it is.
-    num_in_place = sum(m.inplace for m in prepared.modules() if isinstance(m, nn.ReLU))
-    assert num_in_place == (48 if position == "after_conv3" else 47)
-    clips = torch.randn(1, 3, 4, 64, 64)
-    with torch.no_grad():
-        expected = net(clips)
-        for _ in range(2):
-            torch.testing.assert_close(prepared(clips), expected, atol=1e-5, rtol=1e-4)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from gcvideo.inference._folding import fold_batch_norms
+from gcvideo.inference._folding import for_inference
 from gcvideo.models import ClipClassifier
 
 OUTPUTS = ("logits", "scores")
@@ -57,7 +57,7 @@ def scorer_of(model: ClipClassifier) -> ClipScorer:
 def trace(scorer: ClipScorer, num_frames: int, height: int, width: int) -> ExportedProgram:
     """The graph of a scorer for any number of clips of one size, with its batch norms folded."""
     # torch.export.save treats weights in another memory format as parts of larger ones.
-    folded = cast(Any, fold_batch_norms(scorer)).to(memory_format=torch.contiguous_format)
+    folded = cast(Any, for_inference(scorer)).to(memory_format=torch.contiguous_format)
     # Two clips: torch.export would fix a batch of one as the only size.
     clips = torch.zeros(2, 3, num_frames, height, width, dtype=torch.uint8)
     shapes = {"clips": {0: torch.export.Dim("batch")}}
