@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gcvideo.nn._function_transform import is_transformed
+from gcvideo.nn._softmax_products import aggregate_by_products, suits_products
 
 
 def softmax_map(
@@ -29,10 +30,15 @@ def aggregate_softmax(
     value: Float[Tensor, "n k e"],
     scale: float,
 ) -> Float[Tensor, "n p e"]:
-    """Gaussian aggregation, y_i = sum_j softmax_j(scale q_i . k_j) v_j, by fused attention."""
+    """Gaussian aggregation, y_i = sum_j softmax_j(scale q_i . k_j) v_j, by fused attention.
+
+    In bfloat16, some CPUs are faster with products, see :mod:`gcvideo.nn._softmax_products`.
+    """
     if is_transformed():
         return softmax_map(query, key, scale).to(value.dtype) @ value
     backends = _attention_backends()
+    if SDPBackend.FLASH_ATTENTION in backends and suits_products(query, key, value):
+        return aggregate_by_products(query, key, value, scale)
     width = value.shape[-1]
     if backends != [SDPBackend.MATH]:
         # The fused kernels need one width; zeros change neither the scores nor the columns that are kept.
