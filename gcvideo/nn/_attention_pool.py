@@ -3,8 +3,10 @@
 Computed by operators of torch: by matrix products on the CPU, by Triton on CUDA.
 """
 
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import product
 from types import ModuleType
 from typing import Any
 
@@ -24,7 +26,7 @@ from gcvideo.nn._attention_pool_formula import (
 )
 from gcvideo.nn._function_transform import is_transformed
 
-_PART = 1 << 21
+_PART = 1 << 19
 """Elements of a low-precision map that are widened at a time, so that they stay in the cache."""
 
 
@@ -118,7 +120,7 @@ def pool(
     dtype = accumulated(x)
     if x.dtype == dtype:
         return context_and_weights(x, weight, bias)
-    parts = [context_and_weights(part.to(dtype), weight, bias) for part in x.split(_part(x))]
+    parts = [context_and_weights(part.to(dtype), weight, bias) for part in x.split(_num_clips(x))]
     return torch.cat([context for context, _ in parts]), torch.cat([a for _, a in parts])
 
 
@@ -145,26 +147,25 @@ def pool_backward(
     kernel = _kernel(x)
     if kernel is not None:
         return kernel.pool_backward(dy, g, x, weight, weights, context)
-    dx = torch.empty_like(x)
-    dtype, size = accumulated(x), x.shape[0] if x.dtype == accumulated(x) else _part(x)
-    dw = torch.zeros_like(weight, dtype=dtype)
+    dx, dtype = torch.empty_like(x), accumulated(x)
+    dw, mask = torch.zeros_like(weight, dtype=dtype), weight.to(dtype).unsqueeze(2)
     # An operator runs under its caller's autocast.
     with torch.autocast(x.device.type, enabled=False):
-        for start in range(0, x.shape[0], size):
-            part = slice(start, start + size)
-            wide = dx[part] if dx.dtype == dtype else dx[part].to(dtype)
-            a, mask = weights[part], weight.to(dtype)
-            grad, rows = g[part].to(dtype), x[part].to(dtype)
+        for clips, positions in _parts(x):
+            part = clips, slice(None), positions
+            a, grad, rows = weights[clips, positions], g[clips].to(dtype), x[part].to(dtype)
             d = torch.bmm(grad.unsqueeze(1), rows).squeeze(1)
-            s = a * (d - (grad * context[part]).sum(1, keepdim=True))
+            s = a * (d - (grad * context[clips]).sum(1, keepdim=True))
             # Element-wise: a matrix product of rank two is slower and allocates its result.
+            out = dx[part] if dx.dtype == dtype else None
+            factors = a.unsqueeze(1), grad.unsqueeze(2)
             if dy is None:
-                torch.mul(a.unsqueeze(1), grad.unsqueeze(2), out=wide)
+                wide = torch.mul(*factors, out=out)
             else:
-                torch.addcmul(dy[part].to(dtype), a.unsqueeze(1), grad.unsqueeze(2), out=wide)
-            wide.addcmul_(s.unsqueeze(1), mask.unsqueeze(2))
+                wide = torch.addcmul(dy[part].to(dtype), *factors, out=out)
+            wide.addcmul_(s.unsqueeze(1), mask)
             dw += torch.bmm(s.unsqueeze(1), rows.transpose(1, 2)).sum(0)
-            if wide.dtype != dx.dtype:
+            if out is None:
                 dx[part] = wide
     return dx, dw.to(weight.dtype)
 
@@ -179,8 +180,21 @@ def _kernel(x: Tensor) -> ModuleType | None:
     return kernel if x.shape[1] <= kernel.MAX_CHANNELS else None
 
 
-def _part(x: Tensor) -> int:
-    """Clips per part."""
+def _parts(x: Float[Tensor, "n c p"]) -> Iterator[tuple[slice, slice]]:
+    """Clips and positions that a backward pass takes at a time."""
+    if x.dtype == accumulated(x):
+        yield slice(None), slice(None)
+        return
+    clips, positions = _num_clips(x), x.shape[2]
+    if x.stride(1) == 1:  # otherwise part of the positions is scattered over the memory
+        positions = min(positions, _PART // x.shape[1])
+    for clip, first in product(
+        range(0, x.shape[0], clips), range(0, x.shape[2], max(1, positions))
+    ):
+        yield slice(clip, clip + clips), slice(first, first + max(1, positions))
+
+
+def _num_clips(x: Float[Tensor, "n c p"]) -> int:
     return max(1, _PART // (x.shape[1] * x.shape[2]))
 
 

@@ -60,7 +60,7 @@ class _Aggregation(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         query, centred, value = ctx.saved_tensors
         (dy,) = gradients
         dq = torch.empty_like(query)

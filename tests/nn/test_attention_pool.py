@@ -74,9 +74,11 @@ def test_the_weights_are_constants_to_autograd():
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_sums_over_low_precision_maps_are_in_float32(layout, dtype, monkeypatch):
-    # Several parts: two clips at a time.
-    monkeypatch.setattr("gcvideo.nn._attention_pool._PART", 2 * 16 * 500)
+@pytest.mark.parametrize(
+    "part", [2 * 16 * 500, 16 * 70, 1]
+)  # two clips, some positions, one at a time
+def test_sums_over_low_precision_maps_are_in_float32(layout, dtype, part, monkeypatch):
+    monkeypatch.setattr("gcvideo.nn._attention_pool._PART", part)
     x, weight, bias = make(torch.float32, n=5, c=16, p=500, layout=layout)
     x = x.detach().to(dtype)
     exact = [t.detach().double().requires_grad_() for t in (x, weight, bias)]
