@@ -19,7 +19,8 @@ def attention_operators(step):
 @pytest.mark.parametrize("kind", ["gaussian", "embedded_gaussian"])
 @pytest.mark.parametrize("inner_channels", [3, 8, 512])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_flash_attention_runs_on_the_cpu(kind, inner_channels, dtype):
+def test_flash_attention_runs_on_the_cpu(kind, inner_channels, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     block = NonLocalBlock(8, kind=kind, inner_channels=inner_channels).to(dtype)
     x = torch.randn(2, 8, 2, 4, 4, dtype=dtype, requires_grad=True)
     assert attention_operators(lambda: block(x).sum().backward()) == {
