@@ -47,11 +47,11 @@ class VideoConv3d(nn.Conv3d):
             return super().forward(input)
         if self.groups == 1 and self.dilation == (1, 1, 1):
             if self.folded and self._has_one_pixel():
-                return self._over_pixels(input, _convolve)
+                return self._over_pixels(input, self._own_weight(), _convolve)
             if self.folded and self.kernel_size[0] == 1 and padding[0] == 0:
-                return self._over_frames(input, padding[1:])
+                return self._over_frames(input, self._own_weight(), padding[1:])
             if not self.folded and self._is_on_cpu(input):
-                return self._on_cpu(input)
+                return self._on_cpu(input, self._own_weight())
         settings = self.stride, padding, self.dilation, self.groups
         return _convolve(input, self.weight, self.bias, *settings)
 
@@ -72,26 +72,30 @@ class VideoConv3d(nn.Conv3d):
             and not is_transformed()
         )
 
-    def _on_cpu(self, x: Float[Tensor, "n c t h w"]) -> Float[Tensor, "n d u y x"]:
+    def _own_weight(self) -> Tensor:
+        is_trained = torch.is_grad_enabled() and not is_transformed()
+        return _KeptStrides.apply(self.weight) if is_trained else self.weight
+
+    def _on_cpu(self, x: Float[Tensor, "n c t h w"], weight: Tensor) -> Float[Tensor, "n d u y x"]:
         if not self._has_one_pixel():
-            return _Convolution.apply(x, self.weight, self.bias, self.stride, self.padding)
+            return _Convolution.apply(x, weight, self.bias, self.stride, self.padding)
         if self.kernel_size[0] == self.stride[0] == 1 and self.padding[0] == 0:
-            return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
-        return self._over_pixels(x, _Convolution.apply)
+            return F.linear(x.movedim(1, -1), weight.flatten(1), self.bias).movedim(-1, 1)
+        return self._over_pixels(x, weight, _Convolution.apply)
 
     def _over_pixels(
-        self, x: Float[Tensor, "n c t h w"], convolve: Callable[..., Any]
+        self, x: Float[Tensor, "n c t h w"], weight: Tensor, convolve: Callable[..., Any]
     ) -> Float[Tensor, "n d u h w"]:
         stride, padding = (self.stride[0], 1), (self.padding[0], 0)
-        y = convolve(x.flatten(3), self.weight.squeeze(4), self.bias, stride, padding)
+        y = convolve(x.flatten(3), weight.squeeze(4), self.bias, stride, padding)
         return y.unflatten(3, x.shape[3:])
 
     def _over_frames(
-        self, x: Float[Tensor, "n c t h w"], padding: _Sizes
+        self, x: Float[Tensor, "n c t h w"], weight: Tensor, padding: _Sizes
     ) -> Float[Tensor, "n d u y x"]:
         x = x[:, :, :: self.stride[0]]
-        frames, weight = x.transpose(1, 2).flatten(0, 1), self.weight.squeeze(2)
-        y = _convolve(frames, weight, self.bias, self.stride[1:], padding)
+        frames = x.transpose(1, 2).flatten(0, 1)
+        y = _convolve(frames, weight.squeeze(2), self.bias, self.stride[1:], padding)
         return y.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
 
@@ -160,6 +164,22 @@ def _reaches(kernel: _Sizes, dilation: _Sizes | int) -> list[int]:
     """Positions from the first to the last that a kernel meets, of each axis."""
     dilations = (dilation,) * len(kernel) if isinstance(dilation, int) else dilation
     return [gap * (size - 1) + 1 for gap, size in zip(dilations, kernel, strict=True)]
+
+
+class _KeptStrides(torch.autograd.Function):
+    """A weight whose gradient has its strides, also those of axes of size one, which DDP compares."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        ctx.strides = weight.stride()
+        return weight.view_as(weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (grad,) = gradients
+        sizes_and_strides = zip(grad.shape, grad.stride(), ctx.strides, strict=True)
+        is_same_memory = all(size == 1 or now == then for size, now, then in sizes_and_strides)
+        return grad.as_strided(grad.shape, ctx.strides) if is_same_memory else grad
 
 
 class _Convolution(torch.autograd.Function):
