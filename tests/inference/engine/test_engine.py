@@ -14,7 +14,8 @@ from torch import nn
 from gcvideo.data import write_video
 from gcvideo.inference import GraphError, classify_videos, engine_model, quantized_model
 from gcvideo.inference.engine import _int8, _openvino
-from gcvideo.models import Head
+from gcvideo.inference.engine._int8 import quantized_graph
+from gcvideo.models import ClipClassifier, Head
 
 # The checker of shapes would run inside the traces and slow them down.
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -98,6 +99,7 @@ def test_narrower_types_are_near_or_refused(classifier, precision):
     found = classifier.for_inference(engine="openvino", precision=precision).logits(views)
     expected = classifier.logits(views)
     error = (found - expected).norm() / (expected - expected.mean()).norm()
+    print("ERR", error)
     assert 0 < error < 0.1
 
 
@@ -188,6 +190,26 @@ def test_a_net_in_int8_says_what_it_does_and_how_near_it_is(classifier, videos):
     with pytest.raises(ValueError, match="made for openvino in int8 already; load the checkpoint"):
         prepared.for_inference(engine="torch", precision="float32")
     assert prepared.for_inference().engine_model is prepared.engine_model
+
+
+@needs_openvino
+@needs_nncf
+@pytest.mark.slow
+@pytest.mark.parametrize("normalization", ["constants", "motion"])
+def test_the_input_of_a_net_is_rounded_once_behind_its_normalization(normalization):
+    given = make_classifier(stem_and_head("gc"), val_crop_size=32).model
+    mean, std = (tuple(buffer.flatten().tolist()) for buffer in (given.mean, given.std))
+    model = ClipClassifier(given.net, mean=mean, std=std, normalization=normalization).eval()
+    graph, _ = quantized_graph(model, list(random_views(12)))
+    ordered = graph.get_ordered_ops()
+    first = next(node for node in ordered if node.get_type_name() == "Convolution")
+    before, waiting = {}, [first.input_value(0).get_node()]
+    while waiting:
+        node = waiting.pop()
+        before[node.get_friendly_name()] = node.get_type_name()
+        waiting += [node.input_value(i).get_node() for i in range(node.get_input_size())]
+    assert [*before.values()].count("FakeQuantize") == 1
+    assert "Divide" in before.values()
 
 
 @needs_openvino
