@@ -93,11 +93,12 @@ def compare(words: Sequence[str]) -> dict[str, dict[str, float]]:
     }
 
 
-def _main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print both sides of one training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawTextHelpFormatter)
     parser.add_argument("words", nargs="+", help="words of gcvideo train")
     parser.add_argument("--json", type=Path, help="file that gets a line")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     found = compare(given.words)
     for name, unit in (("seconds", "s"), ("num_bytes", "MiB")):
         figures = found[name]
@@ -114,4 +115,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    main()

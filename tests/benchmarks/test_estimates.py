@@ -12,9 +12,8 @@ WORDS = [*TINY, "model=c2d", "data=folder", "epochs=2", "batch_size=2", "num_thr
 def test_an_estimate_stands_beside_the_training_itself(video_folder, tmp_path, monkeypatch, capsys):
     path = tmp_path / "estimates.json"
     words = [*WORDS, f"data.root={video_folder}"]
-    monkeypatch.setattr(sys, "argv", ["estimates.py", *words, "--json", str(path)])
     monkeypatch.chdir(tmp_path)
-    estimates._main()
+    estimates.main([*words, "--json", str(path)])
     printed = capsys.readouterr().out
     assert "time: foretold" in printed
     assert "memory: foretold" in printed
