@@ -1,6 +1,6 @@
+import json
 import sys
 
-import estimates
 import pytest
 from gcvideo_runs import TINY
 
@@ -9,16 +9,18 @@ WORDS = [*TINY, "model=c2d", "data=folder", "epochs=2", "batch_size=2", "num_thr
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory of Linux")
-def test_an_estimate_stands_beside_the_training_itself(video_folder, tmp_path, monkeypatch, capsys):
+def test_an_estimate_stands_beside_the_training_itself(
+    benchmark, video_folder, tmp_path, monkeypatch, capsys
+):
     path = tmp_path / "estimates.json"
     words = [*WORDS, f"data.root={video_folder}"]
     monkeypatch.chdir(tmp_path)
-    estimates.main([*words, "--json", str(path)])
+    benchmark("estimates").main([*words, "--json", str(path)])
     printed = capsys.readouterr().out
     assert "time: foretold" in printed
     assert "memory: foretold" in printed
     (line,) = path.read_text().splitlines()
-    content = estimates.json.loads(line)
+    content = json.loads(line)
     assert content["words"] == words
     for name in ("seconds", "num_bytes"):
         figures = content[name]
