@@ -3,6 +3,8 @@
 import torch
 from omegaconf import DictConfig
 
+from gcvideo.nn._bfloat16 import has_bfloat16_products
+
 
 def choose_device(name: str | None) -> torch.device:
     """The device of a key ``device``; null and "auto" are a GPU if there is one, else the CPU."""
@@ -34,5 +36,5 @@ def best_precision(accelerator: str) -> str:
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        supported = has_bfloat16_products()
     return "bf16-mixed" if supported else "32-true"

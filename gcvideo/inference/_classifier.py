@@ -123,9 +123,11 @@ class TrainedClassifier:
     ) -> "TrainedClassifier":
         """A copy of the classifier in its fastest form, which cannot be trained.
 
-        Batch norms are folded into the layers before them. In torch, ReLUs overwrite their input; in
-        float32, the scores are the same up to rounding. ``classify_videos`` makes such a copy in torch
-        itself; for a single video, making it takes longer than it saves.
+        Batch norms are folded into the layers before them. In torch, convolutions compute the sums and
+        ReLUs behind them, on CPUs with weights that are packed for oneDNN, and context blocks pool the
+        input of the convolution before them. In float32, the scores are the same up to rounding. The
+        copy has no gradients, and its ``state_dict`` lacks packed weights. ``classify_videos`` makes such a
+        copy in torch itself; for a single video, making it takes longer than it saves.
 
         Args:
             engine: "torch", or for CPUs "openvino" (``pip install gcvideo[openvino]``) or "onnxruntime"
@@ -140,7 +142,8 @@ class TrainedClassifier:
 
         Raises:
             GraphError: if the engine is not installed, or cannot compute the net in that type.
-            ValueError: for an unknown engine, or an option that it does not have.
+            ValueError: for an unknown engine, an option that it does not have, or a net that was made for
+                inference in another way already.
         """
         engine = engine or cast(Engine, self.engine)
         precision = precision or self.precision
@@ -153,8 +156,9 @@ class TrainedClassifier:
         if self.is_prepared or self.engine_model is not None:
             if (engine, precision) != (self.engine, self.precision) or compile:
                 raise ValueError(
-                    f"the net has been made for {self.engine} in {self.precision} already; load the "
-                    "checkpoint that it was made of"
+                    f"engine is {engine}, precision {precision} and compile {compile}, but the net has been "
+                    f"made for {self.engine} in {self.precision} already; load the checkpoint that it was "
+                    "made of"
                 )
             return prepared
         if precision == "int8" and not (engine == "openvino" and calibration):

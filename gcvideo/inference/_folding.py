@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from gcvideo.inference._fused_convolution import FusedConv3d, PackedConv3d
-from gcvideo.inference._residual_block import InferenceBlock, is_plain
+from gcvideo.inference._residual_block import InferenceBlock, has_hooks, is_own, is_plain
 from gcvideo.models._backbone import BottleneckBlock, ResBlock, ResNetBasicStem, ResStage
 from gcvideo.nn import NonLocalBlock
 
@@ -73,7 +73,8 @@ def for_inference(model: _Module, packed: torch.dtype | None = None) -> _Module:
 
 def _fuse_stem(stem: Any, packed: torch.dtype | None) -> None:
     is_folded = stem.norm is None or isinstance(stem.norm, nn.Identity)
-    if is_folded and isinstance(stem.conv, nn.Conv3d) and isinstance(stem.activation, nn.ReLU):
+    is_plain_stem = is_own(stem.conv) and type(stem.activation) is nn.ReLU and not has_hooks(stem)
+    if is_folded and is_plain_stem:
         stem.conv = FusedConv3d.of(stem.conv, relu=True)
         stem.activation = nn.Identity()
         if packed is not None:
@@ -84,5 +85,7 @@ def _pack(owner: nn.Module, dtype: torch.dtype, *, owns_input: bool) -> None:
     """Pack the convolutions among the modules of an owner."""
     overwrites = owns_input or getattr(owner, "shortcut", None) is not None
     for name, conv in owner.named_children():
-        if isinstance(conv, FusedConv3d) and conv.groups == 1 and conv.padding_mode == "zeros":
+        if not isinstance(conv, FusedConv3d) or isinstance(conv.padding, str):
+            continue
+        if conv.groups == 1 and conv.padding_mode == "zeros":
             setattr(owner, name, PackedConv3d(conv, dtype, overwrites=overwrites))

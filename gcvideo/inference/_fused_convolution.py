@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gcvideo.models import ClipClassifier
 from gcvideo.nn import VideoConv3d
+from gcvideo.nn._bfloat16 import has_bfloat16_products
 from gcvideo.nn._convolution import use_video_convolutions, written_whole
 
 _Input = Float[Tensor, "n c t h w"]
@@ -84,7 +85,12 @@ class PackedConv3d(nn.Module):
         update: _Vectors | None = None,
         gate: _Vectors | None = None,
     ) -> _Result:
-        x = x.to(self.dtype)
+        if torch.is_grad_enabled() and x.requires_grad:
+            raise ValueError(
+                "the net was made for inference, and has no gradients; take the net that it was made of"
+            )
+        x = self._laid_out(x)
+        shortcut = None if shortcut is None else self._laid_out(shortcut)
         is_bias = update is not None and shortcut is not None and update.shape[2:].numel() == 1
         if (
             not self._is_written_whole(x)
@@ -124,6 +130,10 @@ class PackedConv3d(nn.Module):
             return in_place(shortcut, x, weight, bias, *self.settings, *summed)
         return _pointwise().binary(x, shortcut, weight, bias, *self.settings, *summed)
 
+    def _laid_out(self, x: Float[Tensor, "n e *grid"]) -> Float[Tensor, "n e *grid"]:
+        # What blocks of another make give may have another type or layout.
+        return x.to(self.dtype).contiguous(memory_format=torch.channels_last_3d)
+
     def _weight_for(self, x: _Input) -> Tensor:
         size, weight = self._packed
         if size != tuple(x.shape[3:]):
@@ -162,9 +172,10 @@ def packable_type(model: ClipClassifier, dtype: torch.dtype) -> torch.dtype | No
         or model.memory_format != torch.channels_last_3d
         or not torch.backends.mkldnn.is_available()
         or not is_there
+        or any(parameter.dtype != torch.float32 for parameter in model.parameters())
     ):
         return None
-    if dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if dtype == torch.bfloat16 and has_bfloat16_products():
         return dtype
     return dtype if dtype == torch.float32 else None
 

@@ -1,6 +1,6 @@
 """Residual blocks for inference."""
 
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gcvideo.inference._fused_convolution import FusedConv3d
 from gcvideo.models._backbone import BottleneckBlock, ResBlock
-from gcvideo.nn import ActivationThenBlock, Axes, ContextBlock, ResidualFusion
+from gcvideo.nn import ActivationThenBlock, Axes, ContextBlock, ResidualFusion, VideoConv3d
 from gcvideo.nn._context import Transform, along_grid, pool_context
 
 _Input = Float[Tensor, "n c t h w"]
@@ -17,7 +17,7 @@ _Result = Float[Tensor, "n d u y x"]
 
 
 class ContextOfInput(nn.Module):
-    """What a context block adds to and multiplies a convolution by, from the input of the convolution.
+    """The update and the gate of a context block behind a convolution, from the input of the convolution.
 
     With r_j = W u_j + b, the block's attention and context of r are
 
@@ -74,7 +74,7 @@ class InferenceBlock(nn.Module):
         self.conv_b = FusedConv3d.of(branch.conv_b, relu=True)
         self.context = self.fusion = None
         is_pooled_before = position == "after_conv3" and _has_one_position(branch.conv_c)
-        if is_pooled_before and isinstance(inner, ContextBlock):
+        if is_pooled_before and _is_known(inner):
             self.context = ContextOfInput(inner, branch.conv_c)
         elif position is not None:
             self.fusion = fusion
@@ -85,7 +85,7 @@ class InferenceBlock(nn.Module):
         shortcut = x if self.shortcut is None else self.shortcut(x)
         u = self.conv_b(self.conv_a(x))
         if self.fusion is not None:
-            y = F.relu(self._fused(u, shortcut), inplace=not torch.compiler.is_exporting())
+            y = F.relu(self._fused(u, shortcut))
         elif self.context is not None:
             y = self.conv_c(u, shortcut, *self.context(u))
         else:
@@ -107,30 +107,51 @@ class InferenceBlock(nn.Module):
 
 
 def is_plain(block: ResBlock) -> bool:
-    """Whether a residual block is a bottleneck of folded convolutions and ReLUs, summed with its shortcut."""
+    """Whether a residual block is a bottleneck of folded convolutions and ReLUs, summed with its shortcut.
+
+    A block that a user has changed, or whose modules have hooks, is not.
+    """
     given, branch = cast(Any, block), cast(Any, block.branch2)
-    if not isinstance(branch, BottleneckBlock):
+    if type(block) is not ResBlock or type(branch) is not BottleneckBlock or has_hooks(block):
         return False
-    convs = [branch.conv_a, branch.conv_b, branch.conv_c]
+    convs: list[Any] = [branch.conv_a, branch.conv_b, branch.conv_c]
     norms = [branch.norm_a, branch.norm_b, branch.norm_c]
     activation = given.activation
-    if isinstance(activation, ActivationThenBlock):
+    if type(activation) is ActivationThenBlock:
         activation = activation.activation
     if given.branch1_conv is not None:
         convs.append(given.branch1_conv)
         norms.append(given.branch1_norm)
     return (
-        all(isinstance(conv, nn.Conv3d) and conv.bias is not None for conv in convs)
-        and all(norm is None or isinstance(norm, nn.Identity) for norm in norms)
-        and all(isinstance(act, nn.ReLU) for act in (branch.act_a, branch.act_b, activation))
-        and (isinstance(given.branch_fusion, ResidualFusion) or _is_sum(given.branch_fusion))
+        all(is_own(conv) and conv.bias is not None for conv in convs)
+        and all(norm is None or type(norm) is nn.Identity for norm in norms)
+        and all(type(act) is nn.ReLU for act in (branch.act_a, branch.act_b, activation))
+        and (type(given.branch_fusion) is ResidualFusion or _is_sum(given.branch_fusion))
     )
 
 
+def is_own(conv: nn.Module) -> bool:
+    """Whether a convolution is one of torch or of this package, and not a subclass with a way of its own."""
+    return type(conv) in (nn.Conv3d, VideoConv3d)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether someone looks at the modules inside."""
+    return any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+def _is_known(block: nn.Module | None) -> TypeGuard[ContextBlock]:
+    """Whether a block is a context block all of whose parts compute what their class says."""
+    if type(block) is not ContextBlock:
+        return False
+    parts = [(block.mask, nn.Linear)]
+    parts += [(transform, Transform) for transform in (block.mul_transform, block.add_transform)]
+    return all(part is None or type(part) is kind for part, kind in parts)
+
+
 def _is_sum(fusion: Any) -> bool:
-    """The default of pytorchvideo is a nameless function."""
-    x, y = torch.tensor([2.0, -3.0]), torch.tensor([5.0, 7.0])
-    return not isinstance(fusion, nn.Module) and torch.equal(fusion(x, y), x + y)
+    """Whether it is the nameless function that pytorchvideo puts there."""
+    return not isinstance(fusion, nn.Module) and fusion.__module__ == ResBlock.__module__
 
 
 def _has_one_position(conv: nn.Conv3d) -> bool:
@@ -153,7 +174,8 @@ def _behind(linear: nn.Linear, weight: Float[Tensor, "d c"], bias: Float[Tensor,
     joined = nn.Linear(
         weight.shape[1], linear.out_features, device=weight.device, dtype=weight.dtype
     )
-    with torch.no_grad():
-        joined.weight.copy_(linear.weight @ weight)
-        joined.bias.copy_(linear.weight @ bias + linear.bias)
+    with torch.no_grad(), torch.autocast(weight.device.type, enabled=False):
+        outer = linear.weight.double()
+        joined.weight.copy_(outer @ weight.double())
+        joined.bias.copy_(outer @ bias.double() + linear.bias)
     return joined

@@ -56,6 +56,7 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
     Raises:
         ValueError: if the net's strides leave nothing of such a view.
     """
+    inserted = inserted_blocks(net)  # before nets for inference fail less clearly
     try:
         counter = _counted(net, (1, 3, num_frames, crop_size, crop_size))
     except RuntimeError as error:
@@ -78,7 +79,7 @@ def count_cost(net: nn.Module, num_frames: int, crop_size: int) -> Cost:
                 num_parameters=block.num_parameters,
                 macs=sum(per_module.get(f"{root}.{block.name}", {}).values()) // 2,
             )
-            for block in inserted_blocks(net)
+            for block in inserted
         ),
     )
 

@@ -102,8 +102,8 @@ def _describe_workers(waits: DataWait, num_workers: int, num_cores: int, keeps_f
     )
     if keeps_frames:
         return (
-            f"{text}; epochs after the first take their frames from memory, and if they wait as long, not "
-            "all frames fit: raise frame_cache_gb"
+            f"{text}; frames stay in memory once they are read, and where later epochs wait as long, they "
+            "draw other frames, or not all fit: raise frame_cache_gb"
         )
     if not num_workers:
         text = f"there are no worker processes, so each step waits for its own videos; {text}"

@@ -13,6 +13,7 @@ from gcvideo.models import (
     ClipClassifier,
     Placement,
     c2d_resnet,
+    count_cost,
     i3d_resnet,
     inserted_blocks,
     slow_resnet,
@@ -27,6 +28,7 @@ from gcvideo.nn import (
     simplified_non_local,
     squeeze_excitation,
 )
+from gcvideo.nn._bfloat16 import has_bfloat16_products
 
 BUILDERS = [slow_resnet, i3d_resnet, c2d_resnet]
 GATED = partial(squeeze_excitation, ratio=1 / 4)
@@ -49,7 +51,7 @@ BLOCKS = {
 CAN_PACK = (
     hasattr(torch.ops.mkldnn, "_convolution_pointwise_") and torch.backends.mkldnn.is_available()
 )
-CAN_PACK_BF16 = CAN_PACK and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+CAN_PACK_BF16 = CAN_PACK and has_bfloat16_products()
 needs_packing = pytest.mark.skipif(not CAN_PACK, reason="torch without oneDNN")
 
 
@@ -153,17 +155,89 @@ def test_context_of_a_convolution_is_known_before_it(name):
     assert (update is None) == (block.add_transform is None)
 
 
+class Shifted(nn.Conv3d):
+    """A convolution with a way of its own."""
+
+    def forward(self, input):
+        return super().forward(input.roll(1, 2))
+
+
+class Halved(ContextBlock):
+    def forward(self, x):
+        return x + (super().forward(x) - x) / 2
+
+
+class Promoting(nn.Module):
+    """A block whose result is float32 under autocast, and not channels-last."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.gain = nn.Parameter(torch.full((1,), 0.5))
+
+    def forward(self, x):
+        return (x + self.gain * x.float().mean((2, 3, 4), keepdim=True)).contiguous()
+
+
+@pytest.mark.parametrize("packed", [None, pytest.param(torch.float32, marks=needs_packing)])
 @torch.inference_mode()
-def test_blocks_of_another_make_stay_as_they_are():
+def test_blocks_of_another_make_stay_as_they_are(packed):
     net = make_net(slow_resnet, "none")
-    blocks = net.blocks[2].res_blocks
-    blocks[1].branch_fusion = lambda x, y: x + 2 * y
+    blocks = net.blocks[3].res_blocks
+    blocks[1].branch_fusion = lambda x, y: x + y * y.mean((2, 3, 4), keepdim=True).sigmoid()
     blocks[2].branch2.act_a = nn.LeakyReLU()
-    blocks[3].branch2.norm_b = nn.GroupNorm(1, 16)
-    prepared, clips = for_inference(net), draw_clips()
-    kinds = [type(block) for block in prepared.blocks[2].res_blocks]
-    assert kinds == [InferenceBlock, ResBlock, ResBlock, ResBlock]
+    blocks[3].branch2.norm_b = nn.GroupNorm(1, 32)
+    blocks[4].branch2.conv_a.__class__ = Shifted
+    seen = []
+    blocks[5].branch2.conv_b.register_forward_hook(lambda *given: seen.append(given))
+    prepared, clips = for_inference(net, packed), draw_clips()
+    kinds = [type(block) for block in prepared.blocks[3].res_blocks]
+    assert kinds == [InferenceBlock, *[ResBlock] * 5]
     require_same_logits(prepared(clips), net(clips))
+    assert len(seen) == 2
+
+
+@needs_packing
+@pytest.mark.parametrize("position", ["after_conv3", "after_add", "after_relu"])
+@pytest.mark.parametrize("block", [Halved, Promoting])
+@torch.inference_mode()
+def test_blocks_of_a_user_compute_what_they_say(block, position):
+    placement = Placement(block=block, res3=[1, 2], res4="all", position=position)
+    net = randomize(slow_resnet(num_classes=3, width=8, placement=placement)).eval()
+    clips = draw_clips()
+    exact = net(clips)
+    for packed in (None, torch.float32):
+        require_same_logits(for_inference(net, packed)(clips), exact)
+    if CAN_PACK_BF16:
+        with torch.autocast("cpu", torch.bfloat16):
+            found = for_inference(net, torch.bfloat16)(clips)
+        assert (found.float() - exact).norm() < 0.1 * exact.norm()
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@torch.inference_mode()
+def test_convolutions_padded_by_a_word_are_not_packed(padding):
+    net = make_net(slow_resnet, "none")
+    for block in net.blocks[2].res_blocks:
+        block.branch2.conv_a.padding = padding
+    clips = draw_clips()
+    require_same_logits(for_inference(net, torch.float32 if CAN_PACK else None)(clips), net(clips))
+
+
+@torch.inference_mode()
+def test_a_surrounding_autocast_does_not_touch_the_weights():
+    net, clips = make_net(slow_resnet, "GC"), draw_clips()
+    with torch.autocast("cpu", torch.bfloat16):
+        prepared = for_inference(net)
+    require_same_logits(prepared(clips), net(clips))
+
+
+@needs_packing
+def test_gradients_and_costs_of_a_prepared_net_are_refused():
+    prepared = for_inference(make_net(slow_resnet, "GC"), torch.float32)
+    with pytest.raises(ValueError, match="made for inference, and has no gradients"):
+        prepared(draw_clips().requires_grad_())
+    with pytest.raises(ValueError, match="made for inference, where its context blocks"):
+        count_cost(prepared, 4, 32)
 
 
 @needs_packing
@@ -191,3 +265,4 @@ def test_what_is_packed_follows_device_layout_and_type():
     assert packable_type(model(), torch.bfloat16) == (torch.bfloat16 if CAN_PACK_BF16 else None)
     assert packable_type(model("contiguous"), torch.float32) is None
     assert packable_type(model().to("meta"), torch.float32) is None
+    assert packable_type(model().to(torch.float64), torch.float32) is None

@@ -5,10 +5,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from gcvideo.nn import NonLocalBlock
 from gcvideo.nn import _pairwise as pairwise
 from gcvideo.nn import _softmax_products as products
+from gcvideo.nn._bfloat16 import has_bfloat16_products
 from gcvideo.nn._softmax_products import aggregate_by_products, suits_products
 
 needs_bfloat16 = pytest.mark.skipif(
-    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bfloat16 on this processor"
+    not has_bfloat16_products(), reason="no bfloat16 on this processor"
 )
 
 
@@ -34,8 +35,9 @@ def test_results_and_gradients_are_those_of_the_map():
 
 
 @needs_bfloat16
-def test_in_bfloat16_the_error_is_that_of_flash_attention():
-    exact = draw(1568, 392, 64, 64)
+@pytest.mark.parametrize("scale", [1, 4, 16])  # deviation of the scores
+def test_in_bfloat16_the_error_is_that_of_flash_attention(scale):
+    exact = draw(1568, 392, 64, 64, scale=scale)
     target = torch.randn(2, 1568, 64, dtype=torch.float64)
     expected = outputs_and_gradients(
         lambda q, k, v: pairwise.softmax_map(q, k, 1 / 8) @ v, exact, target
@@ -56,7 +58,7 @@ def test_in_bfloat16_the_error_is_that_of_flash_attention():
         for form in (lambda *given: aggregate_by_products(*given, 1 / 8), flash)
     ]
     for ours, theirs in zip(*errors, strict=True):
-        assert ours < 2 * theirs + 1e-3
+        assert ours < 2 * theirs + 3e-3
 
 
 def outputs_and_gradients(form, inputs, target, dtype=torch.float64):
@@ -68,7 +70,7 @@ def outputs_and_gradients(form, inputs, target, dtype=torch.float64):
 def test_they_are_chosen_for_bfloat16_on_cpus_without_amx(monkeypatch):
     chosen = []
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: bool(chosen))
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    monkeypatch.setattr(products, "has_bfloat16_products", lambda: True)
     wide, narrow = draw(4, 4, 4, 4), draw(4, 4, 4, 4, torch.bfloat16)
     assert suits_products(*narrow)
     assert not suits_products(*wide)

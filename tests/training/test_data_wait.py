@@ -181,7 +181,7 @@ def test_the_number_of_workers_is_advised_within_the_cores_there_are(values, mes
 def test_frames_in_memory_need_no_workers():
     waits = DataWait(fetching=43, stepping=57, views=100, decoding=31, transforming=2, videos=100)
     told = described(waits, num_workers=0, keeps_frames=True)
-    assert "epochs after the first take their frames from memory" in told
+    assert "frames stay in memory once they are read" in told
     assert "raise frame_cache_gb" in told
     assert "worker" not in told
 

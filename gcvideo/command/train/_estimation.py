@@ -97,7 +97,7 @@ class Estimate:
         cores = math.ceil(self.cores_needed)
         pace = "the data" if self.pace == "data" else "the device"
         if self.loading.kept_bytes:
-            pace += "; frames are read once and then taken from memory"
+            pace += "; frames stay in memory once they are read"
         elif self.pace == "data":
             pace += f"; num_workers={cores}, each with a core of its own, would keep up"
         elif not self.num_workers:
@@ -123,7 +123,7 @@ class Estimate:
             "pace set by": pace,
         }
         if self.loading.kept_bytes:
-            rows["memory"] += f"; frames of videos {memory_size(self.loading.kept_bytes)}"
+            rows["memory"] += f"; frames of videos up to {memory_size(self.loading.kept_bytes)}"
         table = Table(show_header=False, title="estimate", title_justify="left")
         for row in rows.items():
             table.add_row(*row)

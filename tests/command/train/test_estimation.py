@@ -164,8 +164,8 @@ def test_a_fast_loading_without_workers_is_still_waited_for():
 
 def test_frames_that_stay_in_memory_are_part_of_it():
     told = printed(dataclasses.replace(BASE, num_workers=0, loading=LoadingTime(0.3, 3 * 2**30)))
-    assert "work space not known; frames of videos 3.00 GiB" in told
-    assert "the data; frames are read once and then taken from memory" in told
+    assert "work space not known; frames of videos up to 3.00 GiB" in told
+    assert "the data; frames stay in memory once they are read" in told
 
 
 def printed(result):

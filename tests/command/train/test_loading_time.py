@@ -49,3 +49,8 @@ def test_a_cache_for_half_of_the_videos_saves_half_of_the_reading(video_folder, 
     found = time_loading(half, 100)
     assert found.seconds == pytest.approx(1 - 0.5 * 99 / 100)
     assert found.kept_bytes == everything // 2
+
+
+def test_frames_at_random_places_fill_the_cache(video_folder):
+    data = make_module(video_folder, frame_cache_gb=0.002, protocol=make_protocol(num_frames=2))
+    assert time_loading(data, 100).kept_bytes == 2_000_000

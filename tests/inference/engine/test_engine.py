@@ -99,7 +99,6 @@ def test_narrower_types_are_near_or_refused(classifier, precision):
     found = classifier.for_inference(engine="openvino", precision=precision).logits(views)
     expected = classifier.logits(views)
     error = (found - expected).norm() / (expected - expected.mean()).norm()
-    print("ERR", error)
     assert 0 < error < 0.1
 
 
