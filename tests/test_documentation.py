@@ -63,6 +63,7 @@ def small_runs():
     cases, kinds = [], set()
     for command, words in runs.values():
         is_slow = command.name in {*kinds, *SLOW_KINDS} or needs_process(words)
+        is_slow |= "what=engine" in words  # which calibrates a net
         kinds.add(command.name)
         marks = [pytest.mark.slow] if is_slow else []
         cases.append(

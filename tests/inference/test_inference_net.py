@@ -30,7 +30,10 @@ from gcvideo.nn import (
 )
 from gcvideo.nn._bfloat16 import has_bfloat16_products
 
-BUILDERS = [slow_resnet, i3d_resnet, c2d_resnet]
+BUILDERS = [
+    slow_resnet,
+    *(pytest.param(build, marks=pytest.mark.slow) for build in (i3d_resnet, c2d_resnet)),
+]
 GATED = partial(squeeze_excitation, ratio=1 / 4)
 BLOCKS = {
     "none": (None, "after_conv3"),
