@@ -11,8 +11,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check \
-    "nncf==3.4.0" "openvino==2026.4.1" "numpy==2.4.6"
+"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check "nncf==3.4.0" "openvino==2026.4.1" "numpy==2.4.6"
 cd "$folder"
 cat > run.py <<'P'
 import contextlib
