@@ -164,7 +164,7 @@ def _guarded(command: Command) -> Callable[[DictConfig], Any]:
             _end_if_stopped(error, console)
             if not _is_explained(error, watch, console):
                 raise
-            if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+            if _goes_on(watch):
                 return None  # the other jobs go on, and the summary names this one
             raise SystemExit(1) from error
         finally:
@@ -173,6 +173,14 @@ def _guarded(command: Command) -> Callable[[DictConfig], Any]:
 
     guarded.__module__ = "__main__"  # or Hydra would look for the configuration in this package
     return guarded
+
+
+def _goes_on(watch: FirstRankWatch | RankWatch | None) -> bool:
+    """Whether this is a sweep, whose process then lives on."""
+    is_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    if is_sweep and isinstance(watch, FirstRankWatch):
+        watch.go_on()
+    return is_sweep
 
 
 def _end_if_stopped(error: Exception, console: Console) -> None:

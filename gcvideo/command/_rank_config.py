@@ -4,7 +4,10 @@ If each process composed its own, the times in the names of their run folders wo
 """
 
 import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -16,11 +19,39 @@ from gcvideo.command._rank_failure import FirstRankWatch, RankWatch
 _FILE_VARIABLE = "GCVIDEO_RUN_CONFIG"
 _WATCH_VARIABLE = "GCVIDEO_RANK_WATCH"
 _CONFIG, _WATCH, _NUM_RECEIVED = "config", "watch", "received"
+# What a job leaves in the environment: Lightning's launcher the last five.
+_LEFT = (_FILE_VARIABLE, "MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
 # The first process may still be on its way, through the queue of a cluster or a slow file system.
 _PATIENCE = timedelta(minutes=10)
 _REFUSAL_SECONDS = 60.0
 # Lives as long as the others may ask.
 _stores: list[Any] = []
+
+
+@contextmanager
+def own_ranks() -> Iterator[None]:
+    """Within, a job may start further ranks; the next one in this process then starts its own.
+
+    Lightning leaves the rank of this process in the environment. A second trainer would take it for that
+    of a launcher, start no other ranks, and wait for them.
+    """
+    before = {name: os.environ.get(name) for name in _LEFT}
+    had_group = _has_group()
+    try:
+        yield
+        if not had_group and _has_group():
+            sys.modules["torch.distributed"].destroy_process_group()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _has_group() -> bool:
+    distributed = sys.modules.get("torch.distributed")  # commands without ranks do not import it
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
 def announce_to_children(path: Path) -> None:

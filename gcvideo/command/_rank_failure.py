@@ -52,6 +52,7 @@ class FirstRankWatch:
         self._failure: RankFailure | None = None
         self._decided = Event()
         self._closed = False
+        self._ending: Timer | None = None
         _close_in_forks(lambda: (self._server, *self._connections))
         _OBSERVER.addFilter(self._hold)
         Thread(target=self._accept, daemon=True).start()
@@ -70,6 +71,11 @@ class FirstRankWatch:
         self._decided.wait()
         assert self._failure is not None
         return self._failure
+
+    def go_on(self) -> None:
+        """Let this process live on after a failure, for the next job of a sweep."""
+        if self._ending is not None:
+            self._ending.cancel()
 
     def close(self) -> None:
         """Let all ranks end without a failure."""
@@ -126,8 +132,8 @@ class FirstRankWatch:
                 _print(first)
             for connection in self._connections:
                 _say(connection, **first._asdict())
+            self._ending = _end_soon()
             self._decided.set()
-        _end_soon()
 
     def _hold(self, record: logging.LogRecord) -> bool:
         """Lightning's observer of processes kills this one as soon as it has logged that one has died."""
@@ -215,7 +221,7 @@ def _keep_alive(connection: socket.socket) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _end_soon() -> None:
+def _end_soon() -> Timer:
     """The main thread may print what it knows; one that waits for a dead rank would wait for ever."""
 
     def end() -> None:
@@ -226,6 +232,7 @@ def _end_soon() -> None:
     timer = Timer(_MAIN_SAYS_SECONDS, end)
     timer.daemon = True
     timer.start()
+    return timer
 
 
 def _cause_of_death(pid: int, host: str) -> str:

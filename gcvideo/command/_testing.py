@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from gcvideo._console import Console
 from gcvideo.command._assembly import build_trainer
 from gcvideo.command._checkpoint_data import Evaluation, naming_bad_videos
-from gcvideo.command._rank_config import announce_to_children
+from gcvideo.command._rank_config import announce_to_children, own_ranks
 from gcvideo.data import VideoDataModule
 from gcvideo.inference import TrainedClassifier
 from gcvideo.models import ClipClassifier
@@ -17,6 +17,7 @@ from gcvideo.training import VideoClassifier
 _CONSOLE = Console()
 
 
+@own_ranks()
 def test(cfg: DictConfig) -> dict[str, float]:
     """Score a checkpoint on a test split with all views, as configured by ``conf/test.yaml``.
 

@@ -30,7 +30,7 @@ from gcvideo.command._preflight import (
     check_shared_memory,
     checkpoint_bytes,
 )
-from gcvideo.command._rank_config import announce_to_children, global_rank
+from gcvideo.command._rank_config import announce_to_children, global_rank, own_ranks
 from gcvideo.command._readability import bad_videos_error, unopenable_videos
 from gcvideo.command._record import write_config, write_environment, write_json
 from gcvideo.command.train._data_record import changed_lists, record_split, write_data_record
@@ -64,6 +64,7 @@ class _Run(NamedTuple):
     cost: Cost
 
 
+@own_ranks()
 def train(cfg: DictConfig) -> dict[str, float]:
     """Train as configured by ``conf/train.yaml`` and leave a run folder behind.
 

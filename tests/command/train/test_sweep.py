@@ -1,10 +1,13 @@
 import csv
 import json
+import os
 
 import pytest
 from gcvideo_runs import TINY
+from rank_job import RANKS, end, launch, train_words
 
 from gcvideo import cli
+from gcvideo.command._rank_config import own_ranks
 from gcvideo.command.train._sweep_summary import SweepJob, read_jobs
 
 OBJECTIVE = ("metrics", "best_val_top1")
@@ -52,6 +55,40 @@ def test_a_job_that_fails_is_named_and_the_others_are_done(words, tmp_path, caps
     assert rows[0]["best_val_top1"] == "failed"
     assert 0 <= float(rows[1]["best_val_top1"]) <= 1
     assert "smallest ratio that leaves two is 2/" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_each_job_of_a_sweep_starts_its_own_ranks_also_after_one_that_failed(
+    video_folder, tmp_path
+):
+    sweep = tmp_path / "sweep"
+    words = ["-m", "model.block.ratio=0.0001,0.25,0.5", f"hydra.sweep.dir={sweep}", *RANKS]
+    ((status, printed),) = end(launch(*train_words(video_folder, sweep, *words, "batch_size=2")))
+    assert status == 1, printed
+    first, *others = rows_of(sweep / "sweep.csv")
+    assert first["best_val_top1"] == "failed"
+    assert [row["model.block.ratio"] for row in others] == ["0.25", "0.5"]
+    assert all(0 <= float(row["best_val_top1"]) <= 1 for row in others), printed
+
+
+@pytest.mark.parametrize("leave", [None, "2"])
+def test_a_job_leaves_the_environment_as_it_was(monkeypatch, leave):
+    for name in ("MASTER_PORT", "LOCAL_RANK", "GCVIDEO_RUN_CONFIG"):
+        if leave is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, leave)
+
+    @own_ranks()
+    def job():
+        os.environ |= {"MASTER_PORT": "1", "LOCAL_RANK": "0", "GCVIDEO_RUN_CONFIG": "here"}
+        raise RuntimeError("fails on the way")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="on the way"):
+            job()
+        names = ("MASTER_PORT", "LOCAL_RANK", "GCVIDEO_RUN_CONFIG")
+        assert [os.environ.get(name) for name in names] == [leave] * 3
 
 
 @pytest.mark.slow
