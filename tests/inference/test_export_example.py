@@ -33,15 +33,18 @@ def test_the_documented_example_gives_the_scores_of_the_package(tmp_path):
     export_classifier(classifier, tmp_path / "net.onnx")
     for height, width, fps in ((72, 100, 30), (130, 96, 25)):
         video = tmp_path / f"{height}.mp4"
-        write_video(video, frames[:, :height, :width].copy(), fps=fps)
+        # Otherwise libx264 may write another file each time.
+        options = {"x264-params": "mbtree=0"}
+        write_video(video, frames[:, :height, :width].copy(), fps=fps, options=options)
         printed = printed_scores(tmp_path, "example.py", "net.onnx", video.name)
         ranking = classifier.classify(video)
         assert list(printed) == [prediction.name for prediction in ranking]
-        assert list(printed.values()) == pytest.approx([p.score for p in ranking], abs=2e-2)
-        # Other frames or another crop would be further away.
-        for other in (frames[:36, :height, :width], frames[:, : height - 4, : width - 4]):
-            scores = classifier.scores(other.copy())
-            assert (scores - classifier.scores(video)).abs().max() > 5e-2
+        expected = classifier.scores(video)
+        # Its own scaling of pictures changes scores less than other frames or another crop would.
+        others = (frames[:36, :height, :width], frames[:, : height - 4, : width - 4])
+        away = min(float((classifier.scores(o.copy()) - expected).abs().max()) for o in others)
+        assert away > 5e-2
+        assert list(printed.values()) == pytest.approx([p.score for p in ranking], abs=0.4 * away)
 
 
 def printed_scores(folder, *command):

@@ -73,6 +73,34 @@ def test_the_same_description_gives_the_same_bytes_and_another_one_another_folde
     assert content(same) != content(other_level)
 
 
+def test_moving_pictures_are_the_same_bytes_each_time(tmp_path):
+    """With AVX-512, libx264 writes several different files of these with other settings."""
+    y, x = np.mgrid[:130, :100]
+    frames = np.stack(
+        [
+            np.stack(
+                [127 + 100 * np.sin((x + 2 * t) / 9), 127 + 100 * np.cos((y - t) / 7), x + y], -1
+            )
+            for t in range(40)
+        ]
+    ).astype(np.uint8)
+    sets = [
+        generated_set(
+            str(tmp_path / str(number)),
+            name="waves",
+            version=1,
+            seed=0,
+            classes=("wave", "same"),
+            videos_per_class={"train": 4},
+            render=lambda *_: frames,
+            drawing={},
+        )
+        for number in range(2)
+    ]
+    assert len(sets) == 2
+    assert len(set(content(tmp_path).values())) == 1
+
+
 def test_an_interrupted_set_leaves_nothing_and_is_made_anew(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         grey_set(tmp_path, fail_at=3)
