@@ -119,6 +119,7 @@ def test_the_other_ranks_of_the_installed_program_know_its_command(
     assert results_of(tmp_path / "tested")["videos_scored"] == 2
 
 
+@pytest.mark.slow
 def test_loading_a_net_needs_neither_tensorboard_nor_launchers():
     code = (
         "import sys\n"

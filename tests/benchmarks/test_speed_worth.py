@@ -47,6 +47,7 @@ def test_each_variant_is_timed_beside_the_bare_net_in_both_types(table_of, tmp_p
     assert start.startswith(b"\x89PNG") if suffix == "png" else b"<svg" in start
 
 
+@pytest.mark.slow
 def test_one_type_is_timed_once(table_of):
     table = run_benchmark(
         *SMALL, f"table={table_of(['none', 0.5, ''], ['se', 0.6, ''])}", "dtype=float32"

@@ -11,6 +11,7 @@ from gcvideo.command.predict._prediction import predict
 from gcvideo.data import VideoReadError, read_views
 
 
+@pytest.mark.slow
 def test_a_trained_checkpoint_is_exported_with_its_crop_and_its_videos(
     compose_config, tmp_path, checkpoint, video_folder, capsys
 ):

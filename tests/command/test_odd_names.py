@@ -138,6 +138,7 @@ def test_weights_of_others_say_how_they_are_converted(tmp_path):
     assert pasted(source)["source"] == pasted(weights)["weights.path"] == str(file)
 
 
+@pytest.mark.slow
 def test_a_comparison_may_lie_in_a_folder_of_any_name(root, tiny, tmp_path, capsys):
     (root / "dark" / NAME).unlink()
     out = tmp_path / "it's [1] (a=b, c)"

@@ -135,6 +135,7 @@ def test_a_single_group_has_no_interval():
     assert all(math.isnan(end) for end in difference.interval)
 
 
+@pytest.mark.slow
 def test_intervals_and_tests_by_group_keep_their_promise_where_those_by_video_do_not():
     """Without any difference, groups of clips that agree: 95 % of intervals hold 0, 5 % of tests err."""
     random = np.random.default_rng(0)

@@ -83,6 +83,7 @@ def test_the_average_is_that_of_the_formula():
     assert not ema.should_update(epoch_idx=0)
 
 
+@pytest.mark.slow
 def test_a_short_run_with_the_default_decay_ends_near_the_weights_that_it_learned(
     project, tmp_path
 ):

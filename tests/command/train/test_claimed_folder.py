@@ -59,6 +59,7 @@ def test_starts_in_the_same_moment_have_folders_of_their_own(tmp_path):
     assert sorted(folder.name for folder in made) == sorted(names)
 
 
+@pytest.mark.slow
 def test_a_command_begins_in_a_folder_that_nobody_has(tmp_path, monkeypatch, video_folder, tiny):
     monkeypatch.chdir(tmp_path)
     default, told = application._default_folder, []

@@ -97,6 +97,7 @@ def test_a_step_and_the_videos_are_timed_here_and_nothing_is_written(estimated, 
         assert result.memory.work_space == result.step.peak_bytes - (kept.total - kept.weights) > 0
 
 
+@pytest.mark.slow
 def test_work_space_of_a_smaller_batch_is_scaled(estimated, monkeypatch):
     def measured(model, optimizer, **options):
         return StepTime(0.5, "as measured", num_clips=2, peak_bytes=10**9)

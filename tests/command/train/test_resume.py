@@ -92,6 +92,7 @@ def assert_loses_no_step(folder, data, signal_name, num_signals, status, *overri
     assert seen(*journals) == seen(folder / "whole.jsonl")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_asked_to_stop_loses_no_step(tmp_path, video_folder):
     assert_loses_no_step(tmp_path, video_folder, "SIGTERM", 3, 143, "epochs=2")
 

@@ -97,6 +97,7 @@ def test_all_videos_but_one_are_tried_and_half_of_them_taken_if_they_do_not_fit(
     assert tune_batch_size(trainer, module, data) == size
 
 
+@pytest.mark.slow
 def test_the_search_ends_after_so_many_batches_that_fit(tmp_path):
     trainer, module, data = make_run(tmp_path)
     assert tune_batch_size(trainer, module, data, max_trials=3) == 3  # 4, less 5 %

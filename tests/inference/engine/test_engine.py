@@ -168,6 +168,7 @@ def test_a_missing_package_is_named(classifier, monkeypatch, engine, package):
         classifier.for_inference(engine=engine)
 
 
+@pytest.mark.slow
 @needs_openvino
 @needs_nncf
 def test_a_net_in_int8_says_what_it_does_and_how_near_it_is(classifier, videos):
