@@ -124,6 +124,6 @@ def _bare_program(
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
-    compiled = ov.Core().compile_model(graph, "CPU", settings)
+    compiled = _openvino.core().compile_model(graph, "CPU", settings)
     clips = views.numpy()
     return lambda: (torch.from_numpy(compiled(clips)[0]),)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,17 @@ def openvino() -> Any:
     return import_packages("openvino", ["openvino"], "pip install gcvideo[openvino]")[0]
 
 
+@cache
+def core() -> Any:
+    """The core of this process, which lives as long as the process.
+
+    Its CPU plugin gives the thread that loads it a stack for signals, and takes that away when the core
+    goes. Where another thread drops the core, the first is left without one, and dies of its next signal:
+    of Ctrl-C, or of the end of any process that it has started.
+    """
+    return openvino().Core()
+
+
 def translate(program: ExportedProgram) -> Any:
     """The OpenVINO graph of a traced net, with outputs by name."""
     ov, aten = openvino(), torch.ops.aten
@@ -39,9 +50,7 @@ def translate(program: ExportedProgram) -> Any:
 
 def has_type(precision: str) -> bool:
     """Whether this processor computes in a type of ``torch``."""
-    return _TYPES[precision][0] in openvino().Core().get_property(
-        "CPU", "OPTIMIZATION_CAPABILITIES"
-    )
+    return _TYPES[precision][0] in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def require_type(precision: str) -> None:
@@ -74,7 +83,7 @@ def prepare(graph: Any, precision: str, *, num_threads: int, num_streams: int) -
         "INFERENCE_NUM_THREADS": num_threads,
         "NUM_STREAMS": num_streams,
     }
-    compiled = openvino().Core().compile_model(graph, "CPU", settings)
+    compiled = core().compile_model(graph, "CPU", settings)
     own = threading.local()  # a request computes one batch at a time
 
     def run(clips: UInt8[Tensor, "b 3 t h w"]) -> dict[str, Tensor]:
@@ -109,7 +118,7 @@ def read(path: Path) -> tuple[Any, dict[str, Any]]:
                 f"no file at '{file}'; a net of OpenVINO is '{path.name}' and '{weights.name}'"
             )
     try:
-        graph = openvino().Core().read_model(path)
+        graph = core().read_model(path)
     except RuntimeError as error:
         raise GraphError(
             f"'{path}' cannot be read as a net of OpenVINO; export it again"

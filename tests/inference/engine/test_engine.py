@@ -1,8 +1,12 @@
 """Nets that OpenVINO and ONNX Runtime compute, against the same nets in torch."""
 
+import ctypes
+import gc
 import math
 import sys
 from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -107,6 +111,25 @@ def test_a_type_that_the_processor_lacks_is_refused(classifier, monkeypatch):
     monkeypatch.setattr(_openvino, "has_type", lambda name: name == "float32")
     with pytest.raises(GraphError, match="precision is bfloat16, in which OpenVINO does not"):
         classifier.for_inference(engine="openvino", precision="bfloat16")
+
+
+class SignalStack(ctypes.Structure):
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@needs_openvino
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the memory map of Linux")
+def test_a_program_that_another_thread_drops_leaves_this_one_its_stack_for_signals(classifier):
+    kept = [classifier.for_inference(engine="openvino")]
+    kept[0].logits(random_views(1, 1))
+    thread = Thread(target=lambda: (kept.clear(), gc.collect()))
+    thread.start()
+    thread.join()
+    stack = SignalStack()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack)) == 0
+    places = [line.split()[0] for line in Path("/proc/self/maps").read_text().splitlines()]
+    bounds = [[int(bound, 16) for bound in place.split("-")] for place in places]
+    assert stack.address is None or any(low <= stack.address < high for low, high in bounds)
 
 
 @needs_openvino
