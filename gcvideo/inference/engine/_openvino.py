@@ -26,7 +26,6 @@ def openvino() -> Any:
     return import_packages("openvino", ["openvino"], "pip install gcvideo[openvino]")[0]
 
 
-@cache
 def core() -> Any:
     """The core of this process, which lives as long as the process.
 
@@ -34,7 +33,12 @@ def core() -> Any:
     goes. Where another thread drops the core, the first is left without one, and dies of its next signal:
     of Ctrl-C, or of the end of any process that it has started.
     """
-    return openvino().Core()
+    return _kept_core(openvino())
+
+
+@cache
+def _kept_core(package: Any) -> Any:
+    return package.Core()
 
 
 def translate(program: ExportedProgram) -> Any:
