@@ -75,7 +75,7 @@ def compare(
         results = dict(
             classify_videos(classifier, videos, num_clips=num_clips, num_crops=num_crops)
         )
-        return _stack([results[index] for index in range(len(videos))])
+        return stack([results[index] for index in range(len(videos))])
 
     def theirs(_: int) -> torch.Tensor:
         scores = (classifier.scores(v, num_clips=num_clips, num_crops=num_crops) for v in videos)
@@ -111,7 +111,8 @@ def compare(
     table.add_times(case, "both parts", seconds["ours"], limit, unit="s", note="1 is the limit")
 
 
-def _stack(results: Sequence[torch.Tensor | Exception]) -> torch.Tensor:
+def stack(results: Sequence[torch.Tensor | Exception]) -> torch.Tensor:
+    """Scores of all videos; the first error of one is raised."""
     for result in results:
         if isinstance(result, Exception):
             raise result

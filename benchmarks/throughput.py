@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from alternation import UnequalError, measure, require_close
-from classification import find_videos
+from classification import find_videos, stack
 from comparison import Comparison
 from speed_model import build_drawn_net, compose_clip_net, make_model
 from torch import Tensor
@@ -72,12 +72,8 @@ def prepare(ours: TrainedClassifier, form: str, videos: Sequence[str]) -> Traine
 
 def classify(prepared: TrainedClassifier, videos: Sequence[str]) -> Tensor:
     """Scores of all videos by one call."""
-    scores: dict[int, Tensor] = {}
-    for index, result in classify_videos(prepared, videos, progress=False):
-        if isinstance(result, Exception):
-            raise result
-        scores[index] = result
-    return torch.stack([scores[index] for index in range(len(videos))])
+    results = dict(classify_videos(prepared, videos, progress=False))
+    return stack([results[index] for index in range(len(videos))])
 
 
 @torch.inference_mode()

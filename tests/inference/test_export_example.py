@@ -29,7 +29,7 @@ def test_the_documented_example_gives_the_scores_of_the_package(tmp_path):
     frames = render_motion("grow", np.random.default_rng(0), num_frames=40, size=160)
     protocol = make_protocol(num_frames=8, sampling_rate=4, short_side=80, head="adaptive")
     classifier = make_classifier(slow_resnet(num_classes=3, width=4), protocol)
-    magnify_differences(classifier, frames[:, :100, :100].copy(), factor=30)
+    magnify_differences(classifier, frames[:, :100, :100].copy(), factor=25)
     export_classifier(classifier, tmp_path / "net.onnx")
     for height, width, fps in ((72, 100, 30), (130, 96, 25)):
         video = tmp_path / f"{height}.mp4"
@@ -39,12 +39,11 @@ def test_the_documented_example_gives_the_scores_of_the_package(tmp_path):
         printed = printed_scores(tmp_path, "example.py", "net.onnx", video.name)
         ranking = classifier.classify(video)
         assert list(printed) == [prediction.name for prediction in ranking]
-        expected = classifier.scores(video)
-        # Its own scaling of pictures changes scores less than other frames or another crop would.
-        others = (frames[:36, :height, :width], frames[:, : height - 4, : width - 4])
-        away = min(float((classifier.scores(o.copy()) - expected).abs().max()) for o in others)
-        assert away > 5e-2
-        assert list(printed.values()) == pytest.approx([p.score for p in ranking], abs=0.4 * away)
+        assert list(printed.values()) == pytest.approx([p.score for p in ranking], abs=2e-2)
+        # Other frames or another crop would be further away.
+        for other in (frames[:36, :height, :width], frames[:, : height - 4, : width - 4]):
+            scores = classifier.scores(other.copy())
+            assert (scores - classifier.scores(video)).abs().max() > 5e-2
 
 
 def printed_scores(folder, *command):
