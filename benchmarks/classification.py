@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from comparison import Comparison, UnequalError, measure, parse_size
+from comparison import Comparison, UnequalError, measure, parse_size, report
 from footage import make_video
 
 from gcvideo.data import VIDEO_SUFFIXES, EvaluationProtocol, SlowFastSampling
@@ -151,34 +151,30 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def compare_cases(table: Comparison, options: argparse.Namespace, folder: Path) -> None:
+    """Lines of the chosen cases; videos that are made lie in the folder."""
+    found = find_videos(options.folder) if options.folder else make_videos(folder, options)
+    videos = found[: options.videos]
+    small = load(options.checkpoint, device="cpu") if options.checkpoint else small_classifier()
+    if "one" in options.case:
+        compare(table, "small net, 1 view", small, videos, options.rounds)
+    if "many" in options.case:
+        # Spread over the list, which may be sorted by class.
+        few = videos[:: -(-len(videos) // 15)]
+        case = f"small net, {MANY_VIEWS[0]} x {MANY_VIEWS[1]} views"
+        compare(table, case, small, few, options.rounds, MANY_VIEWS)
+    if "full" in options.case:
+        few = videos[:: -(-len(videos) // 8)]
+        compare(table, "Slow R50, 1 view", full_classifier(), few, options.rounds)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare and print; 1 if scores are unequal."""
     options = parse_arguments(arguments)
     torch.manual_seed(0)
     table = Comparison(f"wall time, medians of {options.rounds} rounds; ratio > 1: ours is faster")
     with TemporaryDirectory() as name:
-        videos = (
-            find_videos(options.folder) if options.folder else make_videos(Path(name), options)
-        )[: options.videos]
-        small = load(options.checkpoint, device="cpu") if options.checkpoint else small_classifier()
-        try:
-            if "one" in options.case:
-                compare(table, "small net, 1 view", small, videos, options.rounds)
-            if "many" in options.case:
-                # Spread over the list, which may be sorted by class.
-                few = videos[:: -(-len(videos) // 15)]
-                case = f"small net, {MANY_VIEWS[0]} x {MANY_VIEWS[1]} views"
-                compare(table, case, small, few, options.rounds, MANY_VIEWS)
-            if "full" in options.case:
-                few = videos[:: -(-len(videos) // 8)]
-                compare(table, "Slow R50, 1 view", full_classifier(), few, options.rounds)
-        except UnequalError as error:
-            print(error, file=sys.stderr)
-            return 1
-    table.show()
-    if options.json:
-        table.write(options.json)
-    return 0
+        return report(table, lambda: compare_cases(table, options, Path(name)), options.json)
 
 
 if __name__ == "__main__":

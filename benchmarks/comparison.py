@@ -2,8 +2,10 @@
 
 import os
 import resource
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from alternation import UnequalError as UnequalError
@@ -12,6 +14,25 @@ from speed_table import Row as Row
 from speed_table import SpeedTable
 
 Comparison = SpeedTable
+
+
+def report(table: Comparison, compare: Callable[[], None], path: Path | None) -> int:
+    """Fill a table and print it; 1, with the reason, if results are unequal.
+
+    Args:
+        table: what the comparison fills.
+        compare: adds the lines of the table.
+        path: json file for the lines; None: only the print.
+    """
+    try:
+        compare()
+    except UnequalError as error:
+        print(error, file=sys.stderr)
+        return 1
+    table.show()
+    if path is not None:
+        table.write(path)
+    return 0
 
 
 def cpu_seconds_with_children() -> float:

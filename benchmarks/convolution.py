@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
-from alternation import UnequalError, require_close
-from comparison import Comparison, measure
+from alternation import require_close
+from comparison import Comparison, measure, report
 from torch import Tensor, nn
 
 from gcvideo.models import keep_freed_memory
@@ -94,16 +94,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.manual_seed(0)
     keep_freed_memory()
     table = Comparison(f"medians of {options.rounds} rounds; ratio > 1: VideoConv3d is faster")
-    try:
+
+    def compare_layers() -> None:
         for number in options.layers:
             compare(table, LAYERS[number], options.clips, options.rounds)
-    except UnequalError as error:
-        print(error, file=sys.stderr)
-        return 1
-    table.show()
-    if options.json:
-        table.write(options.json)
-    return 0
+
+    return report(table, compare_layers, options.json)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from comparison import Comparison, UnequalError, measure, one_core, parse_size, require_equal
+from comparison import Comparison, measure, one_core, parse_size, report, require_equal
 from footage import make_video
 from references import Clip, Reference, all_references, read_as_slowfast
 from subject import NUM_FRAMES, SAMPLING_RATE, Subject, made_subjects
@@ -257,40 +257,36 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def compare_cases(table: Comparison, options: argparse.Namespace, folder: Path) -> None:
+    """Lines of the chosen cases; videos that are made lie in the folder."""
+    if options.video:
+        subjects = [Subject.of(Path(p).name, p, options.rounds) for p in options.video]
+    else:
+        subjects = made_subjects(folder, options.size, options.seconds, options.rounds)
+    references = all_references()
+    for subject in subjects:
+        if "clip" in options.case:
+            compare_readers(table, subject, options.rounds, references)
+        if "views" in options.case:
+            compare_views(table, subject, options.rounds)
+        if "reencoding" in options.case:
+            compare_reencoding(table, subject, options.rounds, folder)
+        if "limit" in options.case:
+            compare_with_limit(table, subject, options.rounds)
+    if "scaling" in options.case:
+        large = folder / "large.mp4"
+        make_video(large, size=options.large, seconds=min(options.seconds, 3), gop_size=16)
+        kind = f"{options.large[0]}x{options.large[1]}"
+        compare_scaling(table, Subject.of(kind, str(large), options.rounds), options.rounds)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare and print; 1 if pixels are unequal."""
     options = parse_arguments(arguments)
     torch.set_num_threads(1)
     table = Comparison(f"CPU time, medians of {options.rounds} rounds; ratio > 1: ours is faster")
-    references = all_references()
     with TemporaryDirectory() as name, nullcontext() if options.all_cores else one_core():
-        folder = Path(name)
-        if options.video:
-            subjects = [Subject.of(Path(p).name, p, options.rounds) for p in options.video]
-        else:
-            subjects = made_subjects(folder, options.size, options.seconds, options.rounds)
-        try:
-            for subject in subjects:
-                if "clip" in options.case:
-                    compare_readers(table, subject, options.rounds, references)
-                if "views" in options.case:
-                    compare_views(table, subject, options.rounds)
-                if "reencoding" in options.case:
-                    compare_reencoding(table, subject, options.rounds, folder)
-                if "limit" in options.case:
-                    compare_with_limit(table, subject, options.rounds)
-            if "scaling" in options.case:
-                large = folder / "large.mp4"
-                make_video(large, size=options.large, seconds=min(options.seconds, 3), gop_size=16)
-                kind = f"{options.large[0]}x{options.large[1]}"
-                compare_scaling(table, Subject.of(kind, str(large), options.rounds), options.rounds)
-        except UnequalError as error:
-            print(error, file=sys.stderr)
-            return 1
-    table.show()
-    if options.json:
-        table.write(options.json)
-    return 0
+        return report(table, lambda: compare_cases(table, options, Path(name)), options.json)
 
 
 if __name__ == "__main__":

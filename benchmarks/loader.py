@@ -25,6 +25,7 @@ from comparison import (
     measure,
     one_core,
     parse_size,
+    report,
     require_equal,
 )
 from load import Load
@@ -176,6 +177,20 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def compare_cases(table: Comparison, options: argparse.Namespace, folder: Path) -> None:
+    """Lines of the chosen cases, of videos that are made in the folder."""
+    dense, sparse = (Load.make(folder, options, gop_size) for gop_size in (16, 250))
+    if "dataset" in options.case:
+        compare_datasets(table, dense, "GOP 16", options.rounds)
+        compare_datasets(table, sparse, "GOP 250", options.rounds)
+    if "clips" in options.case:
+        with one_core():
+            compare_clips_per_video(table, dense, "GOP 16", options.rounds)
+            compare_clips_per_video(table, sparse, "GOP 250", options.rounds)
+    if "order" in options.case:
+        compare_orders(table, dense, options.rounds)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare and print; 1 if clips are unequal."""
     options = parse_arguments(arguments)
@@ -184,24 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"loading of clips, medians of {options.rounds} rounds; ratio > 1: ours is better"
     )
     with TemporaryDirectory() as name:
-        dense, sparse = (Load.make(Path(name), options, gop_size) for gop_size in (16, 250))
-        try:
-            if "dataset" in options.case:
-                compare_datasets(table, dense, "GOP 16", options.rounds)
-                compare_datasets(table, sparse, "GOP 250", options.rounds)
-            if "clips" in options.case:
-                with one_core():
-                    compare_clips_per_video(table, dense, "GOP 16", options.rounds)
-                    compare_clips_per_video(table, sparse, "GOP 250", options.rounds)
-            if "order" in options.case:
-                compare_orders(table, dense, options.rounds)
-        except UnequalError as error:
-            print(error, file=sys.stderr)
-            return 1
-    table.show()
-    if options.json:
-        table.write(options.json)
-    return 0
+        return report(table, lambda: compare_cases(table, options, Path(name)), options.json)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from alternation import UnequalError, measure, require_close
+from alternation import measure, require_close
 from classification import find_videos, stack
-from comparison import Comparison
+from comparison import Comparison, report
 from speed_model import build_drawn_net, compose_clip_net, make_model
 from torch import Tensor
 
@@ -156,16 +156,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare and print; 1 if scores are unequal."""
     options = parse_arguments(arguments)
+    videos = find_videos(options.folder)[: options.videos]
     table = Comparison(f"wall time, medians of {options.rounds} rounds; ratio > 1: ours is faster")
-    try:
-        compare(table, options.model, find_videos(options.folder)[: options.videos], options)
-    except UnequalError as error:
-        print(error, file=sys.stderr)
-        return 1
-    table.show()
-    if options.json:
-        table.write(options.json)
-    return 0
+    return report(table, lambda: compare(table, options.model, videos, options), options.json)
 
 
 if __name__ == "__main__":
