@@ -53,6 +53,14 @@ def make_classifier(net, protocol=None, **changes):
     return TrainedClassifier(model, classes=["left", "à droite", "c"], protocol=protocol)
 
 
+def random_views(*leading, size=32):
+    """Views of noise, 4 frames each, always the same."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(
+        0, 256, (*leading, 3, 4, size, size), dtype=torch.uint8, generator=generator
+    )
+
+
 @torch.no_grad()
 def magnify_differences(classifier, video, factor=1):
     """A random net hardly tells one video from another: magnify what is not common to them."""

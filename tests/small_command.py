@@ -91,6 +91,8 @@ def small_words(command: DocumentedCommand) -> list[str]:
     if command.name == "export" and any(key_of(word) == "crop_size" for word in words):
         return _replaced(words, ["crop_size=32"])
     small = _SMALL.get(command.name, [])
+    if any(key_of(word) == "min_agreement" for word in words):
+        small = ["min_agreement=0.01"]  # more of a net after two steps takes minutes
     if "what=worth" in words:  # its models are those of a table
         small = _replaced(small, ['models=["i3d width=4"]'])
     return _replaced(words, small)

@@ -39,6 +39,7 @@ def export(cfg: DictConfig) -> dict[str, float]:
             output,
             precision=cfg.precision,
             calibration=calibration,
+            min_agreement=cfg.min_agreement,
             crop_size=cfg.crop_size,
             videos=videos,
         )
@@ -64,9 +65,17 @@ def _describe(model: EngineModel) -> str:
     """What quantisation did to a net."""
     record = model.record
     in_float, num_products = record["products_in_float"], record["products"]
-    return (
+    lines = [
         f"int8       {num_products - len(in_float)} of {num_products} products, in float "
-        f"{', '.join(in_float) or 'none'}\nagreement  on {record['measured_clips']} training clips that did "
-        f"not calibrate: the same best class in {record['top1_agreement']:.1%}, logits differ by "
-        f"{record['relative_error']:.1%} of their spread, scores by {record['score_distance']:.1%}"
-    )
+        f"{', '.join(in_float) or 'none'}",
+        f"agreement  on {record['measured_clips']} training clips that did not calibrate: the same best class "
+        f"in {record['top1_agreement']:.1%}, logits differ by {record['relative_error']:.1%} of their spread, "
+        f"scores by {record['score_distance']:.1%}",
+    ]
+    if "controlled_agreement" in record:
+        lines.insert(
+            1,
+            f"control    on {record['controlling_clips']} others: the same best class in "
+            f"{record['controlled_agreement']:.1%}",
+        )
+    return "\n".join(lines)

@@ -16,7 +16,7 @@ from gcvideo.inference._fused_convolution import packable_type
 from gcvideo.inference._prediction import Prediction
 from gcvideo.inference._video import Video, views_of
 from gcvideo.inference.engine._engine import Engine, EngineModel, Precision, engine_model
-from gcvideo.inference.engine._int8 import quantized_model
+from gcvideo.inference.engine._int8 import check_control, quantized_model
 from gcvideo.inference.engine._tracing import GraphError
 from gcvideo.models import (
     STAGES,
@@ -77,11 +77,12 @@ class TrainedClassifier:
         name = self.config.get("model", {}).get("name", type(own).__name__)
         size = f", {self._num_parameters / 1e6:.2f} M parameters" if self._num_parameters else ""
         names = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
+        by = "" if self.engine == "torch" else f" by {self.engine}"
         lines = [
             f"net       {name}{size}",
             f"classes   {len(self.classes)}: {names}",
             f"protocol  {self.protocol}",
-            f"device    {self.device}, {self.precision}{self._by}",
+            f"device    {self.device}, {self.precision}{by}",
         ]
         if self.source is not None:
             lines.insert(0, f"source    {self.source}")
@@ -90,10 +91,6 @@ class TrainedClassifier:
     @property
     def device(self) -> torch.device:
         return self.model.device
-
-    @property
-    def _by(self) -> str:
-        return "" if self.engine == "torch" else f" by {self.engine}"
 
     @property
     def engine_model(self) -> EngineModel | None:
@@ -119,6 +116,7 @@ class TrainedClassifier:
         engine: Engine | None = None,
         precision: str | None = None,
         calibration: Sequence[Video] = (),
+        min_agreement: float | None = None,
         compile: bool = False,
     ) -> "TrainedClassifier":
         """A copy of the classifier in its fastest form, which cannot be trained.
@@ -137,6 +135,7 @@ class TrainedClassifier:
                 (with torch, others emulate them, tens of times slower; ONNX Runtime has float32 alone); or
                 "int8" with OpenVINO, see :func:`~gcvideo.inference.quantized_model`. None: as it is.
             calibration: videos for int8: some hundreds of the training, never of a test.
+            min_agreement: as for :func:`~gcvideo.inference.quantized_model`.
             compile: whether ``torch.compile`` translates the net at its first clips, which can take
                 minutes.
 
@@ -149,6 +148,7 @@ class TrainedClassifier:
         precision = precision or self.precision
         check_choice("engine", engine, get_args(Engine))
         check_choice("precision", precision, get_args(Precision))
+        check_control(precision, min_agreement)
         if compile and engine != "torch":
             raise ValueError(f"compile is for the engine torch; leave it out with {engine}")
         prepared = copy.copy(self)
@@ -178,7 +178,7 @@ class TrainedClassifier:
         prepared.dtype = torch.float32
         if precision == "int8":
             clips = [self._views(video, 1, 1)[0, 0] for video in calibration]
-            prepared.model = quantized_model(self.model, clips)
+            prepared.model = quantized_model(self.model, clips, min_agreement)
         else:
             prepared.model = engine_model(self.model, engine, precision)
         return prepared

@@ -18,6 +18,7 @@ from gcvideo.data.made._demo import render_motion
 from gcvideo.inference._classifier import TrainedClassifier
 from gcvideo.inference.engine._engine import Precision
 from gcvideo.inference.engine._form import Form, openvino_form, to_json
+from gcvideo.inference.engine._int8 import check_control
 from gcvideo.inference.engine._onnx import open_onnx, require_onnxruntime, write_onnx
 from gcvideo.inference.engine._tracing import GraphError, scorer_of, trace
 from gcvideo.nn._choice import check_choice
@@ -44,6 +45,7 @@ def export_classifier(
     *,
     precision: str = "float32",
     calibration: Sequence[str] = (),
+    min_agreement: float | None = None,
     crop_size: int | None = None,
     videos: Sequence[str] = (),
     source: str | None = None,
@@ -64,6 +66,8 @@ def export_classifier(
         path: file to write: ``.onnx``, ``.pt2`` for a program of ``torch.export``, or ``.xml`` for OpenVINO.
         precision: type that OpenVINO computes in: "float32", "bfloat16", "float16" or "int8".
         calibration: files for int8: some hundreds of the training, never of a test.
+        min_agreement: share of clips that int8 must keep the best class of, by products that return to
+            float; None: whatever int8 gives.
         crop_size: pixels of the square input; None: those of the protocol's single view.
         videos: files whose single views are compared too.
         source: name of the checkpoint for the metadata; None: the classifier's source.
@@ -82,6 +86,7 @@ def export_classifier(
     if crop_size is not None:
         view = replace(view, crop_size=crop_size)
     _check_options(target, precision)
+    check_control(precision, min_agreement)
     if classifier.is_prepared or classifier.engine != "torch":
         raise GraphError(
             f"the net has been made for {classifier.engine} already; export the checkpoint that it was made of"
@@ -95,7 +100,9 @@ def export_classifier(
         clips = [read_views(video, view)[0] for video in calibration]
         size = view.num_frames, view.crop_size, view.crop_size
         product = _product(classifier, view)
-        form = openvino_form(classifier.model, scorer, size, precision, clips, product)
+        form = openvino_form(
+            classifier.model, scorer, size, precision, clips, min_agreement, product
+        )
     else:
         program = trace(scorer, view.num_frames, view.crop_size, view.crop_size)
         form = _program_form(program) if target.suffix == ".pt2" else _onnx_form(program)

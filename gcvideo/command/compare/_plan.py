@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra import compose
 from hydra.errors import HydraException
@@ -17,7 +17,7 @@ from gcvideo.command.configuration._command_words import search_path
 from gcvideo.command.configuration._composition import block_words
 from gcvideo.command.configuration._value_rule import items_of
 from gcvideo.data import VideoSplits
-from gcvideo.models import Cost, count_cost, inserted_blocks
+from gcvideo.models import STAGES, Cost, count_cost, inserted_blocks
 
 # Keys that may differ from those of an earlier command line for the same cell.
 _FREE = (
@@ -128,7 +128,11 @@ def open_jobs(
 
 def _check_same(folder: Path, cfg: DictConfig) -> None:
     before, now = (
-        {k: v for k, v in items_of(c, resolve=True) if not isinstance(v, dict) or not v}
+        {
+            k: v
+            for k, v in items_of(c, resolve=True)
+            if (not isinstance(v, dict) or not v) and not _is_empty_stage(k, v)
+        }
         for c in (OmegaConf.load(folder / "config.yaml"), cfg)
     )
     was_in = str(before["output_dir"])  # of a comparison that has been moved since
@@ -150,3 +154,9 @@ def _check_same(folder: Path, cfg: DictConfig) -> None:
             f"{' and more' if len(changed) > 3 else ''}; give the comparison another folder=..., or delete "
             "this one"
         )
+
+
+def _is_empty_stage(key: str, value: Any) -> bool:
+    """Whether a placement says that a stage has no blocks, as it does by leaving the stage out."""
+    *_, group, name = ("", *key.split("."))
+    return group == "placement" and name in STAGES and value == []

@@ -37,6 +37,7 @@ def openvino_form(
     size: tuple[int, int, int],
     precision: str,
     clips: Sequence[UInt8[Tensor, "3 t h w"]],
+    min_agreement: float | None,
     product: Mapping[str, Any],
 ) -> Form:
     """The form of a net for OpenVINO; of a type of floats, the file has only the name.
@@ -47,10 +48,11 @@ def openvino_form(
         size: frames, height and width of the clips.
         precision: "float32", "bfloat16", "float16" or "int8".
         clips: for the calibration of int8.
+        min_agreement: of int8, as for :func:`~gcvideo.inference.engine._int8.quantized_graph`.
         product: classes and configuration, from which the file can be loaded.
     """
     if precision == "int8":
-        graph, engine = quantized_graph(model, clips)
+        graph, engine = quantized_graph(model, clips, min_agreement)
     else:
         graph = _openvino.translate(trace(scorer, *size))
         engine = {"precision": precision, "clip_size": list(size)}

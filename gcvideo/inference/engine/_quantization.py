@@ -3,11 +3,12 @@
 import contextlib
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import UInt8
+import numpy as np
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from gcvideo.inference.engine._openvino import openvino
@@ -31,6 +32,21 @@ _SCALING = ("Multiply", "Subtract", "Convert", "Reshape")
 
 
 @dataclass(frozen=True)
+class AgreementControl:
+    """What a quantised graph has to keep.
+
+    Args:
+        clips: of the training, none that calibrates.
+        best: of each clip, the class with the highest logit in float32.
+        min_agreement: share of the clips that keep their best class.
+    """
+
+    clips: Sequence[UInt8[Tensor, "3 t h w"]]
+    best: Int64[Tensor, " n"]
+    min_agreement: float
+
+
+@dataclass(frozen=True)
 class Quantized:
     """A quantised graph.
 
@@ -47,7 +63,9 @@ class Quantized:
     in_float: tuple[str, ...]
 
 
-def quantize(graph: Any, clips: Sequence[UInt8[Tensor, "3 t h w"]]) -> Quantized:
+def quantize(
+    graph: Any, clips: Sequence[UInt8[Tensor, "3 t h w"]], control: AgreementControl | None = None
+) -> Quantized:
     """Let convolutions and matrix products compute in int8, scaled by what calibration clips show.
 
         q = clamp(round(x / s) + z, 0, 255)
@@ -56,29 +74,61 @@ def quantize(graph: Any, clips: Sequence[UInt8[Tensor, "3 t h w"]]) -> Quantized
     take in the clips; ranges on both sides of zero are symmetric where that costs nothing (nncf's mixed
     preset). The normalisation stays in float: in "motion", what is left of a pixel after its mean is small,
     and would be lost to the rounding of both. Biases are corrected layer by layer for what rounding does to
-    the mean of a channel.
+    the mean of a channel. Under control, the products that move the logits of its clips most return to
+    float one after the other, until enough clips keep their best class (nncf's accuracy control).
 
     Args:
         graph: in float.
         clips: of the training, all of one size.
+        control: None: all products that can be are quantised.
     """
     install = "pip install gcvideo[openvino]"
     openvino()
     (nncf,) = import_packages("precision int8", ["nncf"], install)
     nncf.set_log_level(logging.ERROR)
-    inputs = nncf.Dataset([clip[None].contiguous().numpy() for clip in clips])
+    inputs = nncf.Dataset([_batch_of(clip) for clip in clips])
+    settings: Any = {
+        "preset": nncf.QuantizationPreset.MIXED,
+        "subset_size": len(clips),
+        "fast_bias_correction": False,
+        "ignored_scope": nncf.IgnoredScope(names=_names_of_normalization(graph)),
+    }
     with contextlib.redirect_stdout(io.StringIO()):  # where it draws its progress
-        quantized = nncf.quantize(
-            graph,
-            inputs,
-            preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(clips),
-            fast_bias_correction=False,
-            ignored_scope=nncf.IgnoredScope(names=_names_of_normalization(graph)),
-        )
+        if control is None:
+            quantized = nncf.quantize(graph, inputs, **settings)
+        else:
+            pairs = list(zip(map(_batch_of, control.clips), control.best.tolist(), strict=True))
+            quantized = nncf.quantize_with_accuracy_control(
+                graph,
+                inputs,
+                nncf.Dataset(pairs, transform_func=lambda pair: pair[0]),
+                _agreement,
+                max_drop=1 - control.min_agreement,
+                # Several would compile graphs in threads of their own, on the same cores.
+                advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
+                    num_ranking_workers=1
+                ),
+                **settings,
+            )
     products = [node for node in quantized.get_ops() if node.get_type_name() in _PRODUCTS]
     in_float = [node.get_friendly_name() for node in products if not _is_quantized(node)]
     return Quantized(quantized, f"nncf {nncf.__version__}", len(products), tuple(sorted(in_float)))
+
+
+def _batch_of(clip: UInt8[Tensor, "3 t h w"]) -> UInt8[np.ndarray, "1 3 t h w"]:
+    return clip[None].contiguous().numpy()
+
+
+def _agreement(
+    compiled: Any, pairs: Iterable[tuple[np.ndarray, int]]
+) -> tuple[float, list[list[np.ndarray]]]:
+    """Share of the clips whose best class is the expected one, and the logits of each."""
+    wanted, logits = [], []
+    for clip, best in pairs:
+        wanted.append(best)
+        logits.append([compiled([clip])["logits"]])
+    found = [int(values[0].argmax()) for values in logits]
+    return float(np.equal(found, wanted).mean()), logits
 
 
 def _names_of_normalization(graph: Any) -> list[str]:

@@ -182,6 +182,17 @@ def test_validations_on_the_way_do_not_make_another_recipe_unless_they_change_th
         plan._check_same(cell, cfg)
 
 
+def test_a_stage_without_blocks_is_one_that_is_left_out(finished):
+    cell = finished[0] / "cells" / "gc" / "seed0"
+    cfg = OmegaConf.load(cell / "config.yaml")
+    cfg.model.placement.res5 = []
+    cfg.model.net.placement.res5 = []
+    plan._check_same(cell, cfg)
+    cfg.model.placement.res4 = []
+    with pytest.raises(ValueError, match=r"model\.placement\.res4 was \[1, 3, 5\], is None"):
+        plan._check_same(cell, cfg)
+
+
 def test_a_cell_that_was_resumed_on_the_way_is_still_one_of_this_recipe(finished, tmp_path):
     cell = finished[0] / "cells" / "gc" / "seed0"
     resumed = resumed_config([override("resume", cell)])

@@ -8,44 +8,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
-import numpy as np
 import pytest
 import torch
 from block_sample import BLOCKS, stem_and_head
-from random_net import make_classifier
+from random_net import make_classifier, random_views
 from torch import nn
 
-from gcvideo.data import write_video
-from gcvideo.inference import GraphError, classify_videos, engine_model, quantized_model
-from gcvideo.inference.engine import _int8, _openvino
-from gcvideo.inference.engine._int8 import quantized_graph
-from gcvideo.models import ClipClassifier, Head
+from gcvideo.inference import GraphError, classify_videos, engine_model
+from gcvideo.inference.engine import _openvino
+from gcvideo.models import Head
 
 # The checker of shapes would run inside the traces and slow them down.
 pytestmark = pytest.mark.usefixtures("unchecked")
 needs_openvino = pytest.mark.skipif(not find_spec("openvino"), reason="needs openvino")
-needs_nncf = pytest.mark.skipif(not find_spec("nncf"), reason="needs nncf")
-
-
-def random_views(*leading, size=32):
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(
-        0, 256, (*leading, 3, 4, size, size), dtype=torch.uint8, generator=generator
-    )
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    return make_classifier(stem_and_head("gc", "nl"), val_crop_size=32)
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    folder, rng = tmp_path_factory.mktemp("videos"), np.random.default_rng(0)
-    for number in range(8):
-        frames = rng.integers(0, 256, (12, 64, 80, 3), dtype=np.uint8)
-        write_video(folder / f"{number}.mp4", frames)
-    return sorted(map(str, folder.iterdir()))
 
 
 @needs_openvino
@@ -189,67 +164,6 @@ def test_a_missing_package_is_named(classifier, monkeypatch, engine, package):
         GraphError, match=rf"{package}, which is not installed; .*pip install gcvideo"
     ):
         classifier.for_inference(engine=engine)
-
-
-@pytest.mark.slow
-@needs_openvino
-@needs_nncf
-def test_a_net_in_int8_says_what_it_does_and_how_near_it_is(classifier, videos):
-    prepared = classifier.for_inference(engine="openvino", precision="int8", calibration=videos)
-    record = prepared.engine_model.record
-    assert (record["calibration_clips"], record["measured_clips"]) == (6, 2)
-    assert record["clip_size"] == [4, 32, 32]
-    # The pooling and the two products of the pairs stay in float.
-    assert 0 < len(record["products_in_float"]) < record["products"]
-    assert 0 < record["score_distance"] < 0.1
-    views = random_views(6, 1)
-    found, expected = prepared.logits(views), classifier.logits(views)
-    error = (found - expected).norm() / (expected - expected.mean()).norm()
-    assert 1e-4 < error < 0.2
-    with pytest.raises(
-        GraphError, match="made for clips of 4 x 32 x 32, and these have 4 x 64 x 64"
-    ):
-        prepared.scores(videos[0], num_clips=2, num_crops=3)
-    with pytest.raises(ValueError, match="made for openvino in int8 already; load the checkpoint"):
-        prepared.for_inference(engine="torch", precision="float32")
-    assert prepared.for_inference().engine_model is prepared.engine_model
-
-
-@needs_openvino
-@needs_nncf
-@pytest.mark.slow
-@pytest.mark.parametrize("normalization", ["constants", "motion"])
-def test_the_input_of_a_net_is_rounded_once_behind_its_normalization(normalization):
-    given = make_classifier(stem_and_head("gc"), val_crop_size=32).model
-    mean, std = (tuple(buffer.flatten().tolist()) for buffer in (given.mean, given.std))
-    model = ClipClassifier(given.net, mean=mean, std=std, normalization=normalization).eval()
-    graph, _ = quantized_graph(model, list(random_views(12)))
-    ordered = graph.get_ordered_ops()
-    first = next(node for node in ordered if node.get_type_name() == "Convolution")
-    before, waiting = {}, [first.input_value(0).get_node()]
-    while waiting:
-        node = waiting.pop()
-        before[node.get_friendly_name()] = node.get_type_name()
-        waiting += [node.input_value(i).get_node() for i in range(node.get_input_size())]
-    assert [*before.values()].count("FakeQuantize") == 1
-    assert "Divide" in before.values()
-
-
-@needs_openvino
-@needs_nncf
-def test_calibration_needs_some_clips(classifier):
-    with pytest.raises(GraphError, match="has 3 clips to calibrate with; give at least 4"):
-        quantized_model(classifier.model, list(random_views(3)))
-
-
-@needs_openvino
-@needs_nncf
-@pytest.mark.slow
-def test_a_quantized_net_far_from_its_original_is_refused(monkeypatch):
-    monkeypatch.setattr(_int8, "_LARGEST_SCORE_DISTANCE", 1e-6)  # rounding alone is above it
-    classifier = make_classifier(stem_and_head("gc"), val_crop_size=32)
-    with pytest.raises(GraphError, match="in int8, the scores of 3 clips move"):
-        quantized_model(classifier.model, list(random_views(12)))
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ import shutil
 from dataclasses import replace
 from importlib.util import find_spec
 
-import numpy as np
 import pytest
 import torch
 from random_net import make_classifier
@@ -12,7 +11,6 @@ from small_protocol import DESCRIPTION
 from torch import nn
 
 import gcvideo
-from gcvideo.data import write_video
 from gcvideo.inference import (
     Checkpoint,
     CheckpointError,
@@ -44,14 +42,6 @@ def checkpoint(tmp_path_factory):
         ),
     )
     return path
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    folder, rng = tmp_path_factory.mktemp("videos"), np.random.default_rng(0)
-    for number in range(8):
-        write_video(folder / f"{number}.mp4", rng.integers(0, 256, (12, 48, 64, 3), dtype=np.uint8))
-    return sorted(map(str, folder.iterdir()))
 
 
 @pytest.fixture(scope="module")

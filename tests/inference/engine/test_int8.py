@@ -1,0 +1,132 @@
+"""Nets in int8: quantised, measured, and kept near their originals."""
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+import torch
+from block_sample import stem_and_head
+from random_net import make_classifier, random_views
+from torch import nn
+
+from gcvideo.inference import GraphError, quantized_model
+from gcvideo.inference.engine import _int8
+from gcvideo.inference.engine._int8 import quantized_graph
+from gcvideo.inference.engine._quantization import AgreementControl
+from gcvideo.models import ClipClassifier
+
+# The checker of shapes would run inside the traces and slow them down.
+pytestmark = pytest.mark.usefixtures("unchecked")
+needs_nncf = pytest.mark.skipif(not find_spec("nncf"), reason="needs openvino and nncf")
+
+
+@pytest.mark.slow
+@needs_nncf
+def test_a_net_in_int8_says_what_it_does_and_how_near_it_is(classifier, videos):
+    prepared = classifier.for_inference(engine="openvino", precision="int8", calibration=videos)
+    record = prepared.engine_model.record
+    assert (record["calibration_clips"], record["measured_clips"]) == (6, 2)
+    assert record["clip_size"] == [4, 32, 32]
+    # The pooling and the two products of the pairs stay in float.
+    assert 0 < len(record["products_in_float"]) < record["products"]
+    assert 0 < record["score_distance"] < 0.1
+    views = random_views(6, 1)
+    found, expected = prepared.logits(views), classifier.logits(views)
+    error = (found - expected).norm() / (expected - expected.mean()).norm()
+    assert 1e-4 < error < 0.2
+    with pytest.raises(
+        GraphError, match="made for clips of 4 x 32 x 32, and these have 4 x 64 x 64"
+    ):
+        prepared.scores(videos[0], num_clips=2, num_crops=3)
+    with pytest.raises(ValueError, match="made for openvino in int8 already; load the checkpoint"):
+        prepared.for_inference(engine="torch", precision="float32")
+    assert prepared.for_inference().engine_model is prepared.engine_model
+
+
+@needs_nncf
+@pytest.mark.slow
+@pytest.mark.parametrize("normalization", ["constants", "motion"])
+def test_the_input_of_a_net_is_rounded_once_behind_its_normalization(normalization):
+    given = make_classifier(stem_and_head("gc"), val_crop_size=32).model
+    mean, std = (tuple(buffer.flatten().tolist()) for buffer in (given.mean, given.std))
+    model = ClipClassifier(given.net, mean=mean, std=std, normalization=normalization).eval()
+    graph, _ = quantized_graph(model, list(random_views(12)))
+    ordered = graph.get_ordered_ops()
+    first = next(node for node in ordered if node.get_type_name() == "Convolution")
+    before, waiting = {}, [first.input_value(0).get_node()]
+    while waiting:
+        node = waiting.pop()
+        before[node.get_friendly_name()] = node.get_type_name()
+        waiting += [node.input_value(i).get_node() for i in range(node.get_input_size())]
+    assert [*before.values()].count("FakeQuantize") == 1
+    assert "Divide" in before.values()
+
+
+@pytest.mark.parametrize("min_agreement", [None, 0.9])
+def test_calibration_needs_some_clips(classifier, min_agreement):
+    with pytest.raises(GraphError, match="has 3 clips to calibrate with; give at least 4"):
+        quantized_model(classifier.model, list(random_views(3)), min_agreement)
+
+
+@needs_nncf
+@pytest.mark.slow
+def test_a_quantized_net_far_from_its_original_is_refused(monkeypatch):
+    monkeypatch.setattr(_int8, "_LARGEST_SCORE_DISTANCE", 1e-6)  # rounding alone is above it
+    classifier = make_classifier(stem_and_head("gc"), val_crop_size=32)
+    with pytest.raises(GraphError, match="in int8, the scores of 3 clips move"):
+        quantized_model(classifier.model, list(random_views(12)))
+
+
+def nearly_tied(clips):
+    """A net whose two best classes are so near each other that rounding to int8 swaps them in some clips."""
+    model = make_classifier(stem_and_head("gc"), val_crop_size=32).model
+    head = [module for module in model.net.modules() if isinstance(module, nn.Linear)][-1]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        noise = torch.randn(head.in_features, generator=generator)
+        head.weight[1] = head.weight[0] + 0.4 * noise
+        head.bias.copy_(torch.tensor([0.0, 0.0, -10.0]))
+        logits = model(clips[:, None])[:, 0]
+        head.bias[1] += (logits[:, 0] - logits[:, 1]).median()
+    return model
+
+
+@needs_nncf
+@pytest.mark.slow
+def test_under_control_products_return_to_float_until_classes_stay():
+    clips = random_views(240)
+    model = nearly_tied(clips)
+    _, free = quantized_graph(model, list(clips))
+    _, kept = quantized_graph(model, list(clips), 0.95)
+    assert free["top1_agreement"] < 0.95
+    assert "controlled_agreement" not in free
+    assert kept["controlled_agreement"] >= 0.95
+    counts = [kept[f"{name}_clips"] for name in ("calibration", "controlling", "measured")]
+    assert counts == [180, 30, 30]
+    assert set(free["products_in_float"]) < set(kept["products_in_float"])
+    assert kept["score_distance"] < free["score_distance"]
+
+
+def test_a_control_that_the_net_on_this_processor_does_not_keep_is_an_error():
+    best = torch.tensor([0, 1, 1, 0])
+    clips = list(random_views(4))
+    control = AgreementControl(clips, best, 0.8)
+    answers = iter([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]] * 2)
+    run = lambda _: {"logits": torch.tensor([next(answers)])}  # noqa: E731
+    with pytest.raises(GraphError, match=r"75\.0% of 4 clips keep .*, and min_agreement is 0\.8"):
+        _int8._controlled(run, control)
+    looser = replace(control, min_agreement=0.75)
+    assert _int8._controlled(run, looser) == {"controlling_clips": 4, "controlled_agreement": 0.75}
+
+
+@pytest.mark.parametrize(
+    ("precision", "share", "message"),
+    [
+        ("float32", 0.9, "min_agreement is 0.9 with precision float32, but int8 alone"),
+        ("int8", 0.0, "min_agreement is 0; give the share"),
+        ("int8", 99, "min_agreement is 99; give the share"),
+    ],
+)
+def test_a_control_of_nothing_or_by_no_share_is_refused(classifier, precision, share, message):
+    with pytest.raises(ValueError, match=message):
+        classifier.for_inference(precision=precision, min_agreement=share)
