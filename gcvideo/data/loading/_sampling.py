@@ -152,7 +152,11 @@ def exact_rate(fps: float) -> Fraction:
 
 
 def torch_linspace(start: float, end: float, steps: int) -> np.ndarray:
-    """``torch.linspace`` in float32, bit for bit: from both ends, each point rounded once."""
+    """``torch.linspace`` in float32, bit for bit: from both ends, each point rounded once.
+
+    This is what torch does on processors with AVX2; without it, torch rounds twice, and would take another
+    frame of some clips. Ours takes the same frames on every machine.
+    """
     if steps == 1:
         return np.array([start], dtype=np.float32)
     low, high = np.float32(start), np.float32(end)
