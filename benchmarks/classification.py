@@ -29,7 +29,7 @@ MANY_VIEWS = (10, 3)
 
 
 def small_classifier() -> TrainedClassifier:
-    """The net of ``experiment=small_data``: a narrow I3D with five GC blocks, 8 x 104 x 104."""
+    """A narrow I3D with five GC blocks, for clips of 8 x 104 x 104."""
     placement = Placement(block=partial(global_context, ratio=0.25), res3=[1, 3], res4=[1, 3, 5])
     net = i3d_resnet(num_classes=6, width=16, placement=placement)
     return _classifier(net, num_classes=6, sampling_rate=12, short_side=104, crop_size=96)
