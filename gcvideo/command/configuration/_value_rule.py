@@ -48,6 +48,7 @@ def number(where: str, holds: Callable[[float], bool]) -> Rule:
 POSITIVE = number("above 0", lambda value: value > 0)
 NOT_NEGATIVE = number("of at least 0", lambda value: value >= 0)
 SHARE = number("of at least 0 and at most 1", lambda value: 0 <= value <= 1)
+REAL_SHARE = number("above 0 and at most 1", lambda value: 0 < value <= 1)
 PART = number("of at least 0 and below 1", lambda value: 0 <= value < 1)
 BETWEEN = number("between 0 and 1", lambda value: 0 < value < 1)
 BOOLEAN = Rule("true or false", lambda value: isinstance(value, bool))
@@ -90,6 +91,7 @@ RULES: dict[str, Rule] = {
         """,
     ),
     **_each(SHARE, "data.max_bad_fraction scheduler.start threshold transform.flip_prob"),
+    **_each(REAL_SHARE, "min_agreement"),
     **_each(PART, "dropout label_smoothing"),
     **_each(BETWEEN, "data.val_fraction ema.decay"),
     **_each(

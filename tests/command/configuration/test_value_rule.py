@@ -45,6 +45,11 @@ WRONG = [
     ("train", "label_smoothing=2", "label_smoothing is 2; give a number of at least 0 and below 1"),
     ("train", "num_workers=-1", "num_workers is -1; give a whole number of at least 0, or null"),
     ("train", "weight_decay=-0.1", "weight_decay is -0.1; give a number of at least 0"),
+    (
+        "export",
+        "min_agreement=99",
+        "min_agreement is 99; give a number above 0 and at most 1, or null",
+    ),
     ("train", "compile=maybe", "compile is 'maybe'; give true or false"),
     (
         "train",
