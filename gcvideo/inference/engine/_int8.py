@@ -123,7 +123,7 @@ def _logits(
 def _controlled(run: Run, control: AgreementControl) -> dict[str, float | int]:
     """What the control says of a net that runs; nncf has computed what is not in int8 in float32."""
     same = _logits(run, control.clips).argmax(-1) == control.best
-    agreement, asked = float(same.float().mean()), control.min_agreement
+    agreement, asked = float(same.double().mean()), control.min_agreement
     if agreement < asked:
         raise GraphError(
             f"in int8, {agreement:.1%} of {len(same)} clips keep their best class, and min_agreement is "

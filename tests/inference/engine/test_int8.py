@@ -1,6 +1,5 @@
 """Nets in int8: quantised, measured, and kept near their originals."""
 
-from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -107,16 +106,18 @@ def test_under_control_products_return_to_float_until_classes_stay():
     assert kept["score_distance"] < free["score_distance"]
 
 
-def test_a_control_that_the_net_on_this_processor_does_not_keep_is_an_error():
-    best = torch.tensor([0, 1, 1, 0])
-    clips = list(random_views(4))
-    control = AgreementControl(clips, best, 0.8)
-    answers = iter([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]] * 2)
+@pytest.mark.parametrize(("num_wrong", "keeps"), [(1, True), (2, False)])
+def test_a_control_that_the_net_on_this_processor_does_not_keep_is_an_error(num_wrong, keeps):
+    clips, best = list(random_views(20)), torch.zeros(20, dtype=torch.int64)
+    answers = iter([[0.0, 1.0]] * num_wrong + [[1.0, 0.0]] * (20 - num_wrong))
     run = lambda _: {"logits": torch.tensor([next(answers)])}  # noqa: E731
-    with pytest.raises(GraphError, match=r"75\.0% of 4 clips keep .*, and min_agreement is 0\.8"):
-        _int8._controlled(run, control)
-    looser = replace(control, min_agreement=0.75)
-    assert _int8._controlled(run, looser) == {"controlling_clips": 4, "controlled_agreement": 0.75}
+    control = AgreementControl(clips, best, 0.95)  # a little above 19 / 20 in float32
+    if keeps:
+        found = _int8._controlled(run, control)
+        assert found == {"controlling_clips": 20, "controlled_agreement": 0.95}
+    else:
+        with pytest.raises(GraphError, match=r"90\.0% of 20 clips .*, and min_agreement is 0\.95"):
+            _int8._controlled(run, control)
 
 
 @pytest.mark.parametrize(
