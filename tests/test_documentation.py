@@ -30,8 +30,6 @@ from gcvideo.weights import ZOO
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 COMMANDS = documented_commands()
-# Ten seconds or more, however small; the default suite has others of them.
-SLOW_KINDS = ("compare", "export", "doctor")
 # What a command leaves, below its working folder.
 LEFT = {
     "train": "**/results.json",
@@ -60,16 +58,10 @@ def small_runs():
         if not not_run(command):
             words = small_words(command)
             runs.setdefault((command.argv[0], command.name, *words), (command, words))
-    cases, kinds = [], set()
-    for command, words in runs.values():
-        is_slow = command.name in {*kinds, *SLOW_KINDS} or needs_process(words)
-        is_slow |= "what=engine" in words  # which calibrates a net
-        kinds.add(command.name)
-        marks = [pytest.mark.slow] if is_slow else []
-        cases.append(
-            pytest.param(command, words, marks=marks, id=f"{command.document}: {command.text}")
-        )
-    return cases
+    return [
+        pytest.param(command, words, id=f"{command.document}: {command.text}")
+        for command, words in runs.values()
+    ]
 
 
 def call(program, *words):
@@ -127,6 +119,7 @@ def clear(paths):
         shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "words"), small_runs())
 def test_a_documented_command_runs(command, words, sandbox, capfd, monkeypatch):
     monkeypatch.setattr(benchmarking, "measure_roofline", lambda *_: ROOFLINE)
@@ -180,12 +173,7 @@ def programs():
         (own,) = (pair for pair in found if word in pair[1])
         assert any(PROJECT.glob(f"tests/**/{test}.py"))
         found.remove(own)
-    return [
-        pytest.param(
-            program, marks=[pytest.mark.slow] if "net.pt2" in program else [], id=f"{name} {i}"
-        )
-        for i, (name, program) in enumerate(found)
-    ]
+    return [pytest.param(program, id=f"{name} {i}") for i, (name, program) in enumerate(found)]
 
 
 # A training of seconds, in the place of one of hours.
@@ -202,6 +190,7 @@ SMALL_TRAINING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Lightning's, on the machine and the size of the data
 @pytest.mark.parametrize("program", programs())
 def test_a_documented_program_runs(program, sandbox):

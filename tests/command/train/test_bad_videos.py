@@ -151,6 +151,7 @@ def test_unreadable_videos_in_val_end_a_training_before_it_starts(
         index_val(folders["good"], val=str(val))
 
 
+@pytest.mark.slow
 def test_videos_that_the_index_knows_are_not_opened_before_a_training(
     train_on, folders, tmp_path, monkeypatch
 ):

@@ -110,6 +110,7 @@ def test_a_finished_run_that_is_resumed_changes_nothing(run, capsys):
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_an_early_stopped_run_is_finished(compose_config, tmp_path, tiny, video_folder):
     words = [*tiny, "model=c2d", "data=folder", f"data.root={video_folder}", "epochs=9"]
     words += ["logger=none", "early_stopping=default", "early_stopping.patience=1", "lr=1e-9"]

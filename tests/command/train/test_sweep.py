@@ -46,6 +46,7 @@ def test_a_sweep_over_the_model_leaves_a_run_for_each_and_a_table(words, tmp_pat
     assert all(value in printed for value in found.values())
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_is_named_and_the_others_are_done(words, tmp_path, capsys):
     with pytest.raises(SystemExit) as ending:
         cli.main("train", [*words, "model=c2d_gc", "model.block.ratio=0.0001,0.25"])
