@@ -16,6 +16,10 @@ NOT_RUN = {
         "takes minutes; tests run the scripts at small sizes, of soak.py what it makes of samples"
     ),
     r"^sbatch ": "needs SLURM; tests/test_scaling.py runs the script with stand-ins",
+    r" min_agreement=": (
+        "takes minutes with a net of many products; tests/inference/engine/test_int8.py has one of few"
+    ),
+    r" what=engine": "takes minutes; tests/benchmarks/test_speed_engine.py runs it at a small size",
     r" video=rtsp://": "needs a camera; tests/inference/test_live.py reads a pipe",
     r"^pip install ": ".ci/run installs the package into a fresh environment",
     r"^pytest": "is what runs this",
@@ -26,6 +30,7 @@ _TRAINING = [
     *(word for word in TINY if word != "trainer=cpu"),
     "trainer.limit_train_batches=1",
     "trainer.limit_val_batches=1",
+    "trainer.check_val_every_n_epoch=1",
     "log_every_n_steps=1",
     "seed=0",
 ]
@@ -92,8 +97,6 @@ def small_words(command: DocumentedCommand) -> list[str]:
     if command.name == "export" and any(key_of(word) == "crop_size" for word in words):
         return _replaced(words, ["crop_size=32"])
     small = _SMALL.get(command.name, [])
-    if any(key_of(word) == "min_agreement" for word in words):
-        small = ["min_agreement=0.01"]  # more of a net after two steps takes minutes
     if "what=worth" in words:  # its models are those of a table
         small = _replaced(small, ['models=["i3d width=4"]'])
     return _replaced(words, small)

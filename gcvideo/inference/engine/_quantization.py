@@ -1,10 +1,14 @@
 """Quantisation of OpenVINO graphs to int8 after training."""
 
 import contextlib
+import gc
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -93,26 +97,50 @@ def quantize(
         "fast_bias_correction": False,
         "ignored_scope": nncf.IgnoredScope(names=_names_of_normalization(graph)),
     }
+    if control is None:
+        work = partial(nncf.quantize, graph, inputs, **settings)
+    else:
+        pairs = list(zip(map(_batch_of, control.clips), control.best.tolist(), strict=True))
+        work = partial(
+            nncf.quantize_with_accuracy_control,
+            graph,
+            inputs,
+            nncf.Dataset(pairs, transform_func=lambda pair: pair[0]),
+            _agreement,
+            max_drop=1 - control.min_agreement,
+            # Several would compile graphs in threads of their own, on the same cores.
+            advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
+                num_ranking_workers=1
+            ),
+            **settings,
+        )
     with contextlib.redirect_stdout(io.StringIO()):  # where it draws its progress
-        if control is None:
-            quantized = nncf.quantize(graph, inputs, **settings)
-        else:
-            pairs = list(zip(map(_batch_of, control.clips), control.best.tolist(), strict=True))
-            quantized = nncf.quantize_with_accuracy_control(
-                graph,
-                inputs,
-                nncf.Dataset(pairs, transform_func=lambda pair: pair[0]),
-                _agreement,
-                max_drop=1 - control.min_agreement,
-                # Several would compile graphs in threads of their own, on the same cores.
-                advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
-                    num_ranking_workers=1
-                ),
-                **settings,
-            )
+        quantized = _in_its_own_thread(work)
     products = [node for node in quantized.get_ops() if node.get_type_name() in _PRODUCTS]
     in_float = [node.get_friendly_name() for node in products if not _is_quantized(node)]
     return Quantized(quantized, f"nncf {nncf.__version__}", len(products), tuple(sorted(in_float)))
+
+
+def _in_its_own_thread(work: Callable[[], Any]) -> Any:
+    """The result of work that leaves cores of OpenVINO behind.
+
+    nncf makes a core for each net that it tries, and drops the first before the last, whereupon OpenVINO
+    gives the thread a stack for signals that is gone: see :func:`_openvino.core`.
+    """
+    found: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(work())
+        except BaseException as error:
+            found.set_exception(error)
+        gc.collect()  # the cores that only cycles hold go here, too
+
+    thread = Thread(target=run, daemon=True)  # Ctrl-C does not wait for it
+    thread.start()
+    result = found.result()
+    thread.join()
+    return result
 
 
 def _batch_of(clip: UInt8[Tensor, "3 t h w"]) -> UInt8[np.ndarray, "1 3 t h w"]:
