@@ -43,6 +43,7 @@ def ranks(project, tmp_path_factory):
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.slow
 def test_unequal_batches_of_two_ranks_equal_one_batch(ranks):
     norm = reference_norm()
     x = unequal_clips().requires_grad_()
@@ -59,6 +60,7 @@ def test_unequal_batches_of_two_ranks_equal_one_batch(ranks):
         torch.testing.assert_close(result["state"], norm.state_dict(), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_fit_on_two_ranks_in_one_group_equals_a_fit_on_one_rank(ranks, tmp_path):
     alone = Fit(lr=0.1)
     fit(alone, Data(), tmp_path, callbacks=[PreciseBatchNorm(2)])
@@ -68,6 +70,7 @@ def test_a_fit_on_two_ranks_in_one_group_equals_a_fit_on_one_rank(ranks, tmp_pat
         )
 
 
+@pytest.mark.slow
 def test_precise_statistics_of_two_ranks_are_those_of_all_batches(ranks, tmp_path):
     class Halves(Data):
         """The two ranks' batches, one after the other."""
@@ -84,6 +87,7 @@ def test_precise_statistics_of_two_ranks_are_those_of_all_batches(ranks, tmp_pat
         )
 
 
+@pytest.mark.slow
 def test_norms_are_grouped_during_a_fit_and_torchs_own_behind_it(ranks):
     for result in ranks:
         grouped = ["GroupBatchNorm3d", "GroupBatchNorm1d", "GroupBatchNorm3d"]
@@ -92,6 +96,7 @@ def test_norms_are_grouped_during_a_fit_and_torchs_own_behind_it(ranks):
         assert result["apart"]["during"] == ["BatchNorm3d", "BatchNorm1d", "BatchNorm3d"]
 
 
+@pytest.mark.slow
 def test_local_statistics_of_two_ranks_are_averaged_before_a_validation(ranks):
     """Those of the weights in training, and those of averaged weights."""
     validations = zip(*(result["averaged"]["seen"] for result in ranks), strict=True)
@@ -109,6 +114,7 @@ def test_local_statistics_of_two_ranks_are_averaged_before_a_validation(ranks):
                     torch.testing.assert_close(values, (mine[name] + other[name]) / 2)
 
 
+@pytest.mark.slow
 def test_how_often_statistics_are_averaged_makes_no_difference(ranks):
     often, once = (ranks[0][name] for name in ("averaged", "averaged once"))
     assert (len(often["seen"]), len(once["seen"])) == (2, 0)

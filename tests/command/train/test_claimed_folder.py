@@ -31,6 +31,7 @@ def test_checkpoints_of_another_run_are_not_taken(run):
         train(resumed(f"resume={run}"))
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_folder(run):
     code = f"""
 import sys

@@ -30,6 +30,7 @@ def only_sweep(folder):
     return sweep
 
 
+@pytest.mark.slow
 def test_a_sweep_over_the_model_leaves_a_run_for_each_and_a_table(words, tmp_path, capsys):
     cli.main("train", [*words, "model=c2d,slow_gc"])
     sweep = only_sweep(tmp_path)

@@ -41,9 +41,8 @@ def test_all_blocks_have_the_logits_of_torch(engine, kind):
 
 
 @needs_openvino
-@pytest.mark.parametrize(
-    "engine", ["openvino", pytest.param("onnxruntime", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_videos_get_the_scores_of_torch_one_by_one_and_in_a_folder(classifier, videos, engine):
     prepared = classifier.for_inference(engine=engine)
     assert (prepared.engine, prepared.precision) == (engine, "float32")
@@ -65,7 +64,8 @@ def test_videos_get_the_scores_of_torch_one_by_one_and_in_a_folder(classifier, v
 
 
 @needs_openvino
-@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_narrower_types_are_near_or_refused(classifier, precision):
     if not _openvino.has_type(precision):
         with pytest.raises(
