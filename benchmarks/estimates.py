@@ -25,6 +25,7 @@ from typing import Any
 from hydra import compose
 from soak import Usage
 
+from gcvideo.command.configuration._command_words import read_words
 from gcvideo.command.configuration._composition import initialized, register_published_weights
 from gcvideo.command.train import _training
 
@@ -75,7 +76,8 @@ def measured(words: Sequence[str]) -> Taken:
 def _train(words: Sequence[str]) -> None:
     register_published_weights()
     with TemporaryDirectory() as folder, initialized():
-        _training.train(compose("train", [*words, f"output_dir={folder}"]))
+        read = read_words("train", [*words, f"output_dir={folder}"], config_name="train")
+        _training.train(compose("train", read.overrides))
 
 
 def _in_own_process(side: Callable[[Sequence[str]], Taken], words: Sequence[str]) -> Taken:

@@ -13,7 +13,7 @@ def test_an_estimate_stands_beside_the_training_itself(
     benchmark, video_folder, tmp_path, monkeypatch, capsys
 ):
     path = tmp_path / "estimates.json"
-    words = [*WORDS, f"data.root={video_folder}"]
+    words = [*WORDS, f"data.root={video_folder}", "weights=null"]
     monkeypatch.chdir(tmp_path)
     benchmark("estimates").main([*words, "--json", str(path)])
     printed = capsys.readouterr().out
