@@ -77,7 +77,7 @@ def _train(words: Sequence[str]) -> None:
     register_published_weights()
     with TemporaryDirectory() as folder, initialized():
         read = read_words("train", [*words, f"output_dir={folder}"], config_name="train")
-        _training.train(compose("train", read.overrides))
+        _training.train(compose("train", list(read.overrides)))
 
 
 def _in_own_process(side: Callable[[Sequence[str]], Taken], words: Sequence[str]) -> Taken:
