@@ -63,14 +63,15 @@ def count_memory(
         in_buckets: gradients are kept a second time, as DDP does for their exchange.
     """
     view = (1, 3, num_frames, crop_size, crop_size)
-    one, two = (saved_bytes(model, (clips, *view), autocast) for clips in (1, 2))
+    # Batch norm takes no statistics from a single clip whose map has one position.
+    two, three = (saved_bytes(model, (clips, *view), autocast) for clips in (2, 3))
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return TrainingMemory(
         weights=_bytes([*model.parameters(), *model.buffers()]),
         gradients=_bytes(learning) * (2 if in_buckets else 1),
         optimizer_state=_optimizer_bytes(model, make_optimizer),
         # Weights cast for autocast are kept once, whatever the batch.
-        activations=one + (num_clips - 1) * (two - one),
+        activations=two + (num_clips - 2) * (three - two),
         views=num_clips * 3 * num_frames * crop_size**2,
     )
 

@@ -7,7 +7,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from gcvideo._console import Console
 from gcvideo.data.loading._multigrid import BatchShape, MultigridSchedule
-from gcvideo.models import Head
+from gcvideo.models import Head, trim_freed_memory
 from gcvideo.training._batch_norm import set_num_splits
 from gcvideo.training._schedule import WarmupCosine, WarmupSteps
 
@@ -56,6 +56,8 @@ class MultigridCycle(Callback):
     size of the base crop, where both agree. Validation has the base shape and finds the head and the
     groups that belong to it.
 
+    On a CPU, freed memory is returned to the system when the shape changes (Linux).
+
     With ``trainer.benchmark=true`` cuDNN times its algorithms anew for every shape, and a compiled
     net is recompiled: the first batches of a shape are slow.
     Source: Wu et al., A Multigrid Method for Efficiently Training Video Models (arXiv:1912.00998), 3.
@@ -99,6 +101,9 @@ class MultigridCycle(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._fit_training(trainer, pl_module)
         shape = _data(trainer).multigrid.long_cycle(trainer.current_epoch)
+        if shape != self._shown:
+            # Feature maps of another shape do not fit into what the last ones left.
+            trim_freed_memory()
         if trainer.is_global_zero and shape != self._shown:
             clip = shape.clip
             self._console.print(

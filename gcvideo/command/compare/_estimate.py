@@ -110,6 +110,7 @@ def estimate_comparison(
             data,
             build_module(cfg, build(cfg.model.net), data),
             crop_size=cfg.crop_size,
+            statistics_batches=cfg.batch_norm.precise_batches,
             step_seconds=given_step_seconds(request.estimate),
             loading=variants[0].cell.loading if variants else None,
         )

@@ -2,20 +2,23 @@
 
 import copy
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig
 from rich.table import Table
+from torch import Tensor
 
 from gcvideo.command._device import device_of
 from gcvideo.command._duration import duration
 from gcvideo.command.train._loading_time import LoadingTime, time_loading
 from gcvideo.command.train._plan import TrainingPlan, plan_training
 from gcvideo.command.train._step_time import Precision, StepTime, time_step, time_view
-from gcvideo.data import VideoDataModule
-from gcvideo.models import Cost, count_cost
+from gcvideo.data import TrainingVideos, VideoDataModule
+from gcvideo.data.loading._multigrid import ClipShape
+from gcvideo.models import Cost, Head, count_cost
 from gcvideo.models._memory import TrainingMemory, count_memory
 from gcvideo.training import VideoClassifier, scaled_lr
 
@@ -30,31 +33,42 @@ class Estimate:
     memory: TrainingMemory  # of one device
     step: StepTime  # of one batch on one device, without the exchange of gradients
     loading: LoadingTime  # of a training video on one core
-    batch_size: int  # videos
     num_workers: int  # per device
     val_area: float  # of a validation view / that of a training view
     forward_seconds: float  # of a training view in the precision of validation
+    # MACs of a clip of multigrid / those of one of the base shape, which is None here
+    relative_macs: Mapping[ClipShape | None, float] = field(default_factory=lambda: {None: 1.0})
 
     @property
     def training_flops(self) -> float:
         """Two per MAC, the backward pass as two forward passes."""
-        return 3.0 * 2 * self.cost.macs * self.plan.num_clips
+        batches = self.plan.batches.items()
+        videos = sum(n * videos * self.relative_macs[clip] for (videos, clip), n in batches)
+        return 6.0 * self.cost.macs * videos * self.plan.clips_per_video * self.plan.num_devices
 
     @property
     def data_seconds(self) -> float:
-        """Time in which the workers of a device, or its own process, load a batch."""
-        return self.loading.seconds * self.batch_size / max(1, self.num_workers)
+        """Time in which the workers of a device, or its own process, load a batch of the base shape."""
+        return self._loading_seconds(self.plan.batch_size)
 
     @property
     def cores_needed(self) -> float:
         """Cores per device that keep it busy: seconds per clip x clips per second of the device."""
-        return self.loading.seconds * self.batch_size / self.step.seconds
+        return self.loading.seconds * self.plan.batch_size / self.step.seconds
 
     @property
     def training_hours(self) -> float:
-        """Without validation."""
-        batches = self.plan.num_epochs * self.plan.num_batches
-        return batches * self._together(self.step.seconds, self.data_seconds) / 3600
+        """Without validation, but with the batches that give batch norm its statistics before it."""
+        plan = self.plan
+        seconds = 0.0
+        for (videos, clip), count in plan.batches.items():
+            size = videos / plan.batch_size * self.relative_macs[clip]
+            seconds += count * self._together(
+                size * self.step.seconds, self._loading_seconds(videos)
+            )
+        forward_seconds = self.forward_seconds * plan.clips_per_batch
+        statistics = plan.num_validations * plan.statistics_batches
+        return (seconds + statistics * self._together(forward_seconds, self.data_seconds)) / 3600
 
     @property
     def validation_hours(self) -> float:
@@ -69,7 +83,7 @@ class Estimate:
         ``area`` is that of a view / that of a training view.
         """
         view_seconds = area * self.forward_seconds
-        data_seconds = self.data_seconds / self.batch_size
+        data_seconds = self._loading_seconds(1)
         return num_views * self._together(num_passes * view_seconds, data_seconds) / 3600
 
     @property
@@ -84,6 +98,9 @@ class Estimate:
     def pace(self) -> str:
         """The slower one of "data" and "device", for which the other waits."""
         return "data" if self.data_seconds > self.step.seconds else "device"
+
+    def _loading_seconds(self, num_videos: int) -> float:
+        return self.loading.seconds * num_videos / max(1, self.num_workers)
 
     def _together(self, device_seconds: float, data_seconds: float) -> float:
         """Workers load while the device computes; without them, one comes after the other."""
@@ -104,7 +121,7 @@ class Estimate:
             pace += ", which waits for the data of each step: there are no worker processes"
         rows = {
             "devices": f"{plan.num_devices}",
-            "steps": f"{plan.num_steps:,}: {plan.num_epochs} epochs of {plan.steps_per_epoch:,}",
+            "steps": f"{plan.num_steps:,}: {plan.num_epochs} epochs of {plan.steps_per_epoch}",
             "clips": f"{plan.num_clips:,}: {plan.clips_per_step:,} per step",
             "learning rate": f"{self.learning_rate:g}",
             "model": f"{self.cost}",
@@ -136,6 +153,7 @@ def measure(
     module: VideoClassifier,
     *,
     crop_size: int,
+    statistics_batches: int = 0,
     step_seconds: float | None = None,
     loading: LoadingTime | None = None,
 ) -> Estimate:
@@ -143,26 +161,41 @@ def measure(
 
     Steps, clips, weights and optimizer state are exact; activations are those that autograd keeps.
     What is not given is measured here: a step with its work space, and up to 16 training videos on one core.
+    Under multigrid, that step has the base shape; others take time in proportion to their MACs, and the
+    memory is that of the largest. ``statistics_batches`` are those of precise batch norm.
     """
     precision, num_frames = Precision.of_trainer(trainer.precision), data.protocol.num_frames
-    plan = plan_training(trainer, data)
+    plan = plan_training(trainer, data, statistics_batches=statistics_batches)
     cost = count_cost(module.model.net, num_frames, crop_size)
     rate = scaled_lr(module.lr, module.base_batch_size, plan.clips_per_step)
 
     module = copy.deepcopy(module).train()
     for norm in module.frozen:
         norm.eval()
+    for head in module.modules():
+        if data.multigrid is not None and isinstance(head, Head):  # as MultigridCycle has it
+            head.configure("adaptive", head.pool_size)
     model = module.model.to(precision.weights)
     make_optimizer = partial(module.make_optimizer, plan.clips_per_step)
     count = partial(
         count_memory,
         model,
         make_optimizer=make_optimizer,
-        num_frames=num_frames,
-        crop_size=crop_size,
         autocast=precision.autocast,
+        in_buckets=plan.num_devices > 1,
     )
-    memory = count(num_clips=plan.clips_per_batch, in_buckets=plan.num_devices > 1)
+    base = ClipShape(num_frames, 1, crop_size)
+    memory = max(
+        (
+            count(
+                num_clips=videos * plan.clips_per_video,
+                num_frames=(clip or base).num_frames,
+                crop_size=(clip or base).crop_size,
+            )
+            for videos, clip in plan.batches
+        ),
+        key=lambda memory: memory.total,
+    )
     val_crop_size = data.protocol.single_view().crop_size
     val_area = (val_crop_size / crop_size) ** 2
     if step_seconds is None:
@@ -176,9 +209,15 @@ def measure(
             autocast=precision.autocast,
             # Work space comes on top of what is kept.
             bytes_per_clip=2 * memory.total // plan.clips_per_batch,
+            batches=_batches(data) if data.num_workers == 0 and data.multigrid is None else None,
         )
         if step.peak_bytes is not None:
-            timed = count(num_clips=step.num_clips)
+            timed = count(
+                num_clips=step.num_clips,
+                num_frames=num_frames,
+                crop_size=crop_size,
+                in_buckets=False,
+            )
             work_space = max(0, step.peak_bytes - (timed.total - timed.weights))
             work_space = work_space * plan.clips_per_batch // step.num_clips
             memory = replace(memory, work_space=work_space)
@@ -197,11 +236,26 @@ def measure(
         memory=memory,
         step=step,
         loading=loading or time_loading(data, plan.num_epochs),
-        batch_size=data.batch_size,
         num_workers=data.num_workers,
         val_area=val_area,
         forward_seconds=forward_seconds,
+        relative_macs={
+            clip: count_cost(
+                module.model.net, (clip or base).num_frames, (clip or base).crop_size
+            ).macs
+            / cost.macs
+            for _, clip in plan.batches
+        },
     )
+
+
+def _batches(data: VideoDataModule) -> Iterator[Tensor]:
+    """Views of training batches without end; frames are not kept."""
+    while True:
+        loader = data.train_dataloader()
+        cast(TrainingVideos, loader.dataset).cache = None
+        for batch in loader:
+            yield batch["views"]
 
 
 def given_step_seconds(value: Any) -> float | None:

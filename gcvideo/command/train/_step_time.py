@@ -2,17 +2,20 @@
 
 import os
 import timeit
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gcvideo.command.train._peak_memory import watched_memory
 from gcvideo.models import computing_in
 
 _BUDGET_SECONDS = 60.0
+# Between the pieces of one step, memory lies unused that no later step finds; this ends after some steps.
+_NUM_STEPS = 5
 _MAX_REPEATS = 10
 
 
@@ -59,18 +62,25 @@ def time_step(
     crop_size: int,
     autocast: torch.dtype | None,
     bytes_per_clip: int,
+    batches: Iterator[Tensor] | None = None,
 ) -> StepTime:
     """Time training steps of a model of uint8 views on its device; its weights change.
 
-    Where a batch would not fit into the free memory, or two would take more than a minute, a smaller one
-    is timed and scaled linearly.
+    Where a batch would not fit into the free memory, or five would take more than a minute, a smaller one
+    is timed and scaled linearly. ``batches`` are views (b, v, 3, t, s, s) that this process loads between
+    steps, as it will in training: what they leave behind decides on how much memory lies unused.
     """
     device = next(model.parameters()).device
 
-    def time_steps(clips: int, number: int) -> float:
+    def time_steps(clips: int, number: int, batches: Iterator[Tensor] | None = None) -> float:
         views = torch.zeros((clips, 1, 3, num_frames, crop_size, crop_size), dtype=torch.uint8)
         views = views.to(device)
         labels = torch.zeros(clips, dtype=torch.int64, device=device)
+
+        def load() -> None:
+            nonlocal views
+            if batches is not None:
+                views = next(batches).flatten(0, 1).unsqueeze(1)[:clips].to(device)
 
         def step() -> None:
             with torch.autocast(device.type, autocast, enabled=autocast is not None):
@@ -80,7 +90,7 @@ def time_step(
             optimizer.zero_grad()
             _synchronize(device)
 
-        return min(timeit.repeat(step, number=1, repeat=number))
+        return min(timeit.repeat(step, load, number=1, repeat=number))
 
     with watched_memory(device) as memory:
         # Batch statistics of a small net need two clips.
@@ -88,12 +98,11 @@ def time_step(
         seconds = time_steps(clips, 2)
         affordable = min(
             num_clips,
-            int(clips * _BUDGET_SECONDS / (2 * seconds)),
+            int(clips * _BUDGET_SECONDS / (_NUM_STEPS * seconds)),
             _free_memory(device) // bytes_per_clip,
         )
-        if affordable > clips:
-            clips = affordable
-            seconds = time_steps(clips, 2)
+        clips = max(clips, affordable)
+        seconds = time_steps(clips, _NUM_STEPS, batches)
         if repeats := min(_MAX_REPEATS, int(_BUDGET_SECONDS / 10 / seconds)):
             seconds = min(seconds, time_steps(clips, repeats))
     source = f"measured on {_name(device)}"

@@ -95,8 +95,14 @@ def train(cfg: DictConfig) -> dict[str, float]:
         data, module, lines = _build(cfg, point)
         if cfg.estimate is not False:
             seconds = given_step_seconds(cfg.estimate)
-            crop_size = cfg.crop_size
-            estimate = measure(cfg.trainer, data, module, crop_size=crop_size, step_seconds=seconds)
+            estimate = measure(
+                cfg.trainer,
+                data,
+                module,
+                crop_size=cfg.crop_size,
+                statistics_batches=cfg.batch_norm.precise_batches,
+                step_seconds=seconds,
+            )
             _CONSOLE.print(estimate.table())
             return {}
         cost = _finish_net(module.model.net, cfg)

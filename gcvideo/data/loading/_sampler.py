@@ -11,6 +11,8 @@ from gcvideo.data.loading._multigrid import ClipShape, MultigridSchedule
 
 # Epoch, video and, with multigrid, what the clips look like.
 TrainingKey = tuple[int, int] | tuple[int, int, ClipShape]
+# Videos of a batch and, with multigrid, what the clips look like.
+BatchTurn = tuple[int, ClipShape | None]
 
 
 @dataclass(eq=False)
@@ -71,7 +73,7 @@ class EpochBatchSampler(Sampler[list[TrainingKey]]):
 
     def __len__(self) -> int:
         """Batches of the whole epoch of the sampler."""
-        ends = list(accumulate(size for size, _ in self._turns()))
+        ends = list(accumulate(size for size, _ in self.turns()))
         cycles, rest = divmod(len(self.sampler), ends[-1])
         return cycles * len(ends) + sum(end <= rest for end in ends)
 
@@ -81,12 +83,12 @@ class EpochBatchSampler(Sampler[list[TrainingKey]]):
         # All at once, because the epoch may change before the first batch is requested.
         batches: list[list[TrainingKey]] = [
             [key if clip is None else (*key, clip) for key in islice(keys, size)]
-            for size, clip in islice(cycle(self._turns()), len(self))
+            for size, clip in islice(cycle(self.turns()), len(self))
         ]
         return iter(batches[first:])
 
-    def _turns(self) -> list[tuple[int, ClipShape | None]]:
-        """Videos and shape of the batches that follow each other."""
+    def turns(self) -> list[BatchTurn]:
+        """Batches of the epoch of the sampler that follow each other, again and again."""
         if self.multigrid is None:
             return [(self.batch_size, None)]
         shapes = self.multigrid.short_cycle_shapes(self.sampler.epoch)

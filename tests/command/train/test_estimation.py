@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +19,9 @@ from gcvideo.command.train._estimation import Estimate, given_step_seconds, meas
 from gcvideo.command.train._loading_time import LoadingTime
 from gcvideo.command.train._plan import TrainingPlan, devices_per_node, plan_training
 from gcvideo.command.train._step_time import StepTime
-from gcvideo.data import Annotations
+from gcvideo.data import Annotations, Multigrid
+from gcvideo.data.loading._multigrid import ClipShape
+from gcvideo.data.loading._sampler import EpochBatchSampler, EpochSampler
 from gcvideo.models import Cost
 from gcvideo.models._memory import TrainingMemory
 
@@ -60,7 +63,7 @@ def test_steps_clips_and_rate_are_the_hand_counted_ones(estimated):
         "base_batch_size=48",
     )
     plan = result.plan
-    assert (plan.num_devices, plan.steps_per_epoch, plan.num_steps) == (2, 1, 4)
+    assert (plan.num_devices, plan.steps_per_epoch, plan.num_steps) == (2, "1", 4)
     assert plan.clips_per_step == 2 * 3 * 2 * 2
     assert plan.num_clips == 4 * 2 * 2 * 3 * 2
     assert result.learning_rate == pytest.approx(0.1 * 24 / 48)
@@ -71,7 +74,7 @@ def test_sixty_four_devices_are_planned_where_there_are_none(estimated):
     on_gpus = ["trainer=ddp", "trainer.devices=8", "trainer.num_nodes=8", "trainer.accelerator=gpu"]
     result = estimated(*on_gpus, "trainer.precision=bf16-mixed", "optimizer=adamw", repeat=60)
     # 600 videos / 64 devices / batches of 4.
-    assert (result.plan.num_devices, result.plan.num_batches) == (64, 2)
+    assert (result.plan.num_devices, result.plan.steps_per_epoch) == (64, "2")
     assert result.plan.clips_per_step == 256
     assert result.plan.val_videos == 1
     assert result.device_hours == pytest.approx(64 * result.hours)
@@ -113,9 +116,9 @@ def test_work_space_of_a_smaller_batch_is_scaled(estimated, monkeypatch):
 BASE = Estimate(
     plan=TrainingPlan(
         num_devices=4,
-        num_epochs=3,
-        num_batches=5,
-        clips_per_batch=2,
+        epochs=[{(2, None): 5}] * 3,
+        batch_size=2,
+        clips_per_video=1,
         accumulated=1,
         num_validations=3,
         val_videos=2,
@@ -125,7 +128,6 @@ BASE = Estimate(
     memory=TrainingMemory(1, 1, 1, 1, 1),
     step=StepTime(0.5, "as given"),
     loading=LoadingTime(0.3),
-    batch_size=2,
     num_workers=2,
     val_area=1.0,
     forward_seconds=0.5 / 2 / 3,
@@ -176,7 +178,7 @@ def printed(result):
     return capture.get()
 
 
-def planned(num_train=10, num_val=7, **values):
+def planned(num_train=10, num_val=7, multigrid=None, **values):
     trainer = {
         "devices": 1,
         "num_nodes": 1,
@@ -188,8 +190,8 @@ def planned(num_train=10, num_val=7, **values):
         "check_val_every_n_epoch": 1,
     }
     splits = SimpleNamespace(train=range(num_train), val=range(num_val))
-    data = SimpleNamespace(splits=splits, batch_size=2, clips_per_video=1)
-    return plan_training(OmegaConf.create(trainer | values), data)
+    data = SimpleNamespace(splits=splits, batch_size=2, clips_per_video=1, multigrid=multigrid)
+    return plan_training(OmegaConf.create(trainer | values), data, statistics_batches=200)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -205,6 +207,55 @@ def test_limits_of_the_trainer_count():
     assert planned(check_val_every_n_epoch=4).num_validations == 1
     assert planned(limit_val_batches=2).val_videos == 4
     assert planned(devices=2).val_videos == 4
+    assert planned().statistics_batches == 5  # all of an epoch
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_batches_are_those_that_the_sampler_gives_for_each_shape():
+    schedule = Multigrid().schedule(ClipShape(8, 8, 224), num_epochs=6, milestones=[3, 5])
+    plan = planned(num_train=300, multigrid=schedule, max_epochs=schedule.num_epochs)
+    assert schedule.num_epochs > 3
+    sampler = EpochSampler(300)
+    batches = EpochBatchSampler(sampler, 2, schedule)
+    seen, lengths = Counter(), []
+    for epoch in range(schedule.num_epochs):
+        sampler.set_epoch(epoch)
+        epoch_batches = list(batches)
+        lengths.append(len(epoch_batches))
+        seen += Counter((len(keys), keys[0][2]) for keys in epoch_batches)
+    assert dict(plan.batches) == seen
+    assert (plan.num_steps, plan.num_epochs) == (sum(lengths), schedule.num_epochs)
+    assert plan.steps_per_epoch == f"{min(lengths)} to {max(lengths)}"
+    assert plan.num_clips == sum(videos * count for (videos, _), count in seen.items())
+
+
+def test_a_shape_of_multigrid_takes_time_by_its_macs_and_its_videos():
+    small = ClipShape(4, 16, 112)
+    plan = dataclasses.replace(BASE.plan, epochs=[{(2, None): 5, (16, small): 2}])
+    result = dataclasses.replace(BASE, plan=plan, relative_macs={None: 1.0, small: 0.125})
+    # 16 small videos are 16/2 x 0.125 = 1 step of the base shape, but 8 times as many to load.
+    assert result.training_hours == pytest.approx((5 * 0.5 + 2 * 16 * 0.3 / 2) / 3600)
+    assert result.training_flops == pytest.approx(6 * 10 * (5 * 2 + 2 * 16 * 0.125) * 4)
+
+
+def test_batches_for_batch_norm_are_forward_passes_before_each_validation():
+    plan = dataclasses.replace(BASE.plan, statistics_batches=4)
+    result = dataclasses.replace(BASE, plan=plan, loading=LoadingTime(0.0))
+    # 0.5 s of a step / 3 for each of 3 x 4 batches.
+    assert result.training_hours == pytest.approx(BASE.training_hours + (3 * 4 * 0.5 / 3) / 3600)
+
+
+@pytest.mark.slow
+def test_the_memory_of_multigrid_is_that_of_its_largest_batch(estimated):
+    given = ["epochs=4", "scheduler=warmup_steps", "scheduler.milestones=[1,2,3]", "batch_size=1"]
+    base, grid = (
+        estimated(*given, f"multigrid={name}", repeat=8) for name in ("none", "long_short")
+    )
+    assert grid.memory.views >= base.memory.views
+    assert grid.memory.total >= base.memory.total
+    assert grid.memory.weights == base.memory.weights
+    assert len(grid.relative_macs) > 4
+    assert min(grid.relative_macs.values()) < 0.2
 
 
 @pytest.mark.parametrize("value", [0, -1.0, False, "soon", math.nan, math.inf, None])
