@@ -23,6 +23,7 @@ class TrainingMemory:
         optimizer_state: momenta and the like.
         activations: feature maps kept for the backward pass.
         views: the uint8 input.
+        average: moving average of the weights.
         work_space: what a step took beyond these where it was measured: gradients of feature maps, buffers of
             operators, and what lies unused between pieces of memory.
     """
@@ -32,12 +33,13 @@ class TrainingMemory:
     optimizer_state: int
     activations: int
     views: int
+    average: int = 0
     work_space: int = 0
 
     @property
     def total(self) -> int:
         kept = self.gradients + self.optimizer_state + self.activations + self.views
-        return self.weights + kept + self.work_space
+        return self.weights + kept + self.average + self.work_space
 
 
 def count_memory(
@@ -49,6 +51,7 @@ def count_memory(
     crop_size: int,
     autocast: torch.dtype | None = None,
     in_buckets: bool = False,
+    has_average: bool = False,
 ) -> TrainingMemory:
     """Memory that a training step keeps, counted without running it; ``work_space`` is not known.
 
@@ -61,18 +64,21 @@ def count_memory(
         crop_size: pixels.
         autocast: type in which convolutions and products are computed; None: that of the weights.
         in_buckets: gradients are kept a second time, as DDP does for their exchange.
+        has_average: weights are kept a second time, as a moving average.
     """
     view = (1, 3, num_frames, crop_size, crop_size)
     # Batch norm takes no statistics from a single clip whose map has one position.
     two, three = (saved_bytes(model, (clips, *view), autocast) for clips in (2, 3))
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    weights = _bytes([*model.parameters(), *model.buffers()])
     return TrainingMemory(
-        weights=_bytes([*model.parameters(), *model.buffers()]),
+        weights=weights,
         gradients=_bytes(learning) * (2 if in_buckets else 1),
         optimizer_state=_optimizer_bytes(model, make_optimizer),
         # Weights cast for autocast are kept once, whatever the batch.
         activations=two + (num_clips - 2) * (three - two),
         views=num_clips * 3 * num_frames * crop_size**2,
+        average=weights if has_average else 0,
     )
 
 

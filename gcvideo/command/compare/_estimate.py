@@ -12,7 +12,8 @@ from gcvideo.command._duration import duration
 from gcvideo.command.compare._cell import is_finished, launcher_config
 from gcvideo.command.compare._plan import PlannedVariant, cell_folder
 from gcvideo.command.compare._request import ComparisonRequest
-from gcvideo.command.train._estimation import Estimate, given_step_seconds, measure, memory_size
+from gcvideo.command.train._estimate_measurement import measure
+from gcvideo.command.train._estimation import Estimate, given_step_seconds, memory_size
 from gcvideo.comparison._probe import PROBES
 from gcvideo.comparison._table import Table
 from gcvideo.data import EvaluationProtocol, VideoSplits
@@ -106,11 +107,9 @@ def estimate_comparison(
         protocol: EvaluationProtocol = build(cfg.protocol)
         data = build_data(cfg, splits, protocol)
         cell = measure(
-            cfg.trainer,
+            cfg,
             data,
             build_module(cfg, build(cfg.model.net), data),
-            crop_size=cfg.crop_size,
-            statistics_batches=cfg.batch_norm.precise_batches,
             step_seconds=given_step_seconds(request.estimate),
             loading=variants[0].cell.loading if variants else None,
         )

@@ -1,26 +1,19 @@
 """What a training will take: steps, memory, hours."""
 
-import copy
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from omegaconf import DictConfig
 from rich.table import Table
-from torch import Tensor
 
-from gcvideo.command._device import device_of
 from gcvideo.command._duration import duration
-from gcvideo.command.train._loading_time import LoadingTime, time_loading
-from gcvideo.command.train._plan import TrainingPlan, plan_training
-from gcvideo.command.train._step_time import Precision, StepTime, time_step, time_view
-from gcvideo.data import TrainingVideos, VideoDataModule
+from gcvideo.command.train._loading_time import LoadingTime
+from gcvideo.command.train._plan import TrainingPlan
+from gcvideo.command.train._step_time import StepTime
 from gcvideo.data.loading._multigrid import ClipShape
-from gcvideo.models import Cost, Head, count_cost
-from gcvideo.models._memory import TrainingMemory, count_memory
-from gcvideo.training import VideoClassifier, scaled_lr
+from gcvideo.models import Cost
+from gcvideo.models._memory import TrainingMemory
 
 
 @dataclass(frozen=True)
@@ -119,6 +112,7 @@ class Estimate:
             pace += f"; num_workers={cores}, each with a core of its own, would keep up"
         elif not self.num_workers:
             pace += ", which waits for the data of each step: there are no worker processes"
+        average = f"average {memory_size(memory.average)}, " if memory.average else ""
         rows = {
             "devices": f"{plan.num_devices}",
             "steps": f"{plan.num_steps:,}: {plan.num_epochs} epochs of {plan.steps_per_epoch}",
@@ -129,6 +123,7 @@ class Estimate:
             "memory": f"about {memory_size(memory.total)} per device: weights {memory_size(memory.weights)}, "
             f"gradients {memory_size(memory.gradients)}, optimizer {memory_size(memory.optimizer_state)}, "
             f"activations {memory_size(memory.activations)}, views {memory_size(memory.views)}, "
+            f"{average}"
             f"work space {memory_size(memory.work_space) if memory.work_space else 'not known'}",
             "step": f"{self.step.seconds:.3g} s, {self.step.source}; exchange between devices not "
             "included",
@@ -145,117 +140,6 @@ class Estimate:
         for row in rows.items():
             table.add_row(*row)
         return table
-
-
-def measure(
-    trainer: DictConfig,
-    data: VideoDataModule,
-    module: VideoClassifier,
-    *,
-    crop_size: int,
-    statistics_batches: int = 0,
-    step_seconds: float | None = None,
-    loading: LoadingTime | None = None,
-) -> Estimate:
-    """What a training will take; nothing is written, and the module is left as it is.
-
-    Steps, clips, weights and optimizer state are exact; activations are those that autograd keeps.
-    What is not given is measured here: a step with its work space, and up to 16 training videos on one core.
-    Under multigrid, that step has the base shape; others take time in proportion to their MACs, and the
-    memory is that of the largest. ``statistics_batches`` are those of precise batch norm.
-    """
-    precision, num_frames = Precision.of_trainer(trainer.precision), data.protocol.num_frames
-    plan = plan_training(trainer, data, statistics_batches=statistics_batches)
-    cost = count_cost(module.model.net, num_frames, crop_size)
-    rate = scaled_lr(module.lr, module.base_batch_size, plan.clips_per_step)
-
-    module = copy.deepcopy(module).train()
-    for norm in module.frozen:
-        norm.eval()
-    for head in module.modules():
-        if data.multigrid is not None and isinstance(head, Head):  # as MultigridCycle has it
-            head.configure("adaptive", head.pool_size)
-    model = module.model.to(precision.weights)
-    make_optimizer = partial(module.make_optimizer, plan.clips_per_step)
-    count = partial(
-        count_memory,
-        model,
-        make_optimizer=make_optimizer,
-        autocast=precision.autocast,
-        in_buckets=plan.num_devices > 1,
-    )
-    base = ClipShape(num_frames, 1, crop_size)
-    memory = max(
-        (
-            count(
-                num_clips=videos * plan.clips_per_video,
-                num_frames=(clip or base).num_frames,
-                crop_size=(clip or base).crop_size,
-            )
-            for videos, clip in plan.batches
-        ),
-        key=lambda memory: memory.total,
-    )
-    val_crop_size = data.protocol.single_view().crop_size
-    val_area = (val_crop_size / crop_size) ** 2
-    if step_seconds is None:
-        model.to(device_of(trainer))
-        step = time_step(
-            model,
-            make_optimizer(model),
-            num_clips=plan.clips_per_batch,
-            num_frames=num_frames,
-            crop_size=crop_size,
-            autocast=precision.autocast,
-            # Work space comes on top of what is kept.
-            bytes_per_clip=2 * memory.total // plan.clips_per_batch,
-            batches=_batches(data) if data.num_workers == 0 and data.multigrid is None else None,
-        )
-        if step.peak_bytes is not None:
-            timed = count(
-                num_clips=step.num_clips,
-                num_frames=num_frames,
-                crop_size=crop_size,
-                in_buckets=False,
-            )
-            work_space = max(0, step.peak_bytes - (timed.total - timed.weights))
-            work_space = work_space * plan.clips_per_batch // step.num_clips
-            memory = replace(memory, work_space=work_space)
-        view_seconds = time_view(
-            model, num_frames=num_frames, crop_size=val_crop_size, dtype=module.precision
-        )
-        forward_seconds = view_seconds / val_area
-    else:
-        step = StepTime(step_seconds, "as given")
-        # A forward pass is a third of a step, in one precision.
-        forward_seconds = step.seconds / plan.clips_per_batch / 3
-    return Estimate(
-        plan=plan,
-        learning_rate=rate,
-        cost=cost,
-        memory=memory,
-        step=step,
-        loading=loading or time_loading(data, plan.num_epochs),
-        num_workers=data.num_workers,
-        val_area=val_area,
-        forward_seconds=forward_seconds,
-        relative_macs={
-            clip: count_cost(
-                module.model.net, (clip or base).num_frames, (clip or base).crop_size
-            ).macs
-            / cost.macs
-            for _, clip in plan.batches
-        },
-    )
-
-
-def _batches(data: VideoDataModule) -> Iterator[Tensor]:
-    """Views of training batches without end; frames are not kept."""
-    while True:
-        loader = data.train_dataloader()
-        cast(TrainingVideos, loader.dataset).cache = None
-        for batch in loader:
-            yield batch["views"]
 
 
 def given_step_seconds(value: Any) -> float | None:

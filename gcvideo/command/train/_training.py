@@ -34,7 +34,8 @@ from gcvideo.command._rank_config import announce_to_children, global_rank, own_
 from gcvideo.command._readability import bad_videos_error, unopenable_videos
 from gcvideo.command._record import write_config, write_environment, write_json
 from gcvideo.command.train._data_record import changed_lists, record_split, write_data_record
-from gcvideo.command.train._estimation import given_step_seconds, measure
+from gcvideo.command.train._estimate_measurement import measure
+from gcvideo.command.train._estimation import given_step_seconds
 from gcvideo.command.train._plan import full_batches
 from gcvideo.command.train._report import report_end, report_start
 from gcvideo.command.train._resuming import ResumePoint, find_resume_point
@@ -95,14 +96,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         data, module, lines = _build(cfg, point)
         if cfg.estimate is not False:
             seconds = given_step_seconds(cfg.estimate)
-            estimate = measure(
-                cfg.trainer,
-                data,
-                module,
-                crop_size=cfg.crop_size,
-                statistics_batches=cfg.batch_norm.precise_batches,
-                step_seconds=seconds,
-            )
+            estimate = measure(cfg, data, module, step_seconds=seconds)
             _CONSOLE.print(estimate.table())
             return {}
         cost = _finish_net(module.model.net, cfg)

@@ -15,7 +15,8 @@ from gcvideo.command._assembly import (
     build_module,
     settle,
 )
-from gcvideo.command.train._estimation import Estimate, given_step_seconds, measure
+from gcvideo.command.train._estimate_measurement import measure
+from gcvideo.command.train._estimation import Estimate, given_step_seconds
 from gcvideo.command.train._loading_time import LoadingTime
 from gcvideo.command.train._plan import TrainingPlan, devices_per_node, plan_training
 from gcvideo.command.train._step_time import StepTime
@@ -39,7 +40,7 @@ def estimate(compose_config, overrides, step_seconds, repeat, root, folder):
     protocol = build(cfg.protocol)
     data = build_data(cfg, splits, protocol)
     module = build_module(cfg, build(cfg.model.net), data)
-    return measure(cfg.trainer, data, module, crop_size=cfg.crop_size, step_seconds=step_seconds)
+    return measure(cfg, data, module, step_seconds=step_seconds)
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_work_space_of_a_smaller_batch_is_scaled(estimated, monkeypatch):
     def measured(model, optimizer, **options):
         return StepTime(0.5, "as measured", num_clips=2, peak_bytes=10**9)
 
-    monkeypatch.setattr("gcvideo.command.train._estimation.time_step", measured)
+    monkeypatch.setattr("gcvideo.command.train._estimate_measurement.time_step", measured)
     two = estimated("batch_size=2", step_seconds=None).memory
     four = estimated("batch_size=4", step_seconds=None).memory
     assert two.total - two.weights == 10**9
@@ -243,6 +244,27 @@ def test_batches_for_batch_norm_are_forward_passes_before_each_validation():
     result = dataclasses.replace(BASE, plan=plan, loading=LoadingTime(0.0))
     # 0.5 s of a step / 3 for each of 3 x 4 batches.
     assert result.training_hours == pytest.approx(BASE.training_hours + (3 * 4 * 0.5 / 3) / 3600)
+
+
+def test_what_a_training_keeps_besides_counts(estimated):
+    plain = estimated("batch_size=2").memory
+    averaged = estimated("batch_size=2", "ema=default").memory
+    assert (plain.average, averaged.average) == (0, plain.weights)
+    assert averaged.total == plain.total + plain.weights
+    assert "average" in printed(estimated("batch_size=2", "ema=default"))
+    recomputed = estimated("batch_size=2", "activation_checkpointing=true").memory
+    # Of a residual block its input is kept, which is a part of what it would keep otherwise.
+    assert recomputed.activations < 0.5 * plain.activations
+    assert recomputed.weights == plain.weights
+
+
+def test_a_net_that_will_be_compiled_is_timed_so(estimated, monkeypatch):
+    compiled = []
+    monkeypatch.setattr("gcvideo.command.train._estimate_measurement.compile_net", compiled.append)
+    estimated("batch_size=2", step_seconds=None)
+    assert not compiled
+    estimated("batch_size=2", "compile=true", step_seconds=None)
+    assert len(compiled) == 1
 
 
 @pytest.mark.slow
