@@ -111,6 +111,18 @@ class Table(NamedTuple):
             shown.add_row(*row)
         return shown
 
+    def parts(self, num_columns: int) -> list["Table"]:
+        """Tables of at most so many columns, each with the first one."""
+        starts = range(1, max(len(self.header), 2), num_columns - 1)
+        ends = (slice(start, start + num_columns - 1) for start in starts)
+        return [
+            Table(
+                (self.header[0], *self.header[part]),
+                tuple((row[0], *row[part]) for row in self.rows),
+            )
+            for part in ends
+        ]
+
     def html(self) -> str:
         """A table element whose first column contains row headers."""
         head = "".join(f'<th scope="col">{escape(text)}</th>' for text in self.header)
