@@ -113,8 +113,8 @@ def _write(result: RunResult, folder: Path, cfg: DictConfig) -> None:
     if not bool(result.is_finite.all()):
         bad = int((~result.is_finite).sum())
         _CONSOLE.print(
-            f"warning: {bad} of {len(result.labels)} videos have scores that are not finite numbers; the report "
-            "names them",
+            f"warning: {bad} of {len(result.labels)} videos have scores that are not finite numbers; the "
+            "report names them",
             soft_wrap=True,
         )
     _CONSOLE.print(f"  report in {folder / 'report.html'}", soft_wrap=True)

@@ -1,8 +1,11 @@
 """Figures of a run: learning curves, confusion matrices, the reliability of scores."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
+from unicodedata import east_asian_width
 
 import matplotlib
 import numpy as np
@@ -10,11 +13,12 @@ from jaxtyping import Int64
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from gcvideo._draft import draft_of
-from gcvideo.comparison._figure import SETTINGS, SIZE, style_of
+from gcvideo.comparison._figure import SETTINGS, SIZE, inline_svg, style_of
 from gcvideo.evaluation import Calibration, normalized_by_class
 from gcvideo.report._run import History
 
@@ -24,12 +28,36 @@ _MAX_NAME = 22  # letters of such a name
 _CELL, _NAMES = 0.34, 2.2  # inches of a cell, and of names and scale
 
 
-class NamedFigure(NamedTuple):
-    """A figure, made anew for each kind of file, because not every font has the letters of every name."""
+class NamedFigure:
+    """A figure that is laid out once for all files, or twice if Matplotlib lacks letters of its names.
 
-    caption: str
-    width: float  # inches
-    draw: Callable[[bool], Figure]  # whether names must be drawn with Matplotlib's font
+    Args:
+        caption: title.
+        width: inches.
+        draw: what draws it; its argument says whether names must do with the letters of Matplotlib's font.
+        has_all_letters: whether that makes no difference.
+    """
+
+    def __init__(
+        self,
+        caption: str,
+        width: float,
+        draw: Callable[[bool], Figure],
+        *,
+        has_all_letters: bool = True,
+    ) -> None:
+        self.caption, self.width = caption, width
+        self._draw, self._has_all_letters = draw, has_all_letters
+        self._drawn: dict[bool, Figure] = {}
+
+    def drawn(self, *, is_limited: bool) -> Figure:
+        """The figure for formats that need a font in the file, or for svg, where the viewer has it."""
+        is_limited = is_limited and not self._has_all_letters
+        if is_limited not in self._drawn:
+            figure = self._drawn[is_limited] = self._draw(is_limited)
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # it would be repeated for every file
+        return self._drawn[is_limited]
 
 
 def write_figures(
@@ -42,16 +70,30 @@ def write_figures(
             path = folder / f"{name}.{file_format}"
             # Equal figures give equal files.
             stamp = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[file_format]
-            with (
-                draft_of(path) as draft,
-                matplotlib.rc_context(
-                    {"svg.fonttype": "none", "svg.hashsalt": name, "pdf.fonttype": 42}
-                ),
-            ):
-                drawn = figure.draw(file_format != "svg")
+            settings: dict[Any, Any] = {
+                "svg.fonttype": "none",
+                "svg.hashsalt": name,
+                "pdf.fonttype": 42,
+            }
+            with draft_of(path) as draft, matplotlib.rc_context(settings), _any_letters():
+                drawn = figure.drawn(is_limited=file_format != "svg")
                 drawn.savefig(draft, format=file_format, dpi=150, metadata=stamp)
             written.append(path.name)
     return written
+
+
+def page_figure(figure: NamedFigure) -> str:
+    """The svg element of a figure in a page."""
+    with _any_letters():
+        return inline_svg(figure.drawn(is_limited=False), figure.caption)
+
+
+@contextmanager
+def _any_letters() -> Iterator[None]:
+    """Within, Matplotlib does not warn of letters that it lacks, for in an svg a browser draws them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
+        yield
 
 
 def history_figure(history: History, keys: Sequence[str], label: str) -> NamedFigure | None:
@@ -91,11 +133,18 @@ def matrix_figure(
     shares = normalized_by_class(counts).numpy()[np.ix_(chosen, chosen)]
     numbers = counts.numpy()[np.ix_(chosen, chosen)]
     is_labelled = len(chosen) <= MAX_LABELLED
+    browser_names, plain_names = (
+        [shortened(classes[label], is_limited, label) for label in chosen if is_labelled]
+        for is_limited in (False, True)
+    )
     width = max(_CELL * len(chosen) if is_labelled else 4.6, 1.4) + _NAMES
 
     @matplotlib.rc_context({**SETTINGS, "font.size": 10, "axes.grid": False})
     def draw(is_limited: bool) -> Figure:
-        figure = Figure(figsize=(width, width - 0.3), layout="constrained")
+        names = plain_names if is_limited else browser_names
+        margin = 0 if is_limited else _unmeasured(names) / width
+        layout = ConstrainedLayoutEngine(rect=(margin, margin, 1 - margin, 1 - margin))
+        figure = Figure(figsize=(width, width - 0.3), layout=layout)
         axes = figure.subplots()
         # Of rare confusions a trace is left to see.
         colors = matplotlib.colormaps["Blues"].with_extremes(bad="#dddddd")
@@ -103,7 +152,6 @@ def matrix_figure(
         figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
         axes.set(xlabel="answer", ylabel="true class")
         if is_labelled:
-            names = [shortened(classes[label], is_limited, label) for label in chosen]
             places = range(len(chosen))
             axes.set_xticks(places, names, rotation=90, parse_math=False)
             axes.set_yticks(places, names, parse_math=False)
@@ -115,7 +163,8 @@ def matrix_figure(
                 )
         return figure
 
-    return NamedFigure(caption, width, draw)
+    has_all_letters = browser_names == plain_names
+    return NamedFigure(caption, width, draw, has_all_letters=has_all_letters)
 
 
 def reliability_figure(found: Calibration) -> NamedFigure:
@@ -144,6 +193,12 @@ def reliability_figure(found: Calibration) -> NamedFigure:
         return figure
 
     return NamedFigure("Reliability", SIZE[0], draw)
+
+
+def _unmeasured(names: Iterable[str]) -> float:
+    """Inches by which wide letters exceed what Matplotlib takes for letters that it lacks."""
+    wide = (sum(east_asian_width(letter) in "WF" for letter in name) for name in names)
+    return max(wide, default=0) * 0.45 * 10 / 72
 
 
 def shortened(name: str, is_limited: bool, label: int) -> str:

@@ -5,7 +5,6 @@ from html import escape
 from pathlib import Path
 
 from gcvideo._draft import draft_of
-from gcvideo.comparison import inline_svg
 from gcvideo.comparison._page import listed, page, paragraphs, scrolling_table
 from gcvideo.evaluation import most_confused_pairs
 from gcvideo.report._class_table import bin_table, class_bars, pair_table, write_tables
@@ -15,6 +14,7 @@ from gcvideo.report._figure import (
     NamedFigure,
     history_figure,
     matrix_figure,
+    page_figure,
     reliability_figure,
     write_figures,
 )
@@ -122,9 +122,9 @@ def _confusion(result: RunResult, drawn: Mapping[str, str]) -> str:
     text = "Rows are true classes, columns are answers. Numbers are videos, colours their share of the class."
     if "confusion_part" in drawn or len(result.classes) > MAX_LABELLED:
         text = (
-            f"Rows are true classes, columns are answers, colours the share of the class. {len(result.classes)} "
-            "names would not be legible, so the whole matrix has none; the part with names has the classes "
-            "of the most frequent mistakes, and its rows leave out answers outside it. report/confusion.csv "
+            "Rows are true classes, columns are answers, colours the share of the class. "
+            f"{len(result.classes)} names would not be legible, so the whole matrix has none; the part with "
+            "names has the classes of the most frequent mistakes, and its rows leave out answers outside it. report/confusion.csv "
             "has all numbers."
         )
     matrices = "".join(drawn[name] for name in ("confusion", "confusion_part") if name in drawn)
@@ -161,7 +161,7 @@ def _not_finite(result: RunResult) -> str:
 
 
 def _drawn(figure: NamedFigure, *, is_sized: bool) -> str:
-    svg = inline_svg(figure.draw(False), figure.caption)
+    svg = page_figure(figure)
     if not is_sized:
         return f"<figure><figcaption>{escape(figure.caption)}</figcaption>{svg}</figure>"
     # As wide as its names need; it scrolls on a phone.
