@@ -27,7 +27,12 @@ def data_table(splits: VideoSplits) -> Table:
 
 _ROWS = (
     *("videos", "classes with videos", "videos of a class, median (from - to)"),
-    *("listed, but not on disk", "of a sample of", "cannot be read", "seconds, median (from - to)"),
+    *(
+        "listed, but not on disk",
+        "sampled for the rows below",
+        "of these unreadable",
+        "seconds, median (from - to)",
+    ),
     *("frames per second", "pixels", "size of a file (MB)"),
 )
 

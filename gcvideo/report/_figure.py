@@ -25,6 +25,7 @@ from gcvideo.report._run import History
 FORMATS = ("png", "svg", "pdf")
 MAX_LABELLED = 25  # classes of a matrix whose names can be read
 _MAX_NAME = 22  # letters of such a name
+_NUM_END = 9
 _CELL, _NAMES = 0.34, 2.2  # inches of a cell, and of names and scale
 
 
@@ -144,7 +145,7 @@ def matrix_figure(
         names = plain_names if is_limited else browser_names
         margin = 0 if is_limited else _unmeasured(names) / width
         layout = ConstrainedLayoutEngine(rect=(margin, margin, 1 - margin, 1 - margin))
-        figure = Figure(figsize=(width, width - 0.3), layout=layout)
+        figure = Figure(figsize=(width, width - 0.8), layout=layout)
         axes = figure.subplots()
         # Of rare confusions a trace is left to see.
         colors = matplotlib.colormaps["Blues"].with_extremes(bad="#dddddd")
@@ -208,4 +209,7 @@ def shortened(name: str, is_limited: bool, label: int) -> str:
         known = get_font(findfont("DejaVu Sans")).get_charmap()
         if any(ord(letter) not in known for letter in text):
             text = f"class {label}"
-    return text if len(text) <= _MAX_NAME else f"{text[: _MAX_NAME - 1]}…"
+    if len(text) <= _MAX_NAME:
+        return text
+    # Long names of one family differ in their ends.
+    return f"{text[: _MAX_NAME - _NUM_END - 1]}…{text[-_NUM_END:]}"

@@ -124,8 +124,8 @@ def _confusion(result: RunResult, drawn: Mapping[str, str]) -> str:
         text = (
             "Rows are true classes, columns are answers, colours the share of the class. "
             f"{len(result.classes)} names would not be legible, so the whole matrix has none; the part with "
-            "names has the classes of the most frequent mistakes, and its rows leave out answers outside it. report/confusion.csv "
-            "has all numbers."
+            "names has the classes of the most frequent mistakes, and its rows leave out answers outside it. "
+            "report/confusion.csv has all numbers."
         )
     matrices = "".join(drawn[name] for name in ("confusion", "confusion_part") if name in drawn)
     table = pair_table(result)
