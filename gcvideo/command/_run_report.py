@@ -53,11 +53,12 @@ def report_test(evaluation: Evaluation, scores: VideoScores, metrics: Mapping[st
     model = evaluation.checkpoint.config["model"]["name"]
     facts = {
         "checkpoint": str(evaluation.checkpoint.path),
+        "data": splits.test.source,
         "protocol": str(protocol),
         "precision, engine": f"{cfg.precision}, {cfg.engine}",
     }
     result = RunResult(
-        title=f"Test of {model} on {splits.test.source}",
+        title=f"Test of {model}",
         splits=splits,
         split="test",
         protocol=protocol,
@@ -81,6 +82,7 @@ def report_training(run: TrainedRun) -> None:
         "recipe": f"{cfg.trainer.max_epochs} epochs, batch {cfg.batch_size} x {cfg.clips_per_video}, "
         f"{cfg.optimizer._target_.rpartition('.')[2]}, lr {cfg.lr:g} per {cfg.base_batch_size}, seed "
         f"{cfg.seed}, trained in {cfg.trainer.precision}, validated in {cfg.val_precision}",
+        "data": f"{splits.train.source}, {splits.val.source}",
         "validation": f"a centre view of each video; weights of the last epoch; {run.protocol.name}",
     }
     left_out = [
@@ -92,7 +94,7 @@ def report_training(run: TrainedRun) -> None:
         if number
     ]
     result = RunResult(
-        title=f"Training of {cfg.model.name} on {splits.train.source}",
+        title=f"Training of {cfg.model.name}",
         splits=splits,
         split="val",
         protocol=run.protocol,

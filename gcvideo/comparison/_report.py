@@ -18,6 +18,7 @@ from gcvideo.comparison._table import (
     Table,
     comparison_table,
     csv_table,
+    latex_table,
     markdown_table,
     mean_and_spread,
     percent,
@@ -35,7 +36,7 @@ _MISSING = "<h2>Missing cells</h2><p>The comparison is not complete; all numbers
 
 
 def write_report(comparison: Comparison, folder: str | Path) -> None:
-    """Write ``table.csv``, ``table.md`` and ``report.html``, a page that needs nothing else.
+    """Write ``table.csv``, ``table.md``, ``table.tex`` and ``report.html``, a page that needs nothing else.
 
     Equal comparisons give equal bytes. Files of an earlier report are replaced once the new ones are
     complete.
@@ -49,6 +50,7 @@ def write_report(comparison: Comparison, folder: str | Path) -> None:
     contents = {
         "table.csv": csv_table(comparison),
         "table.md": markdown_table(comparison),
+        "table.tex": latex_table(comparison),
         "report.html": report_page(comparison),
     }
     for name, text in contents.items():
