@@ -9,6 +9,7 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
+from headless_browser import CHROMIUM, Browser
 from new_tensor import LargestNewTensor
 from torch import nn
 
@@ -33,6 +34,15 @@ hypothesis.settings.load_profile("gcvideo")
 # Tests that run within a job of SLURM are no tasks of it.
 for name in [name for name in os.environ if name.startswith("SLURM_")]:
     del os.environ[name]
+
+
+@pytest.fixture
+def browser(tmp_path):
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium, chromium-browser or google-chrome")
+    browser = Browser(tmp_path / "profile")
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ TINY = [
     "batch_size=4",
     "num_workers=0",
     "trainer=cpu",
+    "report=false",
     "trainer.enable_progress_bar=false",
     "trainer.precision=32-true",
 ]

@@ -41,7 +41,7 @@ _CELLS = [
 ]
 _NETS = 'models=["slow_gc width=4"]'
 _SMALL = {
-    "test": ["trainer=cpu", "num_workers=0", "trainer.enable_progress_bar=false"],
+    "test": ["report=false", "trainer=cpu", "num_workers=0", "trainer.enable_progress_bar=false"],
     "predict": _DEVICE,
     "probe": _DEVICE,
     "attention stats": _DEVICE,

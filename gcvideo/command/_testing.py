@@ -9,6 +9,7 @@ from gcvideo._console import Console
 from gcvideo.command._assembly import build_trainer
 from gcvideo.command._checkpoint_data import Evaluation, naming_bad_videos
 from gcvideo.command._rank_config import announce_to_children, own_ranks
+from gcvideo.command._run_report import calibration_record, report_test
 from gcvideo.data import VideoDataModule
 from gcvideo.inference import TrainedClassifier
 from gcvideo.models import ClipClassifier
@@ -21,8 +22,8 @@ _CONSOLE = Console()
 def test(cfg: DictConfig) -> dict[str, float]:
     """Score a checkpoint on a test split with all views, as configured by ``conf/test.yaml``.
 
-    The run folder gets ``scores.csv`` with one row per video, and ``results.json`` with the metrics, the
-    protocol, and the numbers of videos listed and scored.
+    The run folder gets ``scores.csv`` with one row per video, ``results.json`` with the metrics, the
+    protocol, and the numbers of videos listed and scored, and with ``report`` a page on them.
 
     Raises:
         BadVideosError: if listed videos cannot be read; all of them are in ``bad_videos.csv``.
@@ -101,6 +102,7 @@ def _write(evaluation: Evaluation, module: VideoClassifier, metrics: dict[str, f
             "videos_listed": num_listed,
             "videos_scored": len(scores),
             "videos_failed": num_listed - len(scores),
+            "calibration": calibration_record(scores),
         }
     )
     _CONSOLE.print(
@@ -108,3 +110,5 @@ def _write(evaluation: Evaluation, module: VideoClassifier, metrics: dict[str, f
         f"results in {folder}",
         soft_wrap=True,
     )
+    if evaluation.cfg.report:
+        report_test(evaluation, scores, metrics)

@@ -51,8 +51,8 @@ def style_of(rank: int) -> Style:
 
 
 # As wide as a phone, so that letters keep their size there.
-_SIZE = (5.0, 3.6)
-_SETTINGS: dict[Any, Any] = {
+SIZE = (5.0, 3.6)
+SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 15,
     "axes.spines.top": False,
@@ -62,12 +62,12 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
-@matplotlib.rc_context(_SETTINGS)
+@matplotlib.rc_context(SETTINGS)
 def accuracy_figure(
     comparison: Comparison, cost: Callable[[VariantResult], float | None], cost_label: str
 ) -> str | None:
     """Top-1 accuracy, with its spread over seeds, against a cost; None if no variant has both."""
-    figure = Figure(figsize=_SIZE, layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     axes, styles = figure.subplots(), variant_styles(comparison)
     for variant in comparison.variants:
         top1, x = variant.top_k(1), cost(variant)
@@ -87,15 +87,15 @@ def accuracy_figure(
         )
     axes.margins(0.12)
     axes.set(xlabel=cost_label, ylabel="top-1 (%)")
-    return _inline(figure, f"top-1 accuracy against {cost_label}") if axes.has_data() else None
+    return inline_svg(figure, f"top-1 accuracy against {cost_label}") if axes.has_data() else None
 
 
-@matplotlib.rc_context(_SETTINGS)
+@matplotlib.rc_context(SETTINGS)
 def curve_figure(
     comparison: Comparison, value: Callable[[CurvePoint], float | None], label: str
 ) -> str | None:
     """A value over epochs, mean over seeds with a band of its spread; None if nothing was measured."""
-    figure = Figure(figsize=_SIZE, layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     axes, styles = figure.subplots(), variant_styles(comparison)
     for variant in comparison.variants:
         points: dict[int, dict[int, float]] = {}
@@ -117,7 +117,7 @@ def curve_figure(
         axes.fill_between(epochs, means - spreads, means + spreads, **band)
     axes.set(xlabel="epoch", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    return _inline(figure, f"{label} over epochs") if axes.has_data() else None
+    return inline_svg(figure, f"{label} over epochs") if axes.has_data() else None
 
 
 def marker_figure(style: Style) -> str:
@@ -127,10 +127,10 @@ def marker_figure(style: Style) -> str:
     axes.set_axis_off()
     line = style._asdict() | _LINE
     axes.plot([0, 1, 2], [0, 0, 0], **line, markersize=9, markevery=[1], clip_on=False)
-    return _inline(figure)
+    return inline_svg(figure)
 
 
-def _inline(figure: Figure, title: str = "") -> str:
+def inline_svg(figure: Figure, title: str = "") -> str:
     """The svg element alone, as wide as its place, without anything that affects the rest of the page."""
     file = io.StringIO()
     # Ids in the file are hashes: with a salt per plot, none occurs twice in a page.

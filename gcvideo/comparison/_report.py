@@ -1,16 +1,16 @@
 """The report of a comparison: two tables, and one page without scripts or external files."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 
 import torch
 
 from gcvideo._draft import draft_of
 from gcvideo.comparison._figure import accuracy_figure, curve_figure, marker_figure, variant_styles
 from gcvideo.comparison._outcome import describe_baseline, describe_difference, describe_test
+from gcvideo.comparison._page import filled, listed, page, paragraphs, scrolling, scrolling_table
 from gcvideo.comparison._results import Comparison, CurvePoint
 from gcvideo.comparison._table import (
     DASH,
@@ -18,6 +18,7 @@ from gcvideo.comparison._table import (
     Table,
     comparison_table,
     csv_table,
+    latex_table,
     markdown_table,
     mean_and_spread,
     percent,
@@ -26,6 +27,7 @@ from gcvideo.comparison._table import (
 )
 
 _MAX_CLASSES = 20
+_PRINTED_BARS = 4  # that fit beside each other on upright paper
 _PROBES = (
     "Top-1 accuracy of the same weights when the frames of each test clip are perturbed. What a "
     "variant loses against its own top-1 is what it draws from the order or motion of the frames."
@@ -34,7 +36,7 @@ _MISSING = "<h2>Missing cells</h2><p>The comparison is not complete; all numbers
 
 
 def write_report(comparison: Comparison, folder: str | Path) -> None:
-    """Write ``table.csv``, ``table.md`` and ``report.html``, a page that needs nothing else.
+    """Write ``table.csv``, ``table.md``, ``table.tex`` and ``report.html``, a page that needs nothing else.
 
     Equal comparisons give equal bytes. Files of an earlier report are replaced once the new ones are
     complete.
@@ -48,6 +50,7 @@ def write_report(comparison: Comparison, folder: str | Path) -> None:
     contents = {
         "table.csv": csv_table(comparison),
         "table.md": markdown_table(comparison),
+        "table.tex": latex_table(comparison),
         "report.html": report_page(comparison),
     }
     for name, text in contents.items():
@@ -58,24 +61,24 @@ def write_report(comparison: Comparison, folder: str | Path) -> None:
 
 def report_page(comparison: Comparison) -> str:
     """The report as one HTML file, for desktop and phone, online or not."""
-    template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     others = [v.name for v in comparison.variants if v.name != comparison.baseline]
     missing = comparison.missing
-    return template.substitute(
-        title=escape(comparison.title),
-        outcome=_paragraphs([describe_baseline(comparison)])
-        + _list(describe_difference(comparison, name) for name in others)
-        + _paragraphs([describe_test(comparison)]),
-        missing=f'<div class="missing">{_MISSING}{_list(missing)}</div>' if missing else "",
-        table=_scrolling(comparison_table(comparison).html(), "comparison") + _paragraphs(LEGEND),
+    body = filled(
+        "comparison.html",
+        outcome=paragraphs([describe_baseline(comparison)])
+        + listed(describe_difference(comparison, name) for name in others)
+        + paragraphs([describe_test(comparison)]),
+        missing=f'<div class="missing">{_MISSING}{listed(missing)}</div>' if missing else "",
+        table=scrolling_table(comparison_table(comparison), "comparison") + paragraphs(LEGEND),
         plots=_plots(comparison),
         classes=_class_gains(comparison),
         probes=_probes(comparison),
-        seeds=_scrolling(seed_table(comparison).html(), "seeds"),
+        seeds=scrolling_table(seed_table(comparison), "seeds"),
         making=_making(comparison),
         baseline=escape(comparison.baseline),
         number=len(comparison.differences),
     )
+    return page(comparison.title, body)
 
 
 def _plots(comparison: Comparison) -> str:
@@ -119,31 +122,41 @@ def _class_gains(comparison: Comparison) -> str:
     largest = max(changes) or 1.0
     labels = comparison.variant(comparison.baseline).cells[0].labels
     counts = torch.bincount(labels, minlength=len(changes)).tolist()
-    rows = []
-    for label, name in enumerate(comparison.classes):
-        bars = "".join(
-            _bar(row[label], largest, decimals, styles[variant].color)
-            for variant, row in gains.items()
-        )
-        rows.append(f'<tr><th scope="row">{escape(name)} ({counts[label]})</th>{bars}</tr>')
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("class", *gains))
 
-    def table(rows: Iterable[str]) -> str:
-        html = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-        return _scrolling(html, "gain and loss by class")
+    def element(names: Sequence[str], chosen: Iterable[int]) -> str:
+        rows = (
+            f'<tr><th scope="row">{escape(comparison.classes[label])} ({counts[label]})</th>'
+            + "".join(
+                _bar(gains[name][label], largest, decimals, styles[name].color) for name in names
+            )
+            + "</tr>"
+            for label in chosen
+        )
+        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("class", *names))
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+    def table(chosen: Sequence[int]) -> str:
+        names = list(gains)
+        parts = [names[i : i + _PRINTED_BARS] for i in range(0, len(names), _PRINTED_BARS)]
+        return scrolling(
+            element(names, chosen),
+            "gain and loss by class",
+            [element(part, chosen) for part in parts],
+        )
 
     intro = (
         f"<p>Points of accuracy gained (to the right) and lost (to the left) against "
         f"{escape(comparison.baseline)}, mean over seeds; in brackets the number of test videos. In a "
         "class of few videos, chance alone makes large differences.</p>"
     )
-    if len(rows) <= _MAX_CLASSES:
-        return intro + table(rows)
-    most = sorted(range(len(rows)), key=lambda label: -changes[label])[:_MAX_CLASSES]
+    everything = range(len(changes))
+    if len(changes) <= _MAX_CLASSES:
+        return intro + table(everything)
+    most = sorted(everything, key=lambda label: -changes[label])[:_MAX_CLASSES]
     return (
-        f"{intro}<p>The {_MAX_CLASSES} classes that change most, of {len(rows)}.</p>"
-        f"{table(rows[label] for label in most)}"
-        f"<details><summary>All {len(rows)} classes</summary>{table(rows)}</details>"
+        f"{intro}<p>The {_MAX_CLASSES} classes that change most, of {len(changes)}.</p>"
+        f"{table(most)}"
+        f"<details><summary>All {len(changes)} classes</summary>{table(everything)}</details>"
     )
 
 
@@ -167,7 +180,7 @@ def _probes(comparison: Comparison) -> str:
         for variant in comparison.variants
     )
     header = ("variant", "as they are (%)", *(f"{name} (%)" for name in comparison.probes))
-    return f"<p>{_PROBES}</p>{_scrolling(Table(header, rows).html(), 'probes')}"
+    return f"<p>{_PROBES}</p>{scrolling_table(Table(header, rows), 'probes')}"
 
 
 def _making(comparison: Comparison) -> str:
@@ -180,20 +193,5 @@ def _making(comparison: Comparison) -> str:
         for variant in comparison.variants
     )
     done = "" if comparison.missing else "<p>No cell is missing.</p>"
-    table = _scrolling(Table(("variant", *keys), tuple(rows)).html(), "settings")
+    table = scrolling_table(Table(("variant", *keys), tuple(rows)), "settings")
     return f"<dl>{facts}</dl>{table}{done}"
-
-
-def _scrolling(table: str, name: str) -> str:
-    return (
-        f'<div class="scroll" role="region" aria-label="table: {name}" tabindex="0">{table}</div>'
-    )
-
-
-def _paragraphs(texts: Iterable[str]) -> str:
-    return "".join(f"<p>{escape(text)}</p>\n" for text in texts)
-
-
-def _list(texts: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(text)}</li>\n" for text in texts)
-    return f"<ul>\n{items}</ul>" if items else ""

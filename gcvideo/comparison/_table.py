@@ -102,6 +102,15 @@ class Table(NamedTuple):
         )
         return "\n".join([head, "|---" * len(self.header) + "|", *rows]) + "\n"
 
+    def latex(self) -> str:
+        """A tabular of LaTeX with the rules of the package booktabs."""
+        head, *rows = (
+            f"{' & '.join(map(_latex_text, row))} \\\\" for row in (self.header, *self.rows)
+        )
+        lines = ["\\toprule", head, "\\midrule", *rows, "\\bottomrule"]
+        columns = "l" + "r" * (len(self.header) - 1)
+        return "\n".join([f"\\begin{{tabular}}{{{columns}}}", *lines, "\\end{tabular}"]) + "\n"
+
     def on_screen(self, title: str | None = None) -> ScreenTable:
         """For a terminal; all columns but the first are right-aligned."""
         shown = ScreenTable(title=title, title_justify="left", box=SIMPLE, padding=0)
@@ -110,6 +119,18 @@ class Table(NamedTuple):
         for row in self.rows:
             shown.add_row(*row)
         return shown
+
+    def parts(self, num_columns: int) -> list["Table"]:
+        """Tables of at most so many columns, each with the first one."""
+        starts = range(1, max(len(self.header), 2), num_columns - 1)
+        ends = (slice(start, start + num_columns - 1) for start in starts)
+        return [
+            Table(
+                (self.header[0], *self.header[part]),
+                tuple((row[0], *row[part]) for row in self.rows),
+            )
+            for part in ends
+        ]
 
     def html(self) -> str:
         """A table element whose first column contains row headers."""
@@ -131,6 +152,16 @@ def markdown_table(comparison: Comparison) -> str:
     """The table of a comparison as Markdown, with missing cells and the legend below."""
     missing = [_markdown_text(f"Missing: {text}") for text in comparison.missing]
     return comparison_table(comparison).markdown() + "\n" + "\n\n".join([*missing, *LEGEND]) + "\n"
+
+
+def latex_table(comparison: Comparison) -> str:
+    """The table of a comparison for a paper, which needs the package booktabs; the legend as comments."""
+    notes = [f"Missing: {text}" for text in comparison.missing]
+    comments = [
+        "% \\usepackage{booktabs}",
+        *("% " + " ".join(n.split()) for n in (*notes, *LEGEND)),
+    ]
+    return "\n".join(comments) + "\n" + comparison_table(comparison).latex()
 
 
 def csv_table(comparison: Comparison) -> str:
@@ -237,3 +268,20 @@ def _markdown_text(text: str) -> str:
     """One line without markup; underscores inside a word are not markup."""
     line = re.sub("[&<](?! )", lambda match: escape(match[0]), " ".join(text.split()))
     return re.sub(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w))", r"\\\1", line)
+
+
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+}
+
+
+def _latex_text(text: str) -> str:
+    """One line without commands; a number's minus is one."""
+    line = "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))
+    return re.sub(r"^-(?=\d)", "$-$", line)

@@ -50,6 +50,10 @@ class VideoScores:
             all_gather_object(shares, self._rows)
             self._rows = {key: row for share in shares for key, row in share.items()}
 
+    def videos(self) -> list[int]:
+        """The scored videos, by their places in the list, in its order."""
+        return sorted(self._rows)
+
     def labels(self) -> Int64[Tensor, " n"]:
         labels = [self._rows[video][0] for video in sorted(self._rows)]
         return torch.tensor(labels, dtype=torch.int64)

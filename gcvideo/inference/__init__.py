@@ -8,6 +8,7 @@ from gcvideo.inference._checkpoint import configure_head as configure_head
 from gcvideo.inference._checkpoint import read_checkpoint as read_checkpoint
 from gcvideo.inference._checkpoint import write_checkpoint as write_checkpoint
 from gcvideo.inference._classifier import TrainedClassifier as TrainedClassifier
+from gcvideo.inference._contact_sheet import contact_sheet as contact_sheet
 from gcvideo.inference._contact_sheet import write_contact_sheet as write_contact_sheet
 from gcvideo.inference._export import export_classifier as export_classifier
 from gcvideo.inference._feature import feature_maps as feature_maps

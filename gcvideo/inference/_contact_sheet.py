@@ -36,11 +36,23 @@ def write_contact_sheet(
             views, or the size is not positive.
     """
     path = Path(path)
-    num_views, _, num_frames, size, _ = views.shape
     if path.suffix.lower() != ".png":
         raise ValueError(
             f"a contact sheet is a PNG, but the path is '{path}'; give a name that ends in .png"
         )
+    sheet = contact_sheet(views, captions=captions, max_frame_size=max_frame_size)
+    with draft_of(path) as draft:
+        sheet.save(draft, "PNG")
+
+
+def contact_sheet(
+    views: UInt8[Tensor, "v 3 t s s"],
+    *,
+    captions: Sequence[str] | None = None,
+    max_frame_size: int = 160,
+) -> Image.Image:
+    """The picture that :func:`write_contact_sheet` writes; raises as it does."""
+    num_views, _, num_frames, size, _ = views.shape
     if not views.numel():
         raise ValueError(f"views of shape {tuple(views.shape)} contain no frame; pass at least one")
     if captions is not None and len(captions) != num_views:
@@ -65,8 +77,7 @@ def write_contact_sheet(
             if size != tile:
                 image = image.resize((tile, tile), Image.Resampling.BOX)
             sheet.paste(image, (_GAP + column * (tile + _GAP), top + caption_height))
-    with draft_of(path) as draft:
-        sheet.save(draft, "PNG")
+    return sheet
 
 
 def write_view_sheet(path: str | Path, video: str | Path, protocol: EvaluationProtocol) -> None:

@@ -111,7 +111,7 @@ class VideoClassifier(LightningModule):
         self.train_top1 = MulticlassAccuracy(len(self.classes), average="micro")
         self._train_metrics: dict[str, Metric] = {"loss": self.train_loss, "top1": self.train_top1}
         self.val_metrics = accuracy_metrics(len(self.classes), "val/")
-        self.test_scores = VideoScores()
+        self.val_scores, self.test_scores = VideoScores(), VideoScores()
         self._group_mean = GroupMean()
         self.frozen = freeze_trunk(model, train_only)
 
@@ -181,9 +181,16 @@ class VideoClassifier(LightningModule):
     def on_validation_start(self) -> None:
         average_statistics(self.trainer)
 
+    def on_validation_epoch_start(self) -> None:
+        self.val_scores = VideoScores()
+
+    def on_fit_end(self) -> None:
+        self.val_scores.gather()
+
     def validation_step(self, batch: VideoBatch, batch_index: int) -> None:
         scores, labels, loss = self._score(batch)
         self.val_metrics.update(scores, labels)
+        self.val_scores.add(batch["video"], labels, scores)
         self.log("val/loss", loss, batch_size=len(labels), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:

@@ -60,7 +60,14 @@ def test_a_net_in_int8_is_calibrated_by_the_training_list_and_tested_like_a_chec
         "int8": [f"checkpoint={output}"],
     }.items():
         folder = tmp_path / name
-        views = ["num_clips=1", "num_crops=1", "crop_size=32", "trainer=cpu", "num_workers=0"]
+        views = [
+            "report=false",
+            "num_clips=1",
+            "num_crops=1",
+            "crop_size=32",
+            "trainer=cpu",
+            "num_workers=0",
+        ]
         metrics = testing.test(compose_config("test", [*words, *views, f"output_dir={folder}"]))
         results[name] = json.loads((folder / "results.json").read_text())
         assert results[name]["precision"] == name

@@ -61,7 +61,12 @@ def test_a_test_names_its_checkpoint_and_its_folder_whole(
     (root / "dark" / NAME).unlink()
     out = tmp_path / "out[2]"
     given = [f"checkpoint='{brackets}'", f"output_dir='{out}'", "trainer=cpu", "num_workers=0"]
-    given += ["data=folder", f"data.root='{root}'", "trainer.enable_progress_bar=false"]
+    given += [
+        "data=folder",
+        f"data.root='{root}'",
+        "trainer.enable_progress_bar=false",
+        "figures=[]",
+    ]
     testing.test(compose_config("test", given))
     printed = capsys.readouterr().out
     assert f"checkpoint {brackets}\n" in printed

@@ -61,7 +61,7 @@ def test_validation_test_probe_prediction_and_classification_of_a_view_agree_on_
     validated = dict(scored)
 
     checkpoint = f"checkpoint={tmp_path}/train/checkpoints/last.ckpt"
-    words = [checkpoint, *ONE_VIEW, f"output_dir={tmp_path}/test", "trainer=cpu"]
+    words = [checkpoint, *ONE_VIEW, f"output_dir={tmp_path}/test", "trainer=cpu", "report=false"]
     testing.test(compose_config("test", [*words, "trainer.enable_progress_bar=false"]))
     words = [checkpoint, *ONE_VIEW, f"output_dir={tmp_path}/probe", "device=cpu"]
     probe(compose_config("probe", words))
@@ -94,7 +94,7 @@ def test_another_precision_is_had_on_request_and_said(compose_config, tmp_path, 
         words = [f"checkpoint={checkpoint}", *ONE_VIEW, f"precision={name}"]
         for command, run_it in (("test", testing.test), ("probe", probe)):
             folder = tmp_path / command / name
-            device = ["trainer=cpu", "trainer.enable_progress_bar=false"]
+            device = ["trainer=cpu", "report=false", "trainer.enable_progress_bar=false"]
             given = device if command == "test" else ["device=cpu"]
             run_it(compose_config(command, [*words, *given, f"output_dir={folder}"]))
             assert json.loads((folder / "results.json").read_text())["precision"] == name

@@ -14,7 +14,13 @@ def test_a_probe_scores_the_test_in_order_as_a_test_does_and_without_order(
     given = [f"checkpoint={checkpoint}", "num_workers=0", "num_clips=1", "data=folder"]
     given += [f"data.root={video_folder}", f"data.test={video_folder}"]
     one, other = tmp_path / "probe", tmp_path / "test"
-    words = [*given, f"output_dir={other}", "trainer=cpu", "trainer.precision=32-true"]
+    words = [
+        *given,
+        "report=false",
+        f"output_dir={other}",
+        "trainer=cpu",
+        "trainer.precision=32-true",
+    ]
     metrics = testing.test(compose_config("test", [*words, "trainer.enable_progress_bar=false"]))
     capsys.readouterr()
     overall = probe(compose_config("probe", [*given, f"output_dir={one}", "device=cpu"]))

@@ -14,7 +14,8 @@ from gcvideo.inference._checkpoint import read_checkpoint
 
 def run_test(compose_config, folder, checkpoint, *overrides):
     given = [f"checkpoint={checkpoint}", f"output_dir={folder}", "trainer=cpu", "num_workers=0"]
-    cfg = compose_config("test", [*given, "trainer.enable_progress_bar=false", *overrides])
+    given += ["trainer.enable_progress_bar=false", "report=false"]
+    cfg = compose_config("test", [*given, *overrides])
     metrics = testing.test(cfg)
     return metrics, json.loads((folder / "results.json").read_text())
 

@@ -55,7 +55,12 @@ def test_a_prediction_is_written_and_read_back(compose_config, root, checkpoint,
 def test_a_test_scores_all_of_a_held_out_folder(compose_config, root, checkpoint, tmp_path, capsys):
     out = tmp_path / "out"
     given = [f"checkpoint='{checkpoint}'", f"output_dir='{out}'", "trainer=cpu", "num_workers=0"]
-    given += ["data=folder", f"data.root='{root}'", "trainer.enable_progress_bar=false"]
+    given += [
+        "data=folder",
+        f"data.root='{root}'",
+        "trainer.enable_progress_bar=false",
+        "figures=[]",
+    ]
     testing.test(compose_config("test", given))
     rows = read_csv(out / "scores.csv")
     assert len(rows) == 12

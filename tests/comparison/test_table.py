@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from math import nan
 
 import pytest
-from synthetic_comparison import CLASSES, LONG_NAME, make_comparison
+from synthetic_comparison import CLASSES, LONG_NAME, VARIANTS, make_comparison
 
 from gcvideo.comparison._paired_difference import SeedValues
 from gcvideo.comparison._table import (
@@ -13,6 +13,7 @@ from gcvideo.comparison._table import (
     comparison_table,
     csv_table,
     describe_blocks,
+    latex_table,
     markdown_table,
     mean_and_spread,
     p_value,
@@ -216,3 +217,30 @@ def test_two_decimals_stand_where_single_videos_are_that_small():
 )
 def test_blocks_are_counted_and_placed(blocks, text):
     assert describe_blocks(blocks) == text
+
+
+def test_latex_has_a_row_per_variant_and_no_command_that_a_name_made():
+    text = latex_table(make_comparison())
+    *comments, begin, top, head, middle = text.splitlines()[:8]
+    header = comparison_table(make_comparison()).header
+    assert all(line.startswith("%") for line in comments)
+    assert begin == r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}"
+    assert (top, middle) == (r"\toprule", r"\midrule")
+    rows = text.split("\\midrule\n")[1].split("\\bottomrule")[0].splitlines()
+    assert len(rows) == len(VARIANTS)
+    for row in (head, *rows):
+        assert row.endswith(r" \\")
+        assert len(re.findall(r"(?<!\\)&", row)) == len(header) - 1
+        assert not re.search(r"(?<!\\)[%#_]", row)
+    assert r"\textless{}b\textgreater{}gc\textless{}/b\textgreater{} \& " in rows[-1]
+    assert r"position=after\_conv3" in rows[-1]
+    assert r"$-$1.4 $\pm$" in rows[-1]
+
+
+def test_parts_of_a_table_have_all_columns_once_and_the_first_in_each():
+    table = Table(tuple("abcdefgh"), (tuple("12345678"),))
+    parts = table.parts(4)
+    assert [part.header for part in parts] == [tuple("abcd"), tuple("aefg"), tuple("ah")]
+    assert [part.rows[0] for part in parts] == [tuple("1234"), tuple("1567"), tuple("18")]
+    assert table.parts(8) == [table]
+    assert Table(("a",), (("1",),)).parts(3) == [Table(("a",), (("1",),))]

@@ -64,8 +64,8 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
 
     ``estimate=`` among the words only prints what that will take, and ``power=true`` which difference the
     test set can show; then nothing is written and the result is None. Otherwise the folder gets
-    ``cells/VARIANT/seedN`` with checkpoints, logs and scores, ``table.csv``, ``table.md`` and
-    ``report.html``. A cell that fails does not stop the others; the report names it.
+    ``cells/VARIANT/seedN`` with checkpoints, logs and scores, ``table.csv``, ``table.md``,
+    ``table.tex`` and ``report.html``. A cell that fails does not stop the others; the report names it.
 
     Args:
         words: ``preset=``, factors, ``seeds=``, ``launcher=``, ``folder=``, ``baseline=``, ``verify=``

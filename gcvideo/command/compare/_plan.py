@@ -21,6 +21,8 @@ from gcvideo.models import STAGES, Cost, count_cost, inserted_blocks
 
 # Keys that may differ from those of an earlier command line for the same cell.
 _FREE = (
+    "report",
+    "figures",
     "resume",
     "run_id",
     "logger.tensorboard.purge_step",

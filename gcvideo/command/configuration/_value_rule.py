@@ -41,6 +41,17 @@ def one_of(*words: str) -> Rule:
     return Rule(f"one of {', '.join(words)}", lambda value: value in words)
 
 
+def some_of(*words: str) -> Rule:
+    return Rule(
+        f"a list of some of {', '.join(words)}",
+        lambda value: (
+            not isinstance(value, str | int | float)
+            and value is not None
+            and all(word in words for word in value)
+        ),
+    )
+
+
 def number(where: str, holds: Callable[[float], bool]) -> Rule:
     return Rule(f"a number {where}", lambda value: _is_number(value) and holds(value))
 
@@ -98,7 +109,7 @@ RULES: dict[str, Rule] = {
         BOOLEAN,
         """
         accept_changed_lists activation_checkpointing compile compiled data.square_pixels drop_damaged
-        keep_freed_memory protocol.by_time protocol.sampling.jitter published trainer.enable_progress_bar
+        keep_freed_memory protocol.by_time protocol.sampling.jitter published report trainer.enable_progress_bar
         tune_batch_size
         """,
     ),
@@ -106,6 +117,7 @@ RULES: dict[str, Rule] = {
         LIMIT, "trainer.limit_test_batches trainer.limit_train_batches trainer.limit_val_batches"
     ),
     "batch_norm.mode": one_of("local", "sync", "frozen"),
+    "figures": some_of("png", "svg", "pdf"),
     "inflation": one_of("mean", "centre"),
     "output_dir": Rule("a folder", lambda value: isinstance(value, str)),
     "layout": one_of("auto", "contiguous", "channels_last", "folded"),

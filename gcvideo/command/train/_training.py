@@ -33,6 +33,7 @@ from gcvideo.command._preflight import (
 from gcvideo.command._rank_config import announce_to_children, global_rank, own_ranks
 from gcvideo.command._readability import bad_videos_error, unopenable_videos
 from gcvideo.command._record import write_config, write_environment, write_json
+from gcvideo.command._run_report import TrainedRun, calibration_record, report_training
 from gcvideo.command.train._data_record import changed_lists, record_split, write_data_record
 from gcvideo.command.train._estimate_measurement import measure
 from gcvideo.command.train._estimation import given_step_seconds
@@ -45,6 +46,7 @@ from gcvideo.data import VideoDataModule, VideoSplits
 from gcvideo.models import Cost, checkpoint_activations, compile_net, count_cost
 from gcvideo.training import (
     BadVideos,
+    LearningCurve,
     ProgressCheckpoint,
     VideoClassifier,
     check_group_size,
@@ -115,6 +117,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         metrics = _collect(trainer)
         if trainer.is_global_zero:
             _write_results(run, metrics, time.perf_counter() - started)
+            if cfg.get("report", True):  # runs that were begun without the key have none
+                _report(run, cfg, metrics)
         return metrics
 
 
@@ -244,8 +248,11 @@ def _collect(trainer: Trainer) -> dict[str, float]:
 
 
 def _callback(trainer: Trainer, kind: type[_Callback]) -> _Callback:
-    callbacks: Sequence[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-    return next(callback for callback in callbacks if isinstance(callback, kind))
+    return next(callback for callback in _callbacks(trainer) if isinstance(callback, kind))
+
+
+def _callbacks(trainer: Trainer) -> Sequence[Callback]:
+    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _write_results(run: _Run, metrics: dict[str, float], seconds: float) -> None:
@@ -268,6 +275,7 @@ def _write_results(run: _Run, metrics: dict[str, float], seconds: float) -> None
             "unreadable": bad_videos.num_unreadable,
             "damaged": bad_videos.num_damaged,
         },
+        "calibration": calibration_record(run.module.val_scores),
         "classes": list(splits.classes),
         "epochs": trainer.current_epoch,
         "last_validated_epoch": trainer.current_epoch // interval * interval,
@@ -276,3 +284,21 @@ def _write_results(run: _Run, metrics: dict[str, float], seconds: float) -> None
     }
     write_json(run.folder / "results.json", result)
     report_end(run.folder, metrics, blind, seconds)
+
+
+def _report(run: _Run, cfg: DictConfig, metrics: dict[str, float]) -> None:
+    curves = [c for c in _callbacks(run.trainer) if isinstance(c, LearningCurve)]
+    bad_videos = _callback(run.trainer, BadVideos)
+    trained = TrainedRun(
+        cfg=cfg,
+        folder=run.folder,
+        splits=run.data.splits,
+        protocol=run.data.protocol,
+        scores=run.module.val_scores,
+        metrics=metrics,
+        num_parameters=run.cost.num_parameters,
+        history=curves[0].history if curves else {},
+        num_unreadable=bad_videos.num_unreadable,
+        num_damaged=bad_videos.num_damaged,
+    )
+    report_training(trained)

@@ -31,7 +31,13 @@ def test_commands_take_it_and_name_the_file(
     testing.test(
         compose_config(
             "test",
-            [*given, f"output_dir={tmp_path}", "trainer=cpu", "trainer.enable_progress_bar=false"],
+            [
+                *given,
+                "report=false",
+                f"output_dir={tmp_path}",
+                "trainer=cpu",
+                "trainer.enable_progress_bar=false",
+            ],
         )
     )
     assert json.loads((tmp_path / "results.json").read_text())["checkpoint"] == str(checkpoint)

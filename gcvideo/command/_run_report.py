@@ -1,0 +1,166 @@
+"""The report of a test or of a training: what a run knows, put into the words of the page."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from gcvideo._console import Console
+from gcvideo._invocation import command_line
+from gcvideo.command._checkpoint_data import Evaluation
+from gcvideo.command._class_report import baselines
+from gcvideo.data import EvaluationProtocol, VideoSplits
+from gcvideo.evaluation import VideoScores, calibration
+from gcvideo.report import RunResult, write_run_report
+
+_CONSOLE = Console()
+
+
+def calibration_record(scores: VideoScores) -> dict[str, Any] | None:
+    """Expected calibration error for ``results.json``; None without scores, or if one is not finite."""
+    values = scores.scores()
+    if not len(scores) or not bool(values.isfinite().all()):
+        return None
+    found = calibration(scores.labels(), values)
+    return {"expected_calibration_error": found.error, "bins": len(found.num_videos)}
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A training that has ended, and the scores of its last validation."""
+
+    cfg: DictConfig
+    folder: Path
+    splits: VideoSplits
+    protocol: EvaluationProtocol
+    scores: VideoScores
+    metrics: Mapping[str, float]
+    num_parameters: int
+    history: Mapping[str, list[tuple[float, float]]]
+    num_unreadable: int
+    num_damaged: int
+
+
+def report_test(evaluation: Evaluation, scores: VideoScores, metrics: Mapping[str, float]) -> None:
+    """Write the report of a test into its folder."""
+    cfg, protocol, splits = evaluation.cfg, evaluation.protocol, evaluation.splits
+    model = evaluation.checkpoint.config["model"]["name"]
+    facts = {
+        "checkpoint": str(evaluation.checkpoint.path),
+        "data": splits.test.source,
+        "protocol": str(protocol),
+        "precision, engine": f"{cfg.precision}, {cfg.engine}",
+    }
+    result = RunResult(
+        title=f"Test of {model}",
+        splits=splits,
+        split="test",
+        protocol=protocol,
+        videos=scores.videos(),
+        labels=scores.labels(),
+        scores=scores.scores(),
+        figures_of_merit=_merit(metrics, splits, "test", scores),
+        facts=_command("test") | facts | _environment(evaluation.folder),
+        recipe=OmegaConf.to_yaml(cfg),
+        left_out=_missing(splits),
+    )
+    _write(result, evaluation.folder, cfg)
+
+
+def report_training(run: TrainedRun) -> None:
+    """Write the report of a training, with its last validation, into the run folder."""
+    cfg, splits = run.cfg, run.splits
+    facts = {
+        "net": f"{cfg.model.name}, {run.num_parameters / 1e6:.2f} M parameters, {cfg.num_frames} frames of "
+        f"{cfg.crop_size} pixels",
+        "recipe": f"{cfg.trainer.max_epochs} epochs, batch {cfg.batch_size} x {cfg.clips_per_video}, "
+        f"{cfg.optimizer._target_.rpartition('.')[2]}, lr {cfg.lr:g} per {cfg.base_batch_size}, seed "
+        f"{cfg.seed}, trained in {cfg.trainer.precision}, validated in {cfg.val_precision}",
+        "data": f"{splits.train.source}, {splits.val.source}",
+        "validation": f"a centre view of each video; weights of the last epoch; {run.protocol.name}",
+    }
+    left_out = [
+        f"{number} training videos were {text}; bad_videos.csv names them."
+        for number, text in (
+            (run.num_unreadable, "unreadable, and others were shown in their place"),
+            (run.num_damaged, "damaged, and shown without their damaged parts"),
+        )
+        if number
+    ]
+    result = RunResult(
+        title=f"Training of {cfg.model.name}",
+        splits=splits,
+        split="val",
+        protocol=run.protocol,
+        videos=run.scores.videos(),
+        labels=run.scores.labels(),
+        scores=run.scores.scores(),
+        figures_of_merit=_merit(run.metrics, splits, "val", run.scores),
+        facts=_command("train") | facts | _environment(run.folder),
+        recipe=OmegaConf.to_yaml(cfg),
+        left_out=[*_missing(splits), *left_out],
+        history=run.history,
+    )
+    _write(result, run.folder, cfg)
+
+
+def _write(result: RunResult, folder: Path, cfg: DictConfig) -> None:
+    write_run_report(result, folder, formats=cfg.get("figures", ["png", "svg"]))
+    if not bool(result.is_finite.all()):
+        bad = int((~result.is_finite).sum())
+        _CONSOLE.print(
+            f"warning: {bad} of {len(result.labels)} videos have scores that are not finite numbers; the "
+            "report names them",
+            soft_wrap=True,
+        )
+    _CONSOLE.print(f"  report in {folder / 'report.html'}", soft_wrap=True)
+
+
+def _merit(
+    metrics: Mapping[str, float], splits: VideoSplits, split: str, scores: VideoScores
+) -> dict[str, str]:
+    videos = getattr(splits, split)
+    blind = baselines(videos.labels, splits.classes)
+    texts = {name.replace("_", " "): f"{value:.4f}" for name, value in sorted(metrics.items())}
+    error = calibration_record(scores)
+    if error is not None:
+        texts["expected calibration error"] = f"{error['expected_calibration_error']:.4f}"
+    return texts | {
+        "chance top-1": f"{blind['chance_top1']:.4f}",
+        "majority top-1": f"{blind['majority_top1']:.4f} (always {blind['majority_class']})",
+        "videos": f"{len(scores)} of {len(videos)} scored",
+    }
+
+
+def _missing(splits: VideoSplits) -> list[str]:
+    lists = {"training": splits.train, "validation": splits.val, "test": splits.test}
+    return [
+        f"{videos.num_missing} listed videos of {name} are not on disk."
+        for name, videos in lists.items()
+        if videos.num_missing
+    ]
+
+
+def _command(name: str) -> dict[str, str]:
+    """The command as it was typed; nothing where there was none."""
+    if not HydraConfig.initialized():
+        return {}
+    return {"command": f"{command_line(name)} {shlex.join(HydraConfig.get().overrides.task)}"}
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    found = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    commit = (found["git_commit"] or "unknown")[:10]
+    devices = ", ".join(found["cuda_devices"]) or "no GPU"
+    return {
+        "date": date.today().isoformat(),
+        "machine": f"{found['processor']}, {found['cores']} cores; {devices}",
+        "versions": f"gcvideo {found['gcvideo']} (commit {commit}), Python {found['python']}, {packages}",
+    }

@@ -1,0 +1,179 @@
+"""The report of a run: one page that needs nothing else, and its tables and figures as files."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
+from pathlib import Path
+
+from gcvideo._draft import draft_of
+from gcvideo.comparison._page import listed, page, paragraphs, scrolling_table
+from gcvideo.evaluation import most_confused_pairs
+from gcvideo.report._class_table import bin_table, class_bars, pair_table, write_tables
+from gcvideo.report._data_summary import data_table
+from gcvideo.report._figure import (
+    MAX_LABELLED,
+    NamedFigure,
+    history_figure,
+    matrix_figure,
+    page_figure,
+    reliability_figure,
+    write_figures,
+)
+from gcvideo.report._gallery import gallery, surest_mistakes, worst_videos
+from gcvideo.report._run import RunResult
+
+_NUM_PART = 20  # classes of the most confused part
+_NO_SCORES = "<p>No video was scored in this process, so there is nothing to show.</p>"
+_CALIBRATION = (
+    "The confidence of an answer is its score. Answers are put into {bins} bins of equal width by their "
+    "confidence; the expected calibration error is the mean over all answers of |accuracy - confidence| of "
+    "their bins (Guo et al., 2017): {error:.4f}. In the plot, bars are accuracies, dots stand at the mean "
+    "confidence, and a calibrated net lies on the dashed line. Bins with few videos say little."
+)
+
+
+def write_run_report(
+    result: RunResult, folder: str | Path, *, formats: Iterable[str] = ("png", "svg")
+) -> None:
+    """Write ``report.html``, and below ``report/`` the tables as CSV and the figures.
+
+    Only the videos of the gallery are decoded, in their centre view. A video of it that cannot be read
+    is named in its place.
+
+    Args:
+        result: scores of a test, or of the last validation of a training.
+        folder: place of the files, usually the run folder.
+        formats: formats of the figures: "png", "svg", "pdf".
+    """
+    folder = Path(folder)
+    files = folder / "report"
+    files.mkdir(parents=True, exist_ok=True)
+    figures = _figures(result)
+    write_tables(result, files)
+    write_figures(figures, files, formats)
+    with draft_of(folder / "report.html") as draft:
+        # Names of classes are names of folders, which need not be UTF-8.
+        text = page(result.title, "\n".join(_sections(result, figures)))
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def _figures(result: RunResult) -> dict[str, NamedFigure]:
+    history, counts = result.history or {}, result.counts
+    num_classes = len(result.classes)
+    found = {
+        "loss": history_figure(history, ("train/loss_epoch", "val/loss"), "loss"),
+        "top1": history_figure(history, ("train/top1_epoch", "val/top1"), "top-1 accuracy"),
+    }
+    if result.has_scores:
+        caption = f"Confusion of {num_classes} classes"
+        found["confusion"] = matrix_figure(counts, result.classes, range(num_classes), caption)
+        part = _most_confused(result)
+        if num_classes > MAX_LABELLED and part:
+            caption = f"The {len(part)} classes of the most frequent mistakes"
+            found["confusion_part"] = matrix_figure(counts, result.classes, part, caption)
+    if result.calibration is not None:
+        found["reliability"] = reliability_figure(result.calibration)
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def _most_confused(result: RunResult) -> list[int]:
+    """Classes of the most frequent mistakes, in label order."""
+    chosen: dict[int, None] = {}
+    for pair in most_confused_pairs(result.counts, result.counts.numel()):
+        both = dict.fromkeys((pair.label, pair.answer))
+        if len(chosen | both) > _NUM_PART:
+            break
+        chosen |= both
+    return sorted(chosen)
+
+
+def _sections(result: RunResult, figures: Mapping[str, NamedFigure]) -> Iterator[str]:
+    drawn = {
+        name: _drawn(figure, is_sized=name.startswith("confusion"))
+        for name, figure in figures.items()
+    }
+    yield "<h2>Result</h2>" + _facts(result.figures_of_merit) + _not_finite(result)
+    if result.history is not None:
+        curves = "".join(drawn[name] for name in ("loss", "top1") if name in drawn)
+        told = f'<div class="plots">{curves}</div>' if curves else "<p>None was recorded.</p>"
+        yield f"<h2>Learning curves</h2>{told}"
+    yield "<h2>Confusion</h2>" + (_confusion(result, drawn) if result.has_scores else _NO_SCORES)
+    yield "<h2>Classes</h2>" + (class_bars(result) if result.has_scores else _NO_SCORES)
+    yield "<h2>Calibration</h2>" + _calibration(result, drawn)
+    worst = worst_videos(result) if result.has_scores else []
+    yield _videos(
+        "Worst videos", "The wrong answers whose true class is least probable.", result, worst
+    )
+    surest = surest_mistakes(result, worst) if result.has_scores else []
+    about = "The wrong answers with the highest scores, but for those above."
+    yield _videos("Surest mistakes", about, result, surest)
+    yield (
+        "<h2>Data</h2>"
+        + scrolling_table(data_table(result.splits), "data")
+        + "<p>Durations, rates and sizes are those of up to 40 videos, evenly spaced over each list.</p>"
+        + listed(result.left_out)
+    )
+    yield (
+        f"<h2>How it was made</h2>{_facts(result.facts)}<details><summary>config.yaml</summary>"
+        f"<pre>{escape(result.recipe)}</pre></details>\n"
+    )
+
+
+def _confusion(result: RunResult, drawn: Mapping[str, str]) -> str:
+    text = "Rows are true classes, columns are answers. Numbers are videos, colours their share of the class."
+    if "confusion_part" in drawn or len(result.classes) > MAX_LABELLED:
+        text = (
+            "Rows are true classes, columns are answers, colours the share of the class. "
+            f"{len(result.classes)} names would not be legible, so the whole matrix has none; the part with "
+            "names has the classes of the most frequent mistakes, and its rows leave out answers outside it. "
+            "report/confusion.csv has all numbers."
+        )
+    matrices = "".join(drawn[name] for name in ("confusion", "confusion_part") if name in drawn)
+    table = pair_table(result)
+    pairs = scrolling_table(table, "confused pairs") if table.rows else "<p>No answer is wrong.</p>"
+    return f"<p>{text}</p>{matrices}<h3>Most confused pairs</h3>{pairs}"
+
+
+def _calibration(result: RunResult, drawn: Mapping[str, str]) -> str:
+    found = result.calibration
+    if found is None:
+        return _NO_SCORES
+    text = _CALIBRATION.format(bins=len(found.num_videos), error=found.error)
+    table = scrolling_table(bin_table(found), "calibration")
+    return f'<p>{text}</p><div class="plots">{drawn["reliability"]}{table}</div>'
+
+
+def _videos(heading: str, about: str, result: RunResult, places: list[int]) -> str:
+    shown = gallery(result, places) if places else "<p>There is none.</p>"
+    return f"<h2>{heading}</h2><p>{about} Scores are in brackets.</p>{shown}"
+
+
+def _not_finite(result: RunResult) -> str:
+    bad = (~result.is_finite).nonzero().flatten().tolist()
+    if not bad:
+        return ""
+    shown = [result.path(place) for place in bad[:10]] + ["..."] * (len(bad) > 10)
+    told = (
+        f"{len(bad)} of {len(result.labels)} videos have scores that are not finite numbers. They are left "
+        "out of confusion, classes, calibration and videos; the accuracies above take them for the first "
+        "class. Find out why the net does not compute numbers."
+    )
+    return f'<div class="missing">{paragraphs([told])}{listed(shown)}</div>'
+
+
+def _drawn(figure: NamedFigure, *, is_sized: bool) -> str:
+    svg = page_figure(figure)
+    if not is_sized:
+        return f"<figure><figcaption>{escape(figure.caption)}</figcaption>{svg}</figure>"
+    # As wide as its names need; it scrolls on a phone.
+    return (
+        f'<figure class="matrix"><figcaption>{escape(figure.caption)}</figcaption>'
+        f'<div class="scroll" role="region" aria-label="{escape(figure.caption)}" tabindex="0">'
+        f'<div style="width:{96 * figure.width:.0f}px">{svg}</div></div></figure>'
+    )
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items()
+    )
+    return f'<dl class="facts">{rows}</dl>'
