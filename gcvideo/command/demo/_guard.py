@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _ROUTES = re.compile(
     r"/|/(?:config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)"
-    r"|/(?:assets|static)/[\w./@+-]+"
+    r"|/(?:assets|static)(?:/[\w@+-][\w.@+-]*)+"
     r"|/gradio_api/(?:info|app_id|startup-events|heartbeat/\w+|upload|upload_progress|reset|cancel|theme\.css)"
     r"|/gradio_api/queue/(?:join|data)",
     re.ASCII,

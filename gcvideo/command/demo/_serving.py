@@ -137,7 +137,7 @@ def _listening(host: str, port: int) -> socket.socket:
                 "alone, or 0.0.0.0 for its network"
             ) from error
         raise ValueError(
-            f"port is {port}, which cannot be opened on {host} ({error.strerror}); give another, or port=0 "
+            f"port is {port}, which cannot be opened on {host} ({os.strerror(error.errno or 0)}); give another, or port=0 "
             "for any free one"
         ) from error
 
