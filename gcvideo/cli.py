@@ -30,6 +30,12 @@ COMMANDS = {
         plain=("checkpoint", "video*"),
         has_failed=lambda predictions: bool(predictions.failures),
     ),
+    "demo": Command(
+        "serve a page on this machine that classifies videos dropped on it",
+        "gcvideo.command.demo._serving:demo",
+        "demo",
+        plain=("checkpoint",),
+    ),
     "compare": Command(
         "compare blocks in one net by one recipe",
         "gcvideo.command.compare._comparing:run_comparison",

@@ -129,10 +129,10 @@ def _distribute(
     fork: bool = False,
 ) -> Generator[tuple[int, R | ProcessDiedError], None, None]:
     waiting = deque(indices)
-    workers: list[_Worker] = []
+    workers: list[Worker] = []
     try:
         for _ in range(min(num_workers, len(indices))):
-            workers.append(_Worker(function, workers if fork else None))
+            workers.append(Worker(function, workers if fork else None))
         while workers:
             ready = wait([worker.connection for worker in workers])
             for worker in [worker for worker in workers if worker.connection in ready]:
@@ -141,7 +141,7 @@ def _distribute(
                 if isinstance(result, ProcessDiedError):
                     workers.remove(worker)
                     if waiting:
-                        workers.append(_Worker(function))
+                        workers.append(Worker(function))
                 elif waiting:
                     worker.give(waiting[0], items[waiting.popleft()])
                 else:
@@ -156,11 +156,11 @@ def _distribute(
             worker.end()
 
 
-class _Worker:
+class Worker:
     """A process that works on one item at a time, so that the item that killed it is known."""
 
     def __init__(
-        self, function: Callable[[Any], Any], siblings: "Sequence[_Worker] | None" = None
+        self, function: Callable[[Any], Any], siblings: "Sequence[Worker] | None" = None
     ) -> None:
         self.index: int | None = None  # until it reports that it has started
         self.connection, theirs = _PROCESSES.Pipe()

@@ -1,19 +1,18 @@
 """``gcvideo attention show``: where the blocks of a net look in a video, as pictures and arrays."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
 from omegaconf import DictConfig
 
 from gcvideo._console import Console
 from gcvideo._draft import draft_of
+from gcvideo.attention._caption import captioned_cam, captioned_maps, clip_times
 from gcvideo.attention._grad_cam import grad_cam
-from gcvideo.attention._heat_map import HeatMap, cell_of_frames
 from gcvideo.attention._map import DEFAULT_QUERIES, AttentionMap, attention_maps, temporal_shares
 from gcvideo.attention._picture import write_attention_animation, write_attention_sheet
 from gcvideo.command._checkpoint_data import announce_evaluation
@@ -22,7 +21,7 @@ from gcvideo.command._output_check import check_folder
 from gcvideo.command._record import write_json
 from gcvideo.command._video_list import find_videos
 from gcvideo.comparison._table import Table
-from gcvideo.data import EvaluationProtocol, VideoReader, read_views
+from gcvideo.data import EvaluationProtocol, read_views
 from gcvideo.inference import TrainedClassifier, load
 from gcvideo.models import computing_in, precision_type
 
@@ -87,15 +86,18 @@ def attention_show(cfg: DictConfig) -> Path:
         cam = grad_cam(shown.model, view, label=label, layer=cfg.grad_cam_layer)
     scores = shown.scores(video)
 
-    heats = [heat for layer in found for heat in _heat_maps(layer, queries, view.shape[1])]
+    heats = [
+        heat
+        for layer in found
+        for heat in captioned_maps(layer.maps, queries, view.shape[1], place=layer.place)
+    ]
     cam_class = shown.classes[cam.label]
-    caption = f"Grad-CAM of {cam.layer} for '{cam_class}' (logit {cam.logit:.2f})"
-    heats.append(HeatMap(caption=caption, weights=cam.weights))
+    heats.append(captioned_cam(cam, cam_class))
     best = shown.rank(scores, 1)[0]
     title = f"{Path(video).name}: predicted '{best.name}', score {best.score:.2f}"
     output.mkdir(parents=True, exist_ok=True)
     write_attention_sheet(output / "sheet.png", view, heats, title=title)
-    frames, pace = _clip_times(video, shown.protocol)
+    frames, pace = clip_times(video, shown.protocol)
     for name in ("animation.mp4", "animation.gif"):
         write_attention_animation(output / name, view, heats, frames_per_second=pace)
     arrays = {layer.file: [m.weights for m in layer.maps] for layer in found}
@@ -170,39 +172,6 @@ def _label(given: str, classes: Sequence[str]) -> int:
     known = "the nearest are" if near else "the net has"
     names = ", ".join(near or [*classes[:_NUM_SCORES], *(["..."] if classes[_NUM_SCORES:] else [])])
     raise ValueError(f"no class is called '{given}'; {known} {names}")
-
-
-def _heat_maps(
-    layer: _Layer, queries: Sequence[Sequence[float]], num_frames: int
-) -> Iterator[HeatMap]:
-    for number, attention in enumerate(layer.maps):
-        if attention.query is None:
-            caption = f"{layer.place} context block ({attention.kind})"
-        else:
-            _, y, x = queries[number]
-            cells = cell_of_frames(num_frames, len(attention.weights))
-            frame = int(np.flatnonzero(cells == attention.query[0])[0]) + 1
-            caption = (
-                f"{layer.place} non-local block ({attention.kind}), query {number + 1} in frame {frame} "
-                f"at y={y:g} x={x:g}"
-            )
-        yield HeatMap(
-            caption=caption,
-            weights=attention.weights,
-            uniform=attention.uniform,
-            is_signed=attention.is_signed,
-            marked=attention.query,
-        )
-
-
-def _clip_times(video: str, protocol: EvaluationProtocol) -> tuple[Int[np.ndarray, " t"], float]:
-    """Indices of the clip's frames in the video, and their number per second."""
-    with VideoReader(video) as reader:
-        frames = protocol.single_view().test_clips(reader.timeline)[0]
-        steps = np.diff(reader.timeline.seconds[frames])
-    # A short video is repeated, or its last frame is.
-    steps = steps[steps > 0]
-    return frames, 1 / float(steps.mean()) if len(steps) else reader.info.fps
 
 
 def _layer_record(layer: _Layer, queries: Sequence[Sequence[float]]) -> dict[str, Any]:

@@ -93,7 +93,13 @@ RULES: dict[str, Rule] = {
         early_stopping.patience
         """,
     ),
-    **_each(POSITIVE, "data.time_budget_seconds lr stride_seconds time_budget_seconds"),
+    **_each(
+        POSITIVE,
+        """
+        data.time_budget_seconds lr max_upload_mb max_video_seconds stride_seconds
+        time_budget_seconds time_limit_seconds
+        """,
+    ),
     **_each(
         NOT_NEGATIVE,
         """
@@ -125,6 +131,7 @@ RULES: dict[str, Rule] = {
     "protocol.sampling.reader": one_of("whole", "pyav", "torchvision"),
     "engine": one_of("torch", "openvino", "onnxruntime"),
     "precision": one_of("float32", "bfloat16", "float16", "int8"),
+    "port": number("from 0 to 65535", lambda value: isinstance(value, int) and 0 <= value <= 65535),
     "train_only": one_of("all", "blocks"),
     "val_precision": one_of("float32", "bfloat16", "float16"),
     "what": one_of("block", "net", "training", "engine", "end_to_end", "profile", "worth"),

@@ -9,9 +9,10 @@ from small_protocol import make_protocol
 from timed_video import TWO_RATES, shown_times, write_timed_video
 
 import gcvideo
+from gcvideo.attention._caption import clip_times
 from gcvideo.attention._grad_cam import grad_cam
 from gcvideo.attention._map import DEFAULT_QUERIES, attention_maps
-from gcvideo.command.attention._show import _check_same_clips, _clip_times, attention_show
+from gcvideo.command.attention._show import _check_same_clips, attention_show
 from gcvideo.data import MMActionResizing, SlowFastSampling, VideoReadError, probe, read_views
 
 CLASSES = ("light", "dark", "7 samurai")
@@ -191,7 +192,7 @@ def test_protocols_that_read_or_resize_otherwise_see_other_clips(changes):
 def test_the_clip_of_a_varying_rate_has_its_frames_by_time_and_its_pace(tmp_path):
     video = str(write_timed_video(tmp_path / "video.mp4", TWO_RATES))
     protocol = make_protocol(num_frames=4, sampling_rate=20, by_time=True)
-    frames, pace = _clip_times(video, protocol)
+    frames, pace = clip_times(video, protocol)
     shown = shown_times(video)[frames]
     # 90 frames in 3.93 seconds: 20 steps of the grid last 0.88 s.
     assert np.abs(np.diff(shown) - 0.884).max() < 0.05

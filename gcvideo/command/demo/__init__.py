@@ -1,0 +1,1 @@
+"""The command ``demo``: a page on this machine that classifies videos dropped on it."""
