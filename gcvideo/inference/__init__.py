@@ -16,6 +16,7 @@ from gcvideo.inference._feature import features as features
 from gcvideo.inference._live import LiveScores as LiveScores
 from gcvideo.inference._live import classify_live as classify_live
 from gcvideo.inference._loading import load as load
+from gcvideo.inference._model_card import ModelCard as ModelCard
 from gcvideo.inference._overlay import annotate_video as annotate_video
 from gcvideo.inference._overlay import draw_scores as draw_scores
 from gcvideo.inference._prediction import Prediction as Prediction

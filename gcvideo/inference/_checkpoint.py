@@ -20,12 +20,12 @@ from gcvideo.inference.engine import _openvino
 from gcvideo.inference.engine._engine import EngineModel, graph_model
 from gcvideo.models import ClipClassifier, Head, Layout
 from gcvideo.weights import LoadReport, WeightsError, load_weights, published_weights
-from gcvideo.weights._state_file import read_content
-from gcvideo.weights._weight_source import CheckpointError, checkpoint_file
+from gcvideo.weights._hub import KEY, address_of
+from gcvideo.weights._state_file import CheckpointError, read_content
+from gcvideo.weights._weight_source import checkpoint_file
 from gcvideo.weights._weights import COUNTERS
 from gcvideo.weights._zoo import class_names, names_published, published_record
 
-_KEY = "gcvideo"
 _PREFIX = "model."
 
 
@@ -34,7 +34,7 @@ class Checkpoint:
     """What a checkpoint holds: weights and the plain data that rebuild the model around them.
 
     Args:
-        path: file that it was read from, or the name of published weights.
+        path: file that it was read from, name of published weights, or address on the hub with its commit.
         config: resolved configuration of the run.
         classes: names in label order.
         protocol: description of the evaluation protocol.
@@ -73,13 +73,7 @@ class Checkpoint:
                 f"{description['num_classes']} classes; give one name for each, in label order"
             )
         built = cast(EvaluationProtocol, construct(protocol))
-        geometry = ("num_clips", "num_crops", "num_frames", "sampling_rate", "short_side")
-        config = {
-            "model": {"name": name, "net": dict(description)},
-            "protocol": dict(protocol),
-            "crop_size": built.train_crop_size,
-            **{key: getattr(built, key) for key in geometry},
-        }
+        config = net_config(name, description, protocol, built)
         state = clip_classifier(net, built).state_dict()
         return cls(name, config, tuple(classes), dict(protocol), state, report)
 
@@ -114,13 +108,13 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
 
     Args:
         source: file written by training, conversion or export to OpenVINO (.xml); folder of a run, or
-            of its checkpoints, for its best.ckpt; or name such as "slow_8x8_r50_pytorchvideo", whose
-            weights are downloaded on first use.
+            of its checkpoints, for its best.ckpt; name such as "slow_8x8_r50_pytorchvideo", whose weights
+            are downloaded on first use; or "hf://NAMESPACE/NAME" or a folder of ``save_pretrained``.
 
     Raises:
         CheckpointError: if the file is absent, unreadable or not a gcvideo checkpoint, or the published
             weights are those of an image net.
-        WeightsError: if no published weights have that name, or they cannot be downloaded.
+        WeightsError: if no published weights or repository have that name, or they cannot be downloaded.
     """
     if names_published(source):
         name, record = str(source), published_record(str(source))
@@ -166,7 +160,7 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
     state = content.get("state_dict", {})
     trained = {k.removeprefix(_PREFIX): v for k, v in state.items() if k.startswith(_PREFIX)}
     return Checkpoint(
-        path=str(file),
+        path=address_of(source, file),
         config=config,
         classes=tuple(product["classes"]),
         protocol=config["protocol"],
@@ -193,14 +187,35 @@ def _read_engine(path: Path) -> Checkpoint:
     )
 
 
-def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint as one safetensors file: weights, configuration, classes and protocol."""
+def net_config(
+    name: str,
+    description: Mapping[str, Any],
+    protocol: Mapping[str, Any],
+    built: EvaluationProtocol,
+) -> dict[str, Any]:
+    """The configuration that a net needs to be rebuilt and tested, without that of its training."""
+    geometry = ("num_clips", "num_crops", "num_frames", "sampling_rate", "short_side")
+    return {
+        "model": {"name": name, "net": dict(description)},
+        "protocol": dict(protocol),
+        "crop_size": built.train_crop_size,
+        **{key: getattr(built, key) for key in geometry},
+    }
+
+
+def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Write a checkpoint as one safetensors file: weights, configuration, classes and protocol.
+
+    Returns:
+        All but the weights, which stands in the file's metadata under "gcvideo" as JSON.
+    """
     product = {
         "version": gcvideo.__version__,
         "classes": list(checkpoint.classes),
         "config": {**checkpoint.config, "protocol": checkpoint.protocol},
     }
-    write_tensors(path, checkpoint.state_dict, {_KEY: json.dumps(product)})
+    write_tensors(path, checkpoint.state_dict, {KEY: json.dumps(product)})
+    return product
 
 
 def write_tensors(

@@ -1,8 +1,8 @@
 """A trained net with its protocol: from a video to scores, rankings and features."""
 
-import copy
 from collections.abc import Callable, Sequence
-from typing import Any, cast, get_args
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, UInt8
@@ -11,27 +11,16 @@ from torch import Tensor
 from gcvideo.data import EvaluationProtocol
 from gcvideo.evaluation import average_views
 from gcvideo.inference._feature import feature_maps, features
-from gcvideo.inference._folding import for_inference
-from gcvideo.inference._fused_convolution import packable_type
+from gcvideo.inference._model_card import ModelCard
 from gcvideo.inference._prediction import Prediction
 from gcvideo.inference._video import Video, views_of
-from gcvideo.inference.engine._engine import Engine, EngineModel, Precision, engine_model
-from gcvideo.inference.engine._int8 import check_control, quantized_model
-from gcvideo.inference.engine._tracing import GraphError
-from gcvideo.models import (
-    STAGES,
-    ClipClassifier,
-    Stage,
-    compile_net,
-    computing_in,
-    precision_type,
-    settle_layout,
-)
-from gcvideo.nn._choice import check_choice
+from gcvideo.inference.engine._engine import Engine, EngineModel
+from gcvideo.models import STAGES, ClipClassifier, Stage, computing_in
 
 # Pixels of all views in a forward pass.
 _CPU_PIXELS = 2**20
 _GPU_PIXELS = 2**24
+_EMPTY_CARD = ModelCard()
 
 
 class TrainedClassifier:
@@ -144,53 +133,68 @@ class TrainedClassifier:
             ValueError: for an unknown engine, an option that it does not have, or a net that was made for
                 inference in another way already.
         """
-        engine = engine or cast(Engine, self.engine)
-        precision = precision or self.precision
-        check_choice("engine", engine, get_args(Engine))
-        check_choice("precision", precision, get_args(Precision))
-        check_control(precision, min_agreement)
-        if compile and engine != "torch":
-            raise ValueError(f"compile is for the engine torch; leave it out with {engine}")
-        prepared = copy.copy(self)
-        prepared.is_prepared = True
-        if self.is_prepared or self.engine_model is not None:
-            if (engine, precision) != (self.engine, self.precision) or compile:
-                raise ValueError(
-                    f"engine is {engine}, precision {precision} and compile {compile}, but the net has been "
-                    f"made for {self.engine} in {self.precision} already; load the checkpoint that it was "
-                    "made of"
-                )
-            return prepared
-        if precision == "int8" and not (engine == "openvino" and calibration):
-            raise GraphError(
-                f"precision is int8 with the engine {engine} and {len(calibration)} videos for calibration; "
-                "it needs engine=openvino and videos of the training, or a net that "
-                "`gcvideo export CHECKPOINT NAME.xml precision=int8` has written"
-            )
-        if engine == "torch":
-            dtype = precision_type(precision)
-            packed = None if compile else packable_type(self.model, dtype)
-            prepared.model, prepared.dtype = for_inference(self.model, packed), dtype
-            settle_layout(prepared.model, self.device, dtype)
-            if compile:
-                compile_net(prepared.model.net)
-            return prepared
-        prepared.dtype = torch.float32
-        if precision == "int8":
-            clips = [self._views(video, 1, 1)[0, 0] for video in calibration]
-            prepared.model = quantized_model(self.model, clips, min_agreement)
-        else:
-            prepared.model = engine_model(self.model, engine, precision)
-        return prepared
+        from gcvideo.inference._preparation import prepared_copy  # noqa: PLC0415 (it imports this)
+
+        return prepared_copy(
+            self,
+            engine=engine or self.engine,
+            precision=precision or self.precision,
+            calibration=calibration,
+            min_agreement=min_agreement,
+            compile=compile,
+        )
+
+    def save_pretrained(self, folder: str | Path, card: ModelCard = _EMPTY_CARD) -> Path:
+        """Write the net, its classes and protocol, and a card, as a folder for :func:`load` and the hub.
+
+        Paths and the rest of the training's configuration stay out. Earlier files are replaced.
+
+        Raises:
+            CheckpointError: if the configuration does not describe the net, the net was made for inference
+                or another engine, or the test of the card is that of another checkpoint.
+        """
+        from gcvideo.inference._hub import save_pretrained  # noqa: PLC0415 (it imports this)
+
+        return save_pretrained(self, folder, card)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+        card: ModelCard = _EMPTY_CARD,
+    ) -> str:
+        """Share the files of :meth:`save_pretrained` on the Hugging Face hub, in one commit.
+
+        Returns the address for :func:`load`, "hf://NAMESPACE/NAME@COMMIT"; needs ``gcvideo[hub]``.
+
+        Args:
+            repo: repository, "NAMESPACE/NAME", made if it does not exist.
+            private: whether a new repository is private; None: as the account has it.
+            token: token that may write; None: ``HF_TOKEN``, or that of ``hf auth login``.
+            revision: branch, made if it does not exist; None: "main".
+            commit_message: None: one with the version of gcvideo.
+            card: what only you know about the net.
+
+        Raises:
+            CheckpointError: as :meth:`save_pretrained`.
+            WeightsError: if the hub refuses, or has it already and not as ``private`` says.
+        """
+        from gcvideo.inference._hub import Upload  # noqa: PLC0415
+
+        return Upload(repo, private, token, revision, commit_message).push(self, card)
 
     def classify(
         self, video: Video, top_k: int = 5, *, num_clips: int = 1, num_crops: int = 1
     ) -> list[Prediction]:
-        """The most likely classes of a video, best first.
+        """The most likely classes of a video, at most ``top_k``, best first.
 
         Args:
             video: path, bytes, open file or frames.
-            top_k: length of the ranking; at most the number of classes.
+            top_k: length of the ranking.
             num_clips: clips spread over the video, whose scores are averaged.
             num_crops: 1 (centre) or 3 spatial windows per clip.
 
@@ -209,11 +213,7 @@ class TrainedClassifier:
         start_seconds: float | None = None,
         end_seconds: float | None = None,
     ) -> list[Prediction]:
-        """The classes with the best scores, best first; the times of their window are passed on.
-
-        Raises:
-            ValueError: if ``top_k`` is less than one.
-        """
+        """The classes with the best scores, best first, with the times given; ValueError if ``top_k`` < 1."""
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}; ask for at least 1 class")
         best = scores.topk(min(top_k, len(self.classes)))

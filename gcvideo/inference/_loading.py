@@ -20,8 +20,9 @@ def load(
     Args:
         path: file written by training, such as ``runs/.../checkpoints/best.ckpt``, by
             ``gcvideo convert``, or by ``gcvideo export`` for OpenVINO (.xml); folder of a run, for its
-            best.ckpt; or name in ``gcvideo.weights.ZOO``, such as "slow_8x8_r50_pytorchvideo", whose
-            weights are downloaded on first use.
+            best.ckpt, or of ``save_pretrained``; name in ``gcvideo.weights.ZOO``, such as
+            "slow_8x8_r50_pytorchvideo", or address on the Hugging Face hub, "hf://NAMESPACE/NAME" or
+            "hf://NAMESPACE/NAME@REVISION", whose weights are downloaded on first use.
         device: device of the net; None: a CUDA device if there is one, else the CPU.
         packages: top-level packages that the checkpoint may name; add yours if the net contains a block
             of your own.
@@ -29,7 +30,7 @@ def load(
     Raises:
         CheckpointError: if the file is absent, damaged or not a gcvideo checkpoint.
         ConstructionError: if it names a function outside ``packages``.
-        WeightsError: if published weights cannot be downloaded.
+        WeightsError: if published or shared weights cannot be downloaded.
     """
     checkpoint = read_checkpoint(path)
     protocol = checkpoint.build_protocol(packages)

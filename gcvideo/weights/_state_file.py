@@ -40,6 +40,10 @@ class WeightsError(ValueError):
     """Weights that cannot be read or do not fit the net."""
 
 
+class CheckpointError(ValueError):
+    """A file that is not a checkpoint of this package, or that cannot be rebuilt."""
+
+
 @dataclass(frozen=True)
 class StateFile:
     """The content of a file of weights."""

@@ -8,17 +8,20 @@ from pathlib import Path
 from gcvideo._hint import override
 from gcvideo.weights._conversion import convert
 from gcvideo.weights._download import cached_file
+from gcvideo.weights._hub import (
+    WEIGHTS_FILE,
+    check_repository,
+    hub_weights,
+    is_on_hub,
+    is_repository,
+)
 from gcvideo.weights._naming import Inflation
 from gcvideo.weights._net_choice import NetChoice
-from gcvideo.weights._state_file import read_state_file
+from gcvideo.weights._state_file import CheckpointError, read_state_file
 from gcvideo.weights._weights import BLOCKS, COUNTERS, HEAD, Weights
 from gcvideo.weights._zoo import class_names, names_published, published_record
 
 BEST = "best.ckpt"
-
-
-class CheckpointError(ValueError):
-    """A file that is not a checkpoint of this package, or that cannot be rebuilt."""
 
 
 def checkpoint_weights(
@@ -32,7 +35,8 @@ def checkpoint_weights(
     """Weights in a file: a gcvideo checkpoint, or those of a code base that we can convert.
 
     Args:
-        path: file to read, at once; or the folder of a run, for its best.ckpt.
+        path: file to read, at once; the folder of a run, for its best.ckpt; or an address of the hub,
+            "hf://NAMESPACE/NAME".
         fresh: patterns of parameters that may start fresh; by default inserted blocks and rows of the
             head for other classes. Everything else must match; with ``fresh=[]``, everything.
         inflation: "mean" or "centre" for image weights; None: kernels must have the same length.
@@ -98,11 +102,17 @@ def find_weights(source: str | Path) -> Weights:
 def checkpoint_file(path: str | Path, key: str = "checkpoint") -> Path:
     """The file itself; of the folder of a run, or of its checkpoints, the one of the best epoch.
 
-    ``key`` is the word on the command line that takes the path.
+    Of a repository of the hub, "hf://NAMESPACE/NAME" or a folder with its files, it is that of the
+    weights. ``key`` is the word on the command line that takes the path.
     """
+    if is_on_hub(path):
+        return hub_weights(path)
     given = Path(path)
     if not given.is_dir():
         return given
+    if is_repository(given):
+        check_repository(given, str(path))
+        return given / WEIGHTS_FILE
     folders = (given / "checkpoints", given)
     for folder in folders:
         if (folder / BEST).is_file():

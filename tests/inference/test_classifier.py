@@ -72,7 +72,7 @@ def test_a_prepared_classifier_computes_in_the_type_asked_for():
 
 def test_a_classifier_is_compiled_on_request(monkeypatch):
     compiled = []
-    monkeypatch.setattr("gcvideo.inference._classifier.compile_net", compiled.append)
+    monkeypatch.setattr("gcvideo.inference._preparation.compile_net", compiled.append)
     clf = make_classifier()
     assert clf.for_inference().model.net not in compiled
     prepared = clf.for_inference(compile=True)
