@@ -24,7 +24,7 @@ from gcvideo._console import Console
 from gcvideo._hint import override
 from gcvideo.command._assembly import build
 from gcvideo.command._device import device_of
-from gcvideo.command._duration import duration
+from gcvideo._duration import duration
 from gcvideo.command._record import write_json
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.train._resuming import resumed_config
@@ -70,7 +70,7 @@ def run_cell(cfg: DictConfig) -> None:
         try:
             if (folder / "config.yaml").is_file():
                 cfg = resumed_config([override("resume", folder)])
-            train(cfg)
+            train(cfg, log=None)  # the one above has it all
             _score(cfg, folder, started)
         except TrainingStopped as stopped:
             raise KeyboardInterrupt from stopped

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,7 +13,7 @@ from lightning import Callback, Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import nn
 
-from gcvideo._console import Console
+from gcvideo._console import Console, transcript
 from gcvideo.command._assembly import (
     build,
     build_data,
@@ -65,13 +65,14 @@ class _Run(NamedTuple):
 
 
 @own_ranks()
-def train(cfg: DictConfig) -> dict[str, float]:
+def train(cfg: DictConfig, *, log: str | None = "train.log") -> dict[str, float]:
     """Train as configured by ``conf/train.yaml`` and leave a run folder behind.
 
     The folder holds ``config.yaml``, ``environment.json``, ``results.json``, logs, checkpoints and
     a picture of the learning curve. Where ``cfg.resume`` names a run folder, ``cfg`` is that of
     :func:`resumed_config`, and the run goes on from its last checkpoint. With ``cfg.estimate`` the
-    training is only described, and nothing is written.
+    training is only described, and nothing is written. The file ``log`` in the folder is given what the
+    screen shows, without bars.
 
     Returns:
         Validation metrics of the best and of the last epoch.
@@ -81,7 +82,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     started, folder = time.perf_counter(), Path(cfg.output_dir)
     is_owner = cfg.estimate is False and global_rank() == 0
-    with held(folder) if is_owner else nullcontext():
+    with ExitStack() as within:
+        if is_owner:
+            within.enter_context(held(folder))
         if is_owner and cfg.resume is None:
             with open_dict(cfg):
                 cfg.run_id = begin_run(folder)
@@ -92,6 +95,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
         point = None if cfg.resume is None else find_resume_point(folder, cfg.get("run_id"))
         if point is not None and point.is_finished and (folder / "results.json").is_file():
             return finished_metrics(folder)
+        if is_owner and log is not None:
+            within.enter_context(transcript(folder / log))
         data, module, lines = _build(cfg, point)
         if cfg.estimate is not False:
             seconds = given_step_seconds(cfg.estimate)
@@ -281,4 +286,9 @@ def _write_results(run: _Run, metrics: dict[str, float], seconds: float) -> None
         "seconds": round(seconds, 1),
     }
     write_json(run.folder / "results.json", result)
-    report_end(run.folder, metrics, blind, seconds)
+    video = splits.val.path(0)
+    last = _callback(trainer, ProgressCheckpoint).metrics(trainer)
+    speed = ""
+    if "clips_per_second" in last:
+        speed = f"; in the last epoch {last['clips_per_second']:.3g} clips/s, data wait {last['data_wait']:.0%}"
+    report_end(run.folder, metrics, blind, seconds=seconds, speed=speed, video=video)

@@ -4,7 +4,7 @@ import pytest
 from gcvideo_runs import TINY
 
 import gcvideo.command.compare._comparing as comparing
-from gcvideo.command._duration import duration
+from gcvideo._duration import duration
 from gcvideo.command.compare._comparing import compare, run_comparison
 
 
