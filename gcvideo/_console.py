@@ -63,9 +63,13 @@ class Console(rich.console.Console):
         text = Text(status) if isinstance(status, str) else status
         return super().status(text, **options)  # pyright: ignore[reportArgumentType]
 
+
 @contextmanager
-def transcript(path: Path) -> Iterator[None]:
+def transcript(path: Path | None) -> Iterator[None]:
     """Within, what all consoles print is appended to a file too, without bars; so are warnings and an error."""
+    if path is None:
+        yield
+        return
     shown = warnings.showwarning
     with path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as file:
         log = rich.console.Console(
@@ -92,6 +96,7 @@ def transcript(path: Path) -> Iterator[None]:
         finally:
             warnings.showwarning = shown
             Console._logs.remove(log)
+
 
 class _TolerantFile:
     """A text file that escapes the characters it cannot encode."""

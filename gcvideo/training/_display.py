@@ -56,7 +56,9 @@ class EpochLine(EpochWatch):
         batch_idx: int,
     ) -> None:
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        is_last = batch_idx + 1 == trainer.num_training_batches  # its line comes after the validation
+        is_last = (
+            batch_idx + 1 == trainer.num_training_batches
+        )  # its line comes after the validation
         if time.monotonic() >= self._due and not is_last:
             share = math.floor(100 * (self._num_done - trainer.current_epoch))
             text = f"{epoch_name(trainer)} {share:2d}%  {self.so_far(trainer)}"

@@ -21,10 +21,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gcvideo._console import Console
+from gcvideo._duration import duration
 from gcvideo._hint import override
 from gcvideo.command._assembly import build
 from gcvideo.command._device import device_of
-from gcvideo._duration import duration
 from gcvideo.command._record import write_json
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.train._resuming import resumed_config

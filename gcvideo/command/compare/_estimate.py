@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from gcvideo.command._assembly import build, build_data, build_module
 from gcvideo._duration import duration
+from gcvideo.command._assembly import build, build_data, build_module
 from gcvideo.command.compare._cell import is_finished, launcher_config
 from gcvideo.command.compare._plan import PlannedVariant, cell_folder
 from gcvideo.command.compare._request import ComparisonRequest

@@ -113,6 +113,7 @@ RULES: dict[str, Rule] = {
     "protocol.sampling.reader": one_of("whole", "pyav", "torchvision"),
     "engine": one_of("torch", "openvino", "onnxruntime"),
     "precision": one_of("float32", "bfloat16", "float16", "int8"),
+    "sheet": one_of("png", "pdf", "svg"),
     "train_only": one_of("all", "blocks"),
     "val_precision": one_of("float32", "bfloat16", "float16"),
     "what": one_of("block", "net", "training", "engine", "end_to_end", "profile", "worth"),

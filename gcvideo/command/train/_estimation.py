@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 from rich.table import Table
 from torch import Tensor
 
-from gcvideo.command._device import device_of
 from gcvideo._duration import duration
+from gcvideo.command._device import device_of
 from gcvideo.command.train._loading_time import LoadingTime, time_loading
 from gcvideo.command.train._plan import TrainingPlan, plan_training
 from gcvideo.command.train._step_time import Precision, StepTime, time_step, time_view

@@ -181,7 +181,9 @@ def report_end(
 def next_commands(checkpoint: Path, video: str | None) -> list[str]:
     """The commands that test a checkpoint and that predict a video with it, ready for a shell."""
     chosen = shlex.quote(override("checkpoint", _short(checkpoint)))
-    seen = "video=clip.mp4" if video is None else shlex.quote(override("video", _short(Path(video))))
+    seen = (
+        "video=clip.mp4" if video is None else shlex.quote(override("video", _short(Path(video))))
+    )
     return [f"{command_line('test')} {chosen}", f"{command_line('predict')} {chosen} {seen}"]
 
 

@@ -95,8 +95,7 @@ def train(cfg: DictConfig, *, log: str | None = "train.log") -> dict[str, float]
         point = None if cfg.resume is None else find_resume_point(folder, cfg.get("run_id"))
         if point is not None and point.is_finished and (folder / "results.json").is_file():
             return finished_metrics(folder)
-        if is_owner and log is not None:
-            within.enter_context(transcript(folder / log))
+        within.enter_context(transcript(folder / log if is_owner and log is not None else None))
         data, module, lines = _build(cfg, point)
         if cfg.estimate is not False:
             seconds = given_step_seconds(cfg.estimate)

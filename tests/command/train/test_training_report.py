@@ -7,7 +7,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from gcvideo.command.train._report import next_commands, report_end
 from gcvideo.command.train._training import train
 
-ODD = ["plain", "a b", "it's", "[x],{y}", "a=b", "${HOME}", "$(rm x)", "back\\slash", 'say "hi"', "-x"]
+ODD = [
+    "plain",
+    "a b",
+    "it's",
+    "[x],{y}",
+    "a=b",
+    "${HOME}",
+    "$(rm x)",
+    "back\\slash",
+    'say "hi"',
+    "-x",
+]
 
 
 class Begun(Exception):
