@@ -77,9 +77,10 @@ class EpochWatch(Callback):
 
     def time_text(self, trainer: Trainer) -> list[str]:
         """Such as ["3 h 20 min left"]; nothing if the number of epochs is open, or the first batch is out."""
-        if (trainer.max_epochs or 0) < 1:
+        num_epochs = trainer.max_epochs or 0
+        if num_epochs < 1:
             return []
-        seconds = self.time_left.seconds(self._num_done, trainer.max_epochs)
+        seconds = self.time_left.seconds(self._num_done, num_epochs)
         return [] if seconds is None else [f"{duration(seconds)} left"]
 
 

@@ -212,7 +212,7 @@ def _watch(jobs: Sequence[Job], done: threading.Event) -> None:
         for job in list(open_jobs):
             if is_finished(job.folder):
                 result = read_cell(job.folder).content
-                text = f"top-1 {result['top1']:.3f} in {result['seconds']:.0f} s"
+                text = f"top-1 {result['top1']:.3f} in {duration(result['seconds'])}"
             elif (job.folder / "failure.txt").is_file():
                 text = "failed: " + (job.folder / "failure.txt").read_text("utf-8").splitlines()[0]
             else:
