@@ -1,5 +1,6 @@
 """How the user calls a command, for messages that name one."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -10,4 +11,4 @@ def command_line(name: str) -> str:
     script = Path(sys.argv[0]).parent / f"{word}.py"
     if script.parent.name != "scripts" or not script.is_file():
         return f"gcvideo {name}"
-    return f"python {script} {rest}".rstrip()
+    return f"python {shlex.quote(str(script))} {rest}".rstrip()

@@ -1,10 +1,11 @@
 import re
+import warnings
 from pathlib import Path
 
 import pytest
 from rich.table import Table
 
-from gcvideo._console import Console
+from gcvideo._console import Console, transcript
 
 PACKAGE = Path(__file__).resolve().parent.parent / "gcvideo"
 NAMES = ["a[b]c.mp4", "[red]x[/red].mp4", "[/].mp4", "clip:smile:.mp4", "\\[a]\\"]
@@ -45,3 +46,39 @@ def test_no_bar_reads_its_description_as_markup():
     ]
     assert columns
     assert all("markup=False" in line for line in columns)
+
+
+def test_a_transcript_has_what_all_consoles_print_and_the_error(tmp_path, capsys):
+    path = tmp_path / "run.log"
+    path.write_text("before\n")
+    table = Table("name")
+    table.add_row(NAMES[0])
+
+    def speak():
+        with transcript(path):
+            Console().print("one", "[b]x[/b]" * 30, soft_wrap=True)
+            Console(stderr=True).print("two", table)
+            raise ValueError("three \udcff")
+
+    with pytest.raises(ValueError, match="three"):
+        speak()
+    Console().print("after")
+    logged = path.read_text()
+    assert logged.startswith(f"before\none {'[b]x[/b]' * 30}\ntwo\n")
+    assert NAMES[0] in logged
+    assert logged.endswith("ValueError: three \\udcff\n")
+    assert "\x1b" not in logged
+    assert "after" not in logged
+    shown = capsys.readouterr()
+    assert "one" in shown.out
+    assert "two" in shown.err
+
+
+def test_a_warning_is_in_the_transcript_and_still_shown(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(warnings, "showwarning", lambda *given: shown.append(str(given[0])))
+    with transcript(tmp_path / "run.log"), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("odd", UserWarning, stacklevel=1)
+    assert shown == ["odd"]
+    assert (tmp_path / "run.log").read_text() == "UserWarning: odd\n"

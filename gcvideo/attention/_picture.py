@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib import get_data_path
+from matplotlib.image import imsave
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -23,11 +24,11 @@ from gcvideo.attention._heat_map import (
 from gcvideo.attention._map import temporal_shares
 from gcvideo.data import write_video
 
-_GROUND, _INK, _BAR, _EVEN = (24, 24, 24), (255, 255, 255), (64, 140, 220), (255, 200, 60)
-# Of the sheet.
-_WIDTH, _MIN_TILE, _MAX_TILE = 2400, 72, 144
-_GAP, _CAPTION_SIZE, _NUMBER_SIZE = 4, 14, 12
-_CAPTION_HEIGHT, _NUMBER_HEIGHT, _SCALE_WIDTH, _CURVE_HEIGHT = 24, 18, 160, 40
+_GROUND, _INK, _BAR, _EVEN = (255, 255, 255), (24, 24, 24), (64, 140, 220), (190, 80, 0)
+# Of the sheet, in pixels at 300 dpi: two columns of a paper, 7.16 inches, and letters of 6 and 5 points.
+_DPI, _WIDTH, _MIN_TILE, _MAX_TILE = 300, 2148, 96, 400
+_GAP, _CAPTION_SIZE, _NUMBER_SIZE = 8, 25, 21
+_CAPTION_HEIGHT, _NUMBER_HEIGHT, _SCALE_WIDTH, _CURVE_HEIGHT = 42, 32, 220, 80
 # Of the animation.
 _TILE, _SPACE, _TEXT_SIZE, _LINE_HEIGHT, _SCALE_HEIGHT = 224, 8, 13, 17, 8
 _MAX_COLUMNS, _SAMPLE_STEP = 5, 5
@@ -40,14 +41,17 @@ def write_attention_sheet(
     *,
     title: str,
 ) -> None:
-    """Write maps over the frames of a clip as one PNG, with a row per map and a column per frame.
+    """Write maps over the frames of a clip as one picture, with a row per map and a column per frame.
+
+    The suffix of the path is png, pdf or svg. At 300 dpi, up to 20 frames fill two columns of a paper, 7.16
+    inches; wider sheets have more dots in that width.
 
     Above each row are its caption and the range of its colours. Below it, a curve of steps shows the share
     of the weight in each frame, which sums to 100 %, with a dashed line at equal shares. All curves have
     the same scale.
     """
     num_frames = clip.shape[1]
-    tile = max(_MIN_TILE, min(_MAX_TILE, _WIDTH // num_frames))
+    tile = max(_MIN_TILE, min(_MAX_TILE, (_WIDTH - _GAP) // num_frames - _GAP))
     captions = [f"{heat.caption}: {heat.range_text}" for heat in maps]
     font, number_font = _font(_CAPTION_SIZE), _font(_NUMBER_SIZE)
     text_width = max(
@@ -75,7 +79,11 @@ def write_attention_sheet(
         floor = top + _CAPTION_HEIGHT + tile + _GAP + _CURVE_HEIGHT
         _draw_curve(pen, shares[row], top_share, floor, num_frames * (tile + _GAP))
     with draft_of(path) as draft:
-        sheet.save(draft, "PNG")
+        dpi = max(_DPI, _DPI * sheet.width / _WIDTH)
+        if path.suffix == ".png":
+            sheet.save(draft, "PNG", dpi=(dpi, dpi))
+        else:
+            imsave(draft, np.asarray(sheet), format=path.suffix.removeprefix("."), dpi=dpi)
 
 
 def write_attention_animation(
@@ -131,9 +139,9 @@ def _draw_curve(
         middle = (left + right) // 2, floor + 5
         pen.text(middle, f"{share:.1%}", _INK, _font(_NUMBER_SIZE), anchor="mt")
     even = floor - round(unit / len(shares))
-    for left in range(_GAP, width, 8):
-        pen.line((left, even, left + 3, even), _EVEN)
-    pen.line((_GAP, floor + 1, width - 1, floor + 1), _INK)
+    for left in range(_GAP, width, 16):
+        pen.line((left, even, left + 7, even), _EVEN, width=2)
+    pen.line((_GAP, floor + 1, width - 1, floor + 1), _INK, width=2)
 
 
 def _animated(

@@ -33,8 +33,8 @@ def baselines(labels: Int64[np.ndarray, " n"], classes: Sequence[str]) -> Baseli
 def describe_baselines(found: Baselines) -> str:
     """Two lines in the form of metrics."""
     return (
-        f"  {'chance top-1':28s} {found['chance_top1']:.4f}\n"
-        f"  {'majority top-1':28s} {found['majority_top1']:.4f}  (always {found['majority_class']!r})"
+        f"  {'chance':28s} {found['chance_top1']:.4f}\n"
+        f"  {'majority class':28s} {found['majority_top1']:.4f}  (always {found['majority_class']!r})"
     )
 
 

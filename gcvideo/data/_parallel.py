@@ -30,6 +30,7 @@ from rich.progress import (
 from rich.text import Text
 
 from gcvideo._console import Console
+from gcvideo._duration import duration
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -264,4 +265,4 @@ def with_progress(
         results.close()
         if not console.is_terminal:
             seconds = time.monotonic() - start
-            console.print(f"{description}: {done} of {total} in {seconds:.0f} s")
+            console.print(f"{description}: {done} of {total} in {duration(seconds)}")

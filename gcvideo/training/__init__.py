@@ -13,7 +13,6 @@ from gcvideo.training._checkpoint_file import CheckpointWriteError as Checkpoint
 from gcvideo.training._classifier import VideoClassifier as VideoClassifier
 from gcvideo.training._display import EpochLine as EpochLine
 from gcvideo.training._display import LearningCurve as LearningCurve
-from gcvideo.training._display import ProgressBar as ProgressBar
 from gcvideo.training._evaluation import accuracy_metrics as accuracy_metrics
 from gcvideo.training._evaluation import evaluation_precision as evaluation_precision
 from gcvideo.training._metric_log import MetricLog as MetricLog
@@ -24,6 +23,7 @@ from gcvideo.training._nonfinite import NonFiniteLossError as NonFiniteLossError
 from gcvideo.training._optim import parameter_groups as parameter_groups
 from gcvideo.training._optim import scaled_lr as scaled_lr
 from gcvideo.training._precise_batch_norm import PreciseBatchNorm as PreciseBatchNorm
+from gcvideo.training._progress_bar import ProgressBar as ProgressBar
 from gcvideo.training._progress_checkpoint import CHECKPOINT_NAMES as CHECKPOINT_NAMES
 from gcvideo.training._progress_checkpoint import ProgressCheckpoint as ProgressCheckpoint
 from gcvideo.training._progress_checkpoint import TrainingStopped as TrainingStopped

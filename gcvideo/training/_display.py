@@ -1,18 +1,25 @@
-"""What a run shows while it trains: a line per epoch, a picture of the curves, a progress bar."""
+"""What a run leaves on the screen and in its folder: a line per epoch, and a picture of the curves."""
 
-import sys
+import math
+import time
 from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
 import matplotlib.ticker
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 
 from gcvideo._console import Console
+from gcvideo.data import VideoBatch
 from gcvideo.training._best_checkpoint import is_validated
+from gcvideo.training._epoch_watch import EpochWatch, epoch_name, number
 
 _CONSOLE = Console()
+_SECONDS_BETWEEN_LINES = 60.0
+_SHOWN = (
+    ("loss", "train/loss_epoch", "val/loss"),
+    ("top-1", "train/top1_epoch", "val/top1"),
+)
 
 
 def _epoch_metrics(trainer: Trainer) -> dict[str, Any]:
@@ -25,31 +32,63 @@ def _epoch_metrics(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-class EpochLine(Callback):
-    """Prints one line per epoch, so that a log file without a progress bar tells the story."""
+class EpochLine(EpochWatch):
+    """Prints one line per epoch: means over its training, its validation, the time left of the run.
+
+    Where no bar is shown, another line follows after each minute of an epoch, so that a log tells how far
+    the run is. No line has more than 80 columns.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._due = math.inf
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._wait(trainer)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: VideoBatch,
+        batch_idx: int,
+    ) -> None:
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        is_last = (
+            batch_idx + 1 == trainer.num_training_batches
+        )  # its line comes after the validation
+        if time.monotonic() >= self._due and not is_last:
+            share = math.floor(100 * (self._num_done - trainer.current_epoch))
+            text = f"{epoch_name(trainer)} {share:2d}%  {self.so_far(trainer)}"
+            _CONSOLE.print(text, soft_wrap=True)
+            self._wait(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
         if not trainer.is_global_zero:
             return
         values = _epoch_metrics(trainer)
-        shown = {
-            "loss": "train/loss_epoch",
-            "train top-1": "train/top1_epoch",
-            "val loss": "val/loss",
-            "val top-1": "val/top1",
-            "clips/s": "clips_per_second",
-            "data wait": "data_wait",
-        }
-        text = "  ".join(
-            f"{name} {_number(float(values[key]))}" for name, key in shown.items() if key in values
-        )
-        _CONSOLE.print(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {text}", soft_wrap=True
-        )
+        parts = []
+        for name, in_training, in_validation in _SHOWN:
+            if in_training in values:
+                parts.append(f"{name} {number(float(values[in_training]))}")
+            if in_validation in values:
+                shown = f"val {number(float(values[in_validation]))}"
+                if in_training in values:
+                    parts[-1] += f", {shown}"
+                else:
+                    parts.append(f"{name} {shown}")
+        if trainer.current_epoch + 1 != trainer.max_epochs:
+            parts += self.time_text(trainer)
+        _CONSOLE.print("  ".join([epoch_name(trainer), *parts]), soft_wrap=True)
+        self._wait(trainer)
 
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if value < 100 else f"{value:.0f}"
+    def _wait(self, trainer: Trainer) -> None:
+        has_bar = getattr(trainer.progress_bar_callback, "is_enabled", False)
+        is_silent = has_bar or not trainer.is_global_zero
+        self._due = math.inf if is_silent else time.monotonic() + _SECONDS_BETWEEN_LINES
 
 
 class LearningCurve(Callback):
@@ -91,28 +130,3 @@ class LearningCurve(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         history = state_dict["history"]
         self.history = {key: [(e, v) for e, v in points] for key, points in history.items()}
-
-
-class ProgressBar(RichProgressBar):
-    """Lightning's bar with loss, top-1, clips/s and the share of time spent waiting for data.
-
-    Silent where the output is not a terminal; the lines of :class:`EpochLine` remain.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(leave=False)
-        if not sys.stdout.isatty():
-            self.disable()
-
-    def get_metrics(
-        self, trainer: Trainer, pl_module: LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        values = super().get_metrics(trainer, pl_module)
-        shown = {
-            "loss": "train/loss_step",
-            "top-1": "train/top1_step",
-            "val top-1": "val/top1",
-            "clips/s": "clips_per_second",
-            "data wait": "data_wait",
-        }
-        return {name: values[key] for name, key in shown.items() if key in values}

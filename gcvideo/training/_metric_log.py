@@ -19,7 +19,7 @@ class MetricLog(Logger):
 
     Rows are written as they come. A checkpoint remembers how many there were; a run that resumes from
     it drops later ones. Differs from Lightning's ``CSVLogger``, which deletes the table it finds and
-    holds back up to 100 rows.
+    holds back up to 100 rows. Epochs are counted from 1, which Lightning counts from 0.
 
     Args:
         path: file of the table.
@@ -63,7 +63,7 @@ class MetricLog(Logger):
             return
         row = kept | {"step": step}
         if "epoch" in metrics:
-            row["epoch"] = int(metrics["epoch"])
+            row["epoch"] = int(metrics["epoch"]) + 1
         new = row.keys() - set(self._columns)
         if new:
             self._rewrite(sorted({*self._columns, *new}), self._num_rows)

@@ -11,6 +11,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from gcvideo._console import Console
+from gcvideo._duration import step_duration
 from gcvideo._invocation import command_line
 from gcvideo.data import VideoBatch
 from gcvideo.data._parallel import usable_cores
@@ -83,7 +84,7 @@ def _describe_transfer(waits: DataWait, pin_memory: bool) -> str:
     )
     return (
         f"the transfer to it takes {waits.transferring / waits.seconds:.0%} of the time "
-        f"({seconds:.2g} s per clip); {remedy}"
+        f"({step_duration(seconds)} per clip); {remedy}"
     )
 
 
@@ -97,7 +98,7 @@ def _describe_workers(waits: DataWait, num_workers: int, num_cores: int, keeps_f
     owner = "the workers'" if num_workers else "the loading"
     text = (
         f"{stage} takes {seconds / loading:.0%} of {owner} time "
-        f"({seconds / waits.videos:.2g} s per video); the device could do "
+        f"({step_duration(seconds / waits.videos)} per video); the device could do "
         f"{waits.views / waits.stepping:.3g} clips/s, for which it needs {needed} cores and has {num_cores}"
     )
     if keeps_frames:

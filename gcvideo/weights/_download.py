@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import torch
 from filelock import FileLock
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -22,6 +23,7 @@ from rich.progress import (
 )
 
 from gcvideo._console import Console
+from gcvideo._duration import duration
 from gcvideo.weights._state_file import WeightsError, is_web_page
 
 _CHUNK_BYTES = 2**20
@@ -168,7 +170,8 @@ def _receive(url: str, response: http.client.HTTPResponse, part: Path) -> None:
             file.write(chunk)
             progress.update(task, advance=len(chunk))
         if not console.is_terminal:
-            console.print(f"{name}: {file.tell()} bytes in {time.monotonic() - start:.0f} s")
+            seconds = time.monotonic() - start
+            console.print(f"{name}: {decimal(file.tell())} in {duration(seconds)}")
     if total is not None and part.stat().st_size != total:
         raise http.client.HTTPException(
             f"the connection ended before all {total} bytes had arrived"

@@ -84,8 +84,8 @@ def test_captions_are_broken_into_lines_and_never_cut(tmp_path):
         maps = make_maps(1, 1, caption)
         pictures = picture_module._animated(make_clip(1), maps)
         heights.append(len(pictures[0]))
-        assert (pictures[0][:, -GAP // 2 :] == 24).all()
-        assert (pictures[0][-GAP // 2 :] == 24).all()
+        assert (pictures[0][:, -GAP // 2 :] == 255).all()
+        assert (pictures[0][-GAP // 2 :] == 255).all()
     assert heights[1] > heights[0] + 200
 
 

@@ -23,7 +23,7 @@ def test_chance_and_majority_are_what_guessing_and_one_name_give():
     always = np.full(len(listed), listed.classes.index("c1"))
     assert found["majority_top1"] == pytest.approx((always == listed.labels).mean())
     assert describe_baselines(found).split() == [
-        *("chance", "top-1", "0.2500", "majority", "top-1", "0.7500", "(always", "'c1')")
+        *("chance", "0.2500", "majority", "class", "0.7500", "(always", "'c1')")
     ]
 
 

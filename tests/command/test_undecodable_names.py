@@ -74,7 +74,7 @@ def test_a_test_scores_all_of_a_held_out_folder(compose_config, root, checkpoint
     }
     printed = capsys.readouterr().out
     assert f"data       12 videos of 2 of the 2 classes, from '{root}'\n" in printed
-    assert "majority top-1               0.5000  (always 'dark')" in printed
+    assert "majority class               0.5000  (always 'dark')" in printed
     assert "warning" not in printed
 
 

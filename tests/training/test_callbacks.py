@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gcvideo.training import EpochLine, LearningCurve, ProgressBar, Throughput
+from gcvideo.training import EpochLine, LearningCurve, Throughput
 
 pytestmark = pytest.mark.usefixtures("unchecked")  # stand-ins for trainer and module
 
@@ -18,6 +18,7 @@ def fake_trainer(**values):
         "global_step": 7,
         "callback_metrics": {},
         "check_val_every_n_epoch": 1,
+        "progress_bar_callback": None,
     }
     return SimpleNamespace(**(given | values))
 
@@ -39,18 +40,12 @@ def test_throughput_splits_time_into_waiting_and_stepping():
     assert logged["clips_per_second"] == pytest.approx(16 / callback.waits.seconds)
 
 
-def test_an_epoch_prints_one_line(capsys):
-    metrics = {"train/loss_epoch": torch.tensor(0.5), "val/top1": torch.tensor(0.25)}
-    EpochLine().on_train_epoch_end(fake_trainer(callback_metrics=metrics), None)
-    assert capsys.readouterr().out == "epoch 1/2  loss 0.500  val top-1 0.250\n"
-
-
 @pytest.mark.parametrize("epoch", [0, 1, 2, 3])
 def test_an_epoch_without_a_validation_shows_none(epoch, capsys, tmp_path):
     metrics = {"train/loss_epoch": torch.tensor(0.5), "val/top1": torch.tensor(0.25)}
     trainer = fake_trainer(current_epoch=epoch, check_val_every_n_epoch=2, callback_metrics=metrics)
     EpochLine().on_train_epoch_end(trainer, None)
-    assert ("val top-1" in capsys.readouterr().out) == (epoch in (1, 3))
+    assert ("top-1 val 0.250" in capsys.readouterr().out) == (epoch in (1, 3))
     curve = LearningCurve(str(tmp_path))
     curve.on_train_epoch_end(trainer, None)
     assert ("val/top1" in curve.history) == (epoch in (1, 3))
@@ -65,16 +60,3 @@ def test_the_learning_curve_is_drawn_and_survives_a_checkpoint(tmp_path):
     again = LearningCurve(str(tmp_path))
     again.load_state_dict(curve.state_dict())
     assert [value for _, value in again.history["val/top1"]] == pytest.approx([0.0, 0.1])
-
-
-def test_the_progress_bar_shows_what_a_run_is_watched_for(monkeypatch):
-    metrics = {"train/loss_step": 1.5, "train/top1_step": 0.25, "data_wait": 0.1, "other": 3.0}
-    trainer = fake_trainer(progress_bar_metrics=metrics, loggers=[])
-    shown = ProgressBar().get_metrics(trainer, None)
-    assert shown == {"loss": 1.5, "top-1": 0.25, "data wait": 0.1}
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_the_progress_bar_is_silent_without_a_terminal(monkeypatch, terminal):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
-    assert ProgressBar().is_enabled == terminal

@@ -80,7 +80,7 @@ def test_slow_decoding_is_named_with_its_seconds_and_the_cores_it_needs(capsys, 
     monkeypatch.setattr("gcvideo.training._throughput.usable_cores", lambda: 64)
     throughput = run(Data(decoding=0.05, transforming=0.005, workers=1), Net(0.02))
     printed = capsys.readouterr().out
-    assert "decoding takes 91% of the workers' time (0.05 s per video)" in printed
+    assert "decoding takes 91% of the workers' time (50 ms per video)" in printed
     assert "gcvideo reencode" in printed
     assert "gcvideo index" in printed
     waits = throughput.waits
@@ -95,7 +95,7 @@ def test_a_slow_transform_is_named_and_absent_workers_come_first(capsys):
     run(Data(decoding=0.005, transforming=0.03))
     printed = capsys.readouterr().out
     assert "of the time: there are no worker processes" in printed
-    assert "transforming takes 86% of the loading time (0.03 s per video)" in printed
+    assert "transforming takes 86% of the loading time (30 ms per video)" in printed
     assert "transform=jitter_crop" in printed
 
 
@@ -188,7 +188,7 @@ def test_frames_in_memory_need_no_workers():
 
 def test_transfer_from_pinned_memory_has_other_remedies():
     waits = DataWait(transferring=50, stepping=50, views=100, decoding=1, transforming=1, videos=9)
-    assert "the transfer to it takes 50% of the time (0.5 s per clip)" in described(waits)
+    assert "the transfer to it takes 50% of the time (500 ms per clip)" in described(waits)
     assert "pinned memory already; fewer or smaller frames" in described(waits)
     assert "see pin_memory of VideoDataModule" in described(waits, pin_memory=False)
 

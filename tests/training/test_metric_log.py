@@ -8,10 +8,10 @@ def rows(path):
 def test_rows_are_on_disk_as_they_come_under_sorted_columns(tmp_path):
     log = MetricLog(str(tmp_path / "csv" / "metrics.csv"), without=["clips_per_second"])
     log.log_metrics({"train/loss_step": 0.5, "clips_per_second": 3.0, "epoch": 0}, step=1)
-    assert rows(log.path) == ["epoch,step,train/loss_step", "0,1,0.5"]
+    assert rows(log.path) == ["epoch,step,train/loss_step", "1,1,0.5"]
     log.log_metrics({"lr": 0.1, "epoch": 0}, step=1)
     log.log_metrics({"clips_per_second": 3.0, "epoch": 0}, step=2)
-    assert rows(log.path) == ["epoch,lr,step,train/loss_step", "0,,1,0.5", "0,0.1,1,"]
+    assert rows(log.path) == ["epoch,lr,step,train/loss_step", "1,,1,0.5", "1,0.1,1,"]
 
 
 def test_only_some_metrics_are_kept_where_they_are_named(tmp_path):
@@ -37,7 +37,7 @@ def test_a_resumed_log_drops_later_rows_and_columns_and_ends_equal(tmp_path):
         file.write("0,0.3")  # a row that was being written
     resumed = MetricLog(str(tmp_path / "killed.csv"))
     resumed.load_state_dict(state)
-    assert rows(resumed.path) == ["epoch,loss,step", "0,1.0,0", "0,0.5,1"]
+    assert rows(resumed.path) == ["epoch,loss,step", "1,1.0,0", "1,0.5,1"]
     write(resumed, range(2, 7))
     assert resumed.path.read_bytes() == whole.path.read_bytes()
 

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
+from rich.filesize import decimal
 
 from gcvideo.weights import _download as download
 from gcvideo.weights._download import cached_file
@@ -287,4 +288,4 @@ def test_one_line_on_the_error_stream_tells_what_was_downloaded(site, capsys):
     cached_file(site.url)
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"{len(CONTENT)} bytes in 0 s" in err.replace("\n", " ")
+    assert f"{decimal(len(CONTENT))} in 0 s" in err.replace("\n", " ")

@@ -2,12 +2,15 @@
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import UInt8
 from omegaconf import DictConfig
+from torch import Tensor
 
 from gcvideo._console import Console
 from gcvideo._draft import draft_of
@@ -20,13 +23,21 @@ from gcvideo.command._device import choose_device
 from gcvideo.command._output_check import check_folder
 from gcvideo.command._record import write_json
 from gcvideo.command._video_list import find_videos
+from gcvideo.command.attention._video_folder import (
+    RECORD,
+    recorded_name,
+    remove_earlier,
+    video_folder,
+)
 from gcvideo.comparison._table import Table
-from gcvideo.data import EvaluationProtocol, read_views
+from gcvideo.data import EvaluationProtocol, VideoReader, read_views
 from gcvideo.inference import TrainedClassifier, load
 from gcvideo.models import computing_in, precision_type
 
 _CONSOLE = Console()
 _NUM_SCORES = 5
+_ANIMATIONS = ("animation.mp4", "animation.gif")
+_LARGEST = 800  # pixels of a picture's side, twice what a sheet shows
 _SAME = (
     *("num_frames", "sampling_rate", "square_pixels", "short_side", "val_crop_size"),
     *("sampling", "by_time", "resizing", "crops"),
@@ -45,9 +56,11 @@ class _Layer(NamedTuple):
 def attention_show(cfg: DictConfig) -> Path:
     """Draw where the blocks of a net look in a video, as configured by ``conf/attention_show.yaml``.
 
-    The folder ``output``, which is returned, gets:
+    A folder named after the video in ``output``, which is returned, gets the following; what an earlier call
+    has left of the same video goes. Pictures show the frames of the file, not the smaller ones of the net.
 
-    - ``sheet.png``, ``animation.mp4`` and ``animation.gif``: the maps over the frames
+    - ``sheet.png`` at 300 dpi, or another form as ``sheet`` says, ``animation.mp4`` and ``animation.gif``: the
+      maps over the frames
     - ``LAYER.npy``, and ``beside_LAYER.npy`` for the second checkpoint: float32 of shape (maps, t, h, w) on
       the layer's grid, with a map for each query of a non-local block, or the one of a context block
     - ``grad_cam.npy``: float32 of shape (1, t, h, w)
@@ -59,11 +72,12 @@ def attention_show(cfg: DictConfig) -> Path:
             block with a map, the second checkpoint takes other clips, or for an unknown ``precision``.
         VideoReadError: if the video cannot be read.
     """
+    sheet = f"sheet.{cfg.sheet}"
     videos = find_videos(str(cfg.video))
     if len(videos) > 1:
         raise ValueError(f"{len(videos)} videos match '{cfg.video}'; give one, such as {videos[0]}")
-    video, output = videos[0], Path(cfg.output)
-    check_folder(output, "output")
+    video = videos[0]
+    check_folder(cfg.output, "output")
     shown = _load(cfg, cfg.checkpoint)
     announce_evaluation(str(cfg.checkpoint), shown.protocol.single_view(), cfg.precision)
     classifiers = {"": shown}
@@ -95,19 +109,25 @@ def attention_show(cfg: DictConfig) -> Path:
     heats.append(captioned_cam(cam, cam_class))
     best = shown.rank(scores, 1)[0]
     title = f"{Path(video).name}: predicted '{best.name}', score {best.score:.2f}"
-    output.mkdir(parents=True, exist_ok=True)
-    write_attention_sheet(output / "sheet.png", view, heats, title=title)
     frames, pace = clip_times(video, shown.protocol)
-    for name in ("animation.mp4", "animation.gif"):
-        write_attention_animation(output / name, view, heats, frames_per_second=pace)
+    pictures = _source_view(video, shown.protocol.single_view())
     arrays = {layer.file: [m.weights for m in layer.maps] for layer in found}
-    for name, weights in (arrays | {"grad_cam.npy": [cam.weights]}).items():
+    arrays["grad_cam.npy"] = [cam.weights]
+    files = [sheet, *_ANIMATIONS, *arrays]
+    output = video_folder(Path(cfg.output), video)
+    output.mkdir(parents=True, exist_ok=True)
+    remove_earlier(output, files)
+    write_attention_sheet(output / sheet, pictures, heats, title=title)
+    for name in _ANIMATIONS:
+        write_attention_animation(output / name, pictures, heats, frames_per_second=pace)
+    for name, weights in arrays.items():
         with draft_of(output / name) as draft:
             np.save(draft, np.stack(weights))
     write_json(
-        output / "attention.json",
+        output / RECORD,
         {
-            "video": video,
+            "video": recorded_name(video),
+            "files": files,
             "precision": cfg.precision,
             "frames": frames.tolist(),
             "frames_per_second": pace,
@@ -128,8 +148,7 @@ def attention_show(cfg: DictConfig) -> Path:
         for heat in heats
     )
     _CONSOLE.print(Table(("map", "range", "most in frame"), tuple(rows)).on_screen())
-    names = "sheet.png, animation.mp4, animation.gif, *.npy, attention.json"
-    _CONSOLE.print(f"{output}: {names}", soft_wrap=True)
+    _CONSOLE.print(f"{output}: {', '.join([*files, RECORD])}", soft_wrap=True)
     return output
 
 
@@ -172,6 +191,19 @@ def _label(given: str, classes: Sequence[str]) -> int:
     known = "the nearest are" if near else "the net has"
     names = ", ".join(near or [*classes[:_NUM_SCORES], *(["..."] if classes[_NUM_SCORES:] else [])])
     raise ValueError(f"no class is called '{given}'; {known} {names}")
+
+
+def _source_view(video: str, protocol: EvaluationProtocol) -> UInt8[Tensor, "3 t s s"]:
+    """What the single view shows, in the resolution of the file; at most 800 pixels, at least the view's."""
+    with VideoReader(video) as reader:
+        source = min(reader.info.width, reader.info.height)
+    net = protocol.crop_size
+    size = max(net, min(_LARGEST, round(net * source / protocol.short_side)))
+    short_side = max(size, round(size * protocol.short_side / net))
+    enlarged = replace(
+        protocol, short_side=short_side, crop_size=size, val_crop_size=size, antialias=True
+    )
+    return read_views(video, enlarged)[0]
 
 
 def _layer_record(layer: _Layer, queries: Sequence[Sequence[float]]) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gcvideo._console import Console
+from gcvideo._duration import duration
 from gcvideo._hint import override
 from gcvideo.command._assembly import build
 from gcvideo.command._device import device_of
-from gcvideo.command._duration import duration
 from gcvideo.command._record import write_json
 from gcvideo.command.compare._request import ComparisonRequest
 from gcvideo.command.train._resuming import resumed_config
@@ -70,7 +70,7 @@ def run_cell(cfg: DictConfig) -> None:
         try:
             if (folder / "config.yaml").is_file():
                 cfg = resumed_config([override("resume", folder)])
-            train(cfg)
+            train(cfg, log=None)  # the one above has it all
             _score(cfg, folder, started)
         except TrainingStopped as stopped:
             raise KeyboardInterrupt from stopped
@@ -212,7 +212,7 @@ def _watch(jobs: Sequence[Job], done: threading.Event) -> None:
         for job in list(open_jobs):
             if is_finished(job.folder):
                 result = read_cell(job.folder).content
-                text = f"top-1 {result['top1']:.3f} in {result['seconds']:.0f} s"
+                text = f"top-1 {result['top1']:.3f} in {duration(result['seconds'])}"
             elif (job.folder / "failure.txt").is_file():
                 text = "failed: " + (job.folder / "failure.txt").read_text("utf-8").splitlines()[0]
             else:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from gcvideo._duration import duration, step_duration
 from gcvideo.command._assembly import build, build_data, build_module
-from gcvideo.command._duration import duration
 from gcvideo.command.compare._cell import is_finished, launcher_config
 from gcvideo.command.compare._plan import PlannedVariant, cell_folder
 from gcvideo.command.compare._request import ComparisonRequest
@@ -62,7 +62,7 @@ class ComparisonEstimate:
         rows = (
             (
                 variant.name,
-                f"{variant.cell.step.seconds:.3g} s",
+                step_duration(variant.cell.step.seconds),
                 f"about {memory_size(variant.cell.memory.total + variant.cell.loading.kept_bytes)}",
                 duration(3600 * variant.cell_hours),
                 f"{variant.num_open} of {variant.num_cells}",

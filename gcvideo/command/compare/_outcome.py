@@ -103,7 +103,7 @@ def _curve(path: Path) -> tuple[CurvePoint, ...]:
                 point = points.setdefault(int(row["epoch"]), {})
                 point |= {key: float(row[key]) for key in _CURVE_COLUMNS if row.get(key)}
     return tuple(
-        CurvePoint(epoch + 1, *(point.get(key) for key in _CURVE_COLUMNS))
+        CurvePoint(epoch, *(point.get(key) for key in _CURVE_COLUMNS))
         for epoch, point in sorted(points.items())
         if point
     )

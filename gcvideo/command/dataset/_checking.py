@@ -84,7 +84,8 @@ def check(cfg: DictConfig) -> CheckReport:
     readable = [c for c in checks.values() if c.status != "unreadable"]
     histograms = [
         Histogram.of_numbers("duration (s)", [c.duration_seconds for c in readable]),
-        Histogram.of_texts("frame rate (1/s)", [f"{round(c.fps, 2):g}" for c in readable]),
+        Histogram.of_numbers("frames", [c.num_frames for c in readable]),
+        Histogram.of_numbers("frame rate (1/s)", [c.fps for c in readable]),
         Histogram.of_numbers("short side (px)", [min(c.width, c.height) for c in readable]),
         Histogram.of_texts("frame size (px)", [f"{c.width}x{c.height}" for c in readable]),
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from gcvideo.command._duration import duration
+from gcvideo._duration import duration, step_duration
 from gcvideo.command.train._loading_time import LoadingTime
 from gcvideo.command.train._plan import TrainingPlan
 from gcvideo.command.train._step_time import StepTime
@@ -113,6 +113,8 @@ class Estimate:
         elif not self.num_workers:
             pace += ", which waits for the data of each step: there are no worker processes"
         average = f"average {memory_size(memory.average)}, " if memory.average else ""
+        # Of one device, they are the time.
+        device_hours = f": {self.device_hours:.3g} device hours" if plan.num_devices > 1 else ""
         rows = {
             "devices": f"{plan.num_devices}",
             "steps": f"{plan.num_steps:,}: {plan.num_epochs} epochs of {plan.steps_per_epoch}",
@@ -125,13 +127,13 @@ class Estimate:
             f"activations {memory_size(memory.activations)}, views {memory_size(memory.views)}, "
             f"{average}"
             f"work space {memory_size(memory.work_space) if memory.work_space else 'not known'}",
-            "step": f"{self.step.seconds:.3g} s, {self.step.source}; exchange between devices not "
+            "step": f"{step_duration(self.step.seconds)}, {self.step.source}; exchange between devices not "
             "included",
-            "data": f"{self.loading.seconds:.3g} s per video on a core of this machine, "
-            f"{self.data_seconds:.3g} s per step with {self.num_workers} workers per device; "
+            "data": f"{step_duration(self.loading.seconds)} per video on a core of this machine, "
+            f"{step_duration(self.data_seconds)} per step with {self.num_workers} workers per device; "
             f"cores needed per device: {cores}",
             "time": f"{duration(3600 * self.hours)}, {duration(3600 * self.validation_hours)} of it "
-            f"validation: {self.device_hours:.4g} device hours",
+            f"validation{device_hours}",
             "pace set by": pace,
         }
         if self.loading.kept_bytes:

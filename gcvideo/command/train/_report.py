@@ -1,5 +1,8 @@
 """What a training prints at its start and at its end."""
 
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from lightning import Trainer
@@ -7,6 +10,9 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from gcvideo._console import Console
+from gcvideo._duration import duration
+from gcvideo._hint import override
+from gcvideo._invocation import command_line
 from gcvideo.command._class_report import Baselines, describe_baselines, describe_classes
 from gcvideo.data import VideoDataModule, VideoSplits
 from gcvideo.models import Cost, inserted_blocks
@@ -21,6 +27,15 @@ from gcvideo.training import (
 
 _CONSOLE = Console()
 _LOW_RATE = 0.5
+_RESULTS = {
+    "best_val_top1": "best validation top-1",
+    "last_val_top1": "last validation top-1",
+    "last_val_top5": "last validation top-5",
+    "last_val_mean_class_accuracy": "last mean class accuracy",
+    "last_val_loss": "last validation loss",
+    "last_train_top1_epoch": "last training top-1",
+    "last_train_loss_epoch": "last training loss",
+}
 
 
 def report_start(
@@ -135,12 +150,45 @@ def _data(splits: VideoSplits) -> str:
     )
 
 
-def report_end(folder: Path, metrics: dict[str, float], blind: Baselines, seconds: float) -> None:
-    """Metrics, the baselines of a net that sees nothing, and the best checkpoint."""
-    _CONSOLE.print(f"\nfinished in {seconds:.0f} s")
-    for name, value in sorted(metrics.items()):
-        _CONSOLE.print(f"  {name:28s} {value:.4f}")
+def report_end(
+    folder: Path,
+    metrics: Mapping[str, float],
+    blind: Baselines,
+    *,
+    seconds: float,
+    speed: str,
+    video: str | None = None,
+) -> None:
+    """What a net that sees nothing would score, what this one scores, and the commands that come next.
+
+    ``speed`` is that of the last epoch, and ``video`` stands in the command that predicts.
+    """
+    _CONSOLE.print(f"\nfinished in {duration(seconds)}{speed}")
     _CONSOLE.print(describe_baselines(blind), soft_wrap=True)
-    best = folder / "checkpoints" / "best.ckpt"
-    if best.is_file():
-        _CONSOLE.print(f"  best checkpoint              {best}", soft_wrap=True)
+    for key, name in _RESULTS.items():
+        if key in metrics:
+            _CONSOLE.print(f"  {name:28s} {metrics[key]:.4f}")
+    _CONSOLE.print(f"folder     {folder}", soft_wrap=True)
+    checkpoint = folder / "checkpoints" / "best.ckpt"
+    if not checkpoint.is_file():
+        checkpoint = checkpoint.with_name("last.ckpt")
+    if checkpoint.is_file():
+        _CONSOLE.print("next")
+        for line in next_commands(checkpoint, video):
+            _CONSOLE.print(f"  {line}", soft_wrap=True)
+
+
+def next_commands(checkpoint: Path, video: str | None) -> list[str]:
+    """The commands that test a checkpoint and that predict a video with it, ready for a shell."""
+    chosen = shlex.quote(override("checkpoint", _short(checkpoint)))
+    seen = (
+        "video=clip.mp4" if video is None else shlex.quote(override("video", _short(Path(video))))
+    )
+    return [f"{command_line('test')} {chosen}", f"{command_line('predict')} {chosen} {seen}"]
+
+
+def _short(path: Path) -> Path:
+    """Relative to the working folder, if it is in it."""
+    with suppress(ValueError):
+        return path.absolute().relative_to(Path.cwd())
+    return path

@@ -3,17 +3,16 @@
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
 
 import torch
 from hydra.utils import instantiate
-from lightning import Callback, Trainer, seed_everything
+from lightning import Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import nn
 
-from gcvideo._console import Console
+from gcvideo._console import Console, transcript
 from gcvideo.command._assembly import (
     build,
     build_data,
@@ -22,7 +21,6 @@ from gcvideo.command._assembly import (
     quiet_libraries,
     settle,
 )
-from gcvideo.command._class_report import baselines
 from gcvideo.command._initialization import initialize_net
 from gcvideo.command._preflight import (
     batch_bytes,
@@ -32,49 +30,32 @@ from gcvideo.command._preflight import (
 )
 from gcvideo.command._rank_config import announce_to_children, global_rank, own_ranks
 from gcvideo.command._readability import bad_videos_error, unopenable_videos
-from gcvideo.command._record import write_config, write_environment, write_json
-from gcvideo.command._run_report import TrainedRun, calibration_record, report_training
+from gcvideo.command._record import write_config, write_environment
 from gcvideo.command.train._data_record import changed_lists, record_split, write_data_record
 from gcvideo.command.train._estimate_measurement import measure
 from gcvideo.command.train._estimation import given_step_seconds
 from gcvideo.command.train._plan import full_batches
-from gcvideo.command.train._report import report_end, report_start
+from gcvideo.command.train._report import report_start
+from gcvideo.command.train._results import TrainingRun, collect_metrics, write_results
 from gcvideo.command.train._resuming import ResumePoint, find_resume_point
 from gcvideo.command.train._run_folder import begin_run, finished_metrics, held
 from gcvideo.command.train._tuning import tune_batch_size
 from gcvideo.data import VideoDataModule, VideoSplits
 from gcvideo.models import Cost, checkpoint_activations, compile_net, count_cost
-from gcvideo.training import (
-    BadVideos,
-    LearningCurve,
-    ProgressCheckpoint,
-    VideoClassifier,
-    check_group_size,
-    evaluation_precision,
-)
+from gcvideo.training import VideoClassifier, check_group_size
 
 _CONSOLE = Console()
-_Callback = TypeVar("_Callback", bound=Callback)
-
-
-class _Run(NamedTuple):
-    folder: Path
-    model_name: str
-    protocol: Any  # as configured
-    data: VideoDataModule
-    module: VideoClassifier
-    trainer: Trainer
-    cost: Cost
 
 
 @own_ranks()
-def train(cfg: DictConfig) -> dict[str, float]:
+def train(cfg: DictConfig, *, log: str | None = "train.log") -> dict[str, float]:
     """Train as configured by ``conf/train.yaml`` and leave a run folder behind.
 
     The folder holds ``config.yaml``, ``environment.json``, ``results.json``, logs, checkpoints and
     a picture of the learning curve. Where ``cfg.resume`` names a run folder, ``cfg`` is that of
     :func:`resumed_config`, and the run goes on from its last checkpoint. With ``cfg.estimate`` the
-    training is only described, and nothing is written.
+    training is only described, and nothing is written. The file ``log`` in the folder is given what the
+    screen shows, without bars.
 
     Returns:
         Validation metrics of the best and of the last epoch.
@@ -84,7 +65,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     started, folder = time.perf_counter(), Path(cfg.output_dir)
     is_owner = cfg.estimate is False and global_rank() == 0
-    with held(folder) if is_owner else nullcontext():
+    with ExitStack() as within:
+        if is_owner:
+            within.enter_context(held(folder))
         if is_owner and cfg.resume is None:
             with open_dict(cfg):
                 cfg.run_id = begin_run(folder)
@@ -95,6 +78,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         point = None if cfg.resume is None else find_resume_point(folder, cfg.get("run_id"))
         if point is not None and point.is_finished and (folder / "results.json").is_file():
             return finished_metrics(folder)
+        within.enter_context(transcript(folder / log if is_owner and log is not None else None))
         data, module, lines = _build(cfg, point)
         if cfg.estimate is not False:
             seconds = given_step_seconds(cfg.estimate)
@@ -109,16 +93,14 @@ def train(cfg: DictConfig) -> dict[str, float]:
         if cfg.batch_norm.mode == "sync":
             check_group_size(cfg.batch_norm.group_size, trainer.world_size)
         protocol = OmegaConf.to_container(cfg.protocol, resolve=True)
-        run = _Run(folder, cfg.model.name, protocol, data, module, trainer, cost)
+        run = TrainingRun(folder, cfg.model.name, protocol, data, module, trainer, cost)
         if trainer.is_global_zero:
             _open_folder(run, cfg)
             _begin(run, cfg.batch_norm, lines)
         _fit(run, point)
-        metrics = _collect(trainer)
+        metrics = collect_metrics(trainer)
         if trainer.is_global_zero:
-            _write_results(run, metrics, time.perf_counter() - started)
-            if cfg.get("report", True):  # runs that were begun without the key have none
-                _report(run, cfg, metrics)
+            write_results(run, cfg, metrics, seconds=time.perf_counter() - started)
         return metrics
 
 
@@ -176,7 +158,7 @@ def _finish_net(net: nn.Module, cfg: DictConfig) -> Cost:
     return cost
 
 
-def _open_folder(run: _Run, cfg: DictConfig) -> None:
+def _open_folder(run: TrainingRun, cfg: DictConfig) -> None:
     """Look at what must fit, and write what says what the run is."""
     folder, splits = run.folder, run.data.splits
     needed = checkpoint_bytes(
@@ -204,7 +186,7 @@ def _describe_resume(resume: str, point: ResumePoint | None) -> list[str]:
     return [*lines, f"resume     step {point.step} of '{point.path}'"]
 
 
-def _begin(run: _Run, batch_norm: DictConfig, lines: Sequence[str]) -> None:
+def _begin(run: TrainingRun, batch_norm: DictConfig, lines: Sequence[str]) -> None:
     """Say what the run is, and look at its validation videos now, not after hours of the first epoch."""
     for line in lines:
         _CONSOLE.print(line, soft_wrap=True)
@@ -219,7 +201,7 @@ def _begin(run: _Run, batch_norm: DictConfig, lines: Sequence[str]) -> None:
         raise bad_videos_error(unopenable, len(data.splits.val), "validation", run.folder)
 
 
-def _fit(run: _Run, point: ResumePoint | None) -> None:
+def _fit(run: TrainingRun, point: ResumePoint | None) -> None:
     trainer = run.trainer
     if point is not None and point.is_finished:
         trainer.fit_loop.max_epochs = point.epoch  # killed before it could write its results
@@ -233,72 +215,3 @@ def _fit(run: _Run, point: ResumePoint | None) -> None:
         finally:
             # Of a run that stops in a validation, Lightning ends the workers of that alone.
             trainer.fit_loop.teardown()
-
-
-def _collect(trainer: Trainer) -> dict[str, float]:
-    metrics = {
-        f"last_{key.replace('/', '_')}": value
-        for key, value in _callback(trainer, ProgressCheckpoint).metrics(trainer).items()
-        if key.startswith("val/") or key in ("train/top1_epoch", "train/loss_epoch")
-    }
-    best = getattr(trainer.checkpoint_callback, "best_model_score", None)
-    if best is not None:
-        metrics["best_val_top1"] = float(best)
-    return metrics
-
-
-def _callback(trainer: Trainer, kind: type[_Callback]) -> _Callback:
-    return next(callback for callback in _callbacks(trainer) if isinstance(callback, kind))
-
-
-def _callbacks(trainer: Trainer) -> Sequence[Callback]:
-    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _write_results(run: _Run, metrics: dict[str, float], seconds: float) -> None:
-    splits, trainer = run.data.splits, run.trainer
-    bad_videos = _callback(trainer, BadVideos)
-    interval = trainer.check_val_every_n_epoch or 1
-    blind = baselines(splits.val.labels, splits.classes)
-    result = {
-        "metrics": metrics,
-        "baselines": blind,
-        "model": run.model_name,
-        "cost": {"parameters": run.cost.num_parameters, "macs_per_view": run.cost.macs},
-        "precision": {
-            "training": trainer.precision,
-            "validation": evaluation_precision(trainer, run.module.precision),
-        },
-        "protocol": run.protocol,
-        "videos": {"train": len(splits.train), "val": len(splits.val)},
-        "bad_videos": {
-            "unreadable": bad_videos.num_unreadable,
-            "damaged": bad_videos.num_damaged,
-        },
-        "calibration": calibration_record(run.module.val_scores),
-        "classes": list(splits.classes),
-        "epochs": trainer.current_epoch,
-        "last_validated_epoch": trainer.current_epoch // interval * interval,
-        "steps": trainer.global_step,
-        "seconds": round(seconds, 1),
-    }
-    write_json(run.folder / "results.json", result)
-    report_end(run.folder, metrics, blind, seconds)
-
-
-def _report(run: _Run, cfg: DictConfig, metrics: dict[str, float]) -> None:
-    curves = [c for c in _callbacks(run.trainer) if isinstance(c, LearningCurve)]
-    bad_videos = _callback(run.trainer, BadVideos)
-    trained = TrainedRun(
-        cfg=cfg,
-        folder=run.folder,
-        splits=run.data.splits,
-        protocol=run.data.protocol,
-        scores=run.module.val_scores,
-        metrics=metrics,
-        num_parameters=run.cost.num_parameters,
-        history=curves[0].history if curves else {},
-        num_unreadable=bad_videos.num_unreadable,
-        num_damaged=bad_videos.num_damaged,
-    )
-    report_training(trained)

@@ -1,10 +1,12 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from block_net import write_block_checkpoint
+from PIL import Image
 from small_protocol import make_protocol
 from timed_video import TWO_RATES, shown_times, write_timed_video
 
@@ -12,7 +14,7 @@ import gcvideo
 from gcvideo.attention._caption import clip_times
 from gcvideo.attention._grad_cam import grad_cam
 from gcvideo.attention._map import DEFAULT_QUERIES, attention_maps
-from gcvideo.command.attention._show import _check_same_clips, attention_show
+from gcvideo.command.attention._show import _check_same_clips, _source_view, attention_show
 from gcvideo.data import MMActionResizing, SlowFastSampling, VideoReadError, probe, read_views
 
 CLASSES = ("light", "dark", "7 samurai")
@@ -46,7 +48,7 @@ def test_maps_of_both_checkpoints_and_grad_cam_are_drawn_and_kept(
     show, checkpoints, tmp_path, video_folder, capsys
 ):
     folder = show("nl", f"beside={checkpoints}/gc.safetensors")
-    assert folder == tmp_path / "out"
+    assert folder == tmp_path / "out" / "dark_1"
     arrays = {"res4.5.npy", "beside_res4.5.npy"}
     assert {path.name for path in folder.iterdir()} == PICTURES | arrays
     video = str(video_folder / "dark" / "dark_1.mp4")
@@ -113,6 +115,71 @@ def test_queries_layers_class_and_target_layer_are_those_asked_for(show):
     ]
     cam = record["grad_cam"]
     assert (cam["layer"], cam["label"], cam["name"], cam["grid"]) == ("res4", 1, "dark", [4, 3, 3])
+
+
+def test_the_folder_of_a_video_is_its_own(tmp_path):
+    first, second = (str(tmp_path / name / "clip.mp4") for name in "ab")
+    for video, name in ((first, "clip"), (second, "clip_2"), (first, "clip"), (second, "clip_2")):
+        folder = video_folder(tmp_path, video)
+        assert folder == tmp_path / name
+        folder.mkdir(exist_ok=True)
+        record = {"video": recorded_name(video), "files": ["old.npy", "sheet.png", "../a.txt"]}
+        (folder / "attention.json").write_text(json.dumps(record))
+    for path in (folder / "old.npy", folder / "sheet.png", tmp_path / "a.txt", folder / "mine.npy"):
+        path.touch()
+    remove_earlier(folder, ["sheet.png"])
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"sheet.png", "mine.npy", "attention.json"}
+    assert (tmp_path / "a.txt").is_file()
+
+
+@pytest.mark.slow
+def test_two_videos_of_one_name_have_a_folder_each_and_nothing_stale_stays(
+    show, tmp_path, video_folder
+):
+    videos = [tmp_path / name / "clip.mp4" for name in ("a", "b")]
+    for video, source in zip(videos, ("dark/dark_1", "light/light_1"), strict=True):
+        video.parent.mkdir()
+        shutil.copy(video_folder / f"{source}.mp4", video)
+    first, second = (show("gc", "layers=[res3.3,res4.5]", video=video) for video in videos)
+    assert [first, second] == [tmp_path / "out" / name for name in ("clip", "clip_2")]
+    before = {path: path.read_bytes() for path in first.iterdir()}
+    (second / "notes.txt").write_text("mine")
+    assert show("gc", "layers=[res4.1]", "sheet=pdf", video=videos[1]) == second
+    made = PICTURES - {"sheet.png"} | {"sheet.pdf", "res4.1.npy"}
+    assert {path.name for path in second.iterdir()} == made | {"notes.txt"}
+    assert {path: path.read_bytes() for path in first.iterdir()} == before
+    records = [json.loads((folder / "attention.json").read_text()) for folder in (first, second)]
+    assert [record["video"] for record in records] == [str(video.resolve()) for video in videos]
+
+
+def test_a_folder_of_somebody_else_is_left_alone(show, tmp_path):
+    taken = tmp_path / "out" / "dark_1"
+    taken.mkdir(parents=True)
+    (taken / "attention.json").write_text("no record")
+    assert show("gc") == tmp_path / "out" / "dark_1_2"
+    assert [path.name for path in taken.iterdir()] == ["attention.json"]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((320, 240), 180), ((40, 30), 48), pytest.param((1440, 1080), 800, marks=pytest.mark.slow)],
+)
+def test_pictures_show_the_clip_of_the_net_in_the_resolution_of_the_file(tmp_path, size, expected):
+    """The net sees 48 pixels of a short side of 64: three quarters of the file's height."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 255, (8, 3, 4, 3), np.uint8)
+    frames = [np.asarray(Image.fromarray(one).resize(size, Image.BICUBIC)) for one in small]
+    gcvideo.data.write_video(tmp_path / "v.mp4", frames, fps=8, options={"crf": "5"})
+    protocol = make_protocol(num_frames=4, short_side=64, crop_size=48, val_crop_size=48)
+    single = protocol.single_view()
+    shown = _source_view(str(tmp_path / "v.mp4"), single)
+    assert shown.shape == (3, 4, expected, expected)
+    seen = read_views(str(tmp_path / "v.mp4"), single)[0].transpose(0, 1).float()
+    reduced = torch.nn.functional.interpolate(
+        shown.transpose(0, 1).float(), (48, 48), mode="bilinear", antialias=True
+    )
+    assert (reduced - seen).abs().mean() < 4
 
 
 def test_a_net_with_context_blocks_is_shown_by_itself_and_a_class_by_its_number(show):

@@ -4,7 +4,7 @@ import pytest
 from gcvideo_runs import TINY
 
 import gcvideo.command.compare._comparing as comparing
-from gcvideo.command._duration import duration
+from gcvideo._duration import duration, step_duration
 from gcvideo.command.compare._comparing import compare, run_comparison
 
 
@@ -125,3 +125,14 @@ def test_power_says_what_the_test_set_can_show_and_writes_nothing(
 def counted(memory):
     """Without what was measured."""
     return memory.total - memory.work_space
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        *((0.0253, "25.3 ms"), (0.35, "350 ms"), (0.9994, "999 ms"), (0.99951, "1 s")),
+        *((1.254, "1.25 s"), (9.994, "9.99 s"), (27.4, "27 s"), (1620, "27 min")),
+    ],
+)
+def test_the_time_of_a_step_has_three_digits(seconds, said):
+    assert step_duration(seconds) == said

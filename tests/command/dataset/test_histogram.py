@@ -97,3 +97,18 @@ def test_the_picture_shows_every_bin_and_leaves_no_draft(tmp_path):
     assert lengths[-1] / lengths[0] == pytest.approx(2, rel=0.02)
     assert blue[: height // 2, width // 2 :].sum() > 0
     assert blue[height // 2 :].sum() == 0
+
+
+def test_equal_values_are_one_bin_and_no_line_has_more_than_80_columns():
+    rng = np.random.default_rng(0)
+    histograms = [
+        Histogram.of_numbers("frame rate (1/s)", [29.97002997] * 5000),
+        Histogram.of_numbers("frames", (300 * np.exp(rng.normal(0, 2, 4000))).round().tolist()),
+        Histogram.of_numbers("duration (s)", rng.pareto(1, 4000).tolist()),
+        Histogram.of_texts("frame size (px)", [f"{n}x{n}" for n in range(1000, 3000, 100)]),
+    ]
+    assert (histograms[0].labels, histograms[0].counts.tolist()) == (("29.97",), [5000])
+    for histogram in histograms:
+        assert max(map(len, histogram.text().splitlines())) <= 80
+    for heavy in histograms[1:3]:  # no bin has nearly all
+        assert heavy.counts.max() < 0.5 * heavy.counts.sum()

@@ -50,7 +50,26 @@ def test_a_run_tells_what_was_inserted_and_where(trained):
     assert "5 blocks add" in printed
     assert "after_conv3" in printed
     assert "2 classes" in printed
-    assert "best checkpoint" in printed
+    assert "best validation top-1" in printed
+
+
+def test_the_log_of_a_run_is_what_the_screen_showed(trained):
+    printed = (trained / "printed.txt").read_text()
+    logged = (trained / "train.log").read_text()
+    assert [line for line in printed.splitlines() if line not in logged] == []
+    assert "Opening the validation videos" in logged  # which goes to standard error
+    assert re.search(r"^epoch 1/1  loss .*, val .*  top-1 .*, val ", logged, re.MULTILINE)
+
+
+def test_a_run_ends_with_the_commands_that_come_next(trained, video_folder):
+    ended = (trained / "printed.txt").read_text().partition("\nfinished in ")[2].splitlines()
+    assert [line.split("  ")[1] for line in ended[1:4]] == [
+        *("chance", "majority class", "best validation top-1")
+    ]
+    test, predict = (line.strip() for line in ended[-2:])
+    assert test == f"gcvideo test checkpoint={trained}/checkpoints/best.ckpt"
+    video = re.escape(str(video_folder)) + r"/\w+/\w+\.mp4"
+    assert re.fullmatch(re.escape(test.replace("test", "predict", 1)) + f" video={video}", predict)
 
 
 def test_a_checkpoint_alone_rebuilds_the_classifier(checkpoint, video_folder):

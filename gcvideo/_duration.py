@@ -15,3 +15,10 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(round(seconds / _HOUR), 24)
     return f"{days} days {hours} h" if hours else f"{days} days"
+
+
+def step_duration(seconds: float) -> str:
+    """The time of a step, or of one video, to three digits: "25.3 ms", "1.25 s", "40 s"."""
+    if seconds < 0.9995:
+        return f"{1000 * seconds:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 10 else duration(seconds)
