@@ -15,6 +15,7 @@ from gcvideo.attention._caption import clip_times
 from gcvideo.attention._grad_cam import grad_cam
 from gcvideo.attention._map import DEFAULT_QUERIES, attention_maps
 from gcvideo.command.attention._show import _check_same_clips, _source_view, attention_show
+from gcvideo.command.attention._video_folder import recorded_name, remove_earlier, video_folder
 from gcvideo.data import MMActionResizing, SlowFastSampling, VideoReadError, probe, read_views
 
 CLASSES = ("light", "dark", "7 samurai")
