@@ -177,7 +177,7 @@ def reliability_figure(found: Calibration) -> NamedFigure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         edges = np.linspace(0, 1, len(found.num_videos) + 1)
         centres, width = (edges[1:] + edges[:-1]) / 2, 1 / len(found.num_videos)
-        above.plot([0, 1], [0, 1], color="#666666", linestyle="--", linewidth=1.5)
+        above.plot([0, 1], [0, 1], color="#333333", linestyle="--", linewidth=1.5, zorder=3)
         bars = {"width": width, "edgecolor": "white", "color": style_of(1).color}
         above.bar(centres, np.nan_to_num(found.accuracy.numpy()), **bars)
         above.plot(

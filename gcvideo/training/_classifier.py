@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
-from torchvision.tv_tensors import Video
 
 from gcvideo.data import VideoBatch, VideoDataModule
 from gcvideo.evaluation import Average, VideoScores, average_views
@@ -22,11 +21,10 @@ from gcvideo.models import ClipClassifier, settle_layout
 from gcvideo.training._accumulation import BatchGroups, GroupMean
 from gcvideo.training._batch_norm import freeze_batch_norm
 from gcvideo.training._evaluation import accuracy_metrics, evaluating
+from gcvideo.training._mixing import Mixing, mix_videos
 from gcvideo.training._optim import TrainOnly, freeze_trunk, parameter_groups, scaled_lr
 from gcvideo.training._rank_exchange import average_statistics
 from gcvideo.training._schedule import Schedule, WarmupCosine, fractional_epoch
-
-Mixing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _SGD = partial(SGD, momentum=0.9)
 
@@ -289,19 +287,3 @@ class VideoClassifier(LightningModule):
             self.log("train/loss_epoch", self.train_loss, on_epoch=True)
             if self.mixing is None:
                 self.log("train/top1_epoch", self.train_top1, on_epoch=True)
-
-
-def mix_videos(
-    mixing: Mixing, views: Tensor, labels: Int64[Tensor, "b v"]
-) -> tuple[Tensor, Float[Tensor, "n k"]]:
-    """Views (b, v, c, t, h, w) mixed with views of other videos, as float32 on their scale, and soft labels.
-
-    torchvision mixes each item of a batch with the one before, and the first with the last. Here the
-    first views of all videos are followed by all second ones, so that neighbours are of two videos.
-    A batch of a single video can only be mixed with itself: its label stays whole.
-    """
-    by_view = labels.mT.shape
-    frames_first = views.transpose(0, 1).flatten(0, 1).transpose(1, 2).float()  # (n, t, c, h, w)
-    mixed, targets = mixing(Video(frames_first), labels.mT.flatten())
-    mixed = mixed.as_subclass(Tensor).transpose(1, 2).unflatten(0, by_view).transpose(0, 1)
-    return mixed, targets.unflatten(0, by_view).transpose(0, 1).flatten(0, 1).float()

@@ -153,6 +153,7 @@ def test_scores_that_are_no_numbers_are_told_and_left_out(tmp_path):
     assert "nothing to show" in written(result, tmp_path / "none", formats=["png"])
 
 
+@pytest.mark.slow
 def test_without_scores_and_with_one_class_there_is_a_page(tmp_path):
     empty = make_result(tmp_path, videos=[], labels=torch.empty(0).long(), scores=torch.empty(0, 5))
     assert written(empty, tmp_path / "a", formats=["png"]).count("nothing to show") == 3

@@ -3,7 +3,7 @@ import torch
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
 
-from gcvideo.training._classifier import mix_videos
+from gcvideo.training._mixing import mix_videos
 
 CLASSES = 6
 MIXINGS = {
