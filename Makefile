@@ -14,7 +14,7 @@ format: ## format and fix what can be fixed
 lint: ## style, spelling
 	ruff format --check .
 	ruff check .
-	codespell gcvideo conf scripts tests benchmarks docs *.md
+	codespell gcvideo conf scripts tests benchmarks docs examples *.md
 
 types: ## static types
 	basedpyright

@@ -1,7 +1,9 @@
 import contextlib
 import importlib
 import os
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import hypothesis
@@ -156,3 +158,22 @@ def video_folder(tmp_path_factory):
             frames = numbered_frames(20) // 2 + 120 * label
             write_video(root / name / f"{name}_{number}.mp4", frames.astype(np.uint8))
     return root
+
+
+@pytest.fixture(scope="session")
+def wheel(project, tmp_path_factory):
+    """The package as it is published."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder]
+    subprocess.run([*command, project], check=True, capture_output=True, text=True)
+    (path,) = folder.glob("gcvideo-*.whl")
+    return path
+
+
+@pytest.fixture(scope="session")
+def site(wheel, tmp_path_factory):
+    """A folder with the package as pip installs it, for PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder

@@ -173,6 +173,7 @@ def _in_sandbox(word: str) -> str:
         return f"{key}=best.ckpt"
     if word in ZOO:
         return "best.ckpt"
+    word = re.sub(r"\bhf://\S+", "best.ckpt", word)
     for pattern, there in _ELSEWHERE:
         word = re.sub(pattern, there, word)
     return word

@@ -12,15 +12,6 @@ from gcvideo_runs import TINY
 _TWO_RANKS = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "batch_size=2"]
 
 
-@pytest.fixture(scope="module")
-def wheel(project, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder]
-    subprocess.run([*command, project], check=True, capture_output=True, text=True)
-    (path,) = folder.glob("gcvideo-*.whl")
-    return path
-
-
 def test_the_wheel_holds_the_configuration_the_marker_of_types_and_the_program(wheel, project):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -35,11 +26,8 @@ def test_the_wheel_holds_the_configuration_the_marker_of_types_and_the_program(w
 
 
 @pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
+def installed(site):
     """Runs the installed program in an empty folder; imports cannot come from the clone."""
-    site = tmp_path_factory.mktemp("site")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
     program = site / "gcvideo_program"
     program.write_text("from gcvideo.cli import main\nmain()\n")
 

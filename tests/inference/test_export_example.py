@@ -16,16 +16,14 @@ from gcvideo.models import slow_resnet
 # The checker of shapes would run inside the traces and slow them down.
 pytestmark = pytest.mark.usefixtures("unchecked")
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "export.md"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "onnx_program.py"
 
 
 @pytest.mark.slow
-def test_the_documented_example_gives_the_scores_of_the_package(tmp_path):
+def test_the_example_gives_the_scores_of_the_package(tmp_path):
     pytest.importorskip("onnxruntime")
-    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-    (example,) = (block for block in blocks if "onnxruntime" in block)
+    example = EXAMPLE.read_text(encoding="utf-8")
     assert not re.search(r"gcvideo\.|import (torch|gcvideo)", example)
-    (tmp_path / "example.py").write_text(example, encoding="utf-8")
     frames = render_motion("grow", np.random.default_rng(0), num_frames=40, size=160)
     protocol = make_protocol(num_frames=8, sampling_rate=4, short_side=80, head="adaptive")
     classifier = make_classifier(slow_resnet(num_classes=3, width=4), protocol)
@@ -36,7 +34,7 @@ def test_the_documented_example_gives_the_scores_of_the_package(tmp_path):
         # Otherwise libx264 may write another file each time.
         options = {"x264-params": "mbtree=0"}
         write_video(video, frames[:, :height, :width].copy(), fps=fps, options=options)
-        printed = printed_scores(tmp_path, "example.py", "net.onnx", video.name)
+        printed = printed_scores(tmp_path, EXAMPLE, "net.onnx", video.name)
         ranking = classifier.classify(video)
         assert list(printed) == [prediction.name for prediction in ranking]
         assert list(printed.values()) == pytest.approx([p.score for p in ranking], abs=2e-2)

@@ -241,34 +241,28 @@ def test_without_the_library_the_error_names_the_extra(monkeypatch, classifier):
 
 
 @pytest.mark.slow
-def test_commands_take_an_address_for_a_checkpoint(constants, classifier, video_folder, tmp_path):
-    """In processes of their own, with the settings of the library in the environment."""
+def test_a_command_takes_an_address_for_a_checkpoint(constants, classifier, video_folder, tmp_path):
+    """In a process of its own, with the settings of the library in the environment."""
     video = video_folder / "dark" / "dark_0.mp4"
-
-    def run(*words, **changes):
-        done = subprocess.run(
-            [sys.executable, "-m", "gcvideo.cli", *map(str, words)],
-            cwd=tmp_path,
-            env=os.environ | settings | changes,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
+    words = ["predict", "hf://me/net@main", str(video), "device=cpu", "output=scores.json"]
     with hub_server() as server:
         settings = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": TOKEN}
         settings["OMP_NUM_THREADS"] = "1"
         repository = server.repositories["me/net"] = Repository(is_private=True)
         folder = classifier.save_pretrained(tmp_path / "net")
         commit = repository.commit("main", {f.name: f.read_bytes() for f in folder.iterdir()})
-        out = run("predict", "hf://me/net@main", video, "device=cpu", "output=scores.json")
-        assert f"checkpoint hf://me/net@{commit}" in out
+        done = subprocess.run(
+            [sys.executable, "-m", "gcvideo.cli", *words],
+            cwd=tmp_path,
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"checkpoint hf://me/net@{commit}" in done.stdout
         found = json.loads((tmp_path / "scores.json").read_text())
         (ranking,) = found["predictions"].values()
         scores = dict(zip(classifier.classes, classifier.scores(str(video)).tolist(), strict=True))
         assert {e["name"]: e["score"] for e in ranking} == pytest.approx(scores, abs=1e-4)
         assert found["checkpoint"] == f"hf://me/net@{commit}"
-    run("convert", "hf://me/net@main", "copy.safetensors", HF_HUB_OFFLINE="1")
-    assert gcvideo.load(tmp_path / "copy.safetensors").classes == classifier.classes
