@@ -20,6 +20,7 @@ NOT_RUN = {
         "takes minutes with a net of many products; tests/inference/engine/test_int8.py has one of few"
     ),
     r" what=engine": "takes minutes; tests/benchmarks/test_speed_engine.py runs it at a small size",
+    r"gcvideo demo ": "serves until it is stopped; tests/command/demo asks it and stops it",
     r" video=rtsp://": "needs a camera; tests/inference/test_live.py reads a pipe",
     r"^pip install ": ".ci/run installs the package into a fresh environment",
     r"^pytest": "is what runs this",

@@ -1,6 +1,5 @@
 """The page: a place to drop a video, and what is seen in it."""
 
-import sys
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -8,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from gcvideo._console import Console
 from gcvideo.command.demo._answer import Answer
 from gcvideo.command.demo._markup import answer_html, message_html
 from gcvideo.command.demo._process import AnswerError
@@ -31,7 +31,7 @@ def reply(ask: Callable[[str], Answer], path: str | None) -> str:
     except AnswerError as error:
         return message_html(f"This video cannot be classified: {error}.")
     except Exception:
-        traceback.print_exc(file=sys.stderr)
+        Console(stderr=True).print(traceback.format_exc(), soft_wrap=True)
         return message_html(
             "This video cannot be classified: the program has failed, and its terminal says where. Other "
             "videos can still be tried."

@@ -136,8 +136,9 @@ def _listening(host: str, port: int) -> socket.socket:
                 f"host is '{host}', which is no address of this machine; give 127.0.0.1 for this machine "
                 "alone, or 0.0.0.0 for its network"
             ) from error
+        reason = os.strerror(error.errno or 0)
         raise ValueError(
-            f"port is {port}, which cannot be opened on {host} ({os.strerror(error.errno or 0)}); give another, or port=0 "
+            f"port is {port}, which cannot be opened on {host} ({reason}); give another, or port=0 "
             "for any free one"
         ) from error
 

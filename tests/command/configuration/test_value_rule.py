@@ -16,6 +16,7 @@ FREE = {
     "dtype",
     "estimate",
     "format",
+    "host",
     "grad_cam_layer",
     "label",
     "layers",
