@@ -31,7 +31,7 @@ COMMANDS = {
         has_failed=lambda predictions: bool(predictions.failures),
     ),
     "demo": Command(
-        "serve a page on this machine that classifies videos dropped on it",
+        "serve a page that classifies videos dropped on it",
         "gcvideo.command.demo._serving:demo",
         "demo",
         plain=("checkpoint",),

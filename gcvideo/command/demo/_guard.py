@@ -6,13 +6,17 @@ here, and one of another version may be new, so what is not listed does not exis
 
 import json
 import re
+from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+# Of the ASGI protocol.
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Refusal = tuple[int, str]
 
 _ROUTES = re.compile(
     r"/|/(?:config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)"
@@ -29,6 +33,11 @@ _POLICY = (
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; object-src 'none'; "
     "base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
 )
+_HEADERS = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+]
 
 
 class Guard:
@@ -42,7 +51,7 @@ class Guard:
         max_upload_bytes: size of the largest upload.
     """
 
-    def __init__(self, app: ASGIApp, *, folder: Path, max_upload_bytes: int) -> None:
+    def __init__(self, app: Application, *, folder: Path, max_upload_bytes: int) -> None:
         self.app = app
         self.folder = folder.resolve()
         self.max_upload_bytes = max_upload_bytes
@@ -52,51 +61,53 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
         path = scope["path"]
-        if scope["type"] != "http" or ".." in path or not _ROUTES.fullmatch(path):
-            await PlainTextResponse("there is no such page", 404)(scope, receive, send)
+        if ".." in path or not _ROUTES.fullmatch(path):
+            await _refuse(send, (404, "there is no such page"))
             return
         refusal = self._refused_size(scope)
         if refusal is None and path == "/gradio_api/queue/join":
-            receive, refusal = await self._read_job(scope, receive)
+            receive, refusal = await self._read_job(receive)
         if refusal is not None:
-            await refusal(scope, receive, send)
+            await _refuse(send, refusal)
             return
 
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = _POLICY
-                headers["Referrer-Policy"] = "no-referrer"
-                headers["X-Content-Type-Options"] = "nosniff"
+                message["headers"] = [*message.get("headers", []), *_HEADERS]
             await send(message)
 
         await self.app(scope, receive, send_with_policy)
 
-    def _refused_size(self, scope: Scope) -> PlainTextResponse | None:
+    def _refused_size(self, scope: Scope) -> Refusal | None:
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return None
-        length = Headers(scope=scope).get("content-length", "")
-        if not length.isdigit():
-            return PlainTextResponse("the request does not say how long it is", 411)
+        length = dict(scope["headers"]).get(b"content-length", b"").decode("latin-1")
+        if not (length.isascii() and length.isdigit()):
+            return 411, "the request does not say how long it is"
         is_upload = scope["path"] == "/gradio_api/upload"
         most = self.max_upload_bytes + _MAX_FORM_BYTES if is_upload else _MAX_REQUEST_BYTES
         if int(length) > most:
             megabytes = self.max_upload_bytes / 2**20
-            return PlainTextResponse(f"the file is too large; the limit is {megabytes:g} MB", 413)
+            return 413, f"the file is too large; the limit is {megabytes:g} MB"
         return None
 
-    async def _read_job(
-        self, scope: Scope, receive: Receive
-    ) -> tuple[Receive, PlainTextResponse | None]:
+    async def _read_job(self, receive: Receive) -> tuple[Receive, Refusal | None]:
         """The request to work on a file, to be received again, or why it is refused."""
-        body = await Request(scope, receive).body()
+        body, more = b"", True
+        while more and len(body) <= _MAX_REQUEST_BYTES:
+            part = await receive()
+            body += part.get("body", b"")
+            more = part.get("more_body", False)
         try:
             job = json.loads(body)
         except (ValueError, RecursionError):
-            return receive, PlainTextResponse("the request is not JSON", 400)
+            return receive, (400, "the request is not JSON")
         if not all(map(self._is_upload, _named_paths(job))):
-            return receive, PlainTextResponse("the file is no upload, or is gone; upload it", 403)
+            return receive, (403, "the file is no upload, or is gone; upload it")
         # Written anew, so that no other reading of the same bytes names another file.
         checked: Message = {"type": "http.request", "body": json.dumps(job).encode()}
         given = [checked]
@@ -117,6 +128,13 @@ class Guard:
             and not file.is_symlink()
             and file.is_file()
         )
+
+
+async def _refuse(send: Send, refusal: Refusal) -> None:
+    status, text = refusal
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), *_HEADERS]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})
 
 
 def _named_paths(job: Any) -> list[Any]:

@@ -1,6 +1,7 @@
 """Answers and messages as HTML; names of classes come from files and may contain anything."""
 
 import base64
+from collections.abc import Sequence
 from html import escape
 
 from gcvideo.command.demo._answer import Answer, Drawing
@@ -36,7 +37,7 @@ def _section(title: str, content: str) -> str:
     return f"<section><h2>{title}</h2>{content}</section>"
 
 
-def _ranking(ranking: list[Prediction]) -> str:
+def _ranking(ranking: Sequence[Prediction]) -> str:
     rows = "".join(
         f'<li><span class="name">{_text(p.name)}</span><span class="score">{p.score:.3f}</span>'
         f'<span class="track"><span style="width:{100 * p.score:.1f}%"></span></span></li>'
@@ -45,7 +46,7 @@ def _ranking(ranking: list[Prediction]) -> str:
     return f'<ol class="ranking">{rows}</ol>'
 
 
-def _timeline(segments: list[Prediction], duration: float) -> str:
+def _timeline(segments: Sequence[Prediction], duration: float) -> str:
     if not segments:
         return "<p>In no window does a class reach the threshold.</p>"
     hues = {

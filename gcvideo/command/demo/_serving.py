@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,8 @@ from gcvideo._console import Console
 from gcvideo.command._device import choose_device
 from gcvideo.command._interruption import Interrupted, interruptible
 from gcvideo.command.demo._answer import Answerer, AnswerSettings
+from gcvideo.command.demo._guard import Guard
+from gcvideo.command.demo._page import build_page
 from gcvideo.command.demo._process import AnswerProcess
 from gcvideo.inference.engine._tracing import import_packages
 
@@ -56,8 +59,7 @@ def demo(cfg: DictConfig) -> None:
 
 
 def _serve(cfg: DictConfig, folder: Path, listener: socket.socket) -> None:
-    import uvicorn  # noqa: PLC0415 (comes with Gradio)
-
+    uvicorn: Any = import_module("uvicorn")  # comes with Gradio
     _CONSOLE.print(f"checkpoint {cfg.checkpoint}", soft_wrap=True)
     if not ip_address(listener.getsockname()[0]).is_loopback:
         _CONSOLE.print(
@@ -93,12 +95,8 @@ def _serve(cfg: DictConfig, folder: Path, listener: socket.socket) -> None:
 
 def _application(cfg: DictConfig, folder: Path, process: AnswerProcess) -> Any:
     """The ASGI application: Gradio's page behind the guard."""
-    import gradio as gr  # noqa: PLC0415 (an extra)
-    from fastapi import FastAPI  # noqa: PLC0415 (comes with Gradio)
-
-    from gcvideo.command.demo._guard import Guard  # noqa: PLC0415 (starlette comes with Gradio)
-    from gcvideo.command.demo._page import build_page  # noqa: PLC0415
-
+    gr: Any = import_module("gradio")
+    fastapi: Any = import_module("fastapi")  # comes with Gradio
     max_bytes = int(cfg.max_upload_mb * 2**20)
     page = build_page(
         process.ask,
@@ -110,7 +108,7 @@ def _application(cfg: DictConfig, folder: Path, process: AnswerProcess) -> Any:
     )
     script = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
     application = gr.mount_gradio_app(
-        FastAPI(openapi_url=None),
+        fastapi.FastAPI(openapi_url=None),
         page,
         path="/",
         allowed_paths=[],

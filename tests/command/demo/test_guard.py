@@ -3,8 +3,6 @@ import json
 
 import pytest
 
-pytest.importorskip("starlette", reason='needs the extra: pip install "gcvideo[demo]"')
-
 from gcvideo.command.demo._guard import Guard
 
 
