@@ -45,7 +45,6 @@ from gcvideo.data import VideoDataModule, VideoSplits
 from gcvideo.models import Cost, checkpoint_activations, compile_net, count_cost
 from gcvideo.training import (
     BadVideos,
-    LearningCurve,
     ProgressCheckpoint,
     VideoClassifier,
     check_group_size,
@@ -124,7 +123,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         if trainer.is_global_zero:
             _write_results(run, metrics, time.perf_counter() - started)
             if cfg.get("report", True):  # runs that were begun without the key have none
-                _report(run, cfg, metrics)
+                report_training(TrainedRun.of(cfg, trainer, data, module, cost, metrics))
         return metrics
 
 
@@ -254,11 +253,8 @@ def _collect(trainer: Trainer) -> dict[str, float]:
 
 
 def _callback(trainer: Trainer, kind: type[_Callback]) -> _Callback:
-    return next(callback for callback in _callbacks(trainer) if isinstance(callback, kind))
-
-
-def _callbacks(trainer: Trainer) -> Sequence[Callback]:
-    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    callbacks: Sequence[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    return next(callback for callback in callbacks if isinstance(callback, kind))
 
 
 def _write_results(run: _Run, metrics: dict[str, float], seconds: float) -> None:
@@ -290,21 +286,3 @@ def _write_results(run: _Run, metrics: dict[str, float], seconds: float) -> None
     }
     write_json(run.folder / "results.json", result)
     report_end(run.folder, metrics, blind, seconds)
-
-
-def _report(run: _Run, cfg: DictConfig, metrics: dict[str, float]) -> None:
-    curves = [c for c in _callbacks(run.trainer) if isinstance(c, LearningCurve)]
-    bad_videos = _callback(run.trainer, BadVideos)
-    trained = TrainedRun(
-        cfg=cfg,
-        folder=run.folder,
-        splits=run.data.splits,
-        protocol=run.data.protocol,
-        scores=run.module.val_scores,
-        metrics=metrics,
-        num_parameters=run.cost.num_parameters,
-        history=curves[0].history if curves else {},
-        num_unreadable=bad_videos.num_unreadable,
-        num_damaged=bad_videos.num_damaged,
-    )
-    report_training(trained)
