@@ -50,7 +50,7 @@ class TrainedRun:
     num_damaged: int
 
     @classmethod
-    def of(  # noqa: PLR0913 - the parts of a training
+    def of(
         cls,
         cfg: DictConfig,
         trainer: Trainer,
