@@ -2,22 +2,25 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from gcvideo._console import Console
 from gcvideo._invocation import command_line
 from gcvideo.command._checkpoint_data import Evaluation
 from gcvideo.command._class_report import baselines
-from gcvideo.data import EvaluationProtocol, VideoSplits
+from gcvideo.data import EvaluationProtocol, VideoDataModule, VideoSplits
 from gcvideo.evaluation import VideoScores, calibration
+from gcvideo.models import Cost
 from gcvideo.report import RunResult, write_run_report
+from gcvideo.training import BadVideos, LearningCurve, VideoClassifier
 
 _CONSOLE = Console()
 
@@ -45,6 +48,33 @@ class TrainedRun:
     history: Mapping[str, list[tuple[float, float]]]
     num_unreadable: int
     num_damaged: int
+
+    @classmethod
+    def of(
+        cls,
+        cfg: DictConfig,
+        trainer: Trainer,
+        data: VideoDataModule,
+        module: VideoClassifier,
+        cost: Cost,
+        metrics: Mapping[str, float],
+    ) -> "TrainedRun":
+        """What a trainer has left; without its picture of the learning curve, there are no curves."""
+        callbacks: Sequence[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        curves = [c.history for c in callbacks if isinstance(c, LearningCurve)]
+        bad_videos = next(c for c in callbacks if isinstance(c, BadVideos))
+        return cls(
+            cfg=cfg,
+            folder=Path(cfg.output_dir),
+            splits=data.splits,
+            protocol=data.protocol,
+            scores=module.val_scores,
+            metrics=metrics,
+            num_parameters=cost.num_parameters,
+            history=curves[0] if curves else {},
+            num_unreadable=bad_videos.num_unreadable,
+            num_damaged=bad_videos.num_damaged,
+        )
 
 
 def report_test(evaluation: Evaluation, scores: VideoScores, metrics: Mapping[str, float]) -> None:

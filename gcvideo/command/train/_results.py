@@ -15,7 +15,6 @@ from gcvideo.data import VideoDataModule
 from gcvideo.models import Cost
 from gcvideo.training import (
     BadVideos,
-    LearningCurve,
     ProgressCheckpoint,
     VideoClassifier,
     evaluation_precision,
@@ -81,31 +80,13 @@ def write_results(
     }
     write_json(run.folder / "results.json", result)
     if cfg.get("report", True):  # runs that were begun without the key have none
-        _report(run, cfg, metrics)
+        report_training(TrainedRun.of(cfg, trainer, run.data, run.module, run.cost, metrics))
     video = splits.val.path(0)
     last = _callback(trainer, ProgressCheckpoint).metrics(trainer)
     speed = ""
     if "clips_per_second" in last:
         speed = f"; in the last epoch {last['clips_per_second']:.3g} clips/s, data wait {last['data_wait']:.0%}"
     report_end(run.folder, metrics, blind, seconds=seconds, speed=speed, video=video)
-
-
-def _report(run: TrainingRun, cfg: DictConfig, metrics: dict[str, float]) -> None:
-    curves = [c for c in _callbacks(run.trainer) if isinstance(c, LearningCurve)]
-    bad_videos = _callback(run.trainer, BadVideos)
-    trained = TrainedRun(
-        cfg=cfg,
-        folder=run.folder,
-        splits=run.data.splits,
-        protocol=run.data.protocol,
-        scores=run.module.val_scores,
-        metrics=metrics,
-        num_parameters=run.cost.num_parameters,
-        history=curves[0].history if curves else {},
-        num_unreadable=bad_videos.num_unreadable,
-        num_damaged=bad_videos.num_damaged,
-    )
-    report_training(trained)
 
 
 def _callback(trainer: Trainer, kind: type[_Callback]) -> _Callback:
