@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from speed_worth import Worth
 
 from gcvideo.comparison._figure import style_of
@@ -55,7 +56,10 @@ def write_worth_figure(found: Sequence[Worth], path: Path, title: str) -> None:
                 )
             types = ", ".join(dict.fromkeys(point.dtype for point in found))
             axes.set(xlabel=f"{stage}, ms per clip ({types})", xscale="log")
-            axes.grid(visible=True, which="minor", alpha=0.15)
+            # Powers of ten are too few over such a range, and as labels they run into each other.
+            axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+            axes.xaxis.set_major_formatter(ScalarFormatter())
+            axes.xaxis.set_minor_locator(NullLocator())
         plots[0].set_ylabel("top-1 (%)")
         plots[0].legend(frameon=False, fontsize=9)
         figure.suptitle(title)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int64, Num
 from torch import Tensor
 
 from gcvideo.data import VideoBatch
+from gcvideo.evaluation._accuracy import wrong_where_not_finite
 from gcvideo.evaluation._scores import VideoScores
 from gcvideo.evaluation._views import average_views
 from gcvideo.models import ClipClassifier, computing_in
@@ -125,7 +126,11 @@ def class_time_needs(
 def _right(scores: Mapping[str, VideoScores]) -> dict[str, Bool[Tensor, " n"]]:
     if not len(scores[ORDERED]):
         raise ValueError("there are no scores; probe at least one video")
-    return {kind: table.scores().argmax(1) == table.labels() for kind, table in scores.items()}
+    right = {}
+    for kind, table in scores.items():
+        labels = table.labels()
+        right[kind] = wrong_where_not_finite(table.scores(), labels).argmax(1) == labels
+    return right
 
 
 def _need(right: Mapping[str, Bool[Tensor, " n"]]) -> TimeNeed:

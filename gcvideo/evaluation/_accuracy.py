@@ -12,6 +12,19 @@ def has_top5(num_classes: int) -> bool:
     return num_classes > _NUM_GUESSES
 
 
+def wrong_where_not_finite(
+    scores: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]
+) -> Float[Tensor, "n k"]:
+    """Scores in which the true class comes last for each video whose scores are not all finite.
+
+    As they are, the largest of them would be the first class, and videos of that class would count as
+    recognised by a net that computes nothing.
+    """
+    is_finite = scores.isfinite().all(dim=1, keepdim=True)
+    last = torch.zeros_like(scores).scatter_(1, labels[:, None], -1.0)
+    return scores.where(is_finite, last)
+
+
 def count_right(
     labels: Int64[Tensor, " n"], is_right: Bool[Tensor, " n"], num_classes: int
 ) -> Int64[Tensor, "2 k"]:

@@ -154,8 +154,8 @@ def _not_finite(result: RunResult) -> str:
     shown = [result.path(place) for place in bad[:10]] + ["..."] * (len(bad) > 10)
     told = (
         f"{len(bad)} of {len(result.labels)} videos have scores that are not finite numbers. They are left "
-        "out of confusion, classes, calibration and videos; the accuracies above take them for the first "
-        "class. Find out why the net does not compute numbers."
+        "out of confusion, classes, calibration and videos; the accuracies above count them as wrong. "
+        "Find out why the net does not compute numbers."
     )
     return f'<div class="missing">{paragraphs([told])}{listed(shown)}</div>'
 

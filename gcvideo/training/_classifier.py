@@ -17,6 +17,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from gcvideo.data import VideoBatch, VideoDataModule
 from gcvideo.evaluation import Average, VideoScores, average_views
+from gcvideo.evaluation._accuracy import wrong_where_not_finite
 from gcvideo.models import ClipClassifier, settle_layout
 from gcvideo.training._accumulation import BatchGroups, GroupMean
 from gcvideo.training._batch_norm import freeze_batch_norm
@@ -187,7 +188,7 @@ class VideoClassifier(LightningModule):
 
     def validation_step(self, batch: VideoBatch, batch_index: int) -> None:
         scores, labels, loss = self._score(batch)
-        self.val_metrics.update(scores, labels)
+        self.val_metrics.update(wrong_where_not_finite(scores, labels), labels)
         self.val_scores.add(batch["video"], labels, scores)
         self.log("val/loss", loss, batch_size=len(labels), sync_dist=True)
 
@@ -210,7 +211,8 @@ class VideoClassifier(LightningModule):
     def test_metrics(self) -> dict[str, float]:
         """Accuracies of the gathered scores, so that they do not depend on the number of ranks."""
         metrics = accuracy_metrics(len(self.classes), "test/")
-        found = metrics(self.test_scores.scores(), self.test_scores.labels())
+        scores, labels = self.test_scores.scores(), self.test_scores.labels()
+        found = metrics(wrong_where_not_finite(scores, labels), labels)
         return {name: float(value) for name, value in found.items()}
 
     def _score(self, batch: VideoBatch) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from gcvideo.comparison._results import CellResult, VariantResult
+from gcvideo.evaluation._accuracy import wrong_where_not_finite
 from gcvideo.training import accuracy_metrics
 
 
@@ -52,3 +55,18 @@ def test_top5_exists_from_six_classes_on(num_classes):
         {"test/top5"} if num_classes > 5 else set()
     )
     assert measured([0, 1], [0, 0], num_classes).keys() == names
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_video_without_finite_scores_is_wrong_whatever_its_class(value):
+    labels = torch.arange(7)
+    scores = torch.eye(7)
+    scores[[0, 3], 5] = value
+    seen = wrong_where_not_finite(scores, labels)
+    metrics = accuracy_metrics(7, "")
+    found = metrics(seen, labels)
+    assert float(found["top1"]) == pytest.approx(5 / 7)
+    assert float(found["top5"]) == pytest.approx(5 / 7)
+    assert float(found["mean_class_accuracy"]) == pytest.approx(5 / 7)
+    kept = [1, 2, 4, 5, 6]
+    assert torch.equal(seen[kept], scores[kept])
