@@ -53,7 +53,7 @@ class VideoConv3d(nn.Conv3d):
             if not self.folded and self._is_on_cpu(input):
                 return self._on_cpu(input, self._own_weight())
         settings = self.stride, padding, self.dilation, self.groups
-        return _convolve(input, self.weight, self.bias, *settings)
+        return _convolve(input, self._own_weight(), self.bias, *settings)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, folded={self.folded}"

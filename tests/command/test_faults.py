@@ -44,6 +44,7 @@ def last(folder):
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_before_its_step_and_the_run_can_be_repaired(
     compose_config, tmp_path, overrides, monkeypatch, capsys
 ):
@@ -102,6 +103,7 @@ def test_a_disk_that_fills_up_keeps_the_checkpoint_before(
     assert last(tmp_path)["global_step"] == 2
 
 
+@pytest.mark.slow
 def test_few_clips_for_a_batch_norm_are_warned_of(compose_config, tmp_path, overrides, capsys):
     train(compose_config("train", [*overrides, f"output_dir={tmp_path}/local"]))
     printed = capsys.readouterr().out

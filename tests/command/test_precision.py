@@ -40,6 +40,7 @@ def scores_of(path):
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_bf16", [False, True])
 def test_validation_test_probe_prediction_and_classification_of_a_view_agree_on_any_processor(
     compose_config, tmp_path, video_folder, monkeypatch, scored, has_bf16, capsys

@@ -17,6 +17,7 @@ def run_test(compose_config, folder, checkpoint, *overrides):
     return json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_test_leaves_a_report_of_its_scores(
     compose_config, tmp_path, checkpoint, video_folder, capsys
 ):

@@ -17,6 +17,8 @@ from gcvideo.command.compare._comparing import compare, run_comparison
 from gcvideo.command.configuration._command_words import read_words
 from gcvideo.command.train._resuming import resumed_config
 
+pytestmark = pytest.mark.slow  # trainings, which take most of the time of a default suite
+
 TWICE = """
 title: The same block twice
 train: [model=c2d]

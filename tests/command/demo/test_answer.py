@@ -79,6 +79,7 @@ def test_a_net_of_another_program_is_said_to_have_no_maps(answerer, clips, monke
 
 
 @pytest.mark.parametrize(("key", "value"), [("engine", "abacus"), ("precision", "int8")])
+@pytest.mark.usefixtures("unchecked")
 def test_the_net_is_made_ready_as_for_predict(answerer, key, value):
     with pytest.raises(ValueError, match=value):
         answerer("gc", **{key: value})(None)

@@ -131,6 +131,7 @@ def index_val(root, **given):
     write_index(index_path(root), entries)
 
 
+@pytest.mark.slow
 def test_unreadable_videos_in_val_end_a_training_before_it_starts(
     train_on, folders, tmp_path, monkeypatch, capsys
 ):

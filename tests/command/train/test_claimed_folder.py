@@ -106,6 +106,7 @@ def test_a_folder_with_anything_in_it_is_not_removed(tmp_path):
         assert folder.is_dir()
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_given_and_has_a_run_is_refused_before_anything_is_written(
     run, tiny, video_folder, capsys
 ):

@@ -84,6 +84,7 @@ def test_sixty_four_devices_are_planned_where_there_are_none(estimated):
     assert f"about {memory.total / 2**20:.1f} MiB per device" in printed(result)
 
 
+@pytest.mark.slow
 def test_a_step_and_the_videos_are_timed_here_and_nothing_is_written(estimated, tmp_path):
     result = estimated("batch_size=2", step_seconds=None)
     assert "measured on the CPU" in result.step.source
@@ -191,6 +192,7 @@ def test_batches_for_batch_norm_are_forward_passes_before_each_validation():
     assert result.training_hours == pytest.approx(BASE.training_hours + (3 * 4 * 0.5 / 3) / 3600)
 
 
+@pytest.mark.slow
 def test_what_a_training_keeps_besides_counts(estimated):
     plain = estimated("batch_size=2").memory
     averaged = estimated("batch_size=2", "ema=default").memory
@@ -203,6 +205,7 @@ def test_what_a_training_keeps_besides_counts(estimated):
     assert recomputed.weights == plain.weights
 
 
+@pytest.mark.slow
 def test_a_net_that_will_be_compiled_is_timed_so(estimated, monkeypatch):
     compiled = []
     monkeypatch.setattr("gcvideo.command.train._estimate_measurement.compile_net", compiled.append)

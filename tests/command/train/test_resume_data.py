@@ -8,6 +8,8 @@ from stopped_training import resumed, saved
 from gcvideo.command.train._data_record import DataChangedError
 from gcvideo.command.train._training import train
 
+pytestmark = pytest.mark.slow  # trainings, which take most of the time of a default suite
+
 
 def test_other_classes_are_refused(run):
     (run.parent / "videos" / "dark").rename(run.parent / "videos" / "night")

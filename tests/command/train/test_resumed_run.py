@@ -10,6 +10,8 @@ from stopped_training import contents, resumed, saved
 from gcvideo.command.train._resuming import ResumeError
 from gcvideo.command.train._training import train
 
+pytestmark = pytest.mark.slow  # trainings, which take most of the time of a default suite
+
 
 @pytest.mark.parametrize(
     ("words", "place"),

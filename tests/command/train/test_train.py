@@ -113,6 +113,7 @@ def test_a_net_trained_on_motion_is_loaded_and_scored_on_motion(config, video_fo
     np.testing.assert_allclose(clf.scores(brighter), clf.scores(frames // 2), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_is_reproducible(config, tmp_path):
     once, again = (train(config(f"output_dir={tmp_path / folder}")) for folder in "ab")
     assert once == again

@@ -61,6 +61,7 @@ def test_views_per_step_and_rate_are_those_of_the_batches_that_an_epoch_has(
     assert f"rate       lr {0.1 * views / 36:g} = 0.1 x {views} / 36" in said
 
 
+@pytest.mark.slow
 def test_mixing_that_finds_no_other_video_is_warned_of(reported):
     alone = reported("batch_size=1", "clips_per_video=2", "mixing=mixup")
     assert "warning: mixing blends the videos of a batch, and batch_size is 1" in alone

@@ -87,6 +87,7 @@ def test_a_type_that_the_processor_lacks_is_refused(classifier, monkeypatch):
         classifier.for_inference(engine="openvino", precision="bfloat16")
 
 
+@pytest.mark.slow
 @needs_openvino
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the memory map of Linux")
 def test_a_program_that_another_thread_drops_leaves_this_one_its_stack_for_signals(classifier):

@@ -77,7 +77,8 @@ def test_a_file_in_int8_has_its_record_and_computes_what_was_measured(checkpoint
     assert (record["calibration_clips"], record["measured_clips"]) == (6, 2)
     assert 0 <= record["top1_agreement"] <= 1
     found, expected = (torch.stack([c.scores(v) for v in videos]) for c in (loaded, source))
-    assert 0 < (found - expected).abs().max() < 0.1
+    assert (found - expected).abs().max() < 0.1
+    assert 'type="FakeQuantize"' in (tmp_path / "net.xml").read_text(encoding="utf-8")
 
 
 def test_files_of_two_exports_are_told_apart(checkpoint, exported, tmp_path):
