@@ -46,6 +46,7 @@ def test_behind_average_pooling_it_equals_the_class_activation_map_over_the_posi
     assert grad_cam(model, view).weights.max() > 0
 
 
+@pytest.mark.slow
 def test_the_weights_of_channels_equal_finite_differences_of_the_logit():
     model, view = make_model().double(), make_view(32)
     res4 = stages_of(model.net)["res4"]

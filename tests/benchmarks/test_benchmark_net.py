@@ -77,6 +77,7 @@ def test_a_net_is_drawn_so_that_every_part_shows(small_net):
         assert not torch.allclose(after, before, rtol=1e-4), layer
 
 
+@pytest.mark.slow
 def test_training_steps_are_compared_in_each_layout_and_blocks_with_the_bare_net():
     models = 'models=["slow_gc width=4","slow width=4"]'
     table = run_benchmark("what=training", models, "layouts=[auto,folded]", *SMALL_NETS)
@@ -93,6 +94,7 @@ def test_training_steps_are_compared_in_each_layout_and_blocks_with_the_bare_net
     assert added.note == f"5 blocks add {added.ours / added.theirs - 1:.1%}"
 
 
+@pytest.mark.slow
 def test_files_are_scored_and_trained_on_from_made_videos(tmp_path):
     path = tmp_path / "files.json"
     run_benchmark(

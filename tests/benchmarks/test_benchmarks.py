@@ -44,6 +44,7 @@ def test_readers_get_one_core_or_all(benchmark, tmp_path, monkeypatch, flag):
     assert os.sched_getaffinity(0) == available
 
 
+@pytest.mark.slow
 def test_the_decoding_benchmark_compares_equal_pixels_in_every_case(benchmark, tmp_path, capsys):
     path = tmp_path / "figures.json"
     assert benchmark("decode").main([*TINY, "--large", "192x128", "--json", str(path)]) == 0

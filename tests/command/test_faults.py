@@ -137,6 +137,7 @@ def test_without_a_whole_checkpoint_a_run_is_not_resumed(finished):
         find_resume_point(finished, run_id=None)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_before_its_first_checkpoint_starts_again(finished, capsys):
     shutil.rmtree(finished / "checkpoints")
     train(resumed_config([f"resume={finished}"]))

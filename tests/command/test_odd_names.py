@@ -73,6 +73,7 @@ def test_a_test_names_its_checkpoint_and_its_folder_whole(
     assert f"results in {out}\n" in printed
 
 
+@pytest.mark.slow
 def test_a_training_names_videos_and_folder_whole(compose_config, root, tiny, tmp_path, capsys):
     out = tmp_path / "out[2]"
     (root / "dark" / NAME).rename(root / "dark" / "dark_0.mp4")

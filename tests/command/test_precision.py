@@ -89,6 +89,7 @@ def test_validation_test_probe_prediction_and_classification_of_a_view_agree_on_
             assert found == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_another_precision_is_had_on_request_and_said(compose_config, tmp_path, checkpoint, capsys):
     found = {}
     for name in ("float32", "bfloat16"):
@@ -149,6 +150,7 @@ def test_the_precision_of_a_trainer_is_no_key_of_a_test(compose_config, tmp_path
         testing.test(compose_config("test", words))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*bf16-true.*")
 def test_a_validation_follows_a_trainer_that_changes_the_weights_and_says_so(
     compose_config, tmp_path, video_folder, capsys

@@ -8,6 +8,7 @@ from gcvideo.command._probing import probe
 from gcvideo.data import BadVideosError
 
 
+@pytest.mark.slow
 def test_a_probe_scores_the_test_in_order_as_a_test_does_and_without_order(
     compose_config, tmp_path, checkpoint, video_folder, capsys
 ):

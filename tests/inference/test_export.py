@@ -135,6 +135,7 @@ def test_both_formats_carry_the_same_metadata_and_no_path_of_the_sources(tmp_pat
     assert about == {name: getattr(protocol, name) for name in about}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", OPEN)
 def test_motion_is_taken_within_the_graph(tmp_path, suffix):
     net = stem_and_head("gc")

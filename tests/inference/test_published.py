@@ -42,6 +42,7 @@ def from_cache(cached, monkeypatch):
     return net
 
 
+@pytest.mark.slow
 def test_a_published_name_loads_a_classifier_that_does_what_its_authors_say(
     from_cache, video_folder
 ):
@@ -70,6 +71,7 @@ def test_a_context_block_in_a_published_net_changes_no_bit_of_its_logits(from_ca
     assert insertion_effect(net, clips) == 0
 
 
+@pytest.mark.slow
 def test_a_net_with_published_weights_has_the_logits_of_the_loaded_classifier(from_cache):
     clips = torch.randn(1, 3, 4, 64, 64)
     net = slow_resnet(weights=NAME).eval()

@@ -52,6 +52,7 @@ def assert_close(actual, expected):
         torch.testing.assert_close(actual[name], tensor, rtol=1e-5, atol=1e-6, msg=name)
 
 
+@pytest.mark.slow
 def test_the_average_is_validated_saved_and_loaded_while_training_goes_on(project, tmp_path):
     recorder = Recorder()
     ema = build(project, "ema/default.yaml", decay=0.28)

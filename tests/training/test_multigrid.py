@@ -111,6 +111,7 @@ class Journal(Callback):
         self.validation.append(self._state(pl_module, batch))
 
 
+@pytest.mark.slow
 def test_each_epoch_of_a_training_has_its_shapes_batches_groups_and_rates(
     video_folder, tmp_path, capsys
 ):

@@ -88,6 +88,7 @@ def test_maps_of_both_checkpoints_and_grad_cam_are_drawn_and_kept(
     assert "beside: res4.5 context block" in printed.replace(" │", "").replace("\n│ ", " ")
 
 
+@pytest.mark.slow
 def test_maps_scores_and_grad_cam_are_computed_in_the_precision_asked_for(show, capsys):
     arrays, scores = [], []
     for name in ("float32", "bfloat16"):

@@ -236,6 +236,7 @@ def script(project, folder, *words):
     )
 
 
+@pytest.mark.slow
 def test_each_data_set_has_a_folder_of_its_own_named_after_it(project, video_folder, tmp_path):
     for name in ("first", "second"):
         for kind in CLASSES:

@@ -84,6 +84,7 @@ def test_a_run_with_few_bad_videos_ends_like_one_without_and_lists_exactly_them(
     assert again["metrics"]["last_train_loss_epoch"] == bad["metrics"]["last_train_loss_epoch"]
 
 
+@pytest.mark.slow
 def test_a_run_with_too_many_bad_videos_stops_with_the_list(train_on, folders, tmp_path):
     with pytest.raises(BadVideosError) as caught:
         train_on("bad", "run", "data.max_bad_fraction=0.08")

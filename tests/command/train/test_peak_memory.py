@@ -14,6 +14,7 @@ def touch(megabytes):
     return np.ones(megabytes * MEGABYTE, np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="resident memory of Linux")
 def test_the_most_that_was_in_use_counts_and_what_was_before_does_not():
     touch(256)

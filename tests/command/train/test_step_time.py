@@ -34,6 +34,7 @@ def timed(model, num_clips=8):
     )
 
 
+@pytest.mark.slow
 def test_a_whole_batch_is_timed_where_it_is_quick():
     model = Slow()
     step = timed(model)
@@ -62,6 +63,7 @@ def test_a_slow_batch_is_scaled_from_a_smaller_one_and_says_so(monkeypatch):
     assert step.source.endswith("with 2 clips, scaled linearly to 100")
 
 
+@pytest.mark.slow
 def test_a_batch_that_would_not_fit_is_scaled_as_well(monkeypatch):
     monkeypatch.setattr(step_time, "_free_memory", lambda device: 3999)
     model = Slow()

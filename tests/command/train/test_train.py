@@ -119,12 +119,14 @@ def test_training_is_reproducible(config, tmp_path):
     assert once == again
 
 
+@pytest.mark.slow
 def test_mixing_trains_and_leaves_training_accuracy_out(config):
     metrics = train(config("mixing=mixup_cutmix"))
     assert "last_train_top1_epoch" not in metrics
     assert metrics["last_train_loss_epoch"] > 0
 
 
+@pytest.mark.slow
 def test_training_starts_from_a_run_with_other_classes(config, tmp_path, trained, capsys):
     three = tmp_path / "classes.txt"
     three.write_text("dark\nlight\ndusk\n")
@@ -169,6 +171,7 @@ def test_mistakes_of_the_user_end_in_one_message(config, overrides, message):
     assert re.search(message, explanation)
 
 
+@pytest.mark.slow
 def test_a_clip_longer_than_the_video_still_trains(config):
     assert 0 <= train(config("num_frames=32", "sampling_rate=8"))["last_val_top1"] <= 1
 

@@ -42,6 +42,7 @@ def reported(compose_config, tiny, video_folder, tmp_path, monkeypatch, capsys):
     return report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("accumulated", "batches", "views"),
     [

@@ -66,6 +66,7 @@ def test_a_file_is_loaded_like_the_checkpoint_it_was_made_of(checkpoint, exporte
         loaded.features(videos[0])
 
 
+@pytest.mark.slow
 @needs_nncf
 def test_a_file_in_int8_has_its_record_and_computes_what_was_measured(checkpoint, videos, tmp_path):
     source = gcvideo.load(checkpoint, device="cpu")
@@ -81,6 +82,7 @@ def test_a_file_in_int8_has_its_record_and_computes_what_was_measured(checkpoint
     assert 'type="FakeQuantize"' in (tmp_path / "net.xml").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_files_of_two_exports_are_told_apart(checkpoint, exported, tmp_path):
     for file in exported.parent.iterdir():
         shutil.copy(file, tmp_path)
@@ -141,6 +143,7 @@ def test_a_protocol_with_another_head_is_refused(exported):
         convolutional.build_model(replace(protocol, head="fcn_prob", train_crop_size=96))
 
 
+@pytest.mark.slow
 def test_what_was_exported_without_a_configuration_is_not_loaded(tmp_path):
     export_classifier(make_classifier(Head(3, 3)), tmp_path / "net.xml")
     with pytest.raises(
