@@ -37,7 +37,7 @@ LEFT = {
     "probe": "runs/probe/*/*",
     "compare": "runs/compare/**/report.html",
     "attention stats": "runs/attention/*/*",
-    "attention show": "attention/*",
+    "attention show": "attention/*/*",
     "check": "checks/*/bad_videos.csv",
 }
 PRINTED = {
