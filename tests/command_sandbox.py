@@ -52,11 +52,12 @@ def make_files(folder: Path) -> None:
         _write_lists(folder, prefix=f"{name}_")
         _write_groups(folder / f"{name}.csv")
     _write_groups(folder / "groups.csv")
-    table = folder / "runs" / "compare" / "NAME" / "table.csv"
-    table.parent.mkdir(parents=True)
-    table.write_text(
-        'variant,"top-1, mean (fraction)","top-1, spread (fraction)"\nnone,0.5,\nse,0.6,\n'
-    )
+    for name in ("runs/compare/NAME", "docs/results/grid_s1_words"):
+        table = folder / name / "table.csv"
+        table.parent.mkdir(parents=True)
+        table.write_text(
+            'variant,"top-1, mean (fraction)","top-1, spread (fraction)"\nnone,0.5,\nse,0.6,\n'
+        )
     _write_lists(folder)
     _write_kinetics(folder / "data" / "k400", folder)
     _write_set(folder / "clips")
