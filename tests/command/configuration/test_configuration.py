@@ -214,7 +214,7 @@ def test_an_estimate_prints_a_table_and_leaves_nothing(project, tmp_path):
         text=True,
         check=True,
     )
-    assert "0.5 s, as given" in done.stdout
+    assert "500 ms, as given" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
