@@ -17,7 +17,6 @@ from gcvideo.command.train._step_time import Precision, StepTime, time_step, tim
 from gcvideo.data import TrainingVideos, VideoDataModule
 from gcvideo.data.loading._multigrid import ClipShape
 from gcvideo.models import (
-    ClipClassifier,
     Head,
     checkpoint_activations,
     compile_net,
@@ -46,10 +45,9 @@ def measure(
     base = ClipShape(data.protocol.num_frames, 1, cfg.crop_size)
     plan = plan_training(cfg.trainer, data, statistics_batches=cfg.batch_norm.precise_batches)
     module = _prepared(module, cfg)
-    shapes = {clip: clip or base for _, clip in plan.batches}
+    shapes = {None: base} | {clip: clip or base for _, clip in plan.batches}
     net = module.model.net
     costs = {clip: count_cost(net, s.num_frames, s.crop_size) for clip, s in shapes.items()}
-    cost = count_cost(net, base.num_frames, base.crop_size)
     if cfg.activation_checkpointing:
         checkpoint_activations(net)
     model = module.model.to(precision.weights)
@@ -90,7 +88,10 @@ def measure(
                 num_clips=step.num_clips, num_frames=base.num_frames, crop_size=base.crop_size
             )
             memory = replace(memory, work_space=_work_space(step, timed, plan))
-        forward_seconds = _forward_seconds(model, module, base, val_crop_size) / val_area
+        view_seconds = time_view(
+            model, num_frames=base.num_frames, crop_size=val_crop_size, dtype=module.precision
+        )
+        forward_seconds = view_seconds / val_area
     else:
         step = StepTime(step_seconds, "as given")
         # A forward pass is a third of a step, in one precision.
@@ -98,14 +99,14 @@ def measure(
     return Estimate(
         plan=plan,
         learning_rate=scaled_lr(module.lr, module.base_batch_size, plan.clips_per_step),
-        cost=cost,
+        cost=costs[None],
         memory=memory,
         step=step,
         loading=loading or time_loading(data, plan.num_epochs),
         num_workers=data.num_workers,
         val_area=val_area,
         forward_seconds=forward_seconds,
-        relative_macs={clip: costs[clip].macs / cost.macs for clip in costs},
+        relative_macs={clip: found.macs / costs[None].macs for clip, found in costs.items()},
     )
 
 
@@ -125,13 +126,6 @@ def _work_space(step: StepTime, timed: TrainingMemory, plan: TrainingPlan) -> in
     assert step.peak_bytes is not None
     found = max(0, step.peak_bytes - (timed.total - timed.weights))
     return found * plan.clips_per_batch // step.num_clips
-
-
-def _forward_seconds(
-    model: ClipClassifier, module: VideoClassifier, base: ClipShape, crop_size: int
-) -> float:
-    """Of a validation view."""
-    return time_view(model, num_frames=base.num_frames, crop_size=crop_size, dtype=module.precision)
 
 
 def _batches(data: VideoDataModule) -> Iterator[Tensor]:
