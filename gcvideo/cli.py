@@ -28,7 +28,7 @@ COMMANDS = {
         "gcvideo.command.predict._prediction:predict",
         "predict",
         plain=("checkpoint", "video*"),
-        has_failed=lambda predictions: bool(predictions.failures),
+        has_failed=lambda counted: counted.has_failed,
     ),
     "demo": Command(
         "serve a page that classifies videos dropped on it",

@@ -63,7 +63,7 @@ def received_config() -> DictConfig | None:
     """The configuration of the job, in all processes but its first; None there and in single ones."""
     if global_rank() == 0:
         return None
-    if _started_elsewhere() is None:
+    if started_elsewhere() is None:
         # A test of Lightning's launcher may start before there is a file; it composes for itself.
         path = os.environ.get(_FILE_VARIABLE)
         return None if path is None else cast(DictConfig, OmegaConf.load(path))
@@ -79,7 +79,7 @@ def received_config() -> DictConfig | None:
 
 def publish_config(cfg: DictConfig) -> FirstRankWatch | None:
     """Give the configuration to the other processes of the job, if there are any, and watch them."""
-    started = _started_elsewhere()
+    started = started_elsewhere()
     if started is None:
         if "trainer" not in cfg or cfg.trainer.devices in (1, "1"):
             return None
@@ -96,7 +96,7 @@ def publish_config(cfg: DictConfig) -> FirstRankWatch | None:
 
 def refuse_config() -> None:
     """Tell the other processes not to wait for a configuration, if none was published."""
-    started = _started_elsewhere()
+    started = started_elsewhere()
     if started is None or _stores:
         return
     store = _store(first=True)
@@ -114,11 +114,11 @@ def joined_watch() -> RankWatch | None:
 
 def global_rank() -> int:
     """Of this process in its job; 0 outside of one."""
-    started = _started_elsewhere()
+    started = started_elsewhere()
     return int(os.environ.get("LOCAL_RANK", 0)) if started is None else started[0]
 
 
-def _started_elsewhere() -> tuple[int, int] | None:
+def started_elsewhere() -> tuple[int, int] | None:
     """Rank and number of the processes that torchrun or SLURM has started; None outside of such a job."""
     if _is_torchrun():
         return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

@@ -1,88 +1,202 @@
-"""The videos that a word on the command line stands for."""
+"""The videos that words on the command line stand for."""
 
 import glob
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from gcvideo.data.listing import _video_folder as video_folder
+from gcvideo.data.listing._path_list import PathList
+from gcvideo.data.listing._table_file import Table, open_text
 
-_LIST_SUFFIX = ".txt"
+_LIST_SUFFIXES = (".txt", ".csv", ".tsv")
+_PATH_COLUMNS = ("video", "path", "file", "filename", "file_name", "video_path")
+_STANDARD_INPUT = "-"
+_NUM_SHOWN = 10
 
 
-def find_all_videos(patterns: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """The videos for several patterns, each once, and an error message for each one that is missing."""
-    videos: dict[str, None] = {}
-    missing: dict[str, str] = {}
-    for pattern in patterns:
-        try:
-            found, lost = _find(pattern)
-        except FileNotFoundError as error:
-            missing[pattern] = str(error)
-            continue
-        videos |= dict.fromkeys(found)
-        for number, row in lost:
-            missing[row] = f"no video at {row!r} (row {number} of '{pattern}')"
-    if not videos:
-        raise FileNotFoundError("\n".join(missing.values()))
-    return list(videos), missing
+class _Row(NamedTuple):
+    path: str
+    reason: str | None = None  # why there is no such video
+    number: int | None = None  # in a list
+
+
+@dataclass(frozen=True)
+class VideoInputs:
+    """Videos in the order of the words, each once.
+
+    Args:
+        paths: paths, and in their places names for which there is no video.
+        missing: what is wrong with those, by place.
+    """
+
+    paths: PathList
+    missing: dict[int, str]
+
+
+def find_all_videos(patterns: Iterable[str]) -> VideoInputs:
+    """The videos for several words, each as for :func:`find_videos`; a name of no file takes its place alone.
+
+    Raises:
+        FileNotFoundError: if there is no video at all.
+    """
+    missing: dict[int, str] = {}
+
+    def paths() -> Iterator[str]:
+        place = 0
+        for pattern in patterns:
+            for row in _rows(pattern):
+                if row.reason is not None:
+                    missing[place] = row.reason
+                yield row.path
+                place += 1
+
+    found = PathList.of(paths())
+    if len(missing) == len(found):
+        shown = list(missing.values())[:_NUM_SHOWN]
+        more = f"\nand {len(missing) - len(shown)} more" if len(missing) > len(shown) else ""
+        raise FileNotFoundError("\n".join(shown) + more if shown else "no video is given")
+    kept = _first_places(found)
+    if len(kept) < len(found):
+        reasons = [missing.get(place) for place in kept]
+        found = found.take(kept)
+        missing = {place: reason for place, reason in enumerate(reasons) if reason is not None}
+    return VideoInputs(found, missing)
 
 
 def find_videos(pattern: str) -> list[str]:
-    """The videos for a file name, a folder (searched recursively), a glob or a list.
+    """The videos for a file name, a folder (searched recursively), a glob, a list, or "-".
 
-    A list is a text file with one path per line, relative to the list's folder or else to the working
-    folder, and with blank lines and comments (#). The order of a list is kept; other videos are sorted.
+    A list is a text file with one path per line, and with blank lines and comments (#), or a table (.csv,
+    .tsv) with a column "video" or "path". Its paths are relative to the list's folder or else to the working
+    folder. "-" is a list on the standard input. The order of a list is kept; other videos are sorted.
     FileNotFoundError if there are no videos, or a list names something that is not a file.
     """
-    found, lost = _find(pattern)
-    if lost:
-        raise _no_list(pattern, found, lost)
-    return found
+    rows = list(_rows(pattern))
+    lost = [row for row in rows if row.reason is not None]
+    if not lost:
+        return [row.path for row in rows]
+    if lost[0].number is None:
+        raise FileNotFoundError(lost[0].reason)
+    raise FileNotFoundError(
+        f"{len(lost)} of the {len(rows)} rows of '{pattern}' name no file, the first row {lost[0].number}, "
+        f"{lost[0].path!r}; write one path per line and nothing else, relative to the list's folder or the "
+        "working folder"
+    )
 
 
-def _find(pattern: str) -> tuple[list[str], list[tuple[int, str]]]:
-    """The videos, and the rows of a list that name no file."""
+def _first_places(paths: PathList) -> list[int]:
+    """Places of the paths that do not stand further up."""
+    # A set of a million texts would take more memory than the list itself.
+    hashes = np.fromiter(map(hash, paths), np.int64, len(paths))
+    order = np.sort(hashes)
+    repeated = set(order[1:][order[1:] == order[:-1]].tolist())
+    if not repeated:
+        return list(range(len(paths)))
+    seen: set[str] = set()
+    kept = []
+    for place, key in enumerate(hashes.tolist()):
+        if key in repeated:
+            if paths[place] in seen:
+                continue
+            seen.add(paths[place])
+        kept.append(place)
+    return kept
+
+
+def _rows(pattern: str) -> Iterator[_Row]:
     path = Path(pattern)
-    if path.is_file():
-        return _listed(path) if path.suffix.lower() == _LIST_SUFFIX else ([pattern], [])
-    if path.is_dir():
-        found = [path / below for below in video_folder.find_videos(path).paths]
+    if pattern == _STANDARD_INPUT:
+        yield from _listed("the standard input", Path(), _lines_of_input())
+    elif path.is_file():
+        if path.suffix.lower() in _LIST_SUFFIXES:
+            yield from _listed(f"'{pattern}'", path.parent, _lines_of_list(path))
+        else:
+            yield _Row(pattern)
+    elif path.is_dir():
+        # Not Path, which would take seconds for a million files.
+        prefix = "" if str(path) == "." else os.path.join(path, "")  # noqa: PTH118
+        found = sorted(prefix + below for below in video_folder.find_videos(path).paths)
+        yield from map(_Row, found) if found else [_nothing(pattern)]
     else:
         # Path.glob does not accept absolute patterns.
-        matches = glob.glob(pattern, recursive=True)  # noqa: PTH207
-        found = [p for p in map(Path, matches) if p.is_file()]
-    if not found:
-        raise FileNotFoundError(
-            f"no video at '{pattern}'; give a file, a folder with videos, a quoted glob like "
-            "'clips/*.mp4', a list of paths (.txt), or the URL of a stream"
-        )
-    return sorted(str(p) for p in found), []
+        found = sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))  # noqa: PTH207
+        yield from map(_Row, found) if found else [_nothing(pattern)]
 
 
-def _listed(file: Path) -> tuple[list[str], list[tuple[int, str]]]:
-    videos: list[str] = []
-    missing: list[tuple[int, str]] = []
-    # File names are not always UTF-8. Path.is_file raises for a row that is too long to be a path.
-    with file.open(encoding="utf-8-sig", errors="surrogateescape") as rows:
-        for number, row in enumerate(map(str.strip, rows), start=1):
-            places = (file.parent / row, Path(row)) if row else ()
-            found = next(filter(os.path.isfile, places), None)
-            if found is not None:
-                videos.append(str(found))
-            elif row and not row.startswith("#"):
-                missing.append((number, row[:200]))
-    if missing and not videos:
-        raise _no_list(str(file), videos, missing)
-    if not videos:
-        raise FileNotFoundError(f"the list '{file}' names no video; write one path per line")
-    return videos, missing
-
-
-def _no_list(file: str, videos: list[str], missing: list[tuple[int, str]]) -> FileNotFoundError:
-    number, row = missing[0]
-    return FileNotFoundError(
-        f"{len(missing)} of the {len(missing) + len(videos)} rows of '{file}' name no file, the first "
-        f"row {number}, {row!r}; write one path per line and nothing else, relative to the list's folder "
-        "or the working folder"
+def _nothing(pattern: str) -> _Row:
+    return _Row(
+        pattern,
+        f"no video at '{pattern}'; give a file, a folder with videos, a quoted glob like 'clips/*.mp4', a "
+        "list of paths (.txt, .csv), - for paths on the standard input, or the URL of a stream",
     )
+
+
+def _listed(name: str, folder: Path, lines: Iterator[tuple[int, str]]) -> Iterator[_Row]:
+    is_empty = True
+    for number, text in lines:
+        # A row that is too long to be a path is none, and no error.
+        places = (os.path.join(folder, text), text)  # noqa: PTH118
+        found = next(filter(os.path.isfile, places), None)
+        if found is None and text.startswith("#"):
+            continue
+        is_empty = False
+        if found is None:
+            text = text[:200]
+            yield _Row(text, f"no video at {text!r} (row {number} of {name})", number)
+        else:
+            yield _Row(found)
+    if is_empty:
+        yield _Row(name, f"the list {name} names no video; write one path per line")
+
+
+def _lines_of_list(file: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of the rows of a list that name a video."""
+    if file.suffix.lower() == ".txt":
+        # File names are not always UTF-8.
+        with file.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+            yield from _named(lines)
+        return
+    with open_text(file) as lines:
+        table = Table(file, lines)
+        column = table.find(_PATH_COLUMNS)
+        if column is None:
+            raise ValueError(
+                f"'{file}' has the columns {', '.join(table.headings)}; name that of the paths 'video' or "
+                "'path'"
+            )
+        for number, fields in table:
+            if fields[column]:
+                yield number, fields[column]
+
+
+def _lines_of_input() -> Iterator[tuple[int, str]]:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ValueError(
+            "video is -, but nothing is sent to the standard input; use it behind a pipe, as in "
+            "`find clips -name '*.mp4' | gcvideo predict CHECKPOINT -`"
+        )
+    with _surrogates(sys.stdin) as lines:
+        yield from _named(lines)
+
+
+@contextmanager
+def _surrogates(stream: object) -> Iterator[Iterable[str]]:
+    """The lines of a text stream, in which bytes that are not UTF-8 may stand for those of file names."""
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:  # of a test or a notebook
+        yield stream  # pyright: ignore[reportReturnType]
+    else:
+        yield (line.decode("utf-8", "surrogateescape") for line in buffer)
+
+
+def _named(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if line:
+            yield number, line

@@ -12,25 +12,12 @@ import sys
 import time
 import traceback
 import warnings
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
-from gcvideo._console import Console
-from gcvideo._duration import duration
+from gcvideo._progress import with_progress
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,6 +31,7 @@ else:
     _PROCESSES = multiprocessing.get_context("spawn")
 _COPIES = multiprocessing.get_context("fork") if sys.platform == "linux" else None
 _SECONDS_TO_END = 5.0
+_NUM_TICKS = 20
 
 
 class ProcessDiedError(Exception):
@@ -60,6 +48,21 @@ class ProcessDiedError(Exception):
         )
 
 
+class ProcessStuckError(ProcessDiedError):
+    """The process that worked on ``item`` was killed, because it took longer than ``seconds``."""
+
+    def __init__(self, item: str, seconds: float) -> None:
+        super().__init__(item, None)
+        self.args = (item, seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return (
+            f"the process that worked on {self.item} was killed after {self.seconds:g} seconds; leave the "
+            "item out, or allow more time"
+        )
+
+
 def parallel_map(
     function: Callable[[T], R],
     items: Sequence[T],
@@ -67,11 +70,12 @@ def parallel_map(
     description: str | None,
     num_workers: int | None = None,
     fork: bool = False,
+    seconds: float | None = None,
 ) -> Iterator[tuple[int, R | ProcessDiedError]]:
     """Index and result of each item as it finishes, with one progress bar.
 
     If a process dies, only its own item is affected; it is tried again, alone, after all others. Leaving
-    the iteration early ends the processes.
+    the iteration early ends the processes. Memory does not grow with the number of items.
 
     Args:
         function: work on one item; it, the items and the results must be picklable.
@@ -80,6 +84,8 @@ def parallel_map(
         num_workers: number of processes; None: one per core, at most 8; 0: no further process.
         fork: whether the first processes are copies of this one on Linux, which saves seconds of importing;
             only for functions that neither use a GPU nor print.
+        seconds: time after which the process of an item is killed, unless there is no further process; time
+            in which this process is stopped or its machine sleeps does not count. None: no limit.
 
     Raises:
         ValueError: if ``num_workers`` is negative.
@@ -90,7 +96,7 @@ def parallel_map(
         raise ValueError(f"num_workers is {num_workers}; give 0 for no further process, or more")
     num_workers = default_num_workers() if num_workers is None else num_workers
     if num_workers:
-        results = _with_second_chance(function, items, num_workers, fork)
+        results = _with_second_chance(function, items, num_workers, fork, seconds)
     else:
         results = ((index, function(item)) for index, item in enumerate(items))
     return results if description is None else with_progress(results, len(items), description)
@@ -110,16 +116,21 @@ def default_num_workers() -> int:
 
 
 def _with_second_chance(
-    function: Callable[[T], R], items: Sequence[T], num_workers: int, fork: bool
+    function: Callable[[T], R],
+    items: Sequence[T],
+    num_workers: int,
+    fork: bool,
+    seconds: float | None,
 ) -> Generator[tuple[int, R | ProcessDiedError], None, None]:
     died: list[int] = []
-    for index, result in _distribute(function, items, range(len(items)), num_workers, fork):
-        if isinstance(result, ProcessDiedError):
+    everything = range(len(items))
+    for index, result in _distribute(function, items, everything, num_workers, fork, seconds):
+        if type(result) is ProcessDiedError:
             died.append(index)
         else:
             yield index, result
     # Alone, because another process may have used up the memory.
-    yield from _distribute(function, items, died, 1)
+    yield from _distribute(function, items, died, 1, False, seconds)
 
 
 def _distribute(
@@ -127,24 +138,32 @@ def _distribute(
     items: Sequence[T],
     indices: Sequence[int],
     num_workers: int,
-    fork: bool = False,
+    fork: bool,
+    seconds: float | None,
 ) -> Generator[tuple[int, R | ProcessDiedError], None, None]:
-    waiting = deque(indices)
+    waiting = iter(indices)
+    following = next(waiting, None)
     workers: list[Worker] = []
+    watch = _Watch(seconds)
     try:
         for _ in range(min(num_workers, len(indices))):
             workers.append(Worker(function, workers if fork else None))
         while workers:
-            ready = wait([worker.connection for worker in workers])
-            for worker in [worker for worker in workers if worker.connection in ready]:
+            ready = wait([worker.connection for worker in workers], watch.tick)
+            stuck = watch.stuck([worker for worker in workers if worker.connection not in ready])
+            for worker in [w for w in workers if w in stuck or w.connection in ready]:
                 index = worker.index
-                result = worker.receive(items)
+                if worker in stuck:
+                    result: Any = worker.kill(items, watch)
+                else:
+                    result = worker.receive(items)
                 if isinstance(result, ProcessDiedError):
                     workers.remove(worker)
-                    if waiting:
+                    if following is not None:
                         workers.append(Worker(function))
-                elif waiting:
-                    worker.give(waiting[0], items[waiting.popleft()])
+                elif following is not None:
+                    worker.give(following, items[following])
+                    following = next(waiting, None)
                 else:
                     workers.remove(worker)
                     worker.end()
@@ -157,6 +176,26 @@ def _distribute(
             worker.end()
 
 
+class _Watch:
+    """The time that processes take for their items, if it is limited."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self.tick = None if seconds is None else seconds / _NUM_TICKS
+        self._before = time.monotonic()
+
+    def stuck(self, busy: "Sequence[Worker]") -> "list[Worker]":
+        """Those of the busy processes whose time is over."""
+        if self.tick is None or self.seconds is None:
+            return []
+        now = time.monotonic()
+        # After a pause of this process or its machine, the clock is far ahead.
+        passed, self._before = min(now - self._before, self.tick), now
+        for worker in busy:
+            worker.seconds += passed
+        return [w for w in busy if w.index is not None and w.seconds >= self.seconds]
+
+
 class Worker:
     """A process that works on one item at a time, so that the item that killed it is known."""
 
@@ -164,6 +203,7 @@ class Worker:
         self, function: Callable[[Any], Any], siblings: "Sequence[Worker] | None" = None
     ) -> None:
         self.index: int | None = None  # until it reports that it has started
+        self.seconds = 0.0  # since it has its item
         self.connection, theirs = _PROCESSES.Pipe()
         context, ends = _PROCESSES, []
         if siblings is not None and _COPIES is not None:
@@ -178,7 +218,7 @@ class Worker:
         theirs.close()
 
     def give(self, index: int, item: Any) -> None:
-        self.index = index
+        self.index, self.seconds = index, 0.0
         with suppress(BrokenPipeError, ConnectionResetError):  # receive() reports its death
             self.connection.send(item)
 
@@ -198,11 +238,22 @@ class Worker:
             raise value
         return value
 
+    def kill(self, items: Sequence[Any], watch: _Watch) -> ProcessStuckError:
+        """End the process at once, since its decoder does not react to less."""
+        assert self.index is not None
+        assert watch.seconds is not None
+        self.process.kill()
+        self.end()
+        return ProcessStuckError(repr(items[self.index]), watch.seconds)
+
     def end(self) -> int | None:
         self.process.terminate()
         self.process.join(_SECONDS_TO_END)
         self.process.kill()
-        self.process.join()
+        self.process.join(_SECONDS_TO_END)
+        if self.process.is_alive():
+            # It waits for a disk that does not answer. Python would wait for it at its own end.
+            multiprocessing.process._children.discard(self.process)  # pyright: ignore
         self.connection.close()
         return self.process.exitcode
 
@@ -239,30 +290,3 @@ def _ending(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         return f"killed by {signal.Signals(-exit_code).name}"
     return f"exit code {exit_code}"
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:.1f}/s", style="progress.data.speed")
-
-
-def with_progress(
-    results: Generator[T, None, None], total: int, description: str
-) -> Generator[T, None, None]:
-    """The same results with a bar on standard error, or with one line at the end if it is no terminal."""
-    console = Console(stderr=True)
-    start, done = time.monotonic(), 0
-    text, bar = TextColumn("{task.description}", markup=False), BarColumn()
-    columns = (text, bar, MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task(description, total=total)
-            for result in results:
-                done += 1
-                progress.update(task, advance=1)
-                yield result
-    finally:
-        results.close()
-        if not console.is_terminal:
-            seconds = time.monotonic() - start
-            console.print(f"{description}: {done} of {total} in {duration(seconds)}")

@@ -13,8 +13,14 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from gcvideo._progress import with_progress
 from gcvideo.data import EvaluationProtocol, VideoReadError, read_views, run_within
-from gcvideo.data._parallel import ProcessDiedError, parallel_map, with_progress
+from gcvideo.data._parallel import (
+    ProcessDiedError,
+    ProcessStuckError,
+    default_num_workers,
+    parallel_map,
+)
 from gcvideo.evaluation import average_views
 from gcvideo.inference._classifier import TrainedClassifier
 
@@ -84,24 +90,43 @@ def read_videos(
     time_budget_seconds: float | None = None,
 ) -> Generator[_Reading, None, None]:
     """The index of each video with its views, or with the reason why it cannot be read."""
-    paths = [str(video) for video in videos]
-    read = partial(_read, protocol, time_budget_seconds)
-    results = parallel_map(read, paths, description=None, num_workers=num_workers, fork=True)
+    num_workers = default_num_workers() if num_workers is None else num_workers
+    # A process of its own is killed, what is stuck in this one can only be left behind.
+    read = partial(_read, protocol, None if num_workers else time_budget_seconds)
+    results = parallel_map(
+        read,
+        videos,
+        description=None,
+        num_workers=num_workers,
+        fork=True,
+        seconds=time_budget_seconds,
+    )
 
     def with_deaths_as_errors() -> Generator[_Reading, None, None]:
         with closing(cast(Any, results)):
             for index, result in results:
                 if isinstance(result, ProcessDiedError):
-                    reason, _, remedy = str(result).partition("; ")
-                    result = VideoReadError(paths[index], reason, remedy)
+                    result = _as_read_error(result, str(videos[index]))
                 yield index, result
 
     return with_deaths_as_errors()
 
 
+def _as_read_error(error: ProcessDiedError, path: str) -> VideoReadError:
+    if isinstance(error, ProcessStuckError):
+        return VideoReadError(
+            path,
+            f"it was not read within its budget of {error.seconds:g} seconds, and its process was killed",
+            "check the disk or mount it lies on, or raise time_budget_seconds",
+        )
+    reason, _, remedy = str(error).partition("; ")
+    return VideoReadError(path, reason, remedy)
+
+
 def _read(
-    protocol: EvaluationProtocol, seconds: float | None, path: str
+    protocol: EvaluationProtocol, seconds: float | None, video: str | Path
 ) -> _Views | VideoReadError:
+    path = str(video)
     try:
         return run_within(seconds, path, lambda: read_views(path, protocol).numpy())
     except VideoReadError as error:

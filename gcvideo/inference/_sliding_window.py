@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,13 @@ import torch
 from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
-from gcvideo.data import EvaluationProtocol, VideoReader, WholeVideoSampling, evaluation_views
+from gcvideo.data import (
+    EvaluationProtocol,
+    VideoReader,
+    WholeVideoSampling,
+    evaluation_views,
+    run_within,
+)
 from gcvideo.data.loading._time_grid import frames_at
 from gcvideo.data.video._stream import stream_frames
 from gcvideo.evaluation import average_views
@@ -54,6 +61,7 @@ def classify_windows(
     stride_seconds: float,
     num_crops: int = 1,
     batch_size: int = 8,
+    time_budget_seconds: float | None = None,
     progress: bool = True,
 ) -> WindowScores:
     r"""Scores of a video in windows of one clip, which start every ``stride_seconds``.
@@ -77,6 +85,7 @@ def classify_windows(
         stride_seconds: seconds between the starts of two windows.
         num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.
         batch_size: windows that are read and classified at a time.
+        time_budget_seconds: seconds for opening the file, and for the frames of each batch; None: no limit.
         progress: whether to show a progress bar on standard error if it is a terminal.
 
     Raises:
@@ -87,8 +96,9 @@ def classify_windows(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; classify at least 1 window at a time")
     protocol = classifier.protocol
+    within: Any = partial(run_within, time_budget_seconds, str(path))
     with (
-        VideoReader(path, square_pixels=protocol.square_pixels) as reader,
+        within(lambda: VideoReader(path, square_pixels=protocol.square_pixels)) as reader,
         seconds_bar("Classifying", show=progress) as tell,
     ):
         shown, fps = reader.timeline.seconds, reader.info.fps
@@ -117,7 +127,8 @@ def classify_windows(
         wanted = [np.unique(clips[batch]) for batch in batches]
         frame_sets = _read(reader, wanted, protocol)
         scores: list[Float[Tensor, "b k"]] = []
-        for batch, indices, frames in zip(batches, wanted, frame_sets, strict=True):
+        for batch, indices in zip(batches, wanted, strict=True):
+            frames = within(lambda: next(frame_sets))
             positions = np.searchsorted(indices, clips[batch])
             scores.append(classify_clips(classifier, frames, positions, num_crops))
             tell(float(ends[batch][-1]), float(gone[-1]))

@@ -25,7 +25,7 @@ from gcvideo.command.attention._stats_table import (
     show_tables,
 )
 from gcvideo.data import EvaluationProtocol, VideoReadError
-from gcvideo.data._parallel import with_progress
+from gcvideo._progress import with_progress
 from gcvideo.data.listing._list_file import write_table, write_text
 from gcvideo.inference import Checkpoint, read_checkpoint
 from gcvideo.inference._batch import read_videos

@@ -115,7 +115,8 @@ RULES: dict[str, Rule] = {
         BOOLEAN,
         """
         accept_changed_lists activation_checkpointing compile compiled data.square_pixels drop_damaged
-        keep_freed_memory protocol.by_time protocol.sampling.jitter published report trainer.enable_progress_bar
+        keep_freed_memory overwrite protocol.by_time protocol.sampling.jitter published report
+        retry_failures trainer.enable_progress_bar
         tune_batch_size
         """,
     ),

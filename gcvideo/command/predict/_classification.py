@@ -1,128 +1,118 @@
-"""Classification of the videos of a prediction: as a whole, in windows, or while they arrive."""
+"""Classification of the videos of a prediction, as a whole or in windows."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import torch
+from jaxtyping import Int64
 from omegaconf import DictConfig
 
 from gcvideo._console import Console
-from gcvideo.command.predict._result import Predictions, Timeline, warn_of_gaps
-from gcvideo.data import VideoReadError, stream_frames
-from gcvideo.data._parallel import with_progress
+from gcvideo._progress import with_progress
+from gcvideo.command._video_list import VideoInputs
+from gcvideo.command.predict._outcome import Outcome, Timeline
+from gcvideo.data import VideoReadError, read_views, run_within
+from gcvideo.evaluation import average_views
 from gcvideo.inference import (
-    LiveScores,
+    Prediction,
     TrainedClassifier,
     WindowScores,
-    classify_live,
     classify_videos,
     classify_windows,
     merge_segments,
 )
-from gcvideo.inference._seconds_bar import format_seconds
 
 _CONSOLE = Console()
-_DEFAULT_STRIDE_SECONDS = 1.0
 
 
-def classify_whole(
-    cfg: DictConfig, classifier: TrainedClassifier, predictions: Predictions
-) -> Generator[None, None, None]:
-    """Classify whole videos; yields after each result."""
-    videos = predictions.videos
-    views: Any = {"num_clips": cfg.num_clips, "num_crops": cfg.num_crops}
+def classify(
+    cfg: DictConfig,
+    classifier: TrainedClassifier,
+    inputs: VideoInputs,
+    places: Int64[np.ndarray, " n"],
+) -> Generator[Outcome, None, None]:
+    """The results of the videos at ``places``, as they come."""
+    for place in places.tolist():
+        if place in inputs.missing:
+            yield Outcome(place, inputs.paths[place], inputs.missing[place])
+    if inputs.missing:
+        places = np.setdiff1d(places, np.array(list(inputs.missing)))
+    if not len(places):
+        return
+    work = _classify_whole if cfg.stride_seconds is None else _classify_in_windows
+    paths = inputs.paths if len(places) == len(inputs.paths) else inputs.paths.take(places)
+    for index, result in work(cfg, classifier, paths):
+        yield Outcome(int(places[index]), paths[index], result)
+
+
+_Result = tuple[int, Sequence[Prediction] | Timeline | str]
+
+
+def _classify_whole(
+    cfg: DictConfig, classifier: TrainedClassifier, videos: Sequence[str]
+) -> Generator[_Result, None, None]:
     if len(videos) == 1:
-        # With one video, only the operators of the net can use several cores.
-        with predictions.catching(videos[0]):
-            ranking = classifier.classify(videos[0], cfg.top_k, **views)
-            predictions.rankings[videos[0]] = ranking
-        yield
+        yield 0, _classify_alone(cfg, classifier, videos[0])
         return
     results = classify_videos(
         classifier,
         videos,
+        num_clips=cfg.num_clips,
+        num_crops=cfg.num_crops,
         batch_size=cfg.batch_size,
         num_workers=cfg.num_workers,
         time_budget_seconds=cfg.time_budget_seconds,
-        **views,
     )
     with closing(results):
         for index, result in results:
-            if isinstance(result, VideoReadError):
-                predictions.failures[videos[index]] = str(result)
-            else:
-                predictions.rankings[videos[index]] = classifier.rank(result, cfg.top_k)
-            yield
+            failed = isinstance(result, VideoReadError)
+            yield index, str(result) if failed else classifier.rank(result, cfg.top_k)
 
 
-def classify_in_windows(
-    cfg: DictConfig, classifier: TrainedClassifier, predictions: Predictions
-) -> Generator[None, None, None]:
-    """Classify videos in windows; yields after each video."""
-    videos, stride = predictions.videos, cfg.stride_seconds
-    lengths: list[float] = []
+def _classify_alone(
+    cfg: DictConfig, classifier: TrainedClassifier, video: str
+) -> Sequence[Prediction] | str:
+    """The result of a single video, for which only the operators of the net can use several cores."""
+    protocol = classifier.protocol.for_prediction(cfg.num_clips, cfg.num_crops)
+    try:
+        views = run_within(cfg.time_budget_seconds, video, lambda: read_views(video, protocol))
+    except VideoReadError as error:
+        return str(error)
+    scores = average_views(classifier.logits(views[None]), cast(Any, protocol.average))
+    return classifier.rank(scores[0].cpu(), cfg.top_k)
 
-    def results() -> Generator[None, None, None]:
-        for video in videos:
-            with predictions.catching(video):
+
+def _classify_in_windows(
+    cfg: DictConfig, classifier: TrainedClassifier, videos: Sequence[str]
+) -> Generator[_Result, None, None]:
+    shortest: float | None = None
+
+    def results() -> Generator[_Result, None, None]:
+        nonlocal shortest
+        for index, video in enumerate(videos):
+            try:
                 windows = classify_windows(
                     classifier,
                     video,
-                    stride_seconds=stride,
+                    stride_seconds=cfg.stride_seconds,
                     num_crops=cfg.num_crops,
                     batch_size=cfg.batch_size or 8,
+                    time_budget_seconds=cfg.time_budget_seconds,
                     progress=len(videos) == 1,
                 )
-                predictions.timelines[video] = timeline_of(cfg, classifier, windows)
-                if len(windows.starts) > 1:
-                    lengths.append(float(windows.ends[0] - windows.starts[0]))
-            yield
+            except VideoReadError as error:
+                yield index, str(error)
+                continue
+            if len(windows.starts) > 1:
+                length = float(windows.ends[0] - windows.starts[0])
+                shortest = length if shortest is None else min(shortest, length)
+            yield index, timeline_of(cfg, classifier, windows)
 
     is_one = len(videos) == 1
     yield from results() if is_one else with_progress(results(), len(videos), "Classifying")
-    if lengths:
-        warn_of_gaps(stride, min(lengths))
-
-
-def classify_stream(
-    cfg: DictConfig, source: str, classifier: TrainedClassifier, predictions: Predictions
-) -> None:
-    """Print each window when it is complete; at the end of the source, or at Ctrl-C, keep them all.
-
-    The windows are also kept if the source breaks off, which counts as a failure.
-    """
-    seen: list[LiveScores] = []
-    stride_seconds = cfg.stride_seconds or _DEFAULT_STRIDE_SECONDS
-    with stream_frames(
-        source,
-        format=cfg.format,
-        short_side=classifier.protocol.decode_size,
-        square_pixels=classifier.protocol.square_pixels,
-    ) as frames:
-        results = classify_live(
-            classifier, frames, stride_seconds=stride_seconds, num_crops=cfg.num_crops
-        )
-        try:
-            with predictions.catching(source):
-                for result in results:
-                    ranking = classifier.rank(result.scores, cfg.top_k)
-                    classes = ", ".join(f"{p.name} {p.score:.2f}" for p in ranking)
-                    start, end = map(format_seconds, (result.start_seconds, result.end_seconds))
-                    _CONSOLE.print(f"{start} - {end}  {classes}", soft_wrap=True)
-                    seen.append(result)
-                    if len(seen) == 2:
-                        warn_of_gaps(stride_seconds, seen[0].end_seconds - seen[0].start_seconds)
-        except KeyboardInterrupt:
-            _CONSOLE.print("interrupted")
-    if seen:
-        windows = WindowScores(
-            np.array([result.start_seconds for result in seen]),
-            np.array([result.end_seconds for result in seen]),
-            torch.stack([result.scores for result in seen]),
-        )
-        predictions.timelines[source] = timeline_of(cfg, classifier, windows)
+    if shortest is not None:
+        warn_of_gaps(cfg.stride_seconds, shortest)
 
 
 def timeline_of(cfg: DictConfig, classifier: TrainedClassifier, windows: WindowScores) -> Timeline:
@@ -135,3 +125,14 @@ def timeline_of(cfg: DictConfig, classifier: TrainedClassifier, windows: WindowS
     ]
     segments = merge_segments(windows, classifier.classes, threshold=cfg.threshold)
     return Timeline(windows, rankings, segments)
+
+
+def warn_of_gaps(stride_seconds: float, window_seconds: float) -> None:
+    """Print a warning if there are gaps between windows."""
+    if stride_seconds > 1.001 * window_seconds:  # stamps are rounded
+        _CONSOLE.print(
+            f"warning: windows of {window_seconds:.3g} s start every {stride_seconds:g} s; the time "
+            "between them is not classified, and no two of them become one segment: give "
+            f"stride_seconds={window_seconds / 2:.2g}, or at most {window_seconds:.3g}",
+            soft_wrap=True,
+        )

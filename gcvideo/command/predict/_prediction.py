@@ -1,77 +1,120 @@
 """The command that classifies videos or a live source."""
 
-import os
 import signal
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
-from pathlib import Path
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import Any
 
 from omegaconf import DictConfig
 
 from gcvideo._console import Console
 from gcvideo.command._device import choose_device
 from gcvideo.command._interruption import Interrupted, interruptible
-from gcvideo.command._output_check import check_file, check_folder
-from gcvideo.command._video_list import find_all_videos
-from gcvideo.command.predict._classification import (
-    classify_in_windows,
-    classify_stream,
-    classify_whole,
+from gcvideo.command._shard import find_shard
+from gcvideo.command._video_list import VideoInputs, find_all_videos
+from gcvideo.command.predict._classification import classify
+from gcvideo.command.predict._drawing import Drawing
+from gcvideo.command.predict._outcome import Outcome, form_of
+from gcvideo.command.predict._screen import PredictionScreen
+from gcvideo.command.results._output import (
+    STANDARD_OUTPUT,
+    ResultOutput,
+    standard_output_of_rows,
 )
-from gcvideo.command.predict._result import Predictions, show_predictions
-from gcvideo.command.predict._writer import PredictionWriter
-from gcvideo.data import is_stream
-from gcvideo.data._parallel import with_progress
-from gcvideo.inference import TrainedClassifier, annotate_video, load
-from gcvideo.inference._contact_sheet import write_view_sheet
-from gcvideo.inference._overlay import Ranking
+from gcvideo.command.results._run_record import RunRecord, describe_run, net_digest
+from gcvideo.data import VideoReadError, is_stream
+from gcvideo.inference import TrainedClassifier, load
 from gcvideo.models import keep_freed_memory
 
 _CONSOLE = Console()
-_NUM_DRAWN = 3
+_SETTINGS = ("num_clips", "num_crops", "top_k")
 
 
-def predict(cfg: DictConfig) -> Predictions:
+@dataclass(frozen=True)
+class PredictionCount:
+    """How many videos there are results of, and how many could not be read; of a part, if it is one."""
+
+    num_videos: int
+    num_failed: int
+    is_part: bool = False
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the command fails; a part does not, or torchrun would end the other parts."""
+        return self.num_failed > 0 and not self.is_part
+
+
+def predict(cfg: DictConfig) -> PredictionCount:
     """Classify videos or a live source, as configured by ``conf/predict.yaml``.
 
-    All readable files are classified, even if others fail, and results are written as they come.
+    All readable files are classified, even if others fail, and results are written as they come. The same
+    command goes on where an earlier one was stopped.
 
     Raises:
         FileNotFoundError: if nothing matches ``video``.
-        ValueError: if ``output`` is neither json nor csv or cannot be written, ``precision`` is unknown,
-            a live source is combined with other videos, or options contradict each other.
+        ValueError: if ``output`` has an unknown ending, cannot be written or holds results of another run,
+            ``precision`` is unknown, a live source is combined with other videos, or options contradict
+            each other.
         VideoReadError: if a live source cannot be opened.
-        Interrupted: after SIGINT or SIGTERM, when the results so far have been written; for a live
-            source, SIGINT is a normal end.
+        Interrupted: after SIGINT or SIGTERM; for a live source, SIGINT is a normal end.
     """
-    stream, videos, missing = _settle_sources(cfg)
-    predictions = Predictions(videos, failures=missing)
-    writer = PredictionWriter(predictions, cfg.output)
-    with interruptible() as received:
-        if stream is not None:
-            classifier = _load(cfg, predictions)
-            classify_stream(cfg, stream, classifier, predictions)
-            writer.finish()
-            if signal.SIGTERM in received:
-                raise Interrupted(signal.SIGTERM)
-            return predictions
-        with writer.keeping():
-            classifier = _load(cfg, predictions)
-            classify = classify_whole if cfg.stride_seconds is None else classify_in_windows
-            with closing(classify(cfg, classifier, predictions)) as results:
-                for _ in results:
-                    writer.keep()
-            writer.write()
-            if _draw_files(cfg, classifier, predictions):
-                writer.write()
-        show_predictions(predictions)
-    return predictions
+    with ExitStack() as stack:
+        standard = None
+        if cfg.output == STANDARD_OUTPUT:
+            standard = stack.enter_context(standard_output_of_rows())
+        form = form_of(in_windows=cfg.stride_seconds is not None)
+        stream, inputs = _settle_sources(cfg)
+        if cfg.output is not None:
+            form.check(cfg.output)
+        drawing, shard = Drawing(cfg, inputs), find_shard(cfg.shard)
+        stack.enter_context(interruptible())
+        classifier, net = _load(cfg)
+        with closing(
+            ResultOutput(
+                cfg.output,
+                form,
+                _record_of(cfg, net, classifier, inputs),
+                len(inputs.paths),
+                shard=shard,
+                overwrite=cfg.overwrite,
+                retry_failures=cfg.retry_failures,
+                standard=standard,
+            )
+        ) as output:
+            _say_start(output)
+            _work(cfg, classifier, inputs, output, drawing)
+    return PredictionCount(output.num_done, output.num_errors, shard is not None)
 
 
-def _settle_sources(cfg: DictConfig) -> tuple[str | None, list[str], dict[str, str]]:
+def _work(
+    cfg: DictConfig,
+    classifier: TrainedClassifier,
+    inputs: VideoInputs,
+    output: ResultOutput,
+    drawing: Drawing,
+) -> None:
+    screen = PredictionScreen(shows_each=cfg.output is None or len(inputs.paths) == 1)
+    try:
+        with closing(classify(cfg, classifier, inputs, output.remaining)) as outcomes:
+            for outcome in outcomes:
+                try:
+                    drawing.draw(outcome, classifier)
+                except VideoReadError as error:
+                    outcome = Outcome(outcome.index, outcome.video, str(error))
+                output.add(outcome.record())
+                screen.show(outcome)
+        output.finish()
+    except BrokenPipeError:
+        raise Interrupted(
+            signal.SIGPIPE, f"the reader of the output has gone: {output.progress()}"
+        ) from None
+    except Interrupted as stop:
+        raise Interrupted(stop.signal_number, f"{stop}: {output.progress()}") from None
+    screen.finish(None if output.path is None else str(output.path))
+
+
+def _settle_sources(cfg: DictConfig) -> tuple[str | None, VideoInputs]:
     """The live source, or the videos and what is missing, after a check of the options."""
-    if cfg.output is not None and Path(cfg.output).suffix not in (".json", ".csv"):
-        raise ValueError(f"output is '{cfg.output}'; give a file ending in .json or .csv")
     sources = [str(cfg.video)] if isinstance(cfg.video, str | int) else list(map(str, cfg.video))
     stream = next((source for source in sources if is_stream(source, cfg.format)), None)
     if stream is not None and len(sources) > 1:
@@ -83,82 +126,48 @@ def _settle_sources(cfg: DictConfig) -> tuple[str | None, list[str], dict[str, s
             f"num_clips is {cfg.num_clips}, but with stride_seconds every window is one clip; leave "
             "num_clips out"
         )
-    videos, missing = ([], {}) if stream is not None else find_all_videos(sources)
-    if cfg.output is not None:
-        check_file(cfg.output, "output")
     for key in ("annotated", "contact_sheets"):
-        if cfg[key] is None:
-            continue
-        if stream is not None:
+        if stream is not None and cfg[key] is not None:
             raise ValueError(
                 f"{key} is '{cfg[key]}', but '{stream}' is a live source; leave {key} out, or record the "
                 "source to a file first"
             )
-        check_folder(cfg[key], key)
-    return stream, videos, missing
+    return stream, find_all_videos(sources)
 
 
-def _load(cfg: DictConfig, predictions: Predictions) -> TrainedClassifier:
+def _load(cfg: DictConfig) -> tuple[TrainedClassifier, str]:
+    """The classifier as it computes, and a digest of it as it was loaded."""
     classifier = load(cfg.checkpoint, device=choose_device(cfg.device), packages=list(cfg.packages))
-    predictions.checkpoint = classifier.source
     if classifier.device.type == "cpu":
         keep_freed_memory()
+    lines, net = [f"checkpoint {classifier.source}"], net_digest(classifier)
     classifier = classifier.for_inference(
         engine=cfg.engine, precision=cfg.precision, compile=cfg.compile
     )
-    predictions.engine, predictions.precision = classifier.engine, classifier.precision
-    lines = [f"checkpoint {classifier.source}", f"precision  {classifier.precision}"]
+    lines.append(f"precision  {classifier.precision}")
     if classifier.engine != "torch":
         lines.append(f"engine     {classifier.engine}")
     _CONSOLE.print("\n".join(lines), soft_wrap=True)
-    return classifier
+    return classifier, net
 
 
-def _draw_files(cfg: DictConfig, classifier: TrainedClassifier, predictions: Predictions) -> bool:
-    """Write the requested pictures; False if none are requested."""
-    videos = predictions.videos
-    readable = [video for video in videos if video not in predictions.failures]
-    if cfg.annotated is not None:
-        copies = _annotated(cfg.annotated, readable, classifier, predictions)
-        for _ in copies if len(videos) == 1 else with_progress(copies, len(readable), "Annotating"):
-            pass
-    if cfg.contact_sheets is not None:
-        protocol = classifier.protocol.for_prediction(cfg.num_clips, cfg.num_crops)
-        for video in readable:
-            with predictions.catching(video):
-                target = _target(cfg.contact_sheets, video, videos, ".png")
-                write_view_sheet(target, video, protocol)
-    return cfg.annotated is not None or cfg.contact_sheets is not None
+def _record_of(
+    cfg: DictConfig, net: str, classifier: TrainedClassifier, inputs: VideoInputs
+) -> RunRecord:
+    settings: dict[str, Any] = {key: cfg[key] for key in _SETTINGS}
+    if cfg.stride_seconds is not None:
+        settings |= {key: cfg[key] for key in ("stride_seconds", "threshold")}
+    made_by = describe_run("predict", net, classifier, inputs.paths, settings)
+    return RunRecord(made_by, classifier.source)
 
 
-def _annotated(
-    folder: str, readable: Sequence[str], classifier: TrainedClassifier, predictions: Predictions
-) -> Generator[None, None, None]:
-    for video in readable:
-        with predictions.catching(video):
-            annotate_video(
-                video,
-                _target(folder, video, predictions.videos, ".mp4"),
-                _drawn(predictions, video),
-                square_pixels=classifier.protocol.square_pixels,
-                progress=len(predictions.videos) == 1,
-            )
-        yield
-
-
-def _drawn(predictions: Predictions, video: str) -> Callable[[float], Ranking]:
-    """The ranking to draw at a time."""
-    timeline = predictions.timelines.get(video)
-    rankings = [predictions.rankings[video]] if timeline is None else timeline.rankings
-    drawn = [[(p.name, p.score) for p in ranking[:_NUM_DRAWN]] for ranking in rankings]
-    return lambda seconds: drawn[0 if timeline is None else timeline.windows.nearest(seconds)]
-
-
-def _target(folder: str, video: str, videos: Sequence[str], suffix: str) -> Path:
-    """The file in ``folder`` for a video: in the same subfolder, with a name of its own."""
-    root = os.path.commonpath([Path(v).absolute().parent for v in videos])
-    relative = Path(video).absolute().relative_to(root)
-    name = relative.name if relative.suffix.lower() == suffix else f"{relative.name}{suffix}"
-    target = Path(folder) / relative.with_name(name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target
+def _say_start(output: ResultOutput) -> None:
+    if output.shard is not None:
+        _CONSOLE.print(f"part       {output.shard}: {output.num_mine} videos")
+    if not output.num_before:
+        return
+    where = f"{output.num_before} of {output.num_mine} videos are in '{output.path}'"
+    if len(output.remaining):
+        _CONSOLE.print(f"goes on    {where}", soft_wrap=True)
+    else:
+        _CONSOLE.print(f"{where} already; overwrite=true classifies them again", soft_wrap=True)
