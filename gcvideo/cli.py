@@ -30,6 +30,13 @@ COMMANDS = {
         plain=("checkpoint", "video*"),
         has_failed=lambda counted: counted.has_failed,
     ),
+    "merge": Command(
+        "join the parts of a prediction by several processes",
+        "gcvideo.command._merging:merge",
+        "merge",
+        plain=("output",),
+        has_failed=lambda record: bool(record.num_errors),
+    ),
     "demo": Command(
         "serve a page that classifies videos dropped on it",
         "gcvideo.command.demo._serving:demo",

@@ -149,14 +149,8 @@ def _distribute(
         for _ in range(min(num_workers, len(indices))):
             workers.append(Worker(function, workers if fork else None))
         while workers:
-            ready = wait([worker.connection for worker in workers], watch.tick)
-            stuck = watch.stuck([worker for worker in workers if worker.connection not in ready])
-            for worker in [w for w in workers if w in stuck or w.connection in ready]:
-                index = worker.index
-                if worker in stuck:
-                    result: Any = worker.kill(items, watch)
-                else:
-                    result = worker.receive(items)
+            for worker in watch.wait_for(workers):
+                index, result = worker.index, worker.receive(items)
                 if isinstance(result, ProcessDiedError):
                     workers.remove(worker)
                     if following is not None:
@@ -177,23 +171,28 @@ def _distribute(
 
 
 class _Watch:
-    """The time that processes take for their items, if it is limited."""
+    """Waits for processes, and kills those whose item takes too long, if the time is limited."""
 
     def __init__(self, seconds: float | None) -> None:
-        self.seconds = seconds
-        self.tick = None if seconds is None else seconds / _NUM_TICKS
+        self._seconds = seconds
+        self._tick = None if seconds is None else seconds / _NUM_TICKS
         self._before = time.monotonic()
 
-    def stuck(self, busy: "Sequence[Worker]") -> "list[Worker]":
-        """Those of the busy processes whose time is over."""
-        if self.tick is None or self.seconds is None:
-            return []
-        now = time.monotonic()
-        # After a pause of this process or its machine, the clock is far ahead.
-        passed, self._before = min(now - self._before, self.tick), now
-        for worker in busy:
-            worker.seconds += passed
-        return [w for w in busy if w.index is not None and w.seconds >= self.seconds]
+    def wait_for(self, workers: "Sequence[Worker]") -> "list[Worker]":
+        """Those that have a result, or will have none."""
+        ready = wait([worker.connection for worker in workers], self._tick)
+        busy = [worker for worker in workers if worker.connection not in ready]
+        if self._tick is not None and self._seconds is not None:
+            now = time.monotonic()
+            # After a pause of this process or its machine, the clock is far ahead.
+            passed, self._before = min(now - self._before, self._tick), now
+            for worker in busy:
+                worker.seconds += passed
+                if worker.index is not None and worker.seconds >= self._seconds:
+                    # At once, since a decoder that hangs does not react to less.
+                    worker.process.kill()
+                    worker.limit = self._seconds
+        return [w for w in workers if w.connection in ready or w.limit is not None]
 
 
 class Worker:
@@ -204,6 +203,7 @@ class Worker:
     ) -> None:
         self.index: int | None = None  # until it reports that it has started
         self.seconds = 0.0  # since it has its item
+        self.limit: float | None = None  # of the seconds, if it was killed for them
         self.connection, theirs = _PROCESSES.Pipe()
         context, ends = _PROCESSES, []
         if siblings is not None and _COPIES is not None:
@@ -223,6 +223,9 @@ class Worker:
             self.connection.send(item)
 
     def receive(self, items: Sequence[Any]) -> Any:
+        if self.limit is not None:
+            self.end()
+            return ProcessStuckError(repr(items[self.index]), self.limit)
         try:
             succeeded, value = pickle.loads(self.connection.recv_bytes())
         except (EOFError, OSError):
@@ -237,14 +240,6 @@ class Worker:
         if not succeeded:
             raise value
         return value
-
-    def kill(self, items: Sequence[Any], watch: _Watch) -> ProcessStuckError:
-        """End the process at once, since its decoder does not react to less."""
-        assert self.index is not None
-        assert watch.seconds is not None
-        self.process.kill()
-        self.end()
-        return ProcessStuckError(repr(items[self.index]), watch.seconds)
 
     def end(self) -> int | None:
         self.process.terminate()

@@ -42,7 +42,8 @@ def classify_videos(
 ) -> Generator[_Result, None, None]:
     """The index of each video with its scores, or with the reason why it cannot be read.
 
-    The scores are those of ``classifier.scores``. Each video comes once, as soon as it is done, and
+    The scores are those of ``classifier.scores`` up to rounding, and on one machine the same bits whatever
+    other videos there are: the last batch is filled up. Each video comes once, as soon as it is done, and
     only a few batches are in memory. Files are read in separate processes, so a file that cannot be
     decoded, crashes its decoder or hangs affects no other. On a CPU, each of torch's threads works on
     batches of its own; until the iteration ends, torch uses a single thread everywhere else.
@@ -150,11 +151,14 @@ def score_groups(
     videos_per_group = max(1, batch_size // protocol.num_views)
 
     def score(videos: dict[int, _Views]) -> list[_Result]:
-        views = torch.from_numpy(np.stack(list(videos.values())))
+        found = list(videos.values())
+        # Libraries choose their kernels, which round differently, by the size of a batch.
+        found += found[-1:] * (videos_per_group - len(found))
+        views = torch.from_numpy(np.stack(found))
         if classifier.device.type == "cuda":
             views = views.pin_memory()
         scores = average_views(classifier.logits(views, batch_size), cast(Any, protocol.average))
-        return list(zip(videos, scores.cpu(), strict=True))
+        return list(zip(videos, scores[: len(videos)].cpu(), strict=True))
 
     group: dict[int, _Views] = {}
     pending: deque[Future[list[_Result]]] = deque()

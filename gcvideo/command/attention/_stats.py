@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from gcvideo._console import Console
+from gcvideo._progress import with_progress
 from gcvideo.attention._map import captured_inputs
 from gcvideo.attention._query_independence import average_query_independence, query_independence
 from gcvideo.command._checkpoint_data import announce_evaluation, checkpoint_splits
@@ -25,7 +26,6 @@ from gcvideo.command.attention._stats_table import (
     show_tables,
 )
 from gcvideo.data import EvaluationProtocol, VideoReadError
-from gcvideo._progress import with_progress
 from gcvideo.data.listing._list_file import write_table, write_text
 from gcvideo.inference import Checkpoint, read_checkpoint
 from gcvideo.inference._batch import read_videos

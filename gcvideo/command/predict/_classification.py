@@ -40,7 +40,10 @@ def classify(
         places = np.setdiff1d(places, np.array(list(inputs.missing)))
     if not len(places):
         return
-    work = _classify_whole if cfg.stride_seconds is None else _classify_in_windows
+    if cfg.stride_seconds is not None:
+        work = _classify_in_windows
+    else:
+        work = _classify_alone if len(inputs.paths) == 1 else _classify_whole
     paths = inputs.paths if len(places) == len(inputs.paths) else inputs.paths.take(places)
     for index, result in work(cfg, classifier, paths):
         yield Outcome(int(places[index]), paths[index], result)
@@ -52,9 +55,6 @@ _Result = tuple[int, Sequence[Prediction] | Timeline | str]
 def _classify_whole(
     cfg: DictConfig, classifier: TrainedClassifier, videos: Sequence[str]
 ) -> Generator[_Result, None, None]:
-    if len(videos) == 1:
-        yield 0, _classify_alone(cfg, classifier, videos[0])
-        return
     results = classify_videos(
         classifier,
         videos,
@@ -71,16 +71,18 @@ def _classify_whole(
 
 
 def _classify_alone(
-    cfg: DictConfig, classifier: TrainedClassifier, video: str
-) -> Sequence[Prediction] | str:
+    cfg: DictConfig, classifier: TrainedClassifier, videos: Sequence[str]
+) -> Generator[_Result, None, None]:
     """The result of a single video, for which only the operators of the net can use several cores."""
+    (video,) = videos
     protocol = classifier.protocol.for_prediction(cfg.num_clips, cfg.num_crops)
     try:
         views = run_within(cfg.time_budget_seconds, video, lambda: read_views(video, protocol))
     except VideoReadError as error:
-        return str(error)
+        yield 0, str(error)
+        return
     scores = average_views(classifier.logits(views[None]), cast(Any, protocol.average))
-    return classifier.rank(scores[0].cpu(), cfg.top_k)
+    yield 0, classifier.rank(scores[0].cpu(), cfg.top_k)
 
 
 def _classify_in_windows(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gcvideo._console import Console
@@ -105,9 +104,7 @@ def _timeline_rows(record: Record) -> Iterator[Sequence[object]]:
         yield kind, *times, row["label"], row["name"], f"{row['score']:.6f}"
 
 
-_RANKING_TABLE = Csv(
-    ("index", "video", "rank", "label", "name", "score", "error"), _ranking_rows
-)
+_RANKING_TABLE = Csv(("index", "video", "rank", "label", "name", "score", "error"), _ranking_rows)
 _TIMELINE_TABLE = Csv(
     ("index", "video", "kind", "start_seconds", "end_seconds", "label", "name", "score", "error"),
     _timeline_rows,
@@ -117,6 +114,4 @@ _TIMELINE_TABLE = Csv(
 def form_of(*, in_windows: bool) -> OutputForm:
     """What predictions can be written as."""
     table = _TIMELINE_TABLE if in_windows else _RANKING_TABLE
-    return OutputForm(
-        {".jsonl": JsonLines(), ".csv": table}, {".parquet": write_parquet}
-    )
+    return OutputForm({".jsonl": JsonLines(), ".csv": table}, {".parquet": write_parquet})

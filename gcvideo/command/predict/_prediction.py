@@ -63,7 +63,7 @@ def predict(cfg: DictConfig) -> PredictionCount:
         if cfg.output == STANDARD_OUTPUT:
             standard = stack.enter_context(standard_output_of_rows())
         form = form_of(in_windows=cfg.stride_seconds is not None)
-        stream, inputs = _settle_sources(cfg)
+        _stream, inputs = _settle_sources(cfg)
         if cfg.output is not None:
             form.check(cfg.output)
         drawing, shard = Drawing(cfg, inputs), find_shard(cfg.shard)

@@ -2,6 +2,7 @@
 
 import errno
 from array import array
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+_NUM_BYTES_AT_ONCE = 1 << 20
 _BUSY = (errno.EACCES, errno.EAGAIN)
 
 
@@ -85,8 +87,23 @@ class RowFile:
         return int((self._numbers < 0).sum())
 
     @property
+    def _table(self) -> Int64[np.ndarray, "n 3"]:
+        # A copy: an array cannot grow while something views it.
+        return np.array(self._blocks, np.int64).reshape(-1, 3)
+
+    @property
     def _numbers(self) -> Int64[np.ndarray, " n"]:
-        return np.frombuffer(self._blocks, np.int64).reshape(-1, 3)[:, 0].copy()
+        return self._table[:, 0]
+
+    @property
+    def spans(self) -> Int64[np.ndarray, "n 2"]:
+        """First byte and end of the results of each of ``indices``."""
+        return self._table[:, 1:]
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes of the file."""
+        self._file.seek(start)
+        return self._file.read(end - start)
 
     def append(self, record: Record) -> None:
         """Write the results of an input."""
@@ -106,14 +123,14 @@ class RowFile:
         """Bring the inputs into their order; a kill meanwhile leaves the file as it was."""
         keep = self._numbers >= 0 if without_errors else np.full(len(self._numbers), True)
         order = np.flatnonzero(keep)[np.argsort(self.indices[keep], kind="stable")]
-        blocks = np.frombuffer(self._blocks, np.int64).reshape(-1, 3)[order]
+        blocks = self._table[order]
         starts = blocks[:, 1]
         if len(blocks) == len(keep) and (starts[1:] > starts[:-1]).all():
             return
         with telling(self.path, "output"), draft_of(self.path) as draft:
             file = draft.open("w+b", buffering=0)
             _lock(file, self.path)
-            copy_blocks([self._file], np.zeros(len(blocks), np.int64), blocks, self._layout, file)
+            write_blocks(file, self._layout, ((self, block) for block in blocks[:, 1:].tolist()))
         self._file.close()
         self._file = file
         sizes = blocks[:, 2] - blocks[:, 1]
@@ -126,20 +143,15 @@ class RowFile:
         self._file.close()
 
 
-def copy_blocks(
-    sources: list[BinaryIO],
-    places: Int64[np.ndarray, " n"],
-    blocks: Int64[np.ndarray, "n 3"],
-    layout: RowLayout,
-    target: BinaryIO,
+def write_blocks(
+    target: BinaryIO, layout: RowLayout, blocks: Iterable[tuple[RowFile, Sequence[int]]]
 ) -> None:
-    """Write blocks of files behind a header, in order; ``places`` says which file each is from."""
+    """Write results of files, (file, (first byte, end)), in this order behind a header."""
     pieces, size = [layout.header], 0
-    for place, (_, start, end) in zip(places.tolist(), blocks.tolist(), strict=True):
-        sources[place].seek(start)
-        pieces.append(sources[place].read(end - start))
+    for source, (start, end) in blocks:
+        pieces.append(source.read(start, end))
         size += end - start
-        if size > 1 << 20:
+        if size > _NUM_BYTES_AT_ONCE:
             write_all(target, b"".join(pieces))
             pieces, size = [], 0
     write_all(target, b"".join(pieces))

@@ -15,6 +15,8 @@ from gcvideo.command._record import write_json
 from gcvideo.data.listing._path_list import PathList
 from gcvideo.inference import TrainedClassifier
 
+RECORD_ENDING = ".run.json"
+
 
 class OtherRunError(ValueError):
     """A file holds results of another run."""
@@ -83,7 +85,7 @@ class RunRecord:
 
 def record_path(output: Path) -> Path:
     """The file beside results that says what they are of."""
-    return output.with_name(f"{output.name}.run.json")
+    return output.with_name(f"{output.name}{RECORD_ENDING}")
 
 
 def describe_run(
