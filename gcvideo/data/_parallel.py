@@ -223,7 +223,7 @@ class Worker:
             self.connection.send(item)
 
     def receive(self, items: Sequence[Any]) -> Any:
-        if self.limit is not None:
+        if self.limit is not None and self.index is not None:
             self.end()
             return ProcessStuckError(repr(items[self.index]), self.limit)
         try:

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -140,7 +140,8 @@ class ResultOutput:
                 "overwrite=true to lose it"
             )
         is_finished = earlier is not None and earlier.is_finished
-        if is_finished and self.path.exists() and not file.exists():  # it was converted
+        # One that was converted.
+        if earlier is not None and is_finished and self.path.exists() and not file.exists():
             if retry_failures and earlier.num_errors:
                 raise OtherRunError(
                     f"'{self.path}' is finished, and the lines that it was made from are gone; predict the "
@@ -198,9 +199,8 @@ def standard_output_of_rows() -> Iterator[BinaryIO]:
     kept = os.dup(1)
     try:
         os.dup2(2, 1)  # below Python, because libraries print, too
-        with os.fdopen(os.dup(kept), "wb", buffering=0) as file:
+        with redirect_stdout(sys.stderr), os.fdopen(os.dup(kept), "wb", buffering=0) as file:
             yield file
     finally:
-        sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)

@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 Record = Mapping[str, Any]
 """Results of an input: "index", its place among the inputs, "video", and more or an "error"."""
@@ -17,18 +17,19 @@ class Block(NamedTuple):
     """The bytes that hold the results of one input.
 
     Args:
-        index: place among the inputs.
+        place: index of the input.
         start: offset of the first byte.
         end: offset behind the last byte.
         is_error: whether the input could not be worked on.
     """
 
-    index: int
+    place: int
     start: int
     end: int
     is_error: bool
 
 
+@runtime_checkable
 class RowLayout(Protocol):
     """A format of files to which results are appended."""
 
@@ -114,7 +115,7 @@ class Csv:
             if len(row) != len(self.columns):
                 break
             index, is_error = int(row[0]), bool(row[-1])
-            if found is not None and found.index != index:
+            if found is not None and found.place != index:
                 yield found
                 found = None
             found = Block(index, start if found is None else found.start, offset, is_error)

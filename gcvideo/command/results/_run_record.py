@@ -119,7 +119,7 @@ def describe_run(
 
 def list_digest(inputs: PathList) -> str:
     """A short text that differs for other paths, or for the same ones in another order."""
-    found = hashlib.blake2b(inputs.text, digest_size=8)
+    found = hashlib.blake2b(inputs.text.data, digest_size=8)
     found.update(inputs.offsets.astype("<u8").tobytes())
     return found.hexdigest()
 
@@ -132,7 +132,7 @@ def net_digest(classifier: TrainedClassifier) -> str:
         for name, tensor in sorted(classifier.model.state_dict().items()):
             found.update(name.encode())
             values = tensor.detach().cpu().contiguous().reshape(-1)
-            found.update(values.view(torch.uint8).numpy())  # numpy has no bfloat16
+            found.update(values.view(torch.uint8).numpy().data)  # numpy has no bfloat16
     else:
         source = Path(str(classifier.source))
         for file in (source, source.with_suffix(".bin")):
