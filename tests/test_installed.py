@@ -77,9 +77,9 @@ def test_the_installed_program_trains_tests_predicts_sweeps_resumes_and_compares
     run("test", checkpoint, "trainer=cpu", "num_workers=0", "hydra.run.dir=tested")
     assert results_of(tmp_path / "tested")["videos_failed"] == 0
     video = video_folder / "dark" / "dark_0.mp4"
-    run("predict", checkpoint, video, "device=cpu", "output=scores.json")
-    (ranking,) = json.loads((tmp_path / "scores.json").read_text())["predictions"].values()
-    assert {entry["name"] for entry in ranking} == {"dark", "light"}
+    run("predict", checkpoint, video, "device=cpu", "output=scores.jsonl")
+    found = json.loads((tmp_path / "scores.jsonl").read_text())
+    assert {entry["name"] for entry in found["classes"]} == {"dark", "light"}
     run("train", "-m", *data, "lr=0.01,0.02")
     (sweep,) = (tmp_path / "runs" / "sweep").iterdir()
     assert (sweep / "sweep.csv").read_text().count("\n") == 3

@@ -1,6 +1,7 @@
 """Loading of checkpoints, classification of videos, and export."""
 
 from gcvideo.inference._batch import classify_videos as classify_videos
+from gcvideo.inference._batch import extract_features as extract_features
 from gcvideo.inference._checkpoint import Checkpoint as Checkpoint
 from gcvideo.inference._checkpoint import CheckpointError as CheckpointError
 from gcvideo.inference._checkpoint import clip_classifier as clip_classifier
@@ -23,6 +24,7 @@ from gcvideo.inference._prediction import Prediction as Prediction
 from gcvideo.inference._sliding_window import WindowScores as WindowScores
 from gcvideo.inference._sliding_window import classify_windows as classify_windows
 from gcvideo.inference._sliding_window import merge_segments as merge_segments
+from gcvideo.inference._sliding_window import window_features as window_features
 from gcvideo.inference.engine._engine import EngineModel as EngineModel
 from gcvideo.inference.engine._engine import engine_model as engine_model
 from gcvideo.inference.engine._int8 import quantized_model as quantized_model

@@ -156,6 +156,16 @@ def test_a_file_that_hangs_costs_only_itself_and_its_time(
     assert_same(table, one_by_one(classifier, [*videos[:3], *videos[4:]]))
 
 
+def test_the_bits_of_a_score_do_not_depend_on_the_other_videos(videos):
+    classifier = make_classifier()
+    settings = {"batch_size": 4, "num_workers": 0, "progress": False}
+    together = dict(classify_videos(classifier, videos, **settings))
+    for chosen in ([2], [3, 1], range(len(videos) - 1)):
+        some = dict(classify_videos(classifier, [videos[i] for i in chosen], **settings))
+        for place, index in enumerate(chosen):
+            assert torch.equal(some[place], together[index])
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_no_videos_give_no_results(num_workers):
     assert list(classify_videos(make_classifier(), [], num_workers=num_workers)) == []
