@@ -13,6 +13,7 @@ from torch import Tensor
 from gcvideo.data import EvaluationProtocol
 from gcvideo.data.loading._time_grid import frames_at
 from gcvideo.data.loading._transform import resize_frames
+from gcvideo.inference._backlog import Backlog
 from gcvideo.inference._classifier import TrainedClassifier
 from gcvideo.inference._sliding_window import (
     STAMP_TOLERANCE,
@@ -44,6 +45,7 @@ def classify_live(
     *,
     stride_seconds: float,
     num_crops: int = 1,
+    backlog: Backlog | None = None,
 ) -> Iterator[LiveScores]:
     """Scores every ``stride_seconds`` for frames that are still arriving.
 
@@ -56,8 +58,9 @@ def classify_live(
     with the offsets o of :func:`~gcvideo.inference._sliding_window.window_offsets` and the rule of
     :func:`~gcvideo.data.loading._time_grid.frames_at`. After a gap longer than a window, a new window
     starts. Only the frames of the last window are kept, at the protocol's short side. The next frame is
-    requested when a result has been used. If that takes longer than the stride, a live source fills its
-    own buffer and then drops frames, and windows that are overdue are left out.
+    requested when a result has been used. If that takes longer than the stride, a source that waits for its
+    reader, such as a pipe, is read more slowly; a live source fills its own buffer and then drops frames.
+    With a ``backlog``, windows that would be too late are left out and counted; the last one never is.
 
     Args:
         classifier: classifier with net and protocol.
@@ -66,22 +69,25 @@ def classify_live(
             ``short_side``, and the protocol's ``square_pixels``, the scores equal those of the file.
         stride_seconds: seconds between the starts of two windows.
         num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.
+        backlog: rule by which late windows are left out, and their count; None leaves out none.
 
     Raises:
         ValueError: if the stride is not positive, or later, if the times of the frames do not ascend.
     """
     check_stride(stride_seconds)
+    kept = backlog or Backlog(stride_seconds, None)
 
     def results() -> Iterator[LiveScores]:
         window = _Window(classifier.protocol)
         due, is_told = 0.0, True
-        for seconds, frame in frames:
+        for seconds, frame in kept.frames(frames):
             window.add(seconds, frame)
             is_told = False
             tolerance = STAMP_TOLERANCE / window.fps
             if window.is_full and window.start_seconds >= due - tolerance:
-                yield window.classify(classifier, num_crops)
-                is_told = True
+                if kept.admits_window():
+                    yield window.classify(classifier, num_crops)
+                    is_told = True
                 passed = (window.start_seconds + tolerance) // stride_seconds
                 due = (passed + 1) * stride_seconds
         if not is_told:

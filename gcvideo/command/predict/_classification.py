@@ -1,30 +1,22 @@
-"""Classification of the videos of a prediction: as a whole, in windows, or while they arrive."""
+"""Classification of the videos of a prediction, as a whole or in windows."""
 
 from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
-import numpy as np
-import torch
 from omegaconf import DictConfig
 
-from gcvideo._console import Console
+from gcvideo.command.predict._live_classification import classify_stream as classify_stream
 from gcvideo.command.predict._result import Predictions, Timeline, warn_of_gaps
-from gcvideo.data import VideoReadError, stream_frames
+from gcvideo.data import VideoReadError
 from gcvideo.data._parallel import with_progress
 from gcvideo.inference import (
-    LiveScores,
     TrainedClassifier,
     WindowScores,
-    classify_live,
     classify_videos,
     classify_windows,
     merge_segments,
 )
-from gcvideo.inference._seconds_bar import format_seconds
-
-_CONSOLE = Console()
-_DEFAULT_STRIDE_SECONDS = 1.0
 
 
 def classify_whole(
@@ -84,45 +76,6 @@ def classify_in_windows(
     yield from results() if is_one else with_progress(results(), len(videos), "Classifying")
     if lengths:
         warn_of_gaps(stride, min(lengths))
-
-
-def classify_stream(
-    cfg: DictConfig, source: str, classifier: TrainedClassifier, predictions: Predictions
-) -> None:
-    """Print each window when it is complete; at the end of the source, or at Ctrl-C, keep them all.
-
-    The windows are also kept if the source breaks off, which counts as a failure.
-    """
-    seen: list[LiveScores] = []
-    stride_seconds = cfg.stride_seconds or _DEFAULT_STRIDE_SECONDS
-    with stream_frames(
-        source,
-        format=cfg.format,
-        short_side=classifier.protocol.decode_size,
-        square_pixels=classifier.protocol.square_pixels,
-    ) as frames:
-        results = classify_live(
-            classifier, frames, stride_seconds=stride_seconds, num_crops=cfg.num_crops
-        )
-        try:
-            with predictions.catching(source):
-                for result in results:
-                    ranking = classifier.rank(result.scores, cfg.top_k)
-                    classes = ", ".join(f"{p.name} {p.score:.2f}" for p in ranking)
-                    start, end = map(format_seconds, (result.start_seconds, result.end_seconds))
-                    _CONSOLE.print(f"{start} - {end}  {classes}", soft_wrap=True)
-                    seen.append(result)
-                    if len(seen) == 2:
-                        warn_of_gaps(stride_seconds, seen[0].end_seconds - seen[0].start_seconds)
-        except KeyboardInterrupt:
-            _CONSOLE.print("interrupted")
-    if seen:
-        windows = WindowScores(
-            np.array([result.start_seconds for result in seen]),
-            np.array([result.end_seconds for result in seen]),
-            torch.stack([result.scores for result in seen]),
-        )
-        predictions.timelines[source] = timeline_of(cfg, classifier, windows)
 
 
 def timeline_of(cfg: DictConfig, classifier: TrainedClassifier, windows: WindowScores) -> Timeline:

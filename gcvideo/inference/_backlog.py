@@ -1,0 +1,81 @@
+"""How far the classification of a live source falls behind it."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from jaxtyping import UInt8
+
+TimedFrame = tuple[float, UInt8[np.ndarray, "h w 3"]]
+
+
+class Backlog:
+    r"""Counts the windows that are left out because a net is slower than its source.
+
+    Between two frames that were sent at times t and t', the net and whoever uses its results are busy for b
+    seconds, and the source goes on by t' - t. The delay d grows by the difference,
+
+        d <- max(0, d + b - (t' - t))
+
+    and a window that is complete while d exceeds ``max_delay_seconds`` is left out, so that a source that
+    waits for its reader (TCP) is caught up with. A source that does not wait (cameras, UDP) drops frames
+    instead: then the next frame is late, and of its windows floor(min(d + b, t' - t - step) / stride) are
+    counted as left out, where step is the usual time between two frames. Waiting for frames is not being
+    busy, so sources that send in bursts are not late; nor is time counted that decoding takes.
+
+    Args:
+        stride_seconds: seconds between the starts of two windows.
+        max_delay_seconds: longest delay with which a window is still classified; None for no limit.
+        clock: function that gives the present time in seconds.
+
+    Raises:
+        ValueError: if ``max_delay_seconds`` is negative.
+    """
+
+    def __init__(
+        self,
+        stride_seconds: float,
+        max_delay_seconds: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        limit = math.inf if max_delay_seconds is None else max_delay_seconds
+        if not limit >= 0:
+            raise ValueError(
+                f"max_delay_seconds is {limit:g} but must be at least 0; 5 leaves out what is "
+                "more than five seconds late"
+            )
+        self.stride_seconds, self.max_delay_seconds = stride_seconds, limit
+        self.delay_seconds = self._busy_seconds = 0.0
+        self.num_classified = self.num_left_out = 0
+        self._clock = clock
+
+    @property
+    def window_seconds(self) -> float:
+        """Mean time for which a window keeps the net and the user of its result busy; 0 without a window."""
+        return self._busy_seconds / max(self.num_classified, 1)
+
+    def frames(self, frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
+        """The frames of one connection, while the time is taken for which their user is busy."""
+        self.delay_seconds = 0.0
+        last: float | None = None
+        busy = step = 0.0
+        for seconds, picture in frames:
+            if last is not None:
+                late, advance = self.delay_seconds + busy, seconds - last
+                lost = min(late, advance - min(step or advance, advance))
+                self.num_left_out += int(lost / self.stride_seconds)
+                self.delay_seconds = max(0.0, late - advance)
+                step = advance
+            last, begun, num_before = seconds, self._clock(), self.num_classified
+            yield seconds, picture
+            busy = self._clock() - begun
+            if self.num_classified > num_before:
+                self._busy_seconds += busy
+
+    def admits_window(self) -> bool:
+        """Whether a window that is complete now is to be classified; counts it in either case."""
+        is_late = self.delay_seconds > self.max_delay_seconds
+        self.num_left_out += is_late
+        self.num_classified += not is_late
+        return not is_late
