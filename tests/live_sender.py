@@ -1,47 +1,47 @@
-"""A server on this machine that sends a video and cuts the connection."""
+"""A server on this machine that sends videos and cuts its connections."""
 
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 
-PIECE = 188 * 50  # packets of an MPEG-TS
+_PIECE = 188 * 50  # packets of an MPEG-TS
+
+
+def pieces(video: bytes) -> Iterator[bytes]:
+    return (video[start : start + _PIECE] for start in range(0, len(video), _PIECE))
 
 
 class LiveSender:
-    """Sends to each connection in turn the bytes of one part, and then refuses or breaks off.
+    """Sends to each connection in turn the pieces of one part, and cuts it; after the last, none is taken."""
 
-    A part is a video as bytes; after the last one, connections are taken and closed. ``between`` is called
-    before each connection is taken.
-    """
-
-    def __init__(self, parts: Iterable[bytes], between: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, parts: Iterable[Iterable[bytes]]) -> None:
         self._server = socket.socket()
         self._server.bind(("127.0.0.1", 0))
         self._server.listen()
         self.address = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
-        self._parts, self._between = iter(parts), between
-        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._parts = parts
+        self._thread = threading.Thread(target=self._send)
 
     def __enter__(self) -> "LiveSender":
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
+        with self._server:
+            if self._thread.is_alive():
+                self._server.shutdown(socket.SHUT_RDWR)
         self._thread.join()
 
     def _send(self) -> None:
-        while True:
-            self._between()
+        for part in self._parts:
             try:
                 connection, _ = self._server.accept()
             except OSError:
-                return  # closed
+                return  # it was shut down
             with connection:
-                part = next(self._parts, b"")
                 try:
-                    for start in range(0, len(part), PIECE):
-                        connection.sendall(part[start : start + PIECE])
+                    for piece in part:
+                        connection.sendall(piece)
                 except OSError:
                     continue  # the reader has gone
+        self._server.close()

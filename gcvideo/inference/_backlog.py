@@ -20,9 +20,9 @@ class Backlog:
 
     and a window that is complete while d exceeds ``max_delay_seconds`` is left out, so that a source that
     waits for its reader (TCP) is caught up with. A source that does not wait (cameras, UDP) drops frames
-    instead: then the next frame is late, and of its windows floor(min(d + b, t' - t - step) / stride) are
-    counted as left out, where step is the usual time between two frames. Waiting for frames is not being
-    busy, so sources that send in bursts are not late; nor is time counted that decoding takes.
+    instead: of the windows whose starts it passes over while the net is busy with one window, at most
+    b / stride are counted as left out. Waiting for frames is not being busy, so sources that send in bursts
+    are not late; nor is time counted that decoding takes.
 
     Args:
         stride_seconds: seconds between the starts of two windows.
@@ -46,7 +46,7 @@ class Backlog:
                 "more than five seconds late"
             )
         self.stride_seconds, self.max_delay_seconds = stride_seconds, limit
-        self.delay_seconds = self._busy_seconds = 0.0
+        self.delay_seconds = self._busy_seconds = self._last_busy = 0.0
         self.num_classified = self.num_left_out = 0
         self._clock = clock
 
@@ -58,23 +58,25 @@ class Backlog:
     def frames(self, frames: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
         """The frames of one connection, while the time is taken for which their user is busy."""
         self.delay_seconds = 0.0
+        self._last_busy = busy = 0.0
         last: float | None = None
-        busy = step = 0.0
         for seconds, picture in frames:
             if last is not None:
-                late, advance = self.delay_seconds + busy, seconds - last
-                lost = min(late, advance - min(step or advance, advance))
-                self.num_left_out += int(lost / self.stride_seconds)
-                self.delay_seconds = max(0.0, late - advance)
-                step = advance
+                self.delay_seconds = max(0.0, self.delay_seconds + busy - (seconds - last))
             last, begun, num_before = seconds, self._clock(), self.num_classified
             yield seconds, picture
             busy = self._clock() - begun
             if self.num_classified > num_before:
                 self._busy_seconds += busy
+                self._last_busy = busy
 
-    def admits_window(self) -> bool:
-        """Whether a window that is complete now is to be classified; counts it in either case."""
+    def admits_window(self, num_passed: int = 0) -> bool:
+        """Whether a window that is complete now is to be classified; counts it in either case.
+
+        Before it, the source has passed over the starts of ``num_passed`` windows.
+        """
+        self.num_left_out += min(num_passed, int(self._last_busy / self.stride_seconds))
+        self._last_busy = 0.0
         is_late = self.delay_seconds > self.max_delay_seconds
         self.num_left_out += is_late
         self.num_classified += not is_late

@@ -1,5 +1,6 @@
 """Classification of frames as they arrive."""
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -79,18 +80,24 @@ def classify_live(
 
     def results() -> Iterator[LiveScores]:
         window = _Window(classifier.protocol)
-        due, is_told = 0.0, True
+        due, is_told, is_left_out = 0.0, True, False
         for seconds, frame in kept.frames(frames):
             window.add(seconds, frame)
-            is_told = False
+            is_told = is_left_out = False
             tolerance = STAMP_TOLERANCE / window.fps
             if window.is_full and window.start_seconds >= due - tolerance:
-                if kept.admits_window():
-                    yield window.classify(classifier, num_crops)
-                    is_told = True
                 passed = (window.start_seconds + tolerance) // stride_seconds
+                # Where frames are rarer than the stride, not every multiple of it starts a window.
+                usual = max(math.ceil(window.least_step / stride_seconds), 1)
+                is_told = kept.admits_window(
+                    max(0, round(passed - due / stride_seconds) - usual + 1)
+                )
+                is_left_out = not is_told
+                if is_told:
+                    yield window.classify(classifier, num_crops)
                 due = (passed + 1) * stride_seconds
         if not is_told:
+            kept.num_left_out -= is_left_out  # the last window is never late
             yield window.classify(classifier, num_crops)
 
     return results()
@@ -113,6 +120,11 @@ class _Window:
     @property
     def is_full(self) -> bool:
         return len(self._times) == self._span
+
+    @property
+    def least_step(self) -> float:
+        """Seconds between two frames, where none is missing."""
+        return float(np.diff(self._times).min(initial=1 / self.fps))
 
     def add(self, seconds: float, frame: UInt8[np.ndarray, "h w 3"]) -> None:
         if self._times and not seconds > self._times[-1]:

@@ -1,20 +1,28 @@
 """The results of a live source are kept as they come."""
 
 import csv
+import itertools
 import json
 import os
 import signal
 import threading
+import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
+from live_sender import LiveSender, pieces
 
 import gcvideo
 from gcvideo.command._interruption import Interrupted
+from gcvideo.command.predict import _live_classification as live_classification
 from gcvideo.command.predict import _live_record as live_record
+from gcvideo.command.predict._live_output import open_live_output
 from gcvideo.command.predict._live_prediction import predict
-from gcvideo.data import write_video
-from gcvideo.inference import classify_windows, merge_segments
+from gcvideo.command.predict._live_record import LiveRecord
+from gcvideo.data import StreamGap, write_video
+from gcvideo.inference import Backlog, LiveScores, classify_windows, merge_segments
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +158,117 @@ def test_the_standard_output_has_rows_alone(run_predict, live_source, capsys):
     assert "precision  float32" in errors
     assert "warning: windows of" in errors
     assert "the source ended: " in errors
+
+
+@pytest.fixture
+def sender(recorded):
+    """An address that sends the video twice."""
+    with LiveSender([pieces(recorded.read_bytes()) for _ in range(2)]) as sender:
+        yield sender.address
+
+
+def test_an_address_is_connected_to_again_until_it_stays_away(
+    run_predict, sender, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("gcvideo.data.video._reconnecting._JITTER", 0.0)
+    output = tmp_path / "live.jsonl"
+    words = ["stride_seconds=1", "threshold=0", "top_k=1", "reconnect_seconds=1.5"]
+    predictions = run_predict(sender, *words, f"output={output}")
+    (reason,) = predictions.failures.values()
+    assert reason.startswith(f"cannot read video '{sender}': no frame has come for 2 seconds (the")
+    lines = output.read_text().splitlines()
+    back, away = rows_of(lines, "gap")
+    (end,) = rows_of(lines, "end")
+    assert (end["gaps"], end["reason"]) == (2, reason)
+    assert back["reason"] == away["reason"] == "the sender ended it"
+    assert back["start_seconds"] == pytest.approx(89 / 30, abs=0.01)
+    assert 1 < back["end_seconds"] - back["start_seconds"] < 5
+    assert away["end_seconds"] - away["start_seconds"] >= 1.5
+    # Each connection is a source of its own: four windows, and then the two classes of it.
+    windows = rows_of(lines, "window")
+    assert len(windows) % 2 == 0
+    times = [(window["start_seconds"], window["end_seconds"]) for window in windows]
+    assert all(end < back["end_seconds"] or start >= back["end_seconds"] for start, end in times)
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds[kinds.index("gap") - 1] == "segment"
+    told = [line.partition(" ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert told[:3] == [
+        "the source is lost: the sender ended it; connecting again for up to 1.5 seconds",
+        f"the source is back after {back['end_seconds'] - back['start_seconds']:.1f} seconds",
+        "the source is lost: the sender ended it; connecting again for up to 1.5 seconds",
+    ]
+
+
+def test_an_address_is_read_once_where_that_is_wanted(run_predict, sender, tmp_path):
+    output = tmp_path / "live.jsonl"
+    predictions = run_predict(sender, "reconnect_seconds=0", f"output={output}")
+    assert predictions.failures == {}
+    lines = output.read_text().splitlines()
+    assert rows_of(lines, "gap") == []
+    assert rows_of(lines, "end")[0]["reason"] == "the source ended"
+
+
+@pytest.fixture
+def slow_net(monkeypatch):
+    """A net that takes ten seconds for a window, as far as the clock of lateness tells."""
+    seconds = itertools.count(0.0, 10.0)
+    now = [next(seconds)]
+    add = LiveRecord.add_window
+
+    def add_slowly(record, window):
+        add(record, window)
+        now[0] = next(seconds)
+
+    monkeypatch.setattr(LiveRecord, "add_window", add_slowly)
+    monkeypatch.setattr(live_classification, "Backlog", partial(Backlog, clock=lambda: now[0]))
+
+
+@pytest.mark.parametrize(("limit", "num_windows"), [("5", 2), ("null", 9)])
+def test_a_net_that_is_too_slow_is_told_once_and_late_windows_are_counted(
+    run_predict, sender, slow_net, tmp_path, capsys, limit, num_windows
+):
+    output = tmp_path / "live.jsonl"
+    words = ["stride_seconds=0.25", "reconnect_seconds=0", f"max_delay_seconds={limit}"]
+    run_predict(sender, *words, f"output={output}")
+    (end,) = rows_of(output.read_text().splitlines(), "end")
+    # The last one is that of the end.
+    assert end["windows"] == num_windows
+    assert end["windows"] + end["windows_left_out"] == 9
+    printed, errors = capsys.readouterr()
+    assert printed.splitlines()[-1].endswith(f", {end['windows_left_out']} windows left out")
+    warning = (
+        "warning: a window takes 10 s and one starts every 0.25 s; those that would come more than 5 s late "
+        "are left out and counted at the end; give stride_seconds=12 or more"
+    )
+    assert errors.count(warning) == (limit == "5")
+
+
+def test_a_pipe_waits_for_a_slow_net(run_predict, live_source, slow_net, tmp_path):
+    output = tmp_path / "live.jsonl"
+    run_predict(live_source, "stride_seconds=0.25", f"output={output}")
+    (end,) = rows_of(output.read_text().splitlines(), "end")
+    assert (end["windows"], end["windows_left_out"]) == (9, 0)
+
+
+def test_a_record_keeps_no_row(compose_config, checkpoint, tmp_path):
+    cfg = compose_config("predict", [f"checkpoint={checkpoint}", "video=udp://host:1"])
+    classifier = gcvideo.load(checkpoint, device="cpu")
+    output = open_live_output(str(tmp_path / "live.jsonl"), "cam")
+    record = LiveRecord(cfg, classifier, output, Backlog(1.0, None))
+
+    def add(numbers):
+        for number in numbers:
+            score = torch.tensor([0.9, 0.1] if number // 3 % 2 else [0.2, 0.8])
+            record.add_window(LiveScores(float(number), number + 1.0, score))
+            if number % 10 == 0:
+                record.add_gap(StreamGap(number + 1.0, number + 1.0, f"reason {number}"))
+
+    add(range(50))
+    tracemalloc.start()
+    add(range(50, 350))
+    size = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    record.end("over")
+    # A row has 200 bytes on disk, and more as an object.
+    assert size < 10_000
+    assert (tmp_path / "live.jsonl").read_text().count('"window"') == 350

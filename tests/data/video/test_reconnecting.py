@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from live_sender import LiveSender
+from live_sender import LiveSender, pieces
 
 from gcvideo.data import StreamConnections, StreamGap, VideoReadError, stream_frames, write_video
 
@@ -210,7 +210,7 @@ def test_a_sender_that_restarts_with_another_size_is_followed(parts):
     parts[1] = parts[1][: 188 * (len(parts[1]) // 188 * 2 // 3)]
     found = []
     with (
-        LiveSender(parts) as sender,
+        LiveSender(map(pieces, parts)) as sender,
         StreamConnections(
             lambda: stream_frames(sender.address, timeout_seconds=5),
             reconnect_seconds=0.05,
