@@ -25,7 +25,7 @@ COMMANDS = {
     ),
     "predict": Command(
         "classify videos, folders, cameras and streams",
-        "gcvideo.command.predict._prediction:predict",
+        "gcvideo.command.predict._live_prediction:predict",
         "predict",
         plain=("checkpoint", "video*"),
         has_failed=lambda counted: counted.has_failed,

@@ -7,7 +7,8 @@ import torch
 import gcvideo
 from gcvideo.command import _testing as testing
 from gcvideo.command._exporting import export
-from gcvideo.command.predict._prediction import PredictionCount, predict
+from gcvideo.command.predict._prediction import predict
+from gcvideo.command.predict._work import PredictionCount
 from gcvideo.data import VideoReadError, read_views
 
 

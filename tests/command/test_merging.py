@@ -9,7 +9,8 @@ import pytest
 from predicted import record_of, rows_of
 
 from gcvideo.command._merging import MergeError, merge
-from gcvideo.command.predict._prediction import PredictionCount, predict
+from gcvideo.command.predict._prediction import predict
+from gcvideo.command.predict._work import PredictionCount
 
 
 @pytest.fixture

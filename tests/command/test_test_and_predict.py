@@ -10,7 +10,8 @@ from predicted import rows_of
 import gcvideo
 from gcvideo.command import _testing as testing
 from gcvideo.command._checkpoint_data import checkpoint_protocol
-from gcvideo.command.predict._prediction import PredictionCount, predict
+from gcvideo.command.predict._prediction import predict
+from gcvideo.command.predict._work import PredictionCount
 from gcvideo.inference._checkpoint import read_checkpoint
 
 

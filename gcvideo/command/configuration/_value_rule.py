@@ -107,6 +107,7 @@ RULES: dict[str, Rule] = {
         weight_decay
         """,
     ),
+    **_each(NOT_NEGATIVE.or_null(), "max_delay_seconds reconnect_seconds"),
     **_each(SHARE, "data.max_bad_fraction scheduler.start threshold transform.flip_prob"),
     **_each(REAL_SHARE, "min_agreement"),
     **_each(PART, "dropout label_smoothing"),

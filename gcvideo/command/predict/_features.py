@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from gcvideo._console import Console
 from gcvideo._progress import with_progress
 from gcvideo.command._video_list import VideoInputs, find_all_videos
+from gcvideo.command.predict._prediction import sources_of
 from gcvideo.command.predict._work import PredictionCount, VideoWork, work_on_videos
 from gcvideo.command.results._feature_file import (
     as_bytes,
@@ -84,7 +85,7 @@ def features(cfg: DictConfig) -> PredictionCount:
             outputs as from ``predict``.
         Interrupted: after SIGINT or SIGTERM.
     """
-    sources = [str(cfg.video)] if isinstance(cfg.video, str | int) else list(map(str, cfg.video))
+    sources = sources_of(cfg)
     stream = next((source for source in sources if is_stream(source)), None)
     if stream is not None:
         raise ValueError(f"'{stream}' is a live source; record it to a file first")

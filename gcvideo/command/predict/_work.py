@@ -88,7 +88,7 @@ def work_on_videos(cfg: DictConfig, work: VideoWork, inputs: VideoInputs) -> Pre
             work.form.check(cfg.output)
         shard = find_shard(cfg.shard)
         stack.enter_context(interruptible())
-        classifier, net = _load(cfg)
+        classifier, net = load_classifier(cfg)
         made_by = describe_run(work.command, net, classifier, inputs.paths, work.settings)
         with closing(
             ResultOutput(
@@ -125,7 +125,7 @@ def _keep(outcomes: Outcomes, output: ResultOutput, *, shows_each: bool) -> None
     screen.finish(None if output.path is None else str(output.path))
 
 
-def _load(cfg: DictConfig) -> tuple[TrainedClassifier, str]:
+def load_classifier(cfg: DictConfig) -> tuple[TrainedClassifier, str]:
     """The classifier as it computes, and a digest of it as it was loaded."""
     classifier = load(cfg.checkpoint, device=choose_device(cfg.device), packages=list(cfg.packages))
     if classifier.device.type == "cpu":

@@ -1,9 +1,5 @@
-import json
-import os
 import re
 import shutil
-import signal
-import threading
 
 import numpy as np
 import pytest
@@ -12,9 +8,8 @@ from predicted import rows_of
 
 import gcvideo
 from gcvideo._console import Console
-from gcvideo.command._interruption import Interrupted
-from gcvideo.command.predict import _classification as classification
-from gcvideo.command.predict._prediction import PredictionCount, predict
+from gcvideo.command.predict._prediction import predict
+from gcvideo.command.predict._work import PredictionCount
 from gcvideo.data import probe, read_frames, write_video
 from gcvideo.inference import classify_windows, merge_segments
 from gcvideo.inference._seconds_bar import format_seconds
@@ -172,69 +167,6 @@ def test_contact_sheets_show_the_views_of_each_video(run_predict, video_folder, 
 def test_windows_are_single_clips(run_predict, long_video):
     with pytest.raises(ValueError, match="num_clips is 2, but with stride_seconds every window"):
         run_predict(long_video, "stride_seconds=1", "num_clips=2")
-
-
-@pytest.fixture
-def live_source(long_video, tmp_path):
-    """A pipe that the long video is sent through, and the file that is sent."""
-    pipe, recorded = tmp_path / "pipe.ts", tmp_path / "recorded.ts"
-    os.mkfifo(pipe)
-    write_video(recorded, read_frames(long_video / "change.mp4", range(90)))
-    sender = threading.Thread(target=lambda: pipe.write_bytes(recorded.read_bytes()))
-    sender.start()
-    yield pipe, recorded
-    sender.join()
-
-
-def test_a_stream_is_classified_as_it_comes(run_predict, live_source, checkpoint, capsys):
-    pipe, recorded = live_source
-    predictions = run_predict(pipe, "stride_seconds=1", "threshold=0")
-    timeline = predictions.timelines[str(pipe)]
-    expected = classify_windows(
-        gcvideo.load(checkpoint, device="cpu"), recorded, stride_seconds=1.0
-    )
-    assert timeline.windows.starts == pytest.approx(expected.starts, abs=0.02)
-    assert (timeline.windows.scores - expected.scores).abs().max() < 1e-5
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("checkpoint ")
-    assert lines[1] == "precision  float32"
-    assert lines[2].startswith("0:00.0 - ")
-
-
-def test_a_stream_is_warned_of_a_stride_beyond_the_window_while_it_runs(
-    run_predict, live_source, capsys
-):
-    run_predict(live_source[0], "stride_seconds=1.2")
-    lines = capsys.readouterr().out.splitlines()
-    warned = [i for i, line in enumerate(lines) if line.startswith("warning: windows of ")]
-    assert len(warned) == 1
-    assert " s start every 1.2 s" in lines[warned[0]]
-    assert lines[warned[0] - 1].startswith("0:01.2 - "), lines
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_stream_with_what_was_seen(
-    run_predict, live_source, tmp_path, monkeypatch, number
-):
-    output = tmp_path / "seen.json"
-    # Called once, behind the second window.
-    monkeypatch.setattr(classification, "warn_of_gaps", lambda *_: os.kill(os.getpid(), number))
-    words = ["stride_seconds=0.5", f"output={output}"]
-    if number == signal.SIGINT:
-        run_predict(live_source[0], *words)
-    else:
-        with pytest.raises(Interrupted, match="stopped by SIGTERM") as caught:
-            run_predict(live_source[0], *words)
-        assert caught.value.exit_status == 143
-    content = json.loads(output.read_text())
-    assert len(content["timelines"][str(live_source[0])]["windows"]) == 2
-    assert "not_classified" not in content
-
-
-@pytest.mark.parametrize("option", ["annotated", "contact_sheets"])
-def test_a_stream_cannot_be_read_again(run_predict, option):
-    with pytest.raises(ValueError, match=f"{option} is 'x', but 'udp://host:1' is a live source"):
-        run_predict("udp://host:1", f"{option}=x")
 
 
 @pytest.mark.parametrize(
