@@ -87,7 +87,6 @@ def test_the_standard_input_is_a_list(folder, monkeypatch):
     found = find_all_videos(["-"])
     assert list(found.paths) == ["a.mp4", "none.mp4", "#1.mp4"]
     assert found.missing == {1: "no video at 'none.mp4' (row 3 of the standard input)"}
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
 
 
 def test_a_keyboard_is_no_list(monkeypatch):

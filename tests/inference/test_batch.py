@@ -97,7 +97,8 @@ def test_no_forward_pass_holds_more_views_than_asked_for(videos, monkeypatch):
     assert sorted(sizes) == [2] * 7 + [4] * 7
     sizes.clear()
     list(classify_videos(classifier, videos, batch_size=13, **views))
-    assert sorted(sizes) == [6, 12, 12, 12]
+    # The last one is filled up: how a batch rounds depends on its size.
+    assert sorted(sizes) == [12, 12, 12, 12]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
