@@ -12,8 +12,12 @@ from omegaconf import DictConfig
 from gcvideo._console import Console
 from gcvideo._progress import with_progress
 from gcvideo.command._video_list import VideoInputs, find_all_videos
-from gcvideo.command.predict._prediction import sources_of
-from gcvideo.command.predict._work import PredictionCount, VideoWork, work_on_videos
+from gcvideo.command.predict._work import (
+    PredictionCount,
+    VideoWork,
+    sources_of,
+    work_on_videos,
+)
 from gcvideo.command.results._feature_file import (
     as_bytes,
     as_digits,
@@ -89,11 +93,7 @@ def features(cfg: DictConfig) -> PredictionCount:
     stream = next((source for source in sources if is_stream(source)), None)
     if stream is not None:
         raise ValueError(f"'{stream}' is a live source; record it to a file first")
-    if cfg.stride_seconds is not None and cfg.num_clips != 1:
-        raise ValueError(
-            f"num_clips is {cfg.num_clips}, but with stride_seconds every window is one clip; leave "
-            "num_clips out"
-        )
+    FEATURE_FORM.check(cfg.output)
     keys = ("num_clips", "num_crops", "stride_seconds")
     work = VideoWork(
         command="features",
@@ -134,13 +134,17 @@ def _compute(
                     )
         return
 
+    options |= {
+        "stride_seconds": cfg.stride_seconds,
+        "batch_size": cfg.batch_size or 8,
+        "progress": False,
+    }
+
     def in_windows() -> Generator[FeatureOutcome, None, None]:
         for index, path in enumerate(paths):
             place = int(places[index])
             try:
-                found = window_features(
-                    classifier, path, stride_seconds=cfg.stride_seconds, progress=False, **options
-                )
+                found = window_features(classifier, path, **options)
             except VideoReadError as error:
                 yield FeatureOutcome(place, path, error=str(error))
                 continue

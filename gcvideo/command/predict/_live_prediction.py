@@ -10,7 +10,7 @@ from gcvideo.command._interruption import Interrupted, interruptible
 from gcvideo.command._output_check import check_file
 from gcvideo.command.predict import _prediction as prediction
 from gcvideo.command.predict._live_classification import classify_stream
-from gcvideo.command.predict._work import PredictionCount, load_classifier
+from gcvideo.command.predict._work import PredictionCount, load_classifier, sources_of
 from gcvideo.command.results._output import STANDARD_OUTPUT, standard_output_of_rows
 from gcvideo.data import is_stream
 
@@ -24,7 +24,7 @@ def predict(cfg: DictConfig) -> PredictionCount:
         Interrupted: after SIGINT or SIGTERM, when the results so far have been written; for a live source,
             SIGINT is a normal end.
     """
-    sources = prediction.sources_of(cfg)
+    sources = sources_of(cfg)
     live = next((source for source in sources if is_stream(source, cfg.format)), None)
     if live is None:
         return prediction.predict(cfg)

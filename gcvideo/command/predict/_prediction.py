@@ -8,7 +8,12 @@ from gcvideo.command._video_list import find_all_videos
 from gcvideo.command.predict._classification import classify
 from gcvideo.command.predict._drawing import Drawing
 from gcvideo.command.predict._outcome import form_of
-from gcvideo.command.predict._work import PredictionCount, VideoWork, work_on_videos
+from gcvideo.command.predict._work import (
+    PredictionCount,
+    VideoWork,
+    sources_of,
+    work_on_videos,
+)
 
 _SETTINGS = ("num_clips", "num_crops", "top_k")
 
@@ -25,11 +30,8 @@ def predict(cfg: DictConfig) -> PredictionCount:
             ``precision`` is unknown or options contradict each other.
         Interrupted: after SIGINT or SIGTERM.
     """
-    if cfg.stride_seconds is not None and cfg.num_clips != 1:
-        raise ValueError(
-            f"num_clips is {cfg.num_clips}, but with stride_seconds every window is one clip; leave "
-            "num_clips out"
-        )
+    form = form_of(in_windows=cfg.stride_seconds is not None)
+    form.check(cfg.output)
     inputs = find_all_videos(sources_of(cfg))
     settings: dict[str, Any] = {key: cfg[key] for key in _SETTINGS}
     if cfg.stride_seconds is not None:
@@ -37,13 +39,8 @@ def predict(cfg: DictConfig) -> PredictionCount:
     drawing = Drawing(cfg, inputs)
     work = VideoWork(
         command="predict",
-        form=form_of(in_windows=cfg.stride_seconds is not None),
+        form=form,
         settings=settings,
         outcomes=lambda *given: drawing.draw_all(classify(cfg, *given), given[0]),
     )
     return work_on_videos(cfg, work, inputs)
-
-
-def sources_of(cfg: DictConfig) -> list[str]:
-    """The words of the key ``video``."""
-    return [str(cfg.video)] if isinstance(cfg.video, str | int) else list(map(str, cfg.video))

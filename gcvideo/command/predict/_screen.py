@@ -55,7 +55,8 @@ class PredictionScreen:
                 _CONSOLE.print(f"  {reason}", soft_wrap=True)
             if self._num_failed > len(self._failures):
                 where = f", in '{kept_in}'" if kept_in is not None else ""
-                _CONSOLE.print(f"  and {self._num_failed - len(self._failures)} more{where}")
+                more = self._num_failed - len(self._failures)
+                _CONSOLE.print(f"  and {more} more{where}", soft_wrap=True)
         if self._num_done > 1:
             seconds = time.monotonic() - self._started
             rate = f", {self._num_done / seconds:.1f}/s" if seconds else ""

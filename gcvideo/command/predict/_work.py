@@ -59,6 +59,16 @@ class VideoWork:
     outcomes: Callable[[TrainedClassifier, VideoInputs, Int64[np.ndarray, " n"]], Outcomes]
 
 
+def sources_of(cfg: DictConfig) -> list[str]:
+    """The words of the key ``video``; ValueError for other keys that contradict each other."""
+    if cfg.stride_seconds is not None and cfg.num_clips != 1:
+        raise ValueError(
+            f"num_clips is {cfg.num_clips}, but with stride_seconds every window is one clip; leave "
+            "num_clips out"
+        )
+    return [str(cfg.video)] if isinstance(cfg.video, str | int) else list(map(str, cfg.video))
+
+
 @dataclass(frozen=True)
 class PredictionCount:
     """How many videos there are results of, and how many could not be read; of a part, if it is one."""
@@ -77,15 +87,13 @@ def work_on_videos(cfg: DictConfig, work: VideoWork, inputs: VideoInputs) -> Pre
     """Do the work on the videos that an earlier run has left, and keep each result.
 
     Raises:
-        ValueError: if the output has an unknown ending, cannot be written or holds results of another run.
+        ValueError: if the output holds results of another run.
         Interrupted: after SIGINT or SIGTERM, or when nobody reads the standard output any more.
     """
     with ExitStack() as stack:
         standard = None
         if cfg.output == STANDARD_OUTPUT:
             standard = stack.enter_context(standard_output_of_rows())
-        elif cfg.output is not None:
-            work.form.check(cfg.output)
         shard = find_shard(cfg.shard)
         stack.enter_context(interruptible())
         classifier, net = load_classifier(cfg)

@@ -11,6 +11,7 @@ import gcvideo
 from gcvideo.command._merging import merge
 from gcvideo.command.predict._features import features
 from gcvideo.command.predict._work import PredictionCount
+from gcvideo.data import write_video
 from gcvideo.inference import extract_features, window_features
 
 
@@ -61,9 +62,12 @@ def test_an_array_has_a_row_for_each_video_in_order(run, classifier, tmp_path, v
     assert not list(tmp_path.glob("*.jsonl"))
 
 
-def test_windows_have_their_times(run, classifier, tmp_path, video_folder):
-    run("out.npy", "stride_seconds=0.2")
-    run("out.jsonl", "stride_seconds=0.2")
+def test_windows_have_their_times(run, classifier, tmp_path):
+    levels = np.linspace(0, 250, 60, dtype=np.uint8)[:, None, None, None]
+    write_video(tmp_path / "long.mp4", np.tile(levels, (1, 48, 64, 3)))
+    words = ["stride_seconds=0.2", f"video=[{tmp_path}/long.mp4,{tmp_path}/broken.mp4]"]
+    run("out.npy", *words)
+    run("out.jsonl", *words)
     found, table = np.load(tmp_path / "out.npy"), read_table(tmp_path / "out.npy.csv")
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     video = table[0]["video"]

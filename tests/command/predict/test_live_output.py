@@ -202,11 +202,12 @@ def test_rows_that_never_find_room_are_an_error(tmp_path, full_disk, monkeypatch
 
 
 def test_a_reader_of_the_standard_output_that_has_gone_is_named():
-    class Gone(io.BytesIO):
-        def write(self, content):
-            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
-
-    with pytest.raises(
-        OutputError, match="'-' cannot be written: Broken pipe; keep its reader running"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with (
+        os.fdopen(writer, "wb", buffering=0) as gone,
+        pytest.raises(
+            OutputError, match="'-' cannot be written: Broken pipe; keep its reader running"
+        ),
     ):
-        open_live_output("-", "cam", Gone()).append(START)
+        open_live_output("-", "cam", gone).append(START)
