@@ -134,6 +134,7 @@ RULES: dict[str, Rule] = {
     "engine": one_of("torch", "openvino", "onnxruntime"),
     "precision": one_of("float32", "bfloat16", "float16", "int8"),
     "port": number("from 0 to 65535", lambda value: isinstance(value, int) and 0 <= value <= 65535),
+    "shard": Rule("a part of the videos such as 0/4", lambda value: isinstance(value, str)),
     "sheet": one_of("png", "pdf", "svg"),
     "train_only": one_of("all", "blocks"),
     "val_precision": one_of("float32", "bfloat16", "float16"),

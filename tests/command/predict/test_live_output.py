@@ -3,6 +3,7 @@
 import csv
 import errno
 import io
+import os
 import json
 import subprocess
 import sys
