@@ -1,6 +1,7 @@
 """The report of a test or of a training: what a run knows, put into the words of the page."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, Trainer
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gcvideo._console import Console
+from gcvideo._hint import override
 from gcvideo._invocation import command_line
 from gcvideo.command._checkpoint_data import Evaluation
 from gcvideo.command._class_report import baselines
@@ -23,6 +25,7 @@ from gcvideo.report import RunResult, write_run_report
 from gcvideo.training import BadVideos, LearningCurve, VideoClassifier
 
 _CONSOLE = Console()
+_OF_THE_RUN = {"output_dir", "run_id"}
 
 
 def calibration_record(scores: VideoScores) -> dict[str, Any] | None:
@@ -97,7 +100,7 @@ def report_test(evaluation: Evaluation, scores: VideoScores, metrics: Mapping[st
         scores=scores.scores(),
         figures_of_merit=_merit(metrics, splits, "test", scores),
         facts=_command("test") | facts | _environment(evaluation.folder),
-        recipe=OmegaConf.to_yaml(cfg),
+        recipe=_recipe(cfg),
         left_out=_missing(splits),
     )
     _write(result, evaluation.folder, cfg)
@@ -133,7 +136,7 @@ def report_training(run: TrainedRun) -> None:
         scores=run.scores.scores(),
         figures_of_merit=_merit(run.metrics, splits, "val", run.scores),
         facts=_command("train") | facts | _environment(run.folder),
-        recipe=OmegaConf.to_yaml(cfg),
+        recipe=_recipe(cfg),
         left_out=[*_missing(splits), *left_out],
         history=run.history,
     )
@@ -181,7 +184,23 @@ def _command(name: str) -> dict[str, str]:
     """The command as it was typed; nothing where there was none."""
     if not HydraConfig.initialized():
         return {}
-    return {"command": f"{command_line(name)} {shlex.join(HydraConfig.get().overrides.task)}"}
+    words = map(_unquoted, HydraConfig.get().overrides.task)
+    return {"command": f"{command_line(name)} {shlex.join(words)}".rstrip()}
+
+
+def _unquoted(word: str) -> str:
+    """An override without the quotes that a path got when the command line was read, if it needs none."""
+    quoted = re.fullmatch(r"([^=']+)='([^'\\]*)'", word)
+    return word if quoted is None else override(quoted[1], quoted[2])
+
+
+def _recipe(cfg: DictConfig) -> str:
+    """The configuration without what differs between equal runs: their folder, and their number."""
+    shown = cfg.copy()
+    with open_dict(shown):
+        for key in _OF_THE_RUN & shown.keys():
+            del shown[key]
+    return OmegaConf.to_yaml(shown)
 
 
 def _environment(folder: Path) -> dict[str, str]:

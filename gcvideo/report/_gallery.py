@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gcvideo.data import VideoReadError, read_views, run_within
 from gcvideo.inference import contact_sheet
-from gcvideo.report._run import RunResult
+from gcvideo.report._run_result import RunResult
 
 NUM_SHOWN = 6  # videos of each kind
 _COLUMNS, _ROWS, _FRAME_SIZE = 4, 2, 128

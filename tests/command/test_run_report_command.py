@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from gcvideo.command import _run_report as run_report
 from gcvideo.command import _testing as testing
 from gcvideo.command.configuration._value_rule import RULES
 from gcvideo.command.train._training import train
@@ -37,6 +38,9 @@ def test_a_test_leaves_a_report_of_its_scores(
     assert f"<dt>expected calibration error</dt><dd>{error:.4f}</dd>" in page
     assert f"report in {tmp_path / 'report.html'}" in capsys.readouterr().out.replace("\n", "")
     assert str(checkpoint) in page
+    recipe = page.split("<summary>config.yaml</summary>")[1]
+    assert "batch_size: 1" in recipe
+    assert "\noutput_dir:" not in recipe
 
 
 def test_without_report_there_is_none_but_the_calibration(compose_config, tmp_path, checkpoint):
@@ -82,6 +86,19 @@ def test_scores_that_are_no_numbers_are_told(
     assert results["calibration"] is None
     assert "2 of 2 videos have scores that are not finite" in capsys.readouterr().out
     assert "2 of 2 videos have scores that are not finite" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("checkpoint='runs/a/best.ckpt'", "checkpoint=runs/a/best.ckpt"),
+        ("data.root='my videos'", "data.root='my videos'"),
+        ("data.root='1'", "data.root='1'"),
+        ("lr=0.5", "lr=0.5"),
+    ],
+)
+def test_a_path_is_quoted_in_the_command_only_where_it_must_be(word, shown):
+    assert run_report._unquoted(word) == shown
 
 
 @pytest.mark.parametrize("value", [["jpg"], "png", None, 3])

@@ -128,9 +128,9 @@ def test_figures_have_the_formats_that_were_asked_for(result, folder, tmp_path):
 
 def test_a_name_without_letters_in_the_font_is_a_label_in_pictures_alone(folder):
     assert NAMES[3] in (folder / "report" / "confusion.svg").read_text()
-    assert shortened(NAMES[3], True, 3) == "class 3"
-    assert shortened("a b\n" + 30 * "c", False, 0) == "a b " + 8 * "c" + "\u2026" + 9 * "c"
-    assert shortened("caf\udce9", True, 0) == "caf\\udce9"
+    assert shortened(NAMES[3], True, "class 3") == "class 3"
+    assert shortened("a b\n" + 30 * "c", False, "") == "a b " + 8 * "c" + "\u2026" + 9 * "c"
+    assert shortened("caf\udce9", True, "") == "caf\\udce9"
 
 
 def test_a_video_that_cannot_be_read_is_named_and_the_report_goes_on(tmp_path):

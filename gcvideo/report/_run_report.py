@@ -5,21 +5,19 @@ from html import escape
 from pathlib import Path
 
 from gcvideo._draft import draft_of
-from gcvideo.comparison._page import listed, page, paragraphs, scrolling_table
-from gcvideo.evaluation import most_confused_pairs
+from gcvideo.evaluation import most_confused_classes
 from gcvideo.report._class_table import bin_table, class_bars, pair_table, write_tables
 from gcvideo.report._data_summary import data_table
-from gcvideo.report._figure import (
+from gcvideo.report._figure import NamedFigure, figure_element, write_figures
+from gcvideo.report._gallery import gallery, surest_mistakes, worst_videos
+from gcvideo.report._page import listed, page, paragraphs, scrolling_table
+from gcvideo.report._run_figure import (
     MAX_LABELLED,
-    NamedFigure,
     history_figure,
     matrix_figure,
-    page_figure,
     reliability_figure,
-    write_figures,
 )
-from gcvideo.report._gallery import gallery, surest_mistakes, worst_videos
-from gcvideo.report._run import RunResult
+from gcvideo.report._run_result import RunResult
 
 _NUM_PART = 20  # classes of the most confused part
 _NO_SCORES = "<p>No video was scored in this process, so there is nothing to show.</p>"
@@ -66,7 +64,7 @@ def _figures(result: RunResult) -> dict[str, NamedFigure]:
     if result.has_scores:
         caption = f"Confusion of {num_classes} classes"
         found["confusion"] = matrix_figure(counts, result.classes, range(num_classes), caption)
-        part = _most_confused(result)
+        part = most_confused_classes(counts, _NUM_PART)
         if num_classes > MAX_LABELLED and part:
             caption = f"The {len(part)} classes of the most frequent mistakes"
             found["confusion_part"] = matrix_figure(counts, result.classes, part, caption)
@@ -75,21 +73,11 @@ def _figures(result: RunResult) -> dict[str, NamedFigure]:
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def _most_confused(result: RunResult) -> list[int]:
-    """Classes of the most frequent mistakes, in label order."""
-    chosen: dict[int, None] = {}
-    for pair in most_confused_pairs(result.counts, result.counts.numel()):
-        both = dict.fromkeys((pair.label, pair.answer))
-        if len(chosen | both) > _NUM_PART:
-            break
-        chosen |= both
-    return sorted(chosen)
-
-
 def _sections(result: RunResult, figures: Mapping[str, NamedFigure]) -> Iterator[str]:
+    is_whole = len(result.classes) > MAX_LABELLED
+    sized = {"confusion_part"} if is_whole else {"confusion"}
     drawn = {
-        name: _drawn(figure, is_sized=name.startswith("confusion"))
-        for name, figure in figures.items()
+        name: figure_element(figure, is_sized=name in sized) for name, figure in figures.items()
     }
     yield "<h2>Result</h2>" + _facts(result.figures_of_merit) + _not_finite(result)
     if result.history is not None:
@@ -127,6 +115,8 @@ def _confusion(result: RunResult, drawn: Mapping[str, str]) -> str:
             "names has the classes of the most frequent mistakes, and its rows leave out answers outside it. "
             "report/confusion.csv has all numbers."
         )
+        # It may shrink, as it has nothing to read.
+        drawn = {**drawn, "confusion": f'<div class="whole">{drawn["confusion"]}</div>'}
     matrices = "".join(drawn[name] for name in ("confusion", "confusion_part") if name in drawn)
     table = pair_table(result)
     pairs = scrolling_table(table, "confused pairs") if table.rows else "<p>No answer is wrong.</p>"
@@ -158,18 +148,6 @@ def _not_finite(result: RunResult) -> str:
         "Find out why the net does not compute numbers."
     )
     return f'<div class="missing">{paragraphs([told])}{listed(shown)}</div>'
-
-
-def _drawn(figure: NamedFigure, *, is_sized: bool) -> str:
-    svg = page_figure(figure)
-    if not is_sized:
-        return f"<figure><figcaption>{escape(figure.caption)}</figcaption>{svg}</figure>"
-    # As wide as its names need; it scrolls on a phone.
-    return (
-        f'<figure class="matrix"><figcaption>{escape(figure.caption)}</figcaption>'
-        f'<div class="scroll" role="region" aria-label="{escape(figure.caption)}" tabindex="0">'
-        f'<div style="width:{96 * figure.width:.0f}px">{svg}</div></div></figure>'
-    )
 
 
 def _facts(facts: Mapping[str, str]) -> str:
