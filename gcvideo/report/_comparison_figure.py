@@ -125,7 +125,7 @@ def variant_reliability_figure(
         xy = confidence[is_used], accuracy[is_used]
         axes.plot(*xy, color=style.color, linestyle=style.linestyle, linewidth=1.5)
         sizes = 15 + 250 * num_videos[is_used] / num_videos.sum()
-        look = {"c": style.color, "marker": style.marker, "edgecolors": "white"}
+        look: dict[str, Any] = {"c": style.color, "marker": style.marker, "edgecolors": "white"}
         axes.scatter(*xy, s=sizes, zorder=3, **look)
         axes.plot([0, 1], [0, 1], color="#999999", linestyle=":", linewidth=1, zorder=0)
         axes.set(xlim=(0, 1), ylim=(0, 1))
