@@ -3,14 +3,17 @@
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gcvideo._console import Console
@@ -51,6 +54,7 @@ class TrainedRun:
     history: Mapping[str, list[tuple[float, float]]]
     num_unreadable: int
     num_damaged: int
+    trainer: Trainer
 
     @classmethod
     def of(
@@ -77,10 +81,13 @@ class TrainedRun:
             history=curves[0] if curves else {},
             num_unreadable=bad_videos.num_unreadable,
             num_damaged=bad_videos.num_damaged,
+            trainer=trainer,
         )
 
 
-def report_test(evaluation: Evaluation, scores: VideoScores, metrics: Mapping[str, float]) -> None:
+def report_test(
+    evaluation: Evaluation, trainer: Trainer, scores: VideoScores, metrics: Mapping[str, float]
+) -> None:
     """Write the report of a test into its folder."""
     cfg, protocol, splits = evaluation.cfg, evaluation.protocol, evaluation.splits
     model = evaluation.checkpoint.config["model"]["name"]
@@ -103,7 +110,7 @@ def report_test(evaluation: Evaluation, scores: VideoScores, metrics: Mapping[st
         recipe=_recipe(cfg),
         left_out=_missing(splits),
     )
-    _write(result, evaluation.folder, cfg)
+    _write(result, evaluation.folder, cfg, trainer)
 
 
 def report_training(run: TrainedRun) -> None:
@@ -140,11 +147,13 @@ def report_training(run: TrainedRun) -> None:
         left_out=[*_missing(splits), *left_out],
         history=run.history,
     )
-    _write(result, run.folder, cfg)
+    _write(result, run.folder, cfg, run.trainer)
 
 
-def _write(result: RunResult, folder: Path, cfg: DictConfig) -> None:
-    write_run_report(result, folder, formats=cfg.get("figures", ["png", "svg"]))
+def _write(result: RunResult, folder: Path, cfg: DictConfig, trainer: Trainer) -> None:
+    with _picture_log(result, trainer) as log_picture:
+        formats = cfg.get("figures", ["png", "svg"])
+        write_run_report(result, folder, formats=formats, log_picture=log_picture)
     if not bool(result.is_finite.all()):
         bad = int((~result.is_finite).sum())
         _CONSOLE.print(
@@ -153,6 +162,24 @@ def _write(result: RunResult, folder: Path, cfg: DictConfig) -> None:
             soft_wrap=True,
         )
     _CONSOLE.print(f"  report in {folder / 'report.html'}", soft_wrap=True)
+
+
+@contextmanager
+def _picture_log(
+    result: RunResult, trainer: Trainer
+) -> Iterator[Callable[[str, np.ndarray], None] | None]:
+    """What gives pictures to tensorboard, at the last step; None where it is not on."""
+    folder = next((x.log_dir for x in trainer.loggers if isinstance(x, TensorBoardLogger)), None)
+    if folder is None:
+        yield None
+        return
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - of an extra
+
+    # Of its own: the logger has ended, and would begin again with the purge of a run that was resumed.
+    with SummaryWriter(folder, filename_suffix=".report") as writer:
+        yield lambda name, pixels: writer.add_image(
+            f"{result.split}/{name}", pixels, trainer.global_step, dataformats="HWC"
+        )
 
 
 def _merit(

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gcvideo.comparison._table import DASH, Table, mean_and_spread, percent
 from gcvideo.data import write_table
 from gcvideo.evaluation import most_confused_classes, most_confused_pairs
 from gcvideo.report._class_table import calibration_bins, write_matrix
+from gcvideo.report._comparison_figure import variant_reliability_figure
 from gcvideo.report._figure import NamedFigure, figure_element
 from gcvideo.report._page import scrolling_table
 from gcvideo.report._run_figure import MAX_LABELLED, matrix_figure
@@ -33,17 +35,18 @@ _CALIBRATION = (
 )
 
 
-def matrix_figures(comparison: Comparison) -> dict[str, NamedFigure]:
-    """A confusion matrix per variant that has a cell, by name of its file.
+def answer_figures(comparison: Comparison) -> dict[str, NamedFigure]:
+    """Reliability, and a confusion matrix per variant, by name of their files; none without a cell.
 
-    Of many classes, those that the variants confuse most; they are the same in all matrices.
+    Of many classes, the matrices have those that the variants confuse most, the same in all.
     """
     names, classes = file_names(comparison), comparison.classes
     finished = _finished(comparison)
     chosen = list(range(len(classes)))
     if len(classes) > MAX_LABELLED and finished:
         chosen = most_confused_classes(_total(comparison), _NUM_PART) or chosen
-    return {
+    reliability = variant_reliability_figure(comparison, has_names=True)
+    return ({} if reliability is None else {"reliability": reliability}) | {
         f"confusion_{names[variant.name]}": matrix_figure(
             variant.counts, classes, chosen, f"Confusion of {variant.name}"
         )
@@ -51,8 +54,9 @@ def matrix_figures(comparison: Comparison) -> dict[str, NamedFigure]:
     }
 
 
-def confusion_section(comparison: Comparison, matrices: dict[str, NamedFigure]) -> str:
+def confusion_section(comparison: Comparison, figures: Mapping[str, NamedFigure]) -> str:
     """Matrices, and the share of the most frequent mistakes of each variant."""
+    matrices = [figure for name, figure in figures.items() if name.startswith("confusion")]
     if not matrices:
         return "<p>No cell is finished.</p>"
     num_classes, text = len(comparison.classes), _CONFUSION
@@ -61,27 +65,27 @@ def confusion_section(comparison: Comparison, matrices: dict[str, NamedFigure]) 
             f" The matrices have the classes of the most frequent mistakes, of {num_classes}, and their rows "
             "leave out answers outside them; report/confusion_VARIANT.csv has all numbers."
         )
-    shown = list(matrices.values())[:_MAX_MATRICES]
+    shown = matrices[:_MAX_MATRICES]
     if len(matrices) > len(shown):
         text += f" The first {len(shown)} variants are shown; the folder report has all {len(matrices)}."
-    figures = "".join(figure_element(figure, is_sized=True) for figure in shown)
+    elements = "".join(figure_element(figure, is_sized=True) for figure in shown)
     table = confused_pair_table(comparison)
     pairs = scrolling_table(table, "confused pairs") if table.rows else "<p>No answer is wrong.</p>"
     return (
-        f'<p>{escape(text)}</p><div class="matrices">{figures}</div><h3>Most confused pairs</h3>'
+        f'<p>{escape(text)}</p><div class="matrices">{elements}</div><h3>Most confused pairs</h3>'
         "<p>The most frequent mistakes of each variant: their share of the videos of the class in %, all seeds "
         f"together.</p>{pairs}"
     )
 
 
-def calibration_section(comparison: Comparison, reliability: NamedFigure | None) -> str:
+def calibration_section(comparison: Comparison, figures: Mapping[str, NamedFigure]) -> str:
     """Calibration errors of all variants, and how accurate their answers are by confidence."""
-    if reliability is None:
+    if "reliability" not in figures:
         return "<p>No cell is finished.</p>"
     table = scrolling_table(calibration_table(comparison), "calibration")
     return (
         f"<p>{escape(_CALIBRATION)}</p>"
-        f'<div class="plots">{figure_element(reliability)}<div>{table}</div></div>'
+        f'<div class="plots">{figure_element(figures["reliability"])}<div>{table}</div></div>'
     )
 
 

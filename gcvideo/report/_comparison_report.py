@@ -1,7 +1,7 @@
 """The report of a comparison: two tables, and one page without scripts or external files."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -24,16 +24,15 @@ from gcvideo.comparison._table import (
     seed_table,
 )
 from gcvideo.report._comparison_answers import (
+    answer_figures,
     calibration_section,
     confusion_section,
-    matrix_figures,
     write_answer_tables,
 )
 from gcvideo.report._comparison_figure import (
     accuracy_figure,
     curve_figure,
     marker_figure,
-    variant_reliability_figure,
     variant_styles,
 )
 from gcvideo.report._figure import NamedFigure, figure_element, write_figures
@@ -65,28 +64,25 @@ def write_comparison_report(
     folder = Path(folder)
     files = folder / "report"
     files.mkdir(parents=True, exist_ok=True)
+    answers = answer_figures(comparison)
     contents = {
         "table.csv": csv_table(comparison),
         "table.md": markdown_table(comparison),
         "table.tex": latex_table(comparison),
-        "report.html": report_page(comparison),
+        "report.html": report_page(comparison, answers),
     }
     for name, text in contents.items():
         with draft_of(folder / name) as draft:
             # Names of classes are names of folders, which need not be UTF-8.
             draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     write_answer_tables(comparison, files)
-    found = {
-        **_plot_figures(comparison, has_names=True),
-        "reliability": variant_reliability_figure(comparison, has_names=True),
-        **matrix_figures(comparison),
-    }
-    drawn = {name: figure for name, figure in found.items() if figure is not None}
-    write_figures(drawn, files, formats)
+    plots = _plot_figures(comparison, has_names=True).items()
+    measured = {name: figure for name, figure in plots if figure is not None}
+    write_figures(measured | answers, files, formats)
 
 
-def report_page(comparison: Comparison) -> str:
-    """The report as one HTML file, for desktop and phone, online or not."""
+def report_page(comparison: Comparison, answers: Mapping[str, NamedFigure]) -> str:
+    """The report as one HTML file, for desktop and phone, online or not, with :func:`answer_figures`."""
     others = [v.name for v in comparison.variants if v.name != comparison.baseline]
     missing = comparison.missing
     body = filled(
@@ -98,8 +94,8 @@ def report_page(comparison: Comparison) -> str:
         table=scrolling_table(comparison_table(comparison), "comparison") + paragraphs(LEGEND),
         plots=_plots(comparison),
         classes=_class_gains(comparison),
-        confusion=confusion_section(comparison, matrix_figures(comparison)),
-        calibration=calibration_section(comparison, variant_reliability_figure(comparison)),
+        confusion=confusion_section(comparison, answers),
+        calibration=calibration_section(comparison, answers),
         probes=_probes(comparison),
         seeds=scrolling_table(seed_table(comparison), "seeds"),
         making=_making(comparison),

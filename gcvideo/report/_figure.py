@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
+from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
+from PIL import Image
 
 from gcvideo._draft import draft_of
 
@@ -127,6 +130,14 @@ def figure_element(figure: NamedFigure, *, is_sized: bool = False) -> str:
         f'<div class="scroll" role="region" aria-label="{caption}" tabindex="0">'
         f'<div style="width:{96 * figure.width:.0f}px">{svg}</div></div></figure>'
     )
+
+
+def figure_pixels(figure: NamedFigure) -> UInt8[np.ndarray, "h w 3"]:
+    """A figure as a picture."""
+    file = io.BytesIO()
+    with _any_letters():
+        figure.drawn(is_limited=True).savefig(file, format="png", dpi=100)
+    return np.array(Image.open(file).convert("RGB"))
 
 
 @contextmanager

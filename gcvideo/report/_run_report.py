@@ -1,15 +1,25 @@
 """The report of a run: one page that needs nothing else, and its tables and figures as files."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
 
 from gcvideo._draft import draft_of
 from gcvideo.evaluation import most_confused_classes
 from gcvideo.report._class_table import bin_table, class_bars, pair_table, write_tables
 from gcvideo.report._data_summary import data_table
-from gcvideo.report._figure import NamedFigure, figure_element, write_figures
-from gcvideo.report._gallery import gallery, surest_mistakes, worst_videos
+from gcvideo.report._figure import NamedFigure, figure_element, figure_pixels, write_figures
+from gcvideo.report._gallery import (
+    ShownVideo,
+    gallery,
+    gallery_sheet,
+    read_shown,
+    surest_mistakes,
+    worst_videos,
+)
 from gcvideo.report._page import listed, page, paragraphs, scrolling_table
 from gcvideo.report._run_figure import (
     MAX_LABELLED,
@@ -19,6 +29,7 @@ from gcvideo.report._run_figure import (
 )
 from gcvideo.report._run_result import RunResult
 
+_CURVES = ("loss", "top1")
 _NUM_PART = 20  # classes of the most confused part
 _NO_SCORES = "<p>No video was scored in this process, so there is nothing to show.</p>"
 _CALIBRATION = (
@@ -30,7 +41,11 @@ _CALIBRATION = (
 
 
 def write_run_report(
-    result: RunResult, folder: str | Path, *, formats: Iterable[str] = ("png", "svg")
+    result: RunResult,
+    folder: str | Path,
+    *,
+    formats: Iterable[str] = ("png", "svg"),
+    log_picture: Callable[[str, UInt8[np.ndarray, "h w 3"]], None] | None = None,
 ) -> None:
     """Write ``report.html``, and below ``report/`` the tables as CSV and the figures.
 
@@ -41,17 +56,36 @@ def write_run_report(
         result: scores of a test, or of the last validation of a training.
         folder: place of the files, usually the run folder.
         formats: formats of the figures: "png", "svg", "pdf".
+        log_picture: another log, which is given the name and the pixels of each figure of the scores and of
+            a sheet of each gallery; None: there is none.
     """
     folder = Path(folder)
     files = folder / "report"
     files.mkdir(parents=True, exist_ok=True)
-    figures = _figures(result)
+    figures, galleries = _figures(result), _galleries(result)
     write_tables(result, files)
     write_figures(figures, files, formats)
     with draft_of(folder / "report.html") as draft:
         # Names of classes are names of folders, which need not be UTF-8.
-        text = page(result.title, "\n".join(_sections(result, figures)))
+        text = page(result.title, "\n".join(_sections(result, figures, galleries)))
         draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    if log_picture is not None:
+        for name, pixels in _pictures(result, figures, galleries):
+            log_picture(name, pixels)
+
+
+def _pictures(
+    result: RunResult,
+    figures: Mapping[str, NamedFigure],
+    galleries: Mapping[str, Sequence[ShownVideo]],
+) -> Iterator[tuple[str, UInt8[np.ndarray, "h w 3"]]]:
+    for name, figure in figures.items():
+        if name not in _CURVES:
+            yield name, figure_pixels(figure)
+    for name, videos in galleries.items():
+        sheet = gallery_sheet(result, videos)
+        if sheet is not None:
+            yield name, np.array(sheet)
 
 
 def _figures(result: RunResult) -> dict[str, NamedFigure]:
@@ -73,7 +107,21 @@ def _figures(result: RunResult) -> dict[str, NamedFigure]:
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def _sections(result: RunResult, figures: Mapping[str, NamedFigure]) -> Iterator[str]:
+def _galleries(result: RunResult) -> dict[str, list[ShownVideo]]:
+    if not result.has_scores:
+        return {"worst_videos": [], "surest_mistakes": []}
+    worst = worst_videos(result)
+    return {
+        "worst_videos": read_shown(result, worst),
+        "surest_mistakes": read_shown(result, surest_mistakes(result, worst)),
+    }
+
+
+def _sections(
+    result: RunResult,
+    figures: Mapping[str, NamedFigure],
+    galleries: Mapping[str, Sequence[ShownVideo]],
+) -> Iterator[str]:
     is_whole = len(result.classes) > MAX_LABELLED
     sized = {"confusion_part"} if is_whole else {"confusion"}
     drawn = {
@@ -81,19 +129,16 @@ def _sections(result: RunResult, figures: Mapping[str, NamedFigure]) -> Iterator
     }
     yield "<h2>Result</h2>" + _facts(result.figures_of_merit) + _not_finite(result)
     if result.history is not None:
-        curves = "".join(drawn[name] for name in ("loss", "top1") if name in drawn)
+        curves = "".join(drawn[name] for name in _CURVES if name in drawn)
         told = f'<div class="plots">{curves}</div>' if curves else "<p>None was recorded.</p>"
         yield f"<h2>Learning curves</h2>{told}"
     yield "<h2>Confusion</h2>" + (_confusion(result, drawn) if result.has_scores else _NO_SCORES)
     yield "<h2>Classes</h2>" + (class_bars(result) if result.has_scores else _NO_SCORES)
     yield "<h2>Calibration</h2>" + _calibration(result, drawn)
-    worst = worst_videos(result) if result.has_scores else []
-    yield _videos(
-        "Worst videos", "The wrong answers whose true class is least probable.", result, worst
-    )
-    surest = surest_mistakes(result, worst) if result.has_scores else []
+    about = "The wrong answers whose true class is least probable."
+    yield _videos("Worst videos", about, result, galleries["worst_videos"])
     about = "The wrong answers with the highest scores, but for those above."
-    yield _videos("Surest mistakes", about, result, surest)
+    yield _videos("Surest mistakes", about, result, galleries["surest_mistakes"])
     yield (
         "<h2>Data</h2>"
         + scrolling_table(data_table(result.splits), "data")
@@ -132,8 +177,8 @@ def _calibration(result: RunResult, drawn: Mapping[str, str]) -> str:
     return f'<p>{text}</p><div class="plots">{drawn["reliability"]}{table}</div>'
 
 
-def _videos(heading: str, about: str, result: RunResult, places: list[int]) -> str:
-    shown = gallery(result, places) if places else "<p>There is none.</p>"
+def _videos(heading: str, about: str, result: RunResult, videos: Sequence[ShownVideo]) -> str:
+    shown = gallery(result, videos) if videos else "<p>There is none.</p>"
     return f"<h2>{heading}</h2><p>{about} Scores are in brackets.</p>{shown}"
 
 

@@ -9,12 +9,12 @@ from synthetic_comparison import CLASSES, VARIANTS, make_comparison
 
 from gcvideo.evaluation import calibration, most_confused_pairs
 from gcvideo.report._comparison_answers import (
+    answer_figures,
     calibration_section,
     calibration_table,
     confused_pair_table,
     confusion_section,
     file_names,
-    matrix_figures,
     write_answer_tables,
 )
 
@@ -84,12 +84,12 @@ def test_calibration_is_told_by_seed_and_of_all_answers(comparison):
 
 def test_variants_without_a_cell_are_left_out_or_have_dashes():
     comparison = make_comparison(seeds=(0,), variants=TWO, dropped={("nl", 0)})
-    assert list(matrix_figures(comparison)) == ["confusion_none"]
+    assert list(answer_figures(comparison)) == ["reliability", "confusion_none"]
     assert calibration_table(comparison).rows[1] == ("nl", "-", "-", "-", "-")
     assert confused_pair_table(comparison).header == ("class → answer", "none")
     with pytest.raises(ValueError, match="'nl' has no finished cell"):
         _ = comparison.variant("nl").counts
-    assert confusion_section(comparison, {}) == calibration_section(comparison, None)
+    assert confusion_section(comparison, {}) == calibration_section(comparison, {})
 
 
 def test_files_of_variants_have_different_names():
@@ -102,7 +102,7 @@ def test_files_of_variants_have_different_names():
 def test_of_many_classes_the_matrices_have_those_that_are_confused_most():
     classes = tuple(f"class {number}" for number in range(60))
     comparison = make_comparison(classes=classes, seeds=(0,), variants=TWO)
-    section = unescape(confusion_section(comparison, matrix_figures(comparison)))
+    section = unescape(confusion_section(comparison, answer_figures(comparison)))
     assert "the most frequent mistakes, of 60" in section
     matrices = section.split('<figure class="matrix">')[1:]
     named = [set(re.findall(r">(class \d+)<", matrix.split("<h3>")[0])) for matrix in matrices]
@@ -116,9 +116,9 @@ def test_of_many_classes_the_matrices_have_those_that_are_confused_most():
 def test_a_page_of_many_variants_shows_some_matrices_and_stays_small():
     names = {f"gc ratio=1/{number}": (0.5, ()) for number in range(14)}
     comparison = make_comparison(seeds=(0,), variants=names)
-    matrices = matrix_figures(comparison)
-    section = confusion_section(comparison, matrices)
-    assert len(matrices) == 14
+    figures = answer_figures(comparison)
+    section = confusion_section(comparison, figures)
+    assert len(figures) == 15
     assert section.count('<figure class="matrix">') == 12
     assert "The first 12 variants are shown; the folder report has all 14." in section
     assert len(section) < 2_500_000

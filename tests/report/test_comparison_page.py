@@ -9,7 +9,12 @@ from synthetic_comparison import CLASSES, FACTS, LONG_NAME, VARIANTS, make_compa
 from gcvideo.comparison._table import csv_table, markdown_table
 from gcvideo.report import _comparison_report as report
 from gcvideo.report import write_comparison_report
-from gcvideo.report._comparison_report import report_page
+from gcvideo.report._comparison_answers import answer_figures
+
+
+def report_page(comparison):
+    return report.report_page(comparison, answer_figures(comparison))
+
 
 VOID = {"meta", "link", "br"}
 
@@ -175,7 +180,7 @@ def test_an_interrupted_report_leaves_the_older_one(tmp_path, monkeypatch):
     write_comparison_report(make_comparison(variants=TWO), tmp_path, formats=[])
     files = contents(tmp_path)
 
-    def interrupted(comparison):
+    def interrupted(comparison, answers):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(report, "report_page", interrupted)
