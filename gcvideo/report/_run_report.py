@@ -31,7 +31,10 @@ from gcvideo.report._run_result import RunResult
 
 _CURVES = ("loss", "top1")
 _NUM_PART = 20  # classes of the most confused part
-_NO_SCORES = "<p>No video was scored in this process, so there is nothing to show.</p>"
+_NO_SCORES = (
+    "<p>There are no scores, so there is nothing to show. This is so for a run that was resumed after its "
+    "last validation from a checkpoint of an older version.</p>"
+)
 _CALIBRATION = (
     "The confidence of an answer is its score. Answers are put into {bins} bins of equal width by their "
     "confidence; the expected calibration error is the mean over all answers of |accuracy - confidence| of "
