@@ -1,6 +1,7 @@
 """The report of a test or of a training: what a run knows, put into the words of the page."""
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,7 +94,7 @@ def report_test(
     model = evaluation.checkpoint.config["model"]["name"]
     facts = {
         "checkpoint": str(evaluation.checkpoint.path),
-        "data": splits.test.source,
+        "data": _homely(splits.test.source),
         "protocol": str(protocol),
         "precision, engine": f"{cfg.precision}, {cfg.engine}",
     }
@@ -122,7 +123,7 @@ def report_training(run: TrainedRun) -> None:
         "recipe": f"{cfg.trainer.max_epochs} epochs, batch {cfg.batch_size} x {cfg.clips_per_video}, "
         f"{cfg.optimizer._target_.rpartition('.')[2]}, lr {cfg.lr:g} per {cfg.base_batch_size}, seed "
         f"{cfg.seed}, trained in {cfg.trainer.precision}, validated in {cfg.val_precision}",
-        "data": f"{splits.train.source}, {splits.val.source}",
+        "data": f"{_homely(splits.train.source)}, {_homely(splits.val.source)}",
         "validation": f"a centre view of each video; weights of the last epoch; {run.protocol.name}",
     }
     left_out = [
@@ -228,6 +229,12 @@ def _recipe(cfg: DictConfig) -> str:
         for key in _OF_THE_RUN & shown.keys():
             del shown[key]
     return OmegaConf.to_yaml(shown)
+
+
+def _homely(path: str) -> str:
+    """A path with ~ for the home folder, since a page may be passed on."""
+    home = f"{Path.home()}{os.sep}"
+    return f"~{os.sep}{path.removeprefix(home)}" if path.startswith(home) else path
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """What the variants of a comparison answer, and how sure they are of it: confusion and calibration."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -93,10 +92,11 @@ def confused_pair_table(comparison: Comparison) -> Table:
     """A row per pair of classes, those that are frequent over all variants first; a column per variant."""
     finished = _finished(comparison)
     num_each = max(3, _NUM_PAIRS // max(1, len(finished)))
-    pairs: Counter[tuple[int, int]] = Counter()
-    for variant in finished:
-        for pair in most_confused_pairs(variant.counts, num_each):
-            pairs[pair.label, pair.answer] = 0
+    pairs = {
+        (pair.label, pair.answer)
+        for variant in finished
+        for pair in most_confused_pairs(variant.counts, num_each)
+    }
     total = _total(comparison)
     order = sorted(pairs, key=lambda pair: (-int(total[pair]), pair))
     rows = tuple(

@@ -137,6 +137,13 @@ def test_a_path_is_quoted_in_the_command_only_where_it_must_be(word, shown):
     assert run_report._unquoted(word) == shown
 
 
+def test_the_home_folder_is_not_named(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert run_report._homely("/home/me/videos/a.txt") == "~/videos/a.txt"
+    assert run_report._homely("/home/mega/a.txt") == "/home/mega/a.txt"
+    assert run_report._homely("data/a.txt") == "data/a.txt"
+
+
 @pytest.mark.parametrize("value", [["jpg"], "png", None, 3])
 def test_formats_of_figures_are_those_of_a_list(value):
     assert not RULES["figures"].holds(value)
