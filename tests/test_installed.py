@@ -19,7 +19,7 @@ def test_the_wheel_holds_the_configuration_the_marker_of_types_and_the_program(w
         assert "gcvideo = gcvideo.cli:main" in archive.read(metadata).decode()
     for path in (project / "conf").rglob("*.yaml"):
         assert f"gcvideo/conf/{path.relative_to(project / 'conf').as_posix()}" in names
-    assert {"gcvideo/py.typed", "gcvideo/comparison/page.html"} <= names
+    assert {"gcvideo/py.typed", "gcvideo/report/page.html"} <= names
     assert not [
         n for n in names if not n.startswith("gcvideo") or "/tests/" in n or "benchmarks/" in n
     ]
