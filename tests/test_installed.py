@@ -105,6 +105,7 @@ def test_the_other_ranks_of_the_installed_program_know_its_command(
     done = installed(tmp_path, "test", checkpoint, *given)
     assert done.returncode == 0, done.stderr
     assert results_of(tmp_path / "tested")["videos_scored"] == 2
+    assert not list((tmp_path / "tested").glob("train*.log"))
 
 
 @pytest.mark.slow
