@@ -10,7 +10,7 @@ from documented_command import DocumentedCommand
 from gcvideo_runs import TINY
 
 from gcvideo import cli
-from gcvideo.command.configuration._command_words import read_words
+from gcvideo.command.configuration._command_words import _with_plain
 from gcvideo.command.configuration._composition import key_of
 from gcvideo.weights import ZOO
 
@@ -126,20 +126,14 @@ def outcome(command: DocumentedCommand, words: Sequence[str]) -> tuple[Hashable,
     program = "torchrun" if command.argv[0] == "torchrun" else "gcvideo"
     if not command.name or any(word.startswith("--") for word in words):
         return program, command.name, *words
-    known = cli.COMMANDS.get(command.name)
-    if known is None or known.config is None:  # scripts/benchmark.py, compare, doctor
-        return program, command.name, frozenset(map(_without_names, words))
-    read = read_words(
-        command.name,
-        words,
-        config_name=known.config,
-        plain=known.plain,
-        is_swept=known.is_swept,
-    )
-    found = set(map(_without_names, read.overrides))
+    known = cli.COMMANDS.get(command.name)  # not scripts/benchmark.py
+    flags = [word for word in words if word.startswith("-")]
+    others = [word for word in words if not word.startswith("-")]
+    overrides = _with_plain(command.name, others, known.plain if known else ())
+    found = set(map(_without_names, overrides))
     if command.name == "export":
         found.discard(_CROP)  # that of the checkpoint
-    return program, command.name, read.is_sweep, frozenset(found)
+    return program, command.name, *flags, frozenset(found)
 
 
 def _without_names(word: str) -> str:
