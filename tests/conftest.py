@@ -1,4 +1,5 @@
 import contextlib
+import gc
 import importlib
 import os
 import subprocess
@@ -87,6 +88,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def pytest_collection_finish():
+    """Modules and tests stay to the end: no full collection of garbage need look through them again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
