@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hydra.utils import instantiate
 from predicted import rows_of
+from rank_job import end, launch
 
 import gcvideo
 from gcvideo.command import _testing as testing
@@ -157,3 +158,17 @@ def test_a_training_writes_the_shape_of_pixels_into_its_protocol(compose_config,
         cfg = compose_config("train", [*given, *words])
         assert instantiate(cfg.protocol, _convert_="all").square_pixels == square
         assert instantiate(cfg.data, _convert_="all").square_pixels == square
+
+
+@pytest.mark.slow
+def test_a_prediction_as_a_script_fails_for_the_file_that_it_cannot_read_alone(
+    tmp_path, checkpoint, video_folder
+):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"")
+    videos = [str(video_folder / "dark" / "dark_0.mp4"), str(broken)]
+    job = launch(str(checkpoint), *videos, "device=cpu", script="predict")
+    ((status, printed),) = end(job)
+    assert status == 1
+    assert "dark" in printed.partition("dark_0.mp4")[2]
+    assert "the file is empty" in printed
