@@ -22,6 +22,7 @@ _MAX_LINES = {"service.py": 300}  # of the others 60
 
 def test_examples_are_short_and_each_is_run_and_listed(project):
     runs, table = Path(__file__).read_text(), (project / "docs" / "examples.md").read_text()
+    # Of two programs, modules of their own are the tests.
     others = "".join(
         (project / "tests" / name).read_text()
         for name in ("inference/test_export_example.py", "example/test_service.py")
@@ -30,7 +31,9 @@ def test_examples_are_short_and_each_is_run_and_listed(project):
         text = (EXAMPLES / name).read_text()
         assert len(text.splitlines()) < _MAX_LINES.get(name, 60)
         assert ast.get_docstring(ast.parse(text))
-        assert f'"{name}"' in runs + others  # onnx_program.py and service.py have modules of their own
+        assert (
+            f'"{name}"' in runs + others
+        )  # onnx_program.py and service.py have modules of their own
     listed = re.findall(r"^\| \[(\S+)\]\(\.\./examples/(\S+)\)", table, re.MULTILINE)
     assert sorted(listed) == sorted((p.name, p.name) for p in EXAMPLES.glob("*.*"))
 
