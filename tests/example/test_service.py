@@ -1,5 +1,7 @@
 """The service of examples as its clients meet it, with the package as pip installs it."""
 
+import argparse
+import asyncio
 import contextlib
 import http.client
 import importlib.util
@@ -224,6 +226,22 @@ def test_clips_that_wait_while_the_net_works_share_the_next_pass(module, last):
             future.result()
 
 
+def test_a_service_whose_warm_up_fails_ends_and_says_why(module, monkeypatch):
+    options = argparse.Namespace(readers=0, queue=0, time_limit_seconds=1)
+    service, raised = module.Service(make_shared(), options), []
+    service.readers = [None]
+
+    async def answer(*_):
+        raise module.HTTPException(422, "the net has no memory")
+
+    monkeypatch.setattr(service, "answer", answer)
+    monkeypatch.setattr(module.signal, "raise_signal", raised.append)
+    asyncio.run(service.warm_up())
+    assert raised == [signal.SIGTERM]
+    assert service.failure == "the service has not become ready: the net has no memory"
+    assert not service.is_ready
+
+
 @pytest.mark.slow
 def test_an_upload_is_answered_as_the_classifier_does(service, classifier, clip):
     for upload in ({"body": clip.read_bytes()}, form(clip.read_bytes())):
@@ -362,6 +380,22 @@ def test_metrics_count_requests_and_time_their_stages(service, clip):
 
 
 @pytest.mark.slow
+def test_the_load_of_the_benchmarks_finds_no_fault(service, benchmark, clip, monkeypatch, capsys):
+    load = benchmark("service_load")
+    running = object.__new__(load.Service)
+    running.process, running.port, running.stop = service.process, service.port, list
+    monkeypatch.setattr(load, "running", lambda *_: contextlib.nullcontext(running))
+    words = ["--requests=60", "--clients=3", "--broken=0.2"]
+    status = load.main(["net", str(clip), *words])
+    printed = capsys.readouterr()
+    assert status == 0, printed.err
+    (good, broken) = re.findall(r"^(?:good|broken) .*  (\d+) x (?:200|422)$", printed.out, re.M)
+    assert int(good) + int(broken) == 60
+    assert int(broken) > 3
+    assert re.search(r"^after 60 +\d+\.\d +\d+\.\d +5$", printed.out, re.M)
+
+
+@pytest.mark.slow
 def test_sigterm_finishes_what_is_in_flight_within_its_limit(service, clip):
     service.signal_readers(signal.SIGSTOP)
     first, hanging = service.readers()
@@ -404,12 +438,3 @@ def test_a_service_that_is_killed_leaves_neither_files_nor_processes(launch, cli
 
 def descriptors(pid):
     return [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
-
-
-@pytest.mark.slow
-def test_a_service_that_cannot_classify_ends_and_says_why(launch):
-    service = launch("--readers=1", "--max-gigapixels=1e-9")
-    assert service.process.wait(_SECONDS) == 1
-    assert "the service has not become ready: cannot read the video: it has 16 frames" in (
-        service.log.read_text()
-    )
