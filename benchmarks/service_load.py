@@ -1,10 +1,9 @@
 """Many requests to the service of examples: does a good one fail, and does its memory grow?
 
-python benchmarks/service_load.py runs/RUN clips/*.mp4 --requests 10000 --clients 8
+python benchmarks/service_load.py runs/RUN clips/*.mp4 --requests 10000 --service="--readers 4"
 
 Starts examples/service.py on a free port of this machine (Linux), and sends it the videos in turns
-from several clients at once; a share of the uploads is broken. Options that are not listed go to the
-service. The exit code is 1 if a good upload was not answered, or not as the first time, if a broken
+from several clients at once; a share of the uploads is broken. The exit code is 1 if a good upload was not answered, or not as the first time, if a broken
 one was not refused with a reason, if the RSS of the service grew by more than 5 % after the first
 thousand requests (or the first half), or if it did not end with 0 after SIGTERM. Clients and service
 share the cores, so the latencies are those of a busy machine.
@@ -15,6 +14,7 @@ import http.client
 import json
 import random
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -204,31 +204,32 @@ def show(load: Load, seconds: float, memory: Sequence[Sequence[int]], names: Seq
         print(f"{name:24}{sizes[0] / 1e6:10.1f}{sum(sizes) / 1e6:10.1f}{len(sizes):12}")
 
 
-def parse_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """The options of this script, and those of the service."""
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of this script."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkpoint", help="net that is served")
     parser.add_argument("videos", nargs="+", type=Path, help="files that can be read")
     parser.add_argument("--requests", type=int, default=10000)
     parser.add_argument("--clients", type=int, default=8, help="that ask at the same time")
     parser.add_argument("--broken", type=float, default=0.05, help="share of broken uploads")
+    parser.add_argument("--service", type=shlex.split, default=[], help="options of the service")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
-    options, others = parser.parse_known_args(arguments)
+    options = parser.parse_args(arguments)
     if options.requests < 2 or options.clients < 1 or not 0 <= options.broken < 1:
         parser.error(
             f"requests is {options.requests}, clients {options.clients} and broken {options.broken}; "
             "give at least 2 requests, 1 client, and a share of at least 0 and less than 1"
         )
-    return options, others
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Send the requests and show what became of them; 1 if something is not as it must be."""
-    options, others = parse_arguments(arguments)
+    options = parse_arguments(arguments)
     dice = random.Random(0)
     is_broken = [dice.random() < options.broken for _ in range(options.requests)]
     warm_up = min(WARM_UP, options.requests // 2)
-    with running(options.checkpoint, others) as service:
+    with running(options.checkpoint, options.service) as service:
         load = Load(service, [path.read_bytes() for path in options.videos], is_broken)
         start = time.perf_counter()
         load.send(range(warm_up), options.clients)

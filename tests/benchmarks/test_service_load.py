@@ -62,7 +62,7 @@ def load(benchmark, tmp_path, monkeypatch):
 
     def run(fault, *words):
         given = ["net", str(video), "--requests=80", "--clients=3", "--broken=0.25"]
-        return module.main([*given, *words, f"--fault={fault}"])
+        return module.main([*given, *words, f"--service=--fault='{fault}'"])
 
     return run
 

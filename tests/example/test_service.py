@@ -416,12 +416,13 @@ def test_sigterm_finishes_what_is_in_flight_within_its_limit(service, clip):
 
 @pytest.mark.slow
 def test_a_service_that_is_killed_leaves_neither_files_nor_processes(launch, clip):
-    service = launch("--readers=1", "--engine=onnxruntime", "--precision=float32", "--device=cpu")
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+    service = launch("--readers=1", "--engine=openvino", "--precision=float32", "--device=cpu")
     service.await_port()
     status, answer = service.ask("/classify", clip.read_bytes())
     assert (status, answer["detail"]) == (503, "the net is warming up; try again")
     service.until(lambda: service.ask("/readyz")[0] == 200)
-    assert "float32 by onnxruntime" in service.log.read_text()
+    assert "float32 by openvino" in service.log.read_text()
     (reader,) = service.readers()
     before = service.files()
     with service.connect() as connection:
@@ -429,7 +430,7 @@ def test_a_service_that_is_killed_leaves_neither_files_nor_processes(launch, cli
         service.until(lambda: any("(deleted)" in name for name in descriptors(service.process.pid)))
         service.process.kill()
         service.process.wait()
-    assert service.files() == before  # those of ONNX Runtime, if any
+    assert service.files() == before
     end = time.monotonic() + _SECONDS
     while is_alive(reader):
         assert time.monotonic() < end
@@ -438,3 +439,15 @@ def test_a_service_that_is_killed_leaves_neither_files_nor_processes(launch, cli
 
 def descriptors(pid):
     return [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
+
+
+def test_the_image_is_made_of_files_that_there_are_and_asks_the_port_that_it_serves(project):
+    text = (project / "examples" / "Dockerfile").read_text()
+    sources = " ".join(re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE)).split()
+    assert "examples/service.py" in sources
+    assert all((project / source).exists() for source in sources)
+    (served,) = re.findall(r'ENTRYPOINT .*"--port", "(\d+)"\]', text)
+    assert set(re.findall(r"EXPOSE (\d+)|127\.0\.0\.1:(\d+)/healthz", text)) == {
+        (served, ""),
+        ("", served),
+    }
