@@ -3,10 +3,11 @@
 python benchmarks/service_load.py runs/RUN clips/*.mp4 --requests 10000 --service="--readers 4"
 
 Starts examples/service.py on a free port of this machine (Linux), and sends it the videos in turns
-from several clients at once; a share of the uploads is broken. The exit code is 1 if a good upload was not answered, or not as the first time, if a broken
-one was not refused with a reason, if the RSS of the service grew by more than 5 % after the first
-thousand requests (or the first half), or if it did not end with 0 after SIGTERM. Clients and service
-share the cores, so the latencies are those of a busy machine.
+from several clients at once; a share of the uploads is broken. The exit code is 1 if a good upload
+was not answered, or not as the first time, if a broken one was not refused with a reason, if the RSS
+of the service grew by more than 5 % after the first thousand requests (or the first half), or if it
+did not end with 0 after SIGTERM. Clients and service share the cores, so the latencies are those of
+a busy machine.
 """
 
 import argparse
