@@ -26,7 +26,8 @@ class Backlog:
 
     Args:
         stride_seconds: seconds between the starts of two windows.
-        max_delay_seconds: longest delay with which a window is still classified; None for no limit.
+        max_delay_seconds: longest delay with which a window is still classified, ``inf`` for no limit; None
+            for a source that waits for its reader, such as a file or pipe, of which nothing is left out.
         clock: function that gives the present time in seconds.
 
     Raises:
@@ -48,7 +49,7 @@ class Backlog:
         self.stride_seconds, self.max_delay_seconds = stride_seconds, limit
         self.delay_seconds = self._busy_seconds = self._last_busy = 0.0
         self.num_classified = self.num_left_out = 0
-        self._clock = clock
+        self._is_dropping, self._clock = max_delay_seconds is not None, clock
 
     @property
     def window_seconds(self) -> float:
@@ -75,7 +76,8 @@ class Backlog:
 
         Before it, the source has passed over the starts of ``num_passed`` windows.
         """
-        self.num_left_out += min(num_passed, int(self._last_busy / self.stride_seconds))
+        if self._is_dropping:
+            self.num_left_out += min(num_passed, int(self._last_busy / self.stride_seconds))
         self._last_busy = 0.0
         is_late = self.delay_seconds > self.max_delay_seconds
         self.num_left_out += is_late

@@ -133,11 +133,16 @@ def test_rare_frames_are_no_loss(clock, seconds_between):
     assert backlog.num_left_out == 0
 
 
-def test_a_still_source_is_no_loss(clock):
-    backlog, frames = Backlog(1.0, 5.0, clock), [*times(10), *(times(10) + 100)]
+@pytest.mark.parametrize(
+    ("limit", "window_seconds", "num_left_out"), [(5.0, 0.9, 0), (None, 3.5, 0), (math.inf, 3.5, 3)]
+)
+def test_a_pause_of_the_source_is_a_loss_of_a_slow_net_alone(
+    clock, limit, window_seconds, num_left_out
+):
+    backlog, frames = Backlog(1.0, limit, clock), [*times(10), *(times(10) + 100)]
     for _ in classify_live(make_classifier(), sent(frames), stride_seconds=1.0, backlog=backlog):
-        clock.now += 0.9
-    assert backlog.num_left_out == 0
+        clock.now += window_seconds
+    assert backlog.num_left_out == num_left_out
 
 
 def test_a_new_connection_is_behind_nothing(clock):

@@ -1,5 +1,6 @@
 """Classification of a live source, which is connected to again when it is lost."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -50,7 +51,8 @@ def classify_stream(
         open_stream, reconnect_seconds=cfg.reconnect_seconds, tell=tell
     ) as connections:
         # A source that waits for its reader is never late.
-        backlog = Backlog(stride_seconds, cfg.max_delay_seconds if connections.is_live else None)
+        limit = math.inf if cfg.max_delay_seconds is None else cfg.max_delay_seconds
+        backlog = Backlog(stride_seconds, limit if connections.is_live else None)
         windows_of = partial(
             classify_live,
             classifier,
