@@ -172,7 +172,7 @@ def test_workers_outlive_signals_of_others_and_obey_their_loader(video_folder):
     seen = [next(loader)["video"].tolist()]
     workers = loader._workers
     for worker in workers:
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
             # Not from here: a signal of the parent is an order.
             os.spawnlp(os.P_WAIT, "sh", "sh", "-c", f"kill -{number} {worker.pid}")
     seen += [batch["video"].tolist() for batch in loader]
