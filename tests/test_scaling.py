@@ -1,4 +1,4 @@
-"""docs/scaling.md, and the batch script with stand-ins for the commands of SLURM."""
+"""docs/scaling.md, and the batch scripts with stand-ins for the commands of SLURM."""
 
 import json
 import math
@@ -16,10 +16,12 @@ from hydra import compose, initialize_config_dir
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from gcvideo.command._assembly import multigrid_schedule, quiet_libraries
+from gcvideo.command._shard import Shard
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENT = PROJECT / "docs" / "scaling.md"
 BATCH_SCRIPT = PROJECT / "scripts" / "slurm" / "train.sbatch"
+ARRAY_SCRIPT = BATCH_SCRIPT.with_name("predict.sbatch")
 
 _SRUN = """#!/bin/bash
 printf '%s\\n' "$@" >> srun.txt
@@ -71,23 +73,35 @@ class _Cluster:
 
     def submit(self, *words, status=0, shell_signal=None):
         """The job's exit status and the words that its training was started with."""
+        return self._run(BATCH_SCRIPT, "scripts/train.py", words, {}, status, shell_signal)
+
+    def submit_part(self, *words, task, count, status=0, shell_signal=None):
+        """The same of a task of the array that predicts."""
+        array = {
+            "SLURM_ARRAY_JOB_ID": "9",
+            "SLURM_ARRAY_TASK_ID": str(task),
+            "SLURM_ARRAY_TASK_COUNT": str(count),
+        }
+        return self._run(ARRAY_SCRIPT, "scripts/predict.py", words, array, status, shell_signal)
+
+    def _run(self, script, program, words, variables, status, shell_signal):
         send = "" if shell_signal is None else f"kill -{shell_signal} $PPID; sleep 0.2"
         self.add("srun", _SRUN.format(status=status, signal=send))
         (self.folder / "srun.txt").unlink(missing_ok=True)
         path = f"{self.programs}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
-            ["bash", BATCH_SCRIPT, *words],
+            ["bash", script, *words],
             cwd=self.folder,
-            env={"PATH": path, "SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "3"},
+            env={"PATH": path, "SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "3", **variables},
             capture_output=True,
             text=True,
             timeout=120,
         )
         assert done.stderr == ""
         (call,) = (self.folder / "srun.txt").read_text().split("--\n")[:-1]
-        options, _, training = call.partition("python\nscripts/train.py\n")
+        options, _, given = call.partition(f"python\n{program}\n")
         assert "--cpus-per-task=3" in options.splitlines()
-        return done.returncode, training.splitlines()
+        return done.returncode, given.splitlines()
 
     def requeued(self):
         calls = self.folder / "scontrol.txt"
@@ -142,6 +156,27 @@ def test_a_signal_to_the_shell_does_not_keep_it_from_requeueing(cluster, name):
     assert cluster.requeued() == ["requeue 7"]
 
 
+def test_each_task_of_an_array_predicts_its_part(cluster):
+    words = ["best.ckpt", "/with space/videos.txt", "output=scores.jsonl"]
+    parts = [cluster.submit_part(*words, task=task, count=3) for task in range(3)]
+    assert parts == [(0, [*words, f"shard={task}/3"]) for task in range(3)]
+    assert [Shard.parse(part[-1].partition("=")[2]).index for _, part in parts] == [0, 1, 2]
+    assert cluster.requeued() == []
+
+
+@pytest.mark.parametrize("shell_signal", [None, "USR1", "TERM"])
+def test_a_task_whose_time_is_up_is_requeued_without_the_others(cluster, shell_signal):
+    status, _ = cluster.submit_part(task=2, count=4, status=138, shell_signal=shell_signal)
+    assert status == 138
+    assert cluster.requeued() == ["requeue 9_2"]
+
+
+@pytest.mark.parametrize("status", [1, 2, 128 + signal.SIGTERM, 128 + signal.SIGKILL])
+def test_a_task_that_ends_otherwise_is_not_requeued(cluster, status):
+    assert cluster.submit_part(task=2, count=4, status=status)[0] == status
+    assert cluster.requeued() == []
+
+
 @pytest.mark.slow
 def test_a_training_of_two_tasks_is_stopped_requeued_and_finished(cluster, video_folder):
     cluster.add("srun", _SRUN_OF_TWO_TASKS.format(python=sys.executable))
@@ -184,6 +219,14 @@ def test_the_batch_script_asks_for_one_task_per_gpu_and_a_signal_to_the_tasks():
     )
     assert options["ntasks-per-node"] == options["gpus-per-node"]
     assert "gpus-per-task" not in options
+    assert "requeue" in options
+    assert options["signal"].startswith("USR1@")
+
+
+def test_the_array_script_has_as_many_tasks_as_parts_and_counts_from_0():
+    text = ARRAY_SCRIPT.read_text()
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)=?(.*)$", text, re.MULTILINE))
+    assert options["array"].startswith("0-")
     assert "requeue" in options
     assert options["signal"].startswith("USR1@")
 

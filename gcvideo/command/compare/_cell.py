@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from gcvideo.command._assembly import build
 from gcvideo.command._device import device_of
 from gcvideo.command._record import write_json
 from gcvideo.command.compare._request import ComparisonRequest
+from gcvideo.command.compare._submission import submitted_jobs
 from gcvideo.command.train._resuming import resumed_config
 from gcvideo.command.train._training import train
 from gcvideo.comparison._probe import ORDERED, PROBES, score_under_probes, time_need
@@ -164,8 +165,10 @@ def launch(
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(jobs, done), daemon=True)
     watcher.start()
+    is_submitted = request.launcher.startswith("submitit")
     try:
-        returned = plugin.launch(overrides, initial_job_idx=0)
+        with submitted_jobs() if is_submitted else nullcontext():
+            returned = plugin.launch(overrides, initial_job_idx=0)
     finally:
         done.set()
         watcher.join()

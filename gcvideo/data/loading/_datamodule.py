@@ -5,6 +5,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -254,9 +255,18 @@ def _frame_cache(gigabytes: float, num_workers: int) -> FrameCache | None:
 def _start_worker(worker: int) -> None:
     del worker
     torch.set_num_threads(1)
-    # A signal to all processes of a run is for the main one, which needs its workers until it stops.
-    if hasattr(os, "setpgrp"):
-        os.setpgrp()
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    else:  # Windows
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A signal to all processes of a run is for the main one, which needs its workers until it stops. A
+    # terminal signals a group of processes; SLURM may signal each.
+    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):  # Windows has the first alone
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # macOS and Windows lack it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        Thread(target=_end_for, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_for(parent: int) -> None:
+    """End this process on a SIGTERM of its parent, by which a loader ends a worker that does not end."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)

@@ -1,3 +1,6 @@
+import os
+import signal
+import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -158,3 +161,23 @@ def test_epochs_of_before_keep_their_batches_where_lists_change(video_folder):
         ValueError, match=r"stopped after batch 6 of epoch 3, but .* the epoch has 5;"
     ):
         module.resume(2, 6, past=[9, 8])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a worker cannot tell who signals")
+def test_workers_outlive_signals_of_others_and_obey_their_loader(video_folder):
+    module = make_module(video_folder, transform=None)
+    module.num_workers = 2
+    undisturbed = [batch["video"].tolist() for batch in module.val_dataloader()]
+    loader = iter(module.val_dataloader())
+    seen = [next(loader)["video"].tolist()]
+    workers = loader._workers
+    for worker in workers:
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT):
+            # Not from here: a signal of the parent is an order.
+            os.spawnlp(os.P_WAIT, "sh", "sh", "-c", f"kill -{number} {worker.pid}")
+    seen += [batch["video"].tolist() for batch in loader]
+    assert seen == undisturbed
+    for worker in workers:
+        worker.terminate()
+        worker.join(10)
+    assert [worker.exitcode for worker in workers] == [0, 0]
