@@ -3,8 +3,8 @@
 import csv
 import errno
 import io
-import os
 import json
+import os
 import subprocess
 import sys
 
