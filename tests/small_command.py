@@ -23,7 +23,7 @@ NOT_RUN = {
     r"gcvideo demo ": "serves until it is stopped; tests/command/demo asks it and stops it",
     r" video=rtsp://": "needs a camera; tests/inference/test_live.py reads a pipe",
     r"^python examples/service\.py ": (
-        "serves until it is stopped; tests/example/test_service.py asks it and stops it"
+        "serves until it is stopped; tests/example asks it and stops it"
     ),
     r"^pip install ": ".ci/run installs the package into a fresh environment",
     r"^pytest": "is what runs this",
