@@ -46,9 +46,10 @@ def test_a_reader_that_dies_costs_at_most_the_file_it_reads(service, clip):
     service.until(lambda: service.readers() == [])
     for _ in range(2):
         assert service.ask("/classify", clip.read_bytes())[0] == 200
+    served = service.metric('gcvideo_seconds_count{stage="wait"}')
     service.signal_readers(signal.SIGSTOP)
     with posting(service, clip.read_bytes(), 1) as waiting:
-        service.until(lambda: service.metric('gcvideo_seconds_count{stage="wait"}') > 0)
+        service.until(lambda: service.metric('gcvideo_seconds_count{stage="wait"}') == served + 1)
         time.sleep(0.3)
         service.signal_readers(signal.SIGKILL)
     assert waiting[0].result() == (422, {"detail": "its reader died; re-encode the video"})
