@@ -197,7 +197,7 @@ async def receive_upload(request, max_bytes):
 
     counted = Request(request.scope, receive)
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        for value in (await counted.form(max_files=1)).values():
+        for value in (await counted.form(max_files=1, max_fields=8)).values():
             if not isinstance(value, str):
                 return value.file
         raise HTTPException(400, "there is no file; send one as `curl -F file=@clip.mp4` does")

@@ -29,7 +29,7 @@ NOT_RUN = {
         "needs a camera; tests/command/predict/test_cut_stream.py sends a video and cuts it"
     ),
     r"^python examples/service\.py ": (
-        "serves until it is stopped; tests/example/test_service.py asks it and stops it"
+        "serves until it is stopped; tests/example asks it and stops it"
     ),
     r"^pip install ": ".ci/run installs the package into a fresh environment",
     r"^pytest": "is what runs this",

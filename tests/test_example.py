@@ -25,7 +25,7 @@ def test_examples_are_short_and_each_is_run_and_listed(project):
     # Of two programs, modules of their own are the tests.
     others = "".join(
         (project / "tests" / name).read_text()
-        for name in ("inference/test_export_example.py", "example/test_service.py")
+        for name in ("inference/test_export_example.py", "running_service.py")
     )
     for name in PROGRAMS:
         text = (EXAMPLES / name).read_text()
