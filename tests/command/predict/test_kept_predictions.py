@@ -239,9 +239,7 @@ def test_a_name_of_no_file_costs_only_itself(run_predict, coming, videos, tmp_pa
     assert "no video at 'none.mp4'; give a file" in rows["none.mp4"]["error"]
 
 
-def test_the_standard_output_has_lines_of_json_and_nothing_else(
-    run_predict, coming, videos, capfd
-):
+def test_the_standard_output_has_lines_of_json_and_nothing_else(run_predict, coming, videos, capfd):
     coming(lambda number: os.write(1, b"of a library\n"))
     run_predict("output=-")
     printed, errors = capfd.readouterr()

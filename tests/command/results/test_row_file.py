@@ -132,7 +132,9 @@ def test_two_processes_cannot_write_one_file(tmp_path, project):
         return done.stdout.splitlines()
 
     file = written(path, JsonLines(), [1, 0])
-    refused = f"'{path}' is being written by another process; wait for it or stop it, or give another"
+    refused = (
+        f"'{path}' is being written by another process; wait for it or stop it, or give another"
+    )
     assert [line.startswith(refused) for line in other()] == [True, True]
     file.sort()  # into another file, which is locked as well
     assert len(other()) == 2
