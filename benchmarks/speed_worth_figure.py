@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from speed_worth import Worth
 
-from gcvideo.comparison._figure import style_of
+from gcvideo.report._figure import style_of
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",

@@ -25,13 +25,20 @@ COMMANDS = {
     ),
     "predict": Command(
         "classify videos, folders, cameras and streams",
-        "gcvideo.command.predict._prediction:predict",
+        "gcvideo.command.predict._live_prediction:predict",
         "predict",
         plain=("checkpoint", "video*"),
         has_failed=lambda counted: counted.has_failed,
     ),
+    "features": Command(
+        "write a feature vector for each video or window",
+        "gcvideo.command.predict._features:features",
+        "features",
+        plain=("checkpoint", "video*"),
+        has_failed=lambda counted: counted.has_failed,
+    ),
     "merge": Command(
-        "join the parts of a prediction by several processes",
+        "join the parts of predictions or features",
         "gcvideo.command._merging:merge",
         "merge",
         plain=("output",),

@@ -28,13 +28,20 @@ CLASSES = ("dark", "light")
 _LISTED = ("data/k256", "small/ut_interaction", "small/arid6_gamma")
 # Sets whose lists stand beside them.
 _NAMED = ("ut_interaction", "grid_s1_words", "clip_order6")
-# Checkpoints of a net with non-local blocks, and of one with context blocks.
-_NL_COPIES = (
+# They all hold the same.
+SETS_ALIKE = (*_NAMED, "arid6_gamma")
+# Checkpoints of a net with non-local blocks, and of one with context blocks: those of its run come first.
+NL_COPIES = (
+    *("runs/RUN/checkpoints/last.ckpt", "runs/RUN/checkpoints/best.ckpt"),
     *("best.ckpt", "last.ckpt", "nl.ckpt", "CKPT", "RUN/checkpoints/best.ckpt", "runs/last.ckpt"),
     "runs/nl/seed0/checkpoints/last.ckpt",
     "runs/compare/cue_nl_kinds/cells/nl_kind-gaussian/seed0/checkpoints/last.ckpt",
 )
-_GC_COPIES = ("gc.ckpt", "runs/gc/seed0/checkpoints/last.ckpt")
+GC_COPIES = (
+    "runs/demo_i3d_gc/DATE/checkpoints/best.ckpt",
+    "gc.ckpt",
+    "runs/gc/seed0/checkpoints/last.ckpt",
+)
 
 
 def make_files(folder: Path) -> None:
@@ -84,10 +91,10 @@ def make_nets(folder: Path, run: Callable[..., None]) -> None:
     own = ["protocol=pytorchvideo", "classes=kinetics400"]
     run("convert", "slow.pyth", "slow_8x8_r50_pytorchvideo.safetensors", *own)
     run("export", "runs/RUN", "net.xml")
-    for source, copies in (("runs/RUN", _NL_COPIES), ("runs/demo_i3d_gc/DATE", _GC_COPIES)):
+    for first, *copies in (NL_COPIES, GC_COPIES):
         for copy in copies:
             (folder / copy).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(folder / source / "checkpoints" / "last.ckpt", folder / copy)
+            shutil.copy(folder / first, folder / copy)
     for name in ("demo_i3d_gc", "kinetics400_slow_gc"):
         # As if it had been killed in its second epoch.
         (folder / "runs" / name / "DATE" / "results.json").unlink()

@@ -127,12 +127,6 @@ def write_list(path, data, num_videos):
     return path
 
 
-def score(folder, checkpoint, data, *words):
-    given = [f"checkpoint={checkpoint}", "data=folder", f"data.root={data}", "num_workers=0"]
-    more = ["trainer.enable_progress_bar=false", f"hydra.run.dir={folder}"]
-    return launch(*given, *more, *words, "trainer.precision=32-true", script="test")
-
-
 def assert_equal_scores(one, two, num_videos):
     (rows, result), (others, other) = results(one), results(two)
     assert result["metrics"] == other["metrics"]

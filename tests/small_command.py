@@ -2,11 +2,15 @@
 
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from pathlib import PurePath
 
+from command_sandbox import GC_COPIES, NL_COPIES, SETS_ALIKE
 from documented_command import DocumentedCommand
 from gcvideo_runs import TINY
 
+from gcvideo import cli
+from gcvideo.command.configuration._command_words import _with_plain
 from gcvideo.command.configuration._composition import key_of
 from gcvideo.weights import ZOO
 
@@ -21,7 +25,12 @@ NOT_RUN = {
     ),
     r" what=engine": "takes minutes; tests/benchmarks/test_speed_engine.py runs it at a small size",
     r"gcvideo demo ": "serves until it is stopped; tests/command/demo asks it and stops it",
-    r" video=rtsp://": "needs a camera; tests/inference/test_live.py reads a pipe",
+    r" video=(?:rtsp://|/dev/)": (
+        "needs a camera; tests/command/predict/test_cut_stream.py sends a video and cuts it"
+    ),
+    r"^python examples/service\.py ": (
+        "serves until it is stopped; tests/example/test_service.py asks it and stops it"
+    ),
     r"^pip install ": ".ci/run installs the package into a fresh environment",
     r"^pytest": "is what runs this",
     r"^make ": "calls what .ci/run calls",
@@ -40,6 +49,8 @@ _CELLS = [
     *("seeds=0", "launcher=local", "num_threads=1", "trainer.limit_train_batches=1"),
     *("trainer.check_val_every_n_epoch=1", "log_every_n_steps=1"),
 ]
+_CROP = "crop_size=32"
+_TWO_RANKS = "trainer.devices=2"
 _NETS = 'models=["slow_gc width=4"]'
 _SMALL = {
     "test": ["report=false", "trainer=cpu", "num_workers=0", "trainer.enable_progress_bar=false"],
@@ -56,6 +67,8 @@ _SMALL = {
         *("shapes=[[1,16,2,4,4]]", "non_local_shape=[1,8,2,4,4]", "compiled=false"),
     ],
 }
+# Keys of what a command writes.
+OUTPUTS = ("output", "json", "annotated", "contact_sheets", "folder")
 _PLACEHOLDERS = {
     "checkpoint": "best.ckpt",
     "data.root": "videos",
@@ -93,28 +106,72 @@ def small_words(command: DocumentedCommand) -> list[str]:
     words = [_in_sandbox(word) for word in command.words if word != "..."]
     if command.name == "compare":
         return _replaced(words, [*_CELLS, *_set_size(words), *_two_variants(words)])
-    if command.name == "train":
-        return _small_training(words)
     if command.name == "export" and any(key_of(word) == "crop_size" for word in words):
-        return _replaced(words, ["crop_size=32"])
+        return _replaced(words, [_CROP])
+    if command.name == "train":
+        return _small_training(words, starts_two=command.argv[0] == "torchrun")
     small = _SMALL.get(command.name, [])
     if "what=worth" in words:  # its models are those of a table
         small = _replaced(small, ['models=["i3d width=4"]'])
     return _replaced(words, small)
 
 
+def outcome(command: DocumentedCommand, words: Sequence[str]) -> tuple[Hashable, ...]:
+    """What tells a run at the small size from those of other commands.
+
+    Words that stand alone are given their keys, as the command reads them. Outputs may have any name, and
+    files and sets that hold the same any of theirs; clips are longer than the videos at each documented
+    ``sampling_rate``.
+
+    Args:
+        command: one that is run.
+        words: from :func:`small_words`.
+    """
+    # scripts/train.py is run by the jobs of tests/command/train/test_ranks.py.
+    program = "torchrun" if command.argv[0] == "torchrun" else "gcvideo"
+    if not command.name or any(word.startswith("--") for word in words):
+        return program, command.name, *words
+    known = cli.COMMANDS.get(command.name)  # not scripts/benchmark.py
+    flags = [word for word in words if word.startswith("-")]
+    others = [word for word in words if not word.startswith("-")]
+    overrides = _with_plain(command.name, others, known.plain if known else ())
+    found = set(map(_without_names, overrides))
+    if command.name == "export":
+        found.discard(_CROP)  # that of the checkpoint
+    return program, command.name, *flags, frozenset(found)
+
+
+def _without_names(word: str) -> str:
+    key, _, value = word.partition("=")
+    value = value.strip("'\"")
+    if key in OUTPUTS:
+        return f"{key}={PurePath(value).suffix}"
+    if key == "sampling_rate":
+        return key
+    for copies in (NL_COPIES, GC_COPIES):
+        if value in copies:
+            return f"{key}={copies[0]}"
+    for name in SETS_ALIKE:
+        value = value.replace(name, SETS_ALIKE[0])
+    return f"{key}={value}"
+
+
 def needs_process(words: Sequence[str]) -> bool:
     """Whether a training has processes of its own, and so cannot run within that of a test."""
-    return any(key_of(word) == "hydra/launcher" for word in words) or _trainer(words) != "cpu"
+    return any(key_of(word) == "hydra/launcher" for word in words) or _TWO_RANKS in words
 
 
-def _small_training(words: list[str]) -> list[str]:
+def _small_training(words: list[str], *, starts_two: bool) -> list[str]:
+    """A training under DDP is one of torchrun, one of Lightning's, or one that goes on with other devices.
+
+    That Lightning starts its ranks is tested in tests/command/train/test_ranks.py, so that here one does.
+    """
     placed = ["trainer=cpu"]
     if _trainer(words) != "cpu":
-        is_counted = any(key_of(word) == "trainer.devices" for word in words)
+        resumes = any(key_of(word) == "resume" for word in words)
         placed = [
             *("trainer.accelerator=cpu", "trainer.num_nodes=1", "num_workers=0", "batch_size=2"),
-            f"trainer.devices={2 if is_counted else 1}",
+            _TWO_RANKS if starts_two or resumes else "trainer.devices=1",
         ]
     elif any(key_of(word) == "trainer.devices" for word in words):
         placed.append(
@@ -135,6 +192,8 @@ def _small_training(words: list[str]) -> list[str]:
     if starts and "weights=checkpoint" not in words:
         small += ["weights=checkpoint", f"weights.path={starts[0]}"]
         small += ["weights.inflation=mean"] * (starts[0] == "resnet50.pth")
+    if "-m" in words:  # two values make a sweep
+        words = [re.sub(r"^([^\[,]+=[^\[,]+,[^\[,]+),.*", r"\1", word) for word in words]
     return _replaced(_with_launcher(words), small)
 
 
@@ -149,7 +208,7 @@ def _set_size(words: Sequence[str]) -> list[str]:
 
 def _two_variants(words: Sequence[str]) -> list[str]:
     """Of a comparison; that all values mean something is a test of its own."""
-    if "preset=quick" in words:
+    if words == ["preset=quick"]:
         return []
     kinds = ["block=nl", "kind=gaussian,dot_product"]
     return kinds if any(key_of(word) == "kind" for word in words) else ["block=none,gc"]

@@ -18,7 +18,7 @@ from documented_command import (
     programs_in,
     readable,
 )
-from small_command import NOT_RUN, STARTS, not_run, small_words
+from small_command import NOT_RUN, STARTS, not_run, outcome, small_words
 
 from gcvideo import cli
 from gcvideo.command.configuration._command_words import read_words
@@ -102,6 +102,29 @@ def test_every_command_of_ours_is_documented():
 
 def test_each_reason_to_leave_a_command_out_is_that_of_some_command():
     assert {pattern for command in COMMANDS for pattern in not_run(command)} == set(NOT_RUN)
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "is_same"),
+    [
+        ("gcvideo export best.ckpt a.onnx", "gcvideo export output=b.onnx checkpoint=CKPT", True),
+        ("gcvideo export best.ckpt a.onnx", "gcvideo export best.ckpt a.onnx crop_size=224", True),
+        ("gcvideo export best.ckpt a.onnx", "gcvideo export best.ckpt a.pt2", False),
+        ("gcvideo export best.ckpt a.onnx", "gcvideo export gc.ckpt a.onnx", False),
+        ("gcvideo predict best.ckpt clips", "gcvideo predict best.ckpt clips top_k=3", False),
+        ("gcvideo train -m lr=1,2 seed=1", "gcvideo train -m lr=1,2,3", True),
+        ("gcvideo train lr=1", "gcvideo train lr=2", False),
+        ("gcvideo train model=c2d", "python scripts/train.py model=c2d", True),
+        ("gcvideo train trainer=ddp", "torchrun scripts/train.py trainer=ddp", False),
+        ("gcvideo compare block=gc,se", "gcvideo compare block=se,nl", True),
+        ("gcvideo compare preset=quick", "gcvideo compare preset=quick lr=1e-3", False),
+        ("gcvideo cost", "gcvideo cost output=costs", False),
+    ],
+)
+def test_of_commands_that_say_the_same_one_is_run(text, other, is_same):
+    commands = [DocumentedCommand("README.md", t) for t in (text, other)]
+    one, two = (outcome(command, small_words(command)) for command in commands)
+    assert (one == two) == is_same
 
 
 def test_published_weights_that_files_of_ours_stand_for_exist():

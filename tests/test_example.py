@@ -17,17 +17,23 @@ import gcvideo
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PROGRAMS = sorted(path.name for path in EXAMPLES.glob("*.py"))
-_MAX_LINES = 60
+_MAX_LINES = {"service.py": 300}  # of the others 60
 
 
 def test_examples_are_short_and_each_is_run_and_listed(project):
     runs, table = Path(__file__).read_text(), (project / "docs" / "examples.md").read_text()
-    others = (project / "tests" / "inference" / "test_export_example.py").read_text()
+    # Of two programs, modules of their own are the tests.
+    others = "".join(
+        (project / "tests" / name).read_text()
+        for name in ("inference/test_export_example.py", "example/test_service.py")
+    )
     for name in PROGRAMS:
         text = (EXAMPLES / name).read_text()
-        assert len(text.splitlines()) < _MAX_LINES
+        assert len(text.splitlines()) < _MAX_LINES.get(name, 60)
         assert ast.get_docstring(ast.parse(text))
-        assert f'"{name}"' in runs + others  # of onnx_program.py the other module is the test
+        assert (
+            f'"{name}"' in runs + others
+        )  # onnx_program.py and service.py have modules of their own
     listed = re.findall(r"^\| \[(\S+)\]\(\.\./examples/(\S+)\)", table, re.MULTILINE)
     assert sorted(listed) == sorted((p.name, p.name) for p in EXAMPLES.glob("*.*"))
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from gcvideo_runs import TINY
 
 import gcvideo
 
@@ -145,55 +144,6 @@ def test_no_file_is_longer_than_300_lines():
     for folder in ("gcvideo", "tests", "scripts", "conf", "benchmarks"):
         for path in (PROJECT / folder).rglob("*.py"):
             assert len(path.read_text().splitlines()) <= 300, path
-
-
-@pytest.mark.slow
-def test_train_test_and_predict_run_as_scripts_on_two_processes(tmp_path, video_folder):
-    """Every video is scored once, whether the test runs on one process or on two.
-
-    That the machine has a command of SLURM changes nothing, and nothing is said of it.
-    """
-    srun = tmp_path / "bin" / "srun"
-    srun.parent.mkdir()
-    srun.touch(0o755)
-    path = {"PATH": f"{srun.parent}{os.pathsep}{os.environ['PATH']}"}
-    data = ["data=folder", f"data.root={video_folder}"]
-    folder = tmp_path / "run"
-    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
-    tiny = [word for word in TINY if word != "trainer=cpu"]
-    done = run(
-        "scripts/train.py", "model=c2d_gc", *data, *tiny, *two, f"hydra.run.dir={folder}", **path
-    )
-    assert done.returncode == 0, done.stderr
-    assert "srun" not in done.stderr
-    checkpoint = folder / "checkpoints" / "last.ckpt"
-    tables = []
-    for name, words in (("one", ["trainer=cpu"]), ("two", two)):
-        out = tmp_path / name
-        done = run(
-            "scripts/test.py",
-            f"checkpoint={checkpoint}",
-            *data,
-            f"data.test={video_folder}",
-            *words,
-            "num_workers=0",
-            f"hydra.run.dir={out}",
-            **path,
-        )
-        assert done.returncode == 0, done.stderr
-        assert "srun" not in done.stderr
-        tables.append((out / "scores.csv").read_text())
-    assert tables[0] == tables[1]
-    assert len(tables[0].splitlines()) == 13
-    video = video_folder / "dark" / "dark_0.mp4"
-    done = run("scripts/predict.py", f"checkpoint={checkpoint}", f"video={video}", "device=cpu")
-    assert done.returncode == 0, done.stderr
-    assert "dark" in done.stdout
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"")
-    done = run("scripts/predict.py", f"checkpoint={checkpoint}", f"video={broken}", "device=cpu")
-    assert done.returncode == 1
-    assert "the file is empty" in done.stdout
 
 
 def test_contributing_names_modules_that_exist():

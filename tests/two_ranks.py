@@ -7,7 +7,7 @@ import sys
 
 
 def run_in_two(script, folder, timeout=900):
-    """Run a script that calls :func:`fork_into_two`; an error of a rank is one of ours."""
+    """What a script that calls :func:`fork_into_two` prints as errors; if it fails, the test does."""
     done = subprocess.run(
         [sys.executable, str(script), str(folder)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -16,6 +16,7 @@ def run_in_two(script, folder, timeout=900):
         timeout=timeout,
     )
     assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def fork_into_two(main):

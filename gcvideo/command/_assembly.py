@@ -107,7 +107,7 @@ class TrainerError(ValueError):
 def build_trainer(cfg: DictConfig) -> Trainer:
     """Lightning's Trainer with the configured callbacks and loggers; on a CPU, freed memory is kept."""
     quiet_libraries()
-    loggers = _loggers(cfg.logger) if "logger" in cfg else []
+    loggers = _loggers(cfg.logger) if cfg.get("logger") else []
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         # Lightning's own requeueing saves from within a signal, in the middle of a step.

@@ -44,3 +44,26 @@ def interruptible() -> Iterator[list[int]]:
         for number, handler in before.items():
             # None stands for a handler that was not set from Python.
             signal.signal(number, handler or signal.SIG_DFL)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within, SIGINT and SIGTERM wait, and the first of them comes at the end; so no row is cut in two.
+
+    Outside the main thread, nothing changes.
+    """
+    waiting: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(handler := signal.getsignal(number)):
+                before[number] = handler
+    for number in before:
+        signal.signal(number, lambda number, frame: waiting.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if waiting:
+            signal.raise_signal(waiting[0])

@@ -11,6 +11,7 @@ from gcvideo._console import Console
 from gcvideo._draft import draft_of
 from gcvideo.command._output_check import telling
 from gcvideo.command._shard import Shard, find_parts
+from gcvideo.command.predict._features import FEATURE_FORM
 from gcvideo.command.predict._outcome import form_of
 from gcvideo.command.results._output import OutputForm
 from gcvideo.command.results._row_file import RowFile, write_blocks
@@ -44,7 +45,7 @@ def merge(cfg: DictConfig) -> RunRecord:
     first = next(iter(records.values()))
     for shard, record in records.items():
         replace(first, shard=str(shard)).require_same(record, parts[shard])
-    form = form_of(in_windows="stride_seconds" in first.made_by)
+    form = _form_of(first)
     form.check(str(output))
     if not cfg.overwrite and (output.exists() or record_path(output).exists()):
         raise ValueError(f"'{output}' exists; give overwrite=true to replace it")
@@ -64,6 +65,12 @@ def merge(cfg: DictConfig) -> RunRecord:
         soft_wrap=True,
     )
     return merged
+
+
+def _form_of(record: RunRecord) -> OutputForm:
+    if record.made_by["command"] == "features":
+        return FEATURE_FORM
+    return form_of(in_windows="stride_seconds" in record.made_by)
 
 
 def _finished_record(part: Path) -> RunRecord:

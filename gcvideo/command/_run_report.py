@@ -1,18 +1,24 @@
 """The report of a test or of a training: what a run knows, put into the words of the page."""
 
 import json
+import os
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, Trainer
-from omegaconf import DictConfig, OmegaConf
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gcvideo._console import Console
+from gcvideo._hint import override
 from gcvideo._invocation import command_line
 from gcvideo.command._checkpoint_data import Evaluation
 from gcvideo.command._class_report import baselines
@@ -23,6 +29,7 @@ from gcvideo.report import RunResult, write_run_report
 from gcvideo.training import BadVideos, LearningCurve, VideoClassifier
 
 _CONSOLE = Console()
+_OF_THE_RUN = {"output_dir", "run_id"}
 
 
 def calibration_record(scores: VideoScores) -> dict[str, Any] | None:
@@ -48,6 +55,7 @@ class TrainedRun:
     history: Mapping[str, list[tuple[float, float]]]
     num_unreadable: int
     num_damaged: int
+    trainer: Trainer
 
     @classmethod
     def of(
@@ -74,16 +82,19 @@ class TrainedRun:
             history=curves[0] if curves else {},
             num_unreadable=bad_videos.num_unreadable,
             num_damaged=bad_videos.num_damaged,
+            trainer=trainer,
         )
 
 
-def report_test(evaluation: Evaluation, scores: VideoScores, metrics: Mapping[str, float]) -> None:
+def report_test(
+    evaluation: Evaluation, trainer: Trainer, scores: VideoScores, metrics: Mapping[str, float]
+) -> None:
     """Write the report of a test into its folder."""
     cfg, protocol, splits = evaluation.cfg, evaluation.protocol, evaluation.splits
     model = evaluation.checkpoint.config["model"]["name"]
     facts = {
         "checkpoint": str(evaluation.checkpoint.path),
-        "data": splits.test.source,
+        "data": _homely(splits.test.source),
         "protocol": str(protocol),
         "precision, engine": f"{cfg.precision}, {cfg.engine}",
     }
@@ -97,10 +108,10 @@ def report_test(evaluation: Evaluation, scores: VideoScores, metrics: Mapping[st
         scores=scores.scores(),
         figures_of_merit=_merit(metrics, splits, "test", scores),
         facts=_command("test") | facts | _environment(evaluation.folder),
-        recipe=OmegaConf.to_yaml(cfg),
+        recipe=_recipe(cfg),
         left_out=_missing(splits),
     )
-    _write(result, evaluation.folder, cfg)
+    _write(result, evaluation.folder, cfg, trainer)
 
 
 def report_training(run: TrainedRun) -> None:
@@ -112,7 +123,7 @@ def report_training(run: TrainedRun) -> None:
         "recipe": f"{cfg.trainer.max_epochs} epochs, batch {cfg.batch_size} x {cfg.clips_per_video}, "
         f"{cfg.optimizer._target_.rpartition('.')[2]}, lr {cfg.lr:g} per {cfg.base_batch_size}, seed "
         f"{cfg.seed}, trained in {cfg.trainer.precision}, validated in {cfg.val_precision}",
-        "data": f"{splits.train.source}, {splits.val.source}",
+        "data": f"{_homely(splits.train.source)}, {_homely(splits.val.source)}",
         "validation": f"a centre view of each video; weights of the last epoch; {run.protocol.name}",
     }
     left_out = [
@@ -133,15 +144,17 @@ def report_training(run: TrainedRun) -> None:
         scores=run.scores.scores(),
         figures_of_merit=_merit(run.metrics, splits, "val", run.scores),
         facts=_command("train") | facts | _environment(run.folder),
-        recipe=OmegaConf.to_yaml(cfg),
+        recipe=_recipe(cfg),
         left_out=[*_missing(splits), *left_out],
         history=run.history,
     )
-    _write(result, run.folder, cfg)
+    _write(result, run.folder, cfg, run.trainer)
 
 
-def _write(result: RunResult, folder: Path, cfg: DictConfig) -> None:
-    write_run_report(result, folder, formats=cfg.get("figures", ["png", "svg"]))
+def _write(result: RunResult, folder: Path, cfg: DictConfig, trainer: Trainer) -> None:
+    with _picture_log(result, trainer) as log_picture:
+        formats = cfg.get("figures", ["png", "svg"])
+        write_run_report(result, folder, formats=formats, log_picture=log_picture)
     if not bool(result.is_finite.all()):
         bad = int((~result.is_finite).sum())
         _CONSOLE.print(
@@ -150,6 +163,24 @@ def _write(result: RunResult, folder: Path, cfg: DictConfig) -> None:
             soft_wrap=True,
         )
     _CONSOLE.print(f"  report in {folder / 'report.html'}", soft_wrap=True)
+
+
+@contextmanager
+def _picture_log(
+    result: RunResult, trainer: Trainer
+) -> Iterator[Callable[[str, np.ndarray], None] | None]:
+    """What gives pictures to tensorboard, at the last step; None where it is not on."""
+    folder = next((x.log_dir for x in trainer.loggers if isinstance(x, TensorBoardLogger)), None)
+    if folder is None:
+        yield None
+        return
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - of an extra
+
+    # Of its own: the logger has ended, and would begin again with the purge of a run that was resumed.
+    with SummaryWriter(folder, filename_suffix=".report") as writer:
+        yield lambda name, pixels: writer.add_image(
+            f"{result.split}/{name}", pixels, trainer.global_step, dataformats="HWC"
+        )
 
 
 def _merit(
@@ -181,7 +212,29 @@ def _command(name: str) -> dict[str, str]:
     """The command as it was typed; nothing where there was none."""
     if not HydraConfig.initialized():
         return {}
-    return {"command": f"{command_line(name)} {shlex.join(HydraConfig.get().overrides.task)}"}
+    words = map(_unquoted, HydraConfig.get().overrides.task)
+    return {"command": f"{command_line(name)} {shlex.join(words)}".rstrip()}
+
+
+def _unquoted(word: str) -> str:
+    """An override without the quotes that a path got when the command line was read, if it needs none."""
+    quoted = re.fullmatch(r"([^=']+)='([^'\\]*)'", word)
+    return word if quoted is None else override(quoted[1], quoted[2])
+
+
+def _recipe(cfg: DictConfig) -> str:
+    """The configuration without what differs between equal runs: their folder, and their number."""
+    shown = cfg.copy()
+    with open_dict(shown):
+        for key in _OF_THE_RUN & shown.keys():
+            del shown[key]
+    return OmegaConf.to_yaml(shown)
+
+
+def _homely(path: str) -> str:
+    """A path with ~ for the home folder, since a page may be passed on."""
+    home = f"{Path.home()}{os.sep}"
+    return f"~{os.sep}{path.removeprefix(home)}" if path.startswith(home) else path
 
 
 def _environment(folder: Path) -> dict[str, str]:

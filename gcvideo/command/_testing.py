@@ -54,7 +54,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
         trainer.test(module, data, verbose=False)
     metrics = module.test_metrics()
     if trainer.is_global_zero:
-        _write(evaluation, module, metrics)
+        _write(evaluation, trainer, module, metrics)
     num_listed, num_scored = len(evaluation.splits.test), len(module.test_scores)
     if num_scored != num_listed:
         raise RuntimeError(
@@ -90,7 +90,9 @@ class _TestData(VideoDataModule):
         return ranks | {"rank": ranks["rank"] % max(1, len(self.splits.test))}
 
 
-def _write(evaluation: Evaluation, module: VideoClassifier, metrics: dict[str, float]) -> None:
+def _write(
+    evaluation: Evaluation, trainer: Trainer, module: VideoClassifier, metrics: dict[str, float]
+) -> None:
     folder, scores = evaluation.folder, module.test_scores
     num_listed = len(evaluation.splits.test)
     scores.write(folder / "scores.csv", evaluation.listed, evaluation.checkpoint.classes)
@@ -111,4 +113,4 @@ def _write(evaluation: Evaluation, module: VideoClassifier, metrics: dict[str, f
         soft_wrap=True,
     )
     if evaluation.cfg.report:
-        report_test(evaluation, scores, metrics)
+        report_test(evaluation, trainer, scores, metrics)

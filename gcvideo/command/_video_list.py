@@ -120,14 +120,18 @@ def _rows(pattern: str) -> Iterator[_Row]:
         else:
             yield _Row(pattern)
     elif path.is_dir():
-        # Not Path, which would take seconds for a million files.
-        prefix = "" if str(path) == "." else os.path.join(path, "")  # noqa: PTH118
+        prefix = _prefix(path)
         found = sorted(prefix + below for below in video_folder.find_videos(path).paths)
         yield from map(_Row, found) if found else [_nothing(pattern)]
     else:
         # Path.glob does not accept absolute patterns.
         found = sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))  # noqa: PTH207
         yield from map(_Row, found) if found else [_nothing(pattern)]
+
+
+def _prefix(folder: Path) -> str:
+    """What makes names in a folder to paths; joining a million of them by Path would take seconds."""
+    return "" if str(folder) == "." else os.path.join(folder, "")  # noqa: PTH118
 
 
 def _nothing(pattern: str) -> _Row:
@@ -142,7 +146,7 @@ def _listed(name: str, folder: Path, lines: Iterator[tuple[int, str]]) -> Iterat
     is_empty = True
     for number, text in lines:
         # A row that is too long to be a path is none, and no error.
-        places = (os.path.join(folder, text), text)  # noqa: PTH118
+        places = (_prefix(folder) + text, text) if not os.path.isabs(text) else (text,)  # noqa: PTH117
         found = next(filter(os.path.isfile, places), None)
         if found is None and text.startswith("#"):
             continue

@@ -1,4 +1,4 @@
-"""Results of a comparison: paired differences and their significance, tables, plots and a report page."""
+"""Results of a comparison: paired differences and their significance, outcome in words, tables."""
 
-from gcvideo.comparison._report import write_report as write_report
+from gcvideo.comparison._results import Comparison as Comparison
 from gcvideo.comparison._table import markdown_table as markdown_table

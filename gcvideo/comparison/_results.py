@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from gcvideo.comparison._paired_difference import PairedDifference, SeedValues, holm_adjusted
+from gcvideo.evaluation import Calibration, calibration, confusion_matrix
 from gcvideo.evaluation._accuracy import (
     class_accuracies,
     count_right,
@@ -85,6 +86,11 @@ class CellResult:
         """Top-1 accuracy of the videos of each class; NaN for a class without videos."""
         return class_accuracies(count_right(self.labels, self.right, self.scores.shape[1]))
 
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Calibration of the scores of the test."""
+        return calibration(self.labels, self.scores)
+
 
 @dataclass(frozen=True)
 class VariantResult:
@@ -114,6 +120,26 @@ class VariantResult:
         return SeedValues(
             {cell.seed: float(mean_class_accuracy(cell.class_accuracies())) for cell in self.cells}
         )
+
+    def calibration_error(self) -> SeedValues:
+        """Expected calibration error of each cell, in [0, 1]."""
+        return SeedValues({cell.seed: cell.calibration.error for cell in self.cells})
+
+    @cached_property
+    def pooled_calibration(self) -> Calibration:
+        """Calibration of the answers of all seeds together; ValueError without a cell."""
+        return calibration(*self._pooled())
+
+    @cached_property
+    def counts(self) -> Int64[Tensor, "k k"]:
+        """Confusion matrix of the answers of all seeds together; ValueError without a cell."""
+        return confusion_matrix(*self._pooled())
+
+    def _pooled(self) -> tuple[Int64[Tensor, " n"], Float[Tensor, "n k"]]:
+        if not self.cells:
+            raise ValueError(f"variant '{self.name}' has no finished cell, so it has no answers")
+        labels, scores = zip(*((cell.labels, cell.scores) for cell in self.cells), strict=True)
+        return torch.cat(labels), torch.cat(scores)
 
     def probe(self, name: str) -> SeedValues:
         """Top-1 accuracy of a probe, of the seeds that have it."""

@@ -81,7 +81,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 LEGEND = (
     f"{DASH}: not measured, or not defined (the baseline against itself, the spread of one seed).",
     "±: standard deviation over seeds. Times are medians, and memory is that of a training step. "
-    "Difference: to the baseline, paired by seed and video.",
+    "Difference: to the baseline, paired by seed and video. Calibration error: expected, over 15 bins.",
     "p: of no difference to the baseline. McNemar takes all pairs as independent, but seeds on one video "
     "are not; clustered flips the seeds of a video together, or all videos of a group (data.groups); Holm "
     "adjusts clustered p for the number of comparisons. The interval holds for other videos, or groups, and "
@@ -214,6 +214,7 @@ def _cells(comparison: Comparison, variant: VariantResult) -> Iterator[tuple[str
     if comparison.has_top5:
         yield "top-5 (%)", mean_and_spread(variant.top_k(5), decimals)
     yield "mean class accuracy (%)", mean_and_spread(variant.mean_class_accuracy(), decimals)
+    yield "calibration error (%)", mean_and_spread(variant.calibration_error(), 1)
     yield "seeds", _seeds(cell.seed for cell in variant.cells) or DASH
     for probe in comparison.probes:
         yield f"top-1, {probe} (%)", mean_and_spread(variant.probe(probe), decimals)
@@ -241,6 +242,8 @@ def _raw_cells(
     for name, values in accuracies.items():
         yield f"{name}, mean (fraction)", values.mean
         yield f"{name}, spread (fraction)", values.spread
+    yield "calibration error, mean (fraction)", variant.calibration_error().mean
+    yield "calibration error, spread (fraction)", variant.calibration_error().spread
     yield "difference, mean (fraction)", difference and difference.top1.mean
     yield "difference, spread (fraction)", difference and difference.top1.spread
     low, high = difference.interval if difference else (None, None)

@@ -60,6 +60,8 @@ from gcvideo.data.video._frame_index import IndexEntry as IndexEntry
 from gcvideo.data.video._frame_index import index_path as index_path
 from gcvideo.data.video._frame_index import index_video as index_video
 from gcvideo.data.video._frame_index import write_index as write_index
+from gcvideo.data.video._reconnecting import StreamConnections as StreamConnections
+from gcvideo.data.video._reconnecting import StreamGap as StreamGap
 from gcvideo.data.video._reencoding import Reencoding as Reencoding
 from gcvideo.data.video._reencoding import reencode_video as reencode_video
 from gcvideo.data.video._resizing import MMActionResizing as MMActionResizing

@@ -57,6 +57,17 @@ def most_confused_pairs(counts: Int64[Tensor, "k k"], num_pairs: int) -> list[Co
     return sorted(pairs, key=lambda pair: (-pair.num_videos, -pair.share))[:num_pairs]
 
 
+def most_confused_classes(counts: Int64[Tensor, "k k"], num_classes: int) -> list[int]:
+    """At most so many classes, those of the most frequent wrong answers, in label order."""
+    chosen: dict[int, None] = {}
+    for pair in most_confused_pairs(counts, counts.numel()):
+        both = dict.fromkeys((pair.label, pair.answer))
+        if len(chosen | both) > num_classes:
+            break
+        chosen |= both
+    return sorted(chosen)
+
+
 def check_finite(scores: Float[Tensor, "n k"]) -> None:
     """Refuse scores that are not finite; ValueError with their number and the first of them."""
     bad = (~torch.isfinite(scores).all(1)).nonzero().flatten().tolist()

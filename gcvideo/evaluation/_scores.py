@@ -1,6 +1,6 @@
 """Scores of a test by video."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -63,6 +63,18 @@ class VideoScores:
         if not self._rows:
             return torch.empty(0, 0)
         return torch.stack([self._rows[video][1] for video in sorted(self._rows)])
+
+    def state(self) -> dict[str, Tensor]:
+        """The videos, labels and scores as tensors, for a checkpoint; :meth:`of_state` reads them."""
+        videos = torch.tensor(self.videos(), dtype=torch.int64)
+        return {"videos": videos, "labels": self.labels(), "scores": self.scores()}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor]) -> "VideoScores":
+        """The scores whose state it is."""
+        found = cls()
+        found.add(state["videos"], state["labels"], state["scores"])
+        return found
 
     def write(self, path: Path, videos: Sequence[str], classes: Sequence[str]) -> None:
         """Write a csv with video, label, prediction and one column per class (:func:`score_columns`)."""

@@ -1,6 +1,8 @@
 """Loading of checkpoints, classification of videos, and export."""
 
+from gcvideo.inference._backlog import Backlog as Backlog
 from gcvideo.inference._batch import classify_videos as classify_videos
+from gcvideo.inference._batch import extract_features as extract_features
 from gcvideo.inference._checkpoint import Checkpoint as Checkpoint
 from gcvideo.inference._checkpoint import CheckpointError as CheckpointError
 from gcvideo.inference._checkpoint import clip_classifier as clip_classifier
@@ -20,9 +22,11 @@ from gcvideo.inference._model_card import ModelCard as ModelCard
 from gcvideo.inference._overlay import annotate_video as annotate_video
 from gcvideo.inference._overlay import draw_scores as draw_scores
 from gcvideo.inference._prediction import Prediction as Prediction
+from gcvideo.inference._segment_merger import SegmentMerger as SegmentMerger
 from gcvideo.inference._sliding_window import WindowScores as WindowScores
 from gcvideo.inference._sliding_window import classify_windows as classify_windows
 from gcvideo.inference._sliding_window import merge_segments as merge_segments
+from gcvideo.inference._sliding_window import window_features as window_features
 from gcvideo.inference.engine._engine import EngineModel as EngineModel
 from gcvideo.inference.engine._engine import engine_model as engine_model
 from gcvideo.inference.engine._int8 import quantized_model as quantized_model

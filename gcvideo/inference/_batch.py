@@ -21,8 +21,13 @@ from gcvideo.data._parallel import (
     default_num_workers,
     parallel_map,
 )
-from gcvideo.evaluation import average_views
 from gcvideo.inference._classifier import TrainedClassifier
+from gcvideo.inference._view_vectors import (
+    Compute,
+    feature_vectors,
+    require_features,
+    scores_of,
+)
 
 _Views = UInt8[np.ndarray, "v 3 t s s"]
 _Reading = tuple[int, _Views | VideoReadError]
@@ -39,6 +44,7 @@ def classify_videos(
     num_workers: int | None = None,
     time_budget_seconds: float | None = 60,
     progress: bool = True,
+    _compute: Compute = scores_of,
 ) -> Generator[_Result, None, None]:
     """The index of each video with its scores, or with the reason why it cannot be read.
 
@@ -79,8 +85,24 @@ def classify_videos(
     views = read_videos(
         protocol, videos, num_workers=num_workers, time_budget_seconds=time_budget_seconds
     )
-    results = score_groups(classifier, protocol, views, batch_size)
+    results = score_groups(classifier, protocol, views, batch_size, _compute)
     return with_progress(results, len(videos), "Classifying") if progress else results
+
+
+def extract_features(
+    classifier: TrainedClassifier, videos: Sequence[str | Path], **options: Any
+) -> Generator[_Result, None, None]:
+    """The index of each video with its vector, or with the reason why it cannot be read.
+
+    The vectors are those of ``classifier.features``: the pooled features before the linear layer, averaged
+    over the views of a video, float32. ``options`` and errors are those of :func:`classify_videos`; so are
+    order, memory and what a broken file costs.
+
+    Raises:
+        ValueError: also if the net has no such layer, or another program computes it.
+    """
+    require_features(classifier)
+    return classify_videos(classifier, videos, **options, _compute=feature_vectors)
 
 
 def read_videos(
@@ -139,8 +161,9 @@ def score_groups(
     protocol: EvaluationProtocol,
     results: Generator[_Reading, None, None],
     batch_size: int | None = None,
+    compute: Compute = scores_of,
 ) -> Generator[_Result, None, None]:
-    """Scores of the videos whose views arrive, in groups that share forward passes; errors pass through."""
+    """The vectors of the videos whose views arrive, in groups that share passes; errors pass through."""
     if not classifier.is_prepared:
         classifier = classifier.for_inference()
     # Beside a GPU, a second thread prepares the next group.
@@ -157,7 +180,7 @@ def score_groups(
         views = torch.from_numpy(np.stack(found))
         if classifier.device.type == "cuda":
             views = views.pin_memory()
-        scores = average_views(classifier.logits(views, batch_size), cast(Any, protocol.average))
+        scores = compute(classifier, views, batch_size)
         return list(zip(videos, scores[: len(videos)].cpu(), strict=True))
 
     group: dict[int, _Views] = {}

@@ -73,8 +73,7 @@ class TrainedClassifier:
             f"protocol  {self.protocol}",
             f"device    {self.device}, {self.precision}{by}",
         ]
-        if self.source is not None:
-            lines.insert(0, f"source    {self.source}")
+        lines = [f"source    {self.source}"] * (self.source is not None) + lines
         return "TrainedClassifier\n  " + "\n  ".join(lines)
 
     @property
@@ -232,14 +231,19 @@ class TrainedClassifier:
     def features(
         self, video: Video, *, num_clips: int = 1, num_crops: int = 1
     ) -> Float[Tensor, " c"]:
-        """One vector for a video: the pooled features before the linear layer, float32 on the CPU.
+        """One vector for a video: the mean of :func:`~gcvideo.inference.features` over its views.
 
-        It is the mean of :func:`~gcvideo.inference.features` over the views, and is not normalised.
-        Arguments as for :meth:`classify`.
+        It is float32 on the CPU, and not normalised. Arguments as for :meth:`classify`.
         """
-        views = self._views(video, num_clips, num_crops)
-        (vectors,) = self._forward(lambda x: [features(self.model.net, self._clips(x))], views)
-        return vectors[0].mean(0).cpu()
+        return self.view_features(self._views(video, num_clips, num_crops))[0].mean(0).cpu()
+
+    def view_features(
+        self, views: UInt8[Tensor, "n v 3 t s s"], batch_size: int | None = None
+    ) -> Float[Tensor, "n v c"]:
+        """Features of the views of n videos; device and batch size as for :meth:`logits`."""
+        compute = lambda batch: [features(self.model.net, self.model.net_input(batch))]  # noqa: E731
+        (vectors,) = self._forward(compute, views, batch_size)
+        return vectors
 
     def feature_maps(
         self,
@@ -257,7 +261,7 @@ class TrainedClassifier:
         stages = list(dict.fromkeys(stages))
 
         def compute(batch: Tensor) -> list[Tensor]:
-            found = feature_maps(self.model.net, self._clips(batch), stages)
+            found = feature_maps(self.model.net, self.model.net_input(batch), stages)
             return [found[stage] for stage in stages]
 
         maps = self._forward(compute, views)
@@ -289,10 +293,6 @@ class TrainedClassifier:
 
     def _views(self, video: Video, num_clips: int, num_crops: int) -> UInt8[Tensor, "1 v 3 t s s"]:
         return views_of(video, self.protocol.for_prediction(num_clips, num_crops))[None]
-
-    def _clips(self, views: UInt8[Tensor, "b 3 t s s"]) -> Float[Tensor, "b 3 t s s"]:
-        clips = self.model.normalize(views)
-        return clips.contiguous(memory_format=self.model.memory_format)
 
     def views_per_pass(self, num_pixels: int) -> int:
         """How many views of so many pixels share a forward pass: more only take memory."""

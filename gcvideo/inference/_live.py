@@ -1,5 +1,6 @@
 """Classification of frames as they arrive."""
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor
 from gcvideo.data import EvaluationProtocol
 from gcvideo.data.loading._time_grid import frames_at
 from gcvideo.data.loading._transform import resize_frames
+from gcvideo.inference._backlog import Backlog
 from gcvideo.inference._classifier import TrainedClassifier
 from gcvideo.inference._sliding_window import (
     STAMP_TOLERANCE,
@@ -44,6 +46,7 @@ def classify_live(
     *,
     stride_seconds: float,
     num_crops: int = 1,
+    backlog: Backlog | None = None,
 ) -> Iterator[LiveScores]:
     """Scores every ``stride_seconds`` for frames that are still arriving.
 
@@ -56,8 +59,9 @@ def classify_live(
     with the offsets o of :func:`~gcvideo.inference._sliding_window.window_offsets` and the rule of
     :func:`~gcvideo.data.loading._time_grid.frames_at`. After a gap longer than a window, a new window
     starts. Only the frames of the last window are kept, at the protocol's short side. The next frame is
-    requested when a result has been used. If that takes longer than the stride, a live source fills its
-    own buffer and then drops frames, and windows that are overdue are left out.
+    requested when a result has been used. If that takes longer than the stride, a source that waits for its
+    reader, such as a pipe, is read more slowly; a live source fills its own buffer and then drops frames.
+    With a ``backlog``, windows that would be too late are left out and counted; the last one never is.
 
     Args:
         classifier: classifier with net and protocol.
@@ -66,25 +70,34 @@ def classify_live(
             ``short_side``, and the protocol's ``square_pixels``, the scores equal those of the file.
         stride_seconds: seconds between the starts of two windows.
         num_crops: 1 (centre) or 3 spatial views per window, whose scores are averaged.
+        backlog: rule by which late windows are left out, and their count; None leaves out none.
 
     Raises:
         ValueError: if the stride is not positive, or later, if the times of the frames do not ascend.
     """
     check_stride(stride_seconds)
+    kept = backlog or Backlog(stride_seconds, None)
 
     def results() -> Iterator[LiveScores]:
         window = _Window(classifier.protocol)
-        due, is_told = 0.0, True
-        for seconds, frame in frames:
+        due, is_told, is_left_out = 0.0, True, False
+        for seconds, frame in kept.frames(frames):
             window.add(seconds, frame)
-            is_told = False
+            is_told = is_left_out = False
             tolerance = STAMP_TOLERANCE / window.fps
             if window.is_full and window.start_seconds >= due - tolerance:
-                yield window.classify(classifier, num_crops)
-                is_told = True
                 passed = (window.start_seconds + tolerance) // stride_seconds
+                # Where frames are rarer than the stride, not every multiple of it starts a window.
+                usual = max(math.ceil(window.least_step / stride_seconds), 1)
+                is_told = kept.admits_window(
+                    max(0, round(passed - due / stride_seconds) - usual + 1)
+                )
+                is_left_out = not is_told
+                if is_told:
+                    yield window.classify(classifier, num_crops)
                 due = (passed + 1) * stride_seconds
         if not is_told:
+            kept.num_left_out -= is_left_out  # the last window is never late
             yield window.classify(classifier, num_crops)
 
     return results()
@@ -107,6 +120,11 @@ class _Window:
     @property
     def is_full(self) -> bool:
         return len(self._times) == self._span
+
+    @property
+    def least_step(self) -> float:
+        """Seconds between two frames, where none is missing."""
+        return float(np.diff(self._times).min(initial=1 / self.fps))
 
     def add(self, seconds: float, frame: UInt8[np.ndarray, "h w 3"]) -> None:
         if self._times and not seconds > self._times[-1]:

@@ -11,6 +11,7 @@ import gcvideo
 from gcvideo._construction import TARGET
 from gcvideo.inference._checkpoint import Checkpoint
 from gcvideo.inference._result_row import (
+    ResultRow,
     held_out_row,
     published_row,
     run_results,
@@ -55,6 +56,7 @@ class ModelCard:
             CheckpointError: if ``test`` is not the folder of a test of this checkpoint.
         """
         results = run_results(trained.path)
+        rows = self._rows(trained, results)
         return "\n".join(
             [
                 self._head(),
@@ -62,8 +64,8 @@ class ModelCard:
                 f"{self.about or 'What it is for has not been stated by its author.'}\n",
                 *_use(name, packages),
                 *self._facts(trained, results, num_parameters),
-                *self._results(trained, results),
-                *_limits(results),
+                *self._results(rows),
+                *_limits(results, [row.calibration for row in rows]),
                 f"## Classes\n\nIn label order:\n\n```text\n{chr(10).join(trained.classes)}\n```\n",
             ]
         )
@@ -94,19 +96,23 @@ class ModelCard:
         }
         return ["| | |\n|---|---|", *(f"| {key} | {value} |" for key, value in lines.items()), ""]
 
-    def _results(self, trained: Checkpoint, results: Mapping[str, Any] | None) -> list[str]:
+    def _rows(self, trained: Checkpoint, results: Mapping[str, Any] | None) -> list[ResultRow]:
         rows = [
             None if results is None else validation_row(trained.path, results),
             None if self.test is None else held_out_row(trained.path, self.test),
             published_row(trained.path),
         ]
-        found = [row.markdown() for row in rows if row is not None]
-        if not found:
+        return [row for row in rows if row is not None]
+
+    def _results(self, rows: Sequence[ResultRow]) -> list[str]:
+        if not rows:
             return [f"## Results\n\nHow accurate it is, is {_UNKNOWN}.\n"]
         header = (
-            "| measured on | top-1 | top-5 | chance top-1 | majority top-1 |\n|---|---|---|---|---|"
+            "| measured on | top-1 | top-5 | calibration error | chance top-1 | majority top-1 |\n"
+            "|---|---|---|---|---|---|"
         )
-        return ["## Results\n\nAccuracies are fractions of videos.\n", header, *found, ""]
+        about = "Accuracies are fractions of videos."
+        return [f"## Results\n\n{about}\n", header, *(row.markdown() for row in rows), ""]
 
 
 def _use(name: str, packages: Sequence[str]) -> list[str]:
@@ -156,10 +162,20 @@ def _start(config: Mapping[str, Any]) -> str:
     return f"weights of `{source}`" if source else _UNKNOWN
 
 
-def _limits(results: Mapping[str, Any] | None) -> list[str]:
+def _limits(
+    results: Mapping[str, Any] | None, calibrations: Sequence[Mapping[str, Any] | None]
+) -> list[str]:
+    measured = next((found for found in calibrations if found is not None), None)
+    calibrated = "whether they are calibrated has not been measured."
+    if measured is not None:
+        calibrated = (
+            "the calibration error above is how far the accuracy of answers is from their scores on average, "
+            f"over {measured['bins']} bins of scores (expected calibration error, Guo et al., 2017), on "
+            "videos like those measured."
+        )
     lines = [
         "It knows the classes below alone: a video of anything else gets one of them too.",
-        "Its scores are outputs of a softmax; whether they are calibrated has not been measured.",
+        f"Its scores are outputs of a softmax; {calibrated}",
         "How its errors are spread over people, places and cameras has not been measured.",
     ]
     if results is not None:

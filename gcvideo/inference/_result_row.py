@@ -20,14 +20,17 @@ class ResultRow:
     top1: float | None
     top5: float | None = None
     baselines: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
 
     def markdown(self) -> str:
-        """A row of a table with the columns measured on, top-1, top-5, chance and majority."""
+        """A row with the columns measured on, top-1, top-5, calibration error, chance and majority."""
         blind = self.baselines or {}
         majority = _number(blind.get("majority_top1"))
         if "majority_class" in blind:
             majority += f" (always `{blind['majority_class']}`)"
-        cells = (self.measured_on, *map(_number, (self.top1, self.top5, blind.get("chance_top1"))))
+        error = (self.calibration or {}).get("expected_calibration_error")
+        numbers = (self.top1, self.top5, error, blind.get("chance_top1"))
+        cells = (self.measured_on, *map(_number, numbers))
         return f"| {' | '.join(cells)} | {majority} |"
 
 
@@ -52,7 +55,8 @@ def validation_row(source: str, results: Mapping[str, Any]) -> ResultRow | None:
     if name == "last" and "last_val_top1" in metrics:
         measured_on = f"validation: {videos}, after epoch {results['last_validated_epoch']}"
         top1, top5 = metrics["last_val_top1"], metrics.get("last_val_top5")
-        return ResultRow(measured_on, top1, top5, results["baselines"])
+        found = results.get("calibration")
+        return ResultRow(measured_on, top1, top5, results["baselines"], found)
     return None
 
 
@@ -80,7 +84,13 @@ def held_out_row(source: str | None, folder: str | Path) -> ResultRow:
         f"test: {results['videos_scored']} of {results['videos_listed']} videos {whose}; "
         f"{results['protocol']}; {results['precision']} by {results['engine']}"
     )
-    return ResultRow(measured_on, metrics["test/top1"], metrics["test/top5"], results["baselines"])
+    return ResultRow(
+        measured_on,
+        metrics["test/top1"],
+        metrics["test/top5"],
+        results["baselines"],
+        results.get("calibration"),
+    )
 
 
 def published_row(source: str | None) -> ResultRow | None:

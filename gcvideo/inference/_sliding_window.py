@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +21,15 @@ from gcvideo.data import (
 )
 from gcvideo.data.loading._time_grid import frames_at
 from gcvideo.data.video._stream import stream_frames
-from gcvideo.evaluation import average_views
 from gcvideo.inference._classifier import TrainedClassifier
 from gcvideo.inference._prediction import Prediction
 from gcvideo.inference._seconds_bar import seconds_bar
+from gcvideo.inference._view_vectors import (
+    Compute,
+    feature_vectors,
+    require_features,
+    scores_of,
+)
 
 # Frames by which a time stamp, rounded to the container's clock, may be early.
 STAMP_TOLERANCE = 0.1
@@ -37,7 +42,7 @@ class WindowScores:
     Args:
         starts: seconds from the first frame of the video to the start of each window.
         ends: seconds from the first frame of the video to the end of each window.
-        scores: scores in [0, 1], one row per window.
+        scores: scores in [0, 1], or features, one row per window.
     """
 
     starts: Float64[np.ndarray, "n"]
@@ -63,6 +68,7 @@ def classify_windows(
     batch_size: int = 8,
     time_budget_seconds: float | None = None,
     progress: bool = True,
+    _compute: Compute = scores_of,
 ) -> WindowScores:
     r"""Scores of a video in windows of one clip, which start every ``stride_seconds``.
 
@@ -130,9 +136,23 @@ def classify_windows(
         for batch, indices in zip(batches, wanted, strict=True):
             frames = within(lambda: next(frame_sets))
             positions = np.searchsorted(indices, clips[batch])
-            scores.append(classify_clips(classifier, frames, positions, num_crops))
+            scores.append(classify_clips(classifier, frames, positions, num_crops, _compute))
             tell(float(ends[batch][-1]), float(gone[-1]))
     return WindowScores(starts, ends, torch.cat(scores))
+
+
+def window_features(
+    classifier: TrainedClassifier, path: str | Path, **options: Any
+) -> WindowScores:
+    """Features of a video in windows, with the windows, options and errors of :func:`classify_windows`.
+
+    The rows of ``scores`` are the vectors of ``classifier.features``.
+
+    Raises:
+        ValueError: also if the net has no such layer, or another program computes it.
+    """
+    require_features(classifier)
+    return classify_windows(classifier, path, **options, _compute=feature_vectors)
 
 
 def merge_segments(
@@ -224,11 +244,12 @@ def classify_clips(
     frames: UInt8[np.ndarray, "u h w 3"],
     clips: Int64[np.ndarray, "b t"],
     num_crops: int,
+    compute: Compute = scores_of,
 ) -> Float[Tensor, "b k"]:
-    """Scores of each clip, on the CPU; clips are positions in the distinct frames."""
+    """The vector of each clip, on the CPU; clips are positions in the distinct frames."""
     protocol = classifier.protocol.for_prediction(1, num_crops)
     views = evaluation_views(frames, clips, protocol).unflatten(0, (len(clips), num_crops))
-    return average_views(classifier.logits(views), cast(Any, protocol.average)).cpu()
+    return compute(classifier, views, None).cpu()
 
 
 def check_stride(stride_seconds: float) -> None:

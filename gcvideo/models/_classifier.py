@@ -105,6 +105,9 @@ class ClipClassifier(nn.Module):
         views = views if views.is_floating_point() else views.to(self.mean.dtype)
         return (views / 255 - self.mean) / self.std
 
+    def net_input(self, views: Num[Tensor, "n 3 t h w"]) -> Float[Tensor, "n 3 t h w"]:
+        """What the net gets of views: standardised, in its memory layout."""
+        return self.normalize(views).contiguous(memory_format=self.memory_format)
+
     def forward(self, views: Num[Tensor, "b v 3 t h w"]) -> Float[Tensor, "b v k"]:
-        clips = self.normalize(views.flatten(0, 1)).contiguous(memory_format=self.memory_format)
-        return self.net(clips).unflatten(0, views.shape[:2])
+        return self.net(self.net_input(views.flatten(0, 1))).unflatten(0, views.shape[:2])

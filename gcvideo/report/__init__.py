@@ -1,5 +1,6 @@
-"""What a user sees after a training or a test: one page, tables and figures."""
+"""What a user sees after a training, a test or a comparison: one page, tables and figures."""
 
+from gcvideo.report._comparison_report import write_comparison_report as write_comparison_report
 from gcvideo.report._figure import FORMATS as FORMATS
-from gcvideo.report._report import write_run_report as write_run_report
-from gcvideo.report._run import RunResult as RunResult
+from gcvideo.report._run_report import write_run_report as write_run_report
+from gcvideo.report._run_result import RunResult as RunResult

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
-from gcvideo.comparison._page import scrolling
 from gcvideo.comparison._table import DASH, Table, percent
 from gcvideo.data import write_table
 from gcvideo.evaluation import Calibration, most_confused_pairs, normalized_by_class
-from gcvideo.report._run import RunResult
+from gcvideo.report._page import scrolling
+from gcvideo.report._run_result import RunResult
 
 MAX_CLASSES = 20
 NUM_PAIRS = 20
@@ -59,7 +60,7 @@ def pair_table(result: RunResult) -> Table:
 
 def bin_table(found: Calibration) -> Table:
     """Videos, confidence and accuracy by bin; empty bins are left out."""
-    rows = [(edges, *cells) for edges, *cells in _bins(found) if cells[0]]
+    rows = [(edges, *cells) for edges, *cells in calibration_bins(found) if cells[0]]
     return Table(
         ("confidence", "videos", "mean confidence (%)", "accuracy (%)"),
         tuple(
@@ -68,15 +69,27 @@ def bin_table(found: Calibration) -> Table:
     )
 
 
+def calibration_bins(found: Calibration) -> Iterator[tuple[tuple[float, float], int, float, float]]:
+    """Edges, number of videos, mean confidence and accuracy of each bin."""
+    edges = np.linspace(0, 1, len(found.num_videos) + 1).tolist()
+    columns = (found.num_videos, found.confidence, found.accuracy)
+    values = zip(*(column.tolist() for column in columns), strict=True)
+    for low, high, bin_values in zip(edges[:-1], edges[1:], values, strict=True):
+        yield (low, high), *bin_values
+
+
+def write_matrix(path: Path, matrix: Tensor, classes: Sequence[str]) -> None:
+    """Write a row per true class and a column per answer; what is not defined is empty."""
+    texts = ([f"{v:.6g}" if v == v else "" for v in row] for row in matrix.tolist())
+    rows = ([name, *row] for name, row in zip(classes, texts, strict=True))
+    write_table(path, ("true class", *classes), rows)
+
+
 def write_tables(result: RunResult, folder: Path) -> None:
     """Write matrix, shares, classes, pairs and bins as CSV files."""
     classes, counts = result.classes, result.counts
-    for name, matrix in (("confusion", counts), ("confusion_shares", normalized_by_class(counts))):
-        texts = (
-            [f"{value:.6g}" if value == value else "" for value in row] for row in matrix.tolist()
-        )
-        rows = ([name, *row] for name, row in zip(classes, texts, strict=True))
-        write_table(folder / f"{name}.csv", ("true class", *classes), rows)
+    write_matrix(folder / "confusion.csv", counts, classes)
+    write_matrix(folder / "confusion_shares.csv", normalized_by_class(counts), classes)
     rows = (
         (*row[:4], "" if (a := row.accuracy) is None else f"{a:.6g}", row[4])
         for row in _class_rows(result)
@@ -90,7 +103,7 @@ def write_tables(result: RunResult, folder: Path) -> None:
     if result.calibration is not None:
         rows = (
             [f"{a:.6g}", f"{b:.6g}", n, *(f"{v:.6g}" if n else "" for v in values)]
-            for (a, b), n, *values in _bins(result.calibration)
+            for (a, b), n, *values in calibration_bins(result.calibration)
         )
         columns = ("from", "to", "videos", "confidence", "accuracy")
         write_table(folder / "calibration.csv", columns, rows)
@@ -122,11 +135,3 @@ def _bars(rows: Sequence[_ClassRow]) -> str:
     body = "".join(f"<tr>{''.join(cells(row))}</tr>" for row in rows)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return scrolling(table, "accuracy by class")
-
-
-def _bins(found: Calibration) -> Iterator[tuple[tuple[float, float], int, float, float]]:
-    edges = np.linspace(0, 1, len(found.num_videos) + 1).tolist()
-    columns = (found.num_videos, found.confidence, found.accuracy)
-    values = zip(*(column.tolist() for column in columns), strict=True)
-    for low, high, bin_values in zip(edges[:-1], edges[1:], values, strict=True):
-        yield (low, high), *bin_values

@@ -33,7 +33,7 @@ _ROWS = (
         "of these unreadable",
         "seconds, median (from - to)",
     ),
-    *("frames per second", "pixels", "size of a file (MB)"),
+    *("frames per second", "pixels", "size of a file"),
 )
 
 
@@ -50,7 +50,7 @@ def _column(videos: Annotations, budget_seconds: float | None) -> list[str]:
         _spread([info.duration_seconds for info in found]),
         _spread([info.fps for info in found]),
         ", ".join(_most_frequent([f"{info.width} x {info.height}" for info in found])) or DASH,
-        _spread([size / 1e6 for size in sizes]),
+        _size(sizes),
     ]
 
 
@@ -78,6 +78,12 @@ def _spread(values: Sequence[float]) -> str:
         return DASH
     median, low, high = (f"{value:.4g}" for value in (np.median(values), min(values), max(values)))
     return median if low == high else f"{median} ({low} - {high})"
+
+
+def _size(sizes: Sequence[int]) -> str:
+    is_small = bool(sizes) and np.median(sizes) < 1e6
+    scale, unit = (1e3, "kB") if is_small else (1e6, "MB")
+    return f"{_spread([size / scale for size in sizes])} {unit}" if sizes else DASH
 
 
 def _most_frequent(texts: Sequence[str], num: int = 3) -> list[str]:

@@ -1,32 +1,65 @@
-"""Figures of a run: learning curves, confusion matrices, the reliability of scores."""
+"""What the figures of all reports share: their look, and their way into pages and files."""
 
+import io
+import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
-from typing import Any
-from unicodedata import east_asian_width
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from jaxtyping import Int64
-from matplotlib.colors import PowerNorm
+from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
-from torch import Tensor
+from PIL import Image
 
 from gcvideo._draft import draft_of
-from gcvideo.comparison._figure import SETTINGS, SIZE, inline_svg, style_of
-from gcvideo.evaluation import Calibration, normalized_by_class
-from gcvideo.report._run import History
 
 FORMATS = ("png", "svg", "pdf")
-MAX_LABELLED = 25  # classes of a matrix whose names can be read
-_MAX_NAME = 22  # letters of such a name
+_MAX_NAME = 22  # letters of a name at an axis
 _NUM_END = 9
-_CELL, _NAMES = 0.34, 2.2  # inches of a cell, and of names and scale
+
+
+class Style(NamedTuple):
+    """The look of a variant in all plots, in words of Matplotlib."""
+
+    color: str
+    marker: str
+    linestyle: str
+
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow: too pale on white.
+_BASELINE = Style("#000000", "o", "-")
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_MARKERS = "sD^vPX*"
+_LINES = ("-", "--", "-.", ":")
+
+
+# As wide as a phone, so that letters keep their size there.
+SIZE = (5.0, 3.6)
+SETTINGS: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 15,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+}
+
+
+def style_of(rank: int) -> Style:
+    """The look of the baseline, which has rank 0, or of another variant."""
+    if rank == 0:
+        return _BASELINE
+    index = rank - 1
+    return Style(
+        _COLORS[index % len(_COLORS)],
+        _MARKERS[index % len(_MARKERS)],
+        _LINES[index // len(_COLORS) % len(_LINES)],
+    )
 
 
 class NamedFigure:
@@ -56,8 +89,10 @@ class NamedFigure:
         is_limited = is_limited and not self._has_all_letters
         if is_limited not in self._drawn:
             figure = self._drawn[is_limited] = self._draw(is_limited)
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # it would be repeated for every file
+            engine = figure.get_layout_engine()
+            if engine is not None:
+                engine.execute(figure)
+                figure.set_layout_engine("none")  # it would be repeated for every file
         return self._drawn[is_limited]
 
 
@@ -83,10 +118,26 @@ def write_figures(
     return written
 
 
-def page_figure(figure: NamedFigure) -> str:
-    """The svg element of a figure in a page."""
+def figure_element(figure: NamedFigure, *, is_sized: bool = False) -> str:
+    """The figure element of a page; with ``is_sized`` as wide as its names need, so that a phone scrolls it."""
     with _any_letters():
-        return inline_svg(figure.drawn(is_limited=False), figure.caption)
+        svg = inline_svg(figure.drawn(is_limited=False), figure.caption)
+    caption = escape(figure.caption)
+    if not is_sized:
+        return f"<figure><figcaption>{caption}</figcaption>{svg}</figure>"
+    return (
+        f'<figure class="matrix"><figcaption>{caption}</figcaption>'
+        f'<div class="scroll" role="region" aria-label="{caption}" tabindex="0">'
+        f'<div style="width:{96 * figure.width:.0f}px">{svg}</div></div></figure>'
+    )
+
+
+def figure_pixels(figure: NamedFigure) -> UInt8[np.ndarray, "h w 3"]:
+    """A figure as a picture."""
+    file = io.BytesIO()
+    with _any_letters():
+        figure.drawn(is_limited=True).savefig(file, format="png", dpi=100)
+    return np.array(Image.open(file).convert("RGB"))
 
 
 @contextmanager
@@ -97,119 +148,28 @@ def _any_letters() -> Iterator[None]:
         yield
 
 
-def history_figure(history: History, keys: Sequence[str], label: str) -> NamedFigure | None:
-    """Metrics of training and validation over epochs; None if there is none of them."""
-    present = [key for key in keys if history.get(key)]
-    if not present:
-        return None
-
-    @matplotlib.rc_context(SETTINGS)
-    def draw(_: bool) -> Figure:
-        figure = Figure(figsize=SIZE, layout="constrained")
-        axes = figure.subplots()
-        for rank, key in enumerate(present):
-            epochs, values = zip(*history[key], strict=True)
-            look, is_long = style_of(rank)._asdict(), len(epochs) > 30
-            look |= {"marker": ""} if is_long else {}
-            axes.plot(epochs, values, label=key.partition("/")[0], linewidth=2, **look)
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        axes.legend()
-        return figure
-
-    return NamedFigure(f"{label[0].upper()}{label[1:]} over epochs", SIZE[0], draw)
-
-
-def matrix_figure(
-    counts: Int64[Tensor, "k k"], classes: Sequence[str], chosen: Sequence[int], caption: str
-) -> NamedFigure:
-    """Part of a confusion matrix: colours are shares of the true class, numbers are videos.
-
-    Args:
-        counts: the whole matrix, a row per true class.
-        classes: names in label order.
-        chosen: classes of the part; more than ``MAX_LABELLED`` are drawn without names and numbers.
-        caption: title of the figure.
-    """
-    shares = normalized_by_class(counts).numpy()[np.ix_(chosen, chosen)]
-    numbers = counts.numpy()[np.ix_(chosen, chosen)]
-    is_labelled = len(chosen) <= MAX_LABELLED
-    browser_names, plain_names = (
-        [shortened(classes[label], is_limited, label) for label in chosen if is_labelled]
-        for is_limited in (False, True)
-    )
-    width = max(_CELL * len(chosen) if is_labelled else 4.6, 1.4) + _NAMES
-
-    @matplotlib.rc_context({**SETTINGS, "font.size": 10, "axes.grid": False})
-    def draw(is_limited: bool) -> Figure:
-        names = plain_names if is_limited else browser_names
-        margin = 0 if is_limited else _unmeasured(names) / width
-        layout = ConstrainedLayoutEngine(rect=(margin, margin, 1 - margin, 1 - margin))
-        figure = Figure(figsize=(width, width - 0.8), layout=layout)
-        axes = figure.subplots()
-        # Of rare confusions a trace is left to see.
-        colors = matplotlib.colormaps["Blues"].with_extremes(bad="#dddddd")
-        image = axes.imshow(shares, cmap=colors, norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
-        figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
-        axes.set(xlabel="answer", ylabel="true class")
-        if is_labelled:
-            places = range(len(chosen))
-            axes.set_xticks(places, names, rotation=90, parse_math=False)
-            axes.set_yticks(places, names, parse_math=False)
-            for i, j in np.argwhere(numbers).tolist():
-                color = "white" if shares[i, j] > 0.4 else "black"
-                size = 9 if numbers[i, j] < 1000 else 6
-                axes.text(
-                    j, i, str(numbers[i, j]), color=color, fontsize=size, ha="center", va="center"
-                )
-        return figure
-
-    has_all_letters = browser_names == plain_names
-    return NamedFigure(caption, width, draw, has_all_letters=has_all_letters)
-
-
-def reliability_figure(found: Calibration) -> NamedFigure:
-    """Accuracy against confidence by bins, with the number of videos in each below."""
-
-    @matplotlib.rc_context(SETTINGS)
-    def draw(_: bool) -> Figure:
-        figure = Figure(figsize=(SIZE[0], 4.6), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        edges = np.linspace(0, 1, len(found.num_videos) + 1)
-        centres, width = (edges[1:] + edges[:-1]) / 2, 1 / len(found.num_videos)
-        above.plot([0, 1], [0, 1], color="#333333", linestyle="--", linewidth=1.5, zorder=3)
-        bars = {"width": width, "edgecolor": "white", "color": style_of(1).color}
-        above.bar(centres, np.nan_to_num(found.accuracy.numpy()), **bars)
-        above.plot(
-            found.confidence.numpy(),
-            found.accuracy.numpy(),
-            "o",
-            color=style_of(2).color,
-            markersize=6,
-        )
-        above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-        below.bar(centres, found.num_videos.numpy(), **bars)
-        below.set(xlabel="confidence", ylabel="videos")
-        below.yaxis.set_major_locator(MaxNLocator(nbins=2, integer=True))
-        return figure
-
-    return NamedFigure("Reliability", SIZE[0], draw)
-
-
-def _unmeasured(names: Iterable[str]) -> float:
-    """Inches by which wide letters exceed what Matplotlib takes for letters that it lacks."""
-    wide = (sum(east_asian_width(letter) in "WF" for letter in name) for name in names)
-    return max(wide, default=0) * 0.45 * 10 / 72
-
-
-def shortened(name: str, is_limited: bool, label: int) -> str:
-    """A name for an axis: one line of a few letters, or its label if the font lacks one of its letters."""
+def shortened(name: str, is_limited: bool, substitute: str) -> str:
+    """A name for an axis: one line of a few letters, or a substitute if the font lacks one of its letters."""
     text = " ".join(name.encode("utf-8", "backslashreplace").decode().split())
     if is_limited:
         known = get_font(findfont("DejaVu Sans")).get_charmap()
         if any(ord(letter) not in known for letter in text):
-            text = f"class {label}"
+            text = substitute
     if len(text) <= _MAX_NAME:
         return text
     # Long names of one family differ in their ends.
     return f"{text[: _MAX_NAME - _NUM_END - 1]}…{text[-_NUM_END:]}"
+
+
+def inline_svg(figure: Figure, title: str = "") -> str:
+    """The svg element alone, as wide as its place, without anything that affects the rest of the page."""
+    file = io.StringIO()
+    # Ids in the file are hashes: with a salt per plot, none occurs twice in a page.
+    with matplotlib.rc_context({"svg.hashsalt": f"gcvideo {title}", "svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    role = f'role="img" aria-label="{escape(title)}"' if title else 'aria-hidden="true"'
+    return re.sub(r'<svg\b(.*?) width="[^"]*"', rf"<svg {role}\1", svg, count=1, flags=re.DOTALL)

@@ -5,14 +5,16 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
+from typing import NamedTuple
 
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
 
 from gcvideo.data import VideoReadError, read_views, run_within
 from gcvideo.inference import contact_sheet
-from gcvideo.report._run import RunResult
+from gcvideo.report._run_result import RunResult
 
 NUM_SHOWN = 6  # videos of each kind
 _COLUMNS, _ROWS, _FRAME_SIZE = 4, 2, 128
@@ -37,44 +39,82 @@ def _first(result: RunResult, values: Tensor, num: int) -> list[int]:
     return candidates[order[:num]].tolist()
 
 
-def gallery(result: RunResult, places: Sequence[int]) -> str:
-    """The videos as figures with their frames, label, answer and scores; decodes these alone."""
-    return f'<div class="plots">{"".join(_figure(result, place) for place in places)}</div>'
+class ShownVideo(NamedTuple):
+    """A video of the gallery: its place among the scored, and its frames or why there are none."""
+
+    place: int
+    view: UInt8[Tensor, "3 t s s"] | None
+    reason: str = ""
 
 
-def _figure(result: RunResult, place: int) -> str:
-    scores, label = result.scores[place], int(result.labels[place])
-    answer = int(scores.argmax())
-    caption = (
-        f"<b>{escape(result.classes[label])}</b> ({float(scores[label]):.3f}), answered "
-        f"<b>{escape(result.classes[answer])}</b> ({float(scores[answer]):.3f})"
-    )
-    return f"<figure>{_picture(result, place)}<p>{caption}<br>{escape(result.path(place))}</p></figure>"
+def read_shown(result: RunResult, places: Sequence[int]) -> list[ShownVideo]:
+    """At most eight frames, evenly spaced, of the centre view of each video; decodes these alone."""
+    return [_read(result, place) for place in places]
 
 
-def _picture(result: RunResult, place: int) -> str:
+def gallery(result: RunResult, videos: Sequence[ShownVideo]) -> str:
+    """The videos as figures with their frames, label, answer and scores."""
+    return f'<div class="plots">{"".join(_figure(result, video) for video in videos)}</div>'
+
+
+def gallery_sheet(result: RunResult, videos: Sequence[ShownVideo]) -> Image.Image | None:
+    """The videos as one picture, a row each below its label, answer and scores; None if none can be read."""
+    found = [video for video in videos if video.view is not None]
+    if not found:
+        return None
+    captions = [
+        f"{' '.join(_words(result, video.place))}: {result.path(video.place)}" for video in found
+    ]
+    views = torch.stack([video.view for video in found if video.view is not None])
+    plain = [text.encode("utf-8", "backslashreplace").decode() for text in captions]
+    return contact_sheet(views, captions=plain, max_frame_size=_FRAME_SIZE)
+
+
+def _read(result: RunResult, place: int) -> ShownVideo:
     file, budget = result.file(place), result.splits.time_budget_seconds
     view = result.protocol.single_view()
     if result.splits.square_pixels:
         view = replace(view, square_pixels=True)
     try:
-        views = run_within(budget, file, lambda: read_views(file, view))
+        frames = run_within(budget, file, lambda: read_views(file, view))[0]
     except (VideoReadError, OSError) as error:
-        return f"<p>No picture: {escape(str(error))}</p>"
-    sheet = contact_sheet(_in_rows(views[0]), max_frame_size=_FRAME_SIZE)
+        return ShownVideo(place, None, str(error))
+    num_frames, most = frames.shape[1], _COLUMNS * _ROWS
+    num_shown = most if num_frames >= most else min(num_frames, _COLUMNS)
+    return ShownVideo(place, frames[:, torch.linspace(0, num_frames - 1, num_shown).round().long()])
+
+
+def _words(result: RunResult, place: int) -> tuple[str, str, str, str, str]:
+    """Such as: wave (0.012), answered jump (0.943)."""
+    scores, label = result.scores[place], int(result.labels[place])
+    answer = int(scores.argmax())
+    names = result.classes[label], result.classes[answer]
+    return (
+        names[0],
+        f"({float(scores[label]):.3f}),",
+        "answered",
+        names[1],
+        f"({float(scores[answer]):.3f})",
+    )
+
+
+def _figure(result: RunResult, video: ShownVideo) -> str:
+    label, of_label, answered, answer, of_answer = map(escape, _words(result, video.place))
+    path = escape(result.path(video.place))
+    caption = f"<b>{label}</b> {of_label} {answered} <b>{answer}</b> {of_answer}"
+    return f"<figure>{_picture(video, path)}<p>{caption}<br>{path}</p></figure>"
+
+
+def _picture(video: ShownVideo, path: str) -> str:
+    if video.view is None:
+        return f"<p>No picture: {escape(video.reason)}</p>"
+    rows = video.view.unflatten(1, (-1, min(video.view.shape[1], _COLUMNS))).transpose(0, 1)
+    sheet = contact_sheet(rows, max_frame_size=_FRAME_SIZE)
     data = io.BytesIO()
     sheet.save(data, "JPEG", quality=80)
     text = base64.b64encode(data.getvalue()).decode()
     width, height = sheet.size
     return (
-        f'<img alt="frames of {escape(result.path(place))}" width="{width}" height="{height}" '
+        f'<img alt="frames of {path}" width="{width}" height="{height}" '
         f'src="data:image/jpeg;base64,{text}">'
     )
-
-
-def _in_rows(view: UInt8[Tensor, "3 t s s"]) -> UInt8[Tensor, "r 3 c s s"]:
-    """At most eight frames, evenly spaced, in rows of four."""
-    num_frames = view.shape[1]
-    num_shown = min(num_frames, _COLUMNS) if num_frames < _COLUMNS * _ROWS else _COLUMNS * _ROWS
-    shown = view[:, torch.linspace(0, num_frames - 1, num_shown).round().long()]
-    return shown.unflatten(1, (-1, min(num_shown, _COLUMNS))).transpose(0, 1)

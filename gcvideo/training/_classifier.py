@@ -183,9 +183,6 @@ class VideoClassifier(LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.val_scores = VideoScores()
 
-    def on_fit_end(self) -> None:
-        self.val_scores.gather()
-
     def validation_step(self, batch: VideoBatch, batch_index: int) -> None:
         scores, labels, loss = self._score(batch)
         self.val_metrics.update(wrong_where_not_finite(scores, labels), labels)
@@ -196,6 +193,7 @@ class VideoClassifier(LightningModule):
         # Computed over all ranks already; the mean of equal values spares Lightning's warning.
         self.log_dict(self.val_metrics.compute(), prog_bar=True, sync_dist=True)
         self.val_metrics.reset()
+        self.val_scores.gather()  # now, so that a checkpoint has those of all ranks
 
     def test_step(self, batch: VideoBatch, batch_index: int) -> None:
         scores, labels, _ = self._score(batch)
@@ -266,6 +264,7 @@ class VideoClassifier(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["gcvideo"] = self.product
+        checkpoint["val_scores"] = self.val_scores.state()
         states = checkpoint["train_metrics"] = {}
         for name, metric in self._train_metrics.items():
             with metric.sync_context():
@@ -275,6 +274,8 @@ class VideoClassifier(LightningModule):
                 }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "val_scores" in checkpoint:  # it may be older
+            self.val_scores = VideoScores.of_state(checkpoint["val_scores"])
         if self.global_rank > 0:
             return  # the state is the sum over all ranks
         for name, metric in self._train_metrics.items():

@@ -8,6 +8,7 @@ import gcvideo
 from gcvideo.command import _testing as testing
 from gcvideo.command._exporting import export
 from gcvideo.command.predict._prediction import predict
+from gcvideo.command.predict._work import PredictionCount
 from gcvideo.data import VideoReadError, read_views
 
 
@@ -76,7 +77,7 @@ def test_a_net_in_int8_is_calibrated_by_the_training_list_and_tested_like_a_chec
     predicted = predict(
         compose_config("predict", [f"checkpoint={output}", f"video='{video_folder}/dark/*'"])
     )
-    assert len(predicted.rankings) == len(list((video_folder / "dark").iterdir()))
+    assert predicted == PredictionCount(len(list((video_folder / "dark").iterdir())), 0)
     words = [f"checkpoint={output}", f"video={video_folder}/dark", "engine=onnxruntime"]
     with pytest.raises(ValueError, match="made for openvino in int8 already; load"):
         predict(compose_config("predict", words))

@@ -1,10 +1,12 @@
 import csv
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from gcvideo_runs import TINY
 from omegaconf import OmegaConf
+from predicted import record_of, rows_of
 
 import gcvideo
 from gcvideo.command import _testing as testing
@@ -68,22 +70,22 @@ def test_validation_test_probe_prediction_and_classification_of_a_view_agree_on_
     probe(compose_config("probe", words))
     tested = scores_of(tmp_path / "test/scores.csv")
     probed = scores_of(tmp_path / "probe/scores_ordered.csv")
-    output = tmp_path / "predictions.json"
+    output = tmp_path / "predictions.jsonl"
     words = [checkpoint, f"video='{video_folder}'", f"output={output}", "num_workers=0"]
     predict(compose_config("predict", [*words, "device=cpu"]))
-    predicted = json.loads(output.read_text())
+    predicted = rows_of(output)
     clf = gcvideo.load(tmp_path / "train/checkpoints/last.ckpt", device="cpu")
     for folder in ("test", "probe"):
         assert (
             json.loads((tmp_path / folder / "results.json").read_text())["precision"] == "float32"
         )
-    assert predicted["precision"] == "float32"
+    assert record_of(output)["made_by"]["precision"] == "float32"
     assert capsys.readouterr().out.count("precision  float32\n") == 3
 
     assert len(tested) == len(validated) == 2
     for index, video in enumerate(tested):
         expected = clf.scores(video).tolist()
-        ranking = {entry["label"]: entry["score"] for entry in predicted["predictions"][video]}
+        ranking = {entry["label"]: entry["score"] for entry in predicted[video]["classes"]}
         # Tables have six decimals.
         for found in (validated[index], tested[video], probed[video], [ranking[0], ranking[1]]):
             assert found == pytest.approx(expected, abs=1e-6)
@@ -107,8 +109,10 @@ def test_another_precision_is_had_on_request_and_said(compose_config, tmp_path, 
         assert capsys.readouterr().out.count(f"precision  {name}\n") == 2
     for video in found["float32"]:
         words = [f"checkpoint={checkpoint}", f"video='{video}'", "precision=bfloat16", "device=cpu"]
-        ranking = predict(compose_config("predict", words)).rankings[video]
-        scores = [p.score for p in sorted(ranking, key=lambda p: p.label)]
+        output = tmp_path / f"{Path(video).name}.jsonl"
+        predict(compose_config("predict", [*words, f"output={output}"]))
+        (row,) = rows_of(output).values()
+        scores = [found["score"] for found in sorted(row["classes"], key=lambda c: c["label"])]
         assert scores == pytest.approx(found["float32"][video], abs=0.02)
         assert scores != pytest.approx(found["float32"][video], abs=1e-6)
     assert "precision  bfloat16\n" in capsys.readouterr().out

@@ -1,14 +1,18 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hydra.utils import instantiate
+from predicted import rows_of
+from rank_job import end, launch
 
 import gcvideo
 from gcvideo.command import _testing as testing
 from gcvideo.command._checkpoint_data import checkpoint_protocol
 from gcvideo.command.predict._prediction import predict
+from gcvideo.command.predict._work import PredictionCount
 from gcvideo.inference._checkpoint import read_checkpoint
 
 
@@ -80,14 +84,12 @@ def test_prediction_goes_on_past_a_broken_file_and_names_it(
         (tmp_path / f"{name}.mp4").symlink_to(source)
     (tmp_path / "broken.mp4").write_bytes(b"")
     given = [f"checkpoint={checkpoint}", f"video={tmp_path}", "device=cpu", "top_k=1"]
-    cfg = compose_config("predict", [*given, f"output={tmp_path / 'out.json'}"])
-    predictions = predict(cfg)
-    rankings, failures = predictions.rankings, predictions.failures
-    assert len(rankings) == 2
-    assert list(failures) == [str(tmp_path / "broken.mp4")]
-    written = json.loads((tmp_path / "out.json").read_text())
-    assert set(written["predictions"]) == set(rankings)
-    assert "broken.mp4" in written["failures"][str(tmp_path / "broken.mp4")]
+    cfg = compose_config("predict", [*given, f"output={tmp_path / 'out.jsonl'}"])
+    assert predict(cfg) == PredictionCount(3, 1)
+    written = rows_of(tmp_path / "out.jsonl")
+    assert [Path(video).name for video in written] == ["broken.mp4", "dark_0.mp4", "light_0.mp4"]
+    assert "broken.mp4" in written[str(tmp_path / "broken.mp4")]["error"]
+    assert len(written[str(tmp_path / "dark_0.mp4")]["classes"]) == 1
     cfg.output = str(tmp_path / "out.csv")
     predict(cfg)
     with (tmp_path / "out.csv").open() as file:
@@ -103,7 +105,7 @@ def test_a_glob_and_a_single_file_are_found_and_nothing_is_an_error(
         cfg = compose_config(
             "predict", [f"checkpoint={checkpoint}", f"video='{video}'", "device=cpu"]
         )
-        assert len(predict(cfg).rankings) == count
+        assert predict(cfg) == PredictionCount(count, 0)
     cfg = compose_config("predict", [f"checkpoint={checkpoint}", "video=/no/such/*.mp4"])
     with pytest.raises(FileNotFoundError, match="no video at '/no/such/"):
         predict(cfg)
@@ -156,3 +158,17 @@ def test_a_training_writes_the_shape_of_pixels_into_its_protocol(compose_config,
         cfg = compose_config("train", [*given, *words])
         assert instantiate(cfg.protocol, _convert_="all").square_pixels == square
         assert instantiate(cfg.data, _convert_="all").square_pixels == square
+
+
+@pytest.mark.slow
+def test_a_prediction_as_a_script_fails_for_the_file_that_it_cannot_read_alone(
+    tmp_path, checkpoint, video_folder
+):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"")
+    videos = [str(video_folder / "dark" / "dark_0.mp4"), str(broken)]
+    job = launch(str(checkpoint), *videos, "device=cpu", script="predict")
+    ((status, printed),) = end(job)
+    assert status == 1
+    assert "dark" in printed.partition("dark_0.mp4")[2]
+    assert "the file is empty" in printed

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from omegaconf import OmegaConf
+from predicted import rows_of
 
 from gcvideo._console import Console
 from gcvideo.command import _testing as testing
@@ -34,7 +35,7 @@ def read_csv(path):
         return [*csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("suffix", ["json", "csv"])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 def test_a_prediction_is_written_and_read_back(compose_config, root, checkpoint, tmp_path, suffix):
     output = tmp_path / f"out.{suffix}"
     (root / "light" / NAME).write_bytes(b"nothing")
@@ -42,10 +43,10 @@ def test_a_prediction_is_written_and_read_back(compose_config, root, checkpoint,
     cfg = compose_config("predict", [*given, "video=x"])
     cfg.video = [str(root / "dark" / NAME), str(root / "light" / NAME)]
     predict(cfg)
-    if suffix == "json":
-        content = json.loads(output.read_text("utf-8"))
-        assert [*content["predictions"]] == [cfg.video[0]]
-        assert [*content["failures"]] == [cfg.video[1]]
+    if suffix == "jsonl":
+        read, failed = rows_of(output).values()
+        assert (read["video"], failed["video"]) == (*cfg.video,)
+        assert ("error" in read, "error" in failed) == (False, True)
     else:
         rows = read_csv(output)
         assert [row["video"] for row in rows if row["error"]] == [cfg.video[1]]

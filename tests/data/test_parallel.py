@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gcvideo.data._parallel import ProcessDiedError, parallel_map
+from gcvideo.data import _parallel
+from gcvideo.data._parallel import ProcessDiedError, ProcessStuckError, parallel_map
 
 
 def square(number):
@@ -170,3 +171,39 @@ def test_without_a_terminal_one_line_tells_how_much_was_done(capsys):
     list(parallel_map(square, [1, 2, 3], description="Squares", num_workers=0))
     # An empty line of rich may come first.
     assert capsys.readouterr().err.strip() == "Squares: 3 of 3 in 0 s"
+
+
+def hang(folder, number):
+    """Item 1 never ends, and takes no signal that can be refused."""
+    if number == 1:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        (folder / "pid").write_text(str(os.getpid()))
+        while True:
+            pass
+    return square(number)
+
+
+def test_a_process_that_hangs_is_killed_and_its_item_named(tmp_path):
+    work = partial(hang, tmp_path)
+    settings = {"description": None, "num_workers": 2, "seconds": 0.5}
+    started = time.monotonic()
+    results = dict(parallel_map(work, range(6), **settings))
+    assert time.monotonic() - started < 30
+    stuck = results.pop(1)
+    assert isinstance(stuck, ProcessStuckError)
+    assert str(stuck).startswith("the process that worked on 1 was killed after 0.5 seconds; leave")
+    assert results == {number: square(number) for number in (0, 2, 3, 4, 5)}
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def nap(number):
+    time.sleep(0.2)
+    return number
+
+
+def test_time_in_which_the_machine_slept_does_not_count(monkeypatch):
+    moments = iter(range(0, 10**6, 1000))
+    monkeypatch.setattr(_parallel.time, "monotonic", lambda: float(next(moments)))
+    results = parallel_map(nap, range(2), description=None, num_workers=1, seconds=60)
+    assert dict(results) == {0: 0, 1: 1}

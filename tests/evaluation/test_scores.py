@@ -25,6 +25,15 @@ def example():
     )
 
 
+def test_scores_come_back_from_their_state():
+    table = example()
+    again = VideoScores.of_state(table.state())
+    assert again.videos() == table.videos() == [0, 1, 2]
+    assert torch.equal(again.labels(), table.labels())
+    assert torch.equal(again.scores(), table.scores())
+    assert len(VideoScores.of_state(VideoScores().state())) == 0
+
+
 def test_scores_and_labels_come_in_order_of_the_list():
     table = example()
     assert len(table) == 3

@@ -244,7 +244,7 @@ def test_without_the_library_the_error_names_the_extra(monkeypatch, classifier):
 def test_a_command_takes_an_address_for_a_checkpoint(constants, classifier, video_folder, tmp_path):
     """In a process of its own, with the settings of the library in the environment."""
     video = video_folder / "dark" / "dark_0.mp4"
-    words = ["predict", "hf://me/net@main", str(video), "device=cpu", "output=scores.json"]
+    words = ["predict", "hf://me/net@main", str(video), "device=cpu", "output=scores.jsonl"]
     with hub_server() as server:
         settings = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": TOKEN}
         settings["OMP_NUM_THREADS"] = "1"
@@ -261,8 +261,8 @@ def test_a_command_takes_an_address_for_a_checkpoint(constants, classifier, vide
         )
         assert done.returncode == 0, done.stderr
         assert f"checkpoint hf://me/net@{commit}" in done.stdout
-        found = json.loads((tmp_path / "scores.json").read_text())
-        (ranking,) = found["predictions"].values()
+        ranking = json.loads((tmp_path / "scores.jsonl").read_text())["classes"]
         scores = dict(zip(classifier.classes, classifier.scores(str(video)).tolist(), strict=True))
         assert {e["name"]: e["score"] for e in ranking} == pytest.approx(scores, abs=1e-4)
-        assert found["checkpoint"] == f"hf://me/net@{commit}"
+        record = json.loads((tmp_path / "scores.jsonl.run.json").read_text())
+        assert record["checkpoint"] == f"hf://me/net@{commit}"

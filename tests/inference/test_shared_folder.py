@@ -17,6 +17,7 @@ from gcvideo.inference import CheckpointError, ModelCard, read_checkpoint, write
 from gcvideo.weights._weight_source import find_weights
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8)
+CALIBRATION = {"expected_calibration_error": 0.12346, "bins": 15}
 RESULTS = {
     "metrics": {"last_val_top1": 0.5, "last_val_top5": 0.875, "best_val_top1": 0.75},
     "baselines": {"chance_top1": 1 / 3, "majority_top1": 0.375, "majority_class": "left"},
@@ -110,7 +111,8 @@ def test_the_card_says_what_the_run_measured_and_on_what(tmp_path):
         "| training | 3 epochs, 12 steps, in bf16-mixed, seed 7 |",
         "| start | random weights |",
         "| validation: 8 videos, single views, float32; the epoch was chosen by this figure | 0.7500 | "
-        "not known | 0.3333 | 0.3750 (always `left`) |",
+        "not known | not known | 0.3333 | 0.3750 (always `left`) |",
+        "whether they are calibrated has not been measured.",
         "- Of its training videos, 2 could not be read and were replaced, and 0 were damaged.",
         "left\nà droite\nc\n",
     ):
@@ -119,8 +121,14 @@ def test_the_card_says_what_the_run_measured_and_on_what(tmp_path):
 
 
 def test_the_card_of_the_last_epoch_has_its_own_figures(tmp_path):
-    _, text = card_of(trained(tmp_path / "run", "last.ckpt").save_pretrained(tmp_path / "net"))
-    assert "8 videos, single views, float32, after epoch 3 | 0.5000 | 0.8750 | 0.3333 |" in text
+    clf = trained(tmp_path / "run", "last.ckpt", calibration=CALIBRATION)
+    _, text = card_of(clf.save_pretrained(tmp_path / "net"))
+    measured = (
+        "8 videos, single views, float32, after epoch 3 | 0.5000 | 0.8750 | 0.1235 | 0.3333 |"
+    )
+    assert measured in text
+    assert "over 15 bins of scores" in text
+    assert "whether they are calibrated" not in text
     assert "0.7500" not in text
 
 
@@ -169,12 +177,13 @@ def test_the_card_quotes_a_test_of_the_same_checkpoint(data, tmp_path):
     clf = trained(tmp_path / "run")
     tested = tmp_path / "tested"
     tested.mkdir()
-    record = TEST | {"checkpoint": "run/checkpoints/best.ckpt", "data": data}
+    given = {"checkpoint": "run/checkpoints/best.ckpt", "data": data, "calibration": CALIBRATION}
+    record = TEST | given
     (tested / "results.json").write_text(json.dumps(record))
     _, text = card_of(clf.save_pretrained(tmp_path / "net", ModelCard(test=tested)))
     whose = "of data named for the test" if data else "that the training's data holds out"
     assert (
-        f"| test: 8 of 9 videos {whose}; test: 2 clips; float32 by torch | 0.6250 | 1.0000 |"
+        f"| test: 8 of 9 videos {whose}; test: 2 clips; float32 by torch | 0.6250 | 1.0000 | 0.1235 |"
         in text
     )
 

@@ -3,6 +3,7 @@ import re
 from html import unescape
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import torch
 from made_result import HISTORY, NAMES, make_result
@@ -10,7 +11,7 @@ from made_result import HISTORY, NAMES, make_result
 from gcvideo.evaluation import most_confused_pairs
 from gcvideo.report import write_run_report
 from gcvideo.report._figure import shortened
-from gcvideo.report._gallery import surest_mistakes, worst_videos
+from gcvideo.report._gallery import gallery_sheet, read_shown, surest_mistakes, worst_videos
 
 
 class Outline(HTMLParser):
@@ -47,9 +48,15 @@ def result(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def folder(result, tmp_path_factory):
+def logged():
+    """What another log is given."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def folder(result, logged, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    write_run_report(result, folder)
+    write_run_report(result, folder, log_picture=logged.__setitem__)
     return folder
 
 
@@ -128,9 +135,9 @@ def test_figures_have_the_formats_that_were_asked_for(result, folder, tmp_path):
 
 def test_a_name_without_letters_in_the_font_is_a_label_in_pictures_alone(folder):
     assert NAMES[3] in (folder / "report" / "confusion.svg").read_text()
-    assert shortened(NAMES[3], True, 3) == "class 3"
-    assert shortened("a b\n" + 30 * "c", False, 0) == "a b " + 8 * "c" + "\u2026" + 9 * "c"
-    assert shortened("caf\udce9", True, 0) == "caf\\udce9"
+    assert shortened(NAMES[3], True, "class 3") == "class 3"
+    assert shortened("a b\n" + 30 * "c", False, "") == "a b " + 8 * "c" + "\u2026" + 9 * "c"
+    assert shortened("caf\udce9", True, "") == "caf\\udce9"
 
 
 def test_a_video_that_cannot_be_read_is_named_and_the_report_goes_on(tmp_path):
@@ -186,3 +193,24 @@ def test_equal_results_give_equal_bytes(result, folder, tmp_path):
     write_run_report(result, tmp_path)
     for path in folder.rglob("*.*"):
         assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_another_log_is_given_the_figures_of_scores_and_sheets_of_the_galleries(folder, logged):
+    assert set(logged) == {"confusion", "reliability", "worst_videos", "surest_mistakes"}
+    assert all(pixels.shape[2] == 3 and pixels.dtype == "uint8" for pixels in logged.values())
+    assert (logged["confusion"] < 255).any()
+
+
+def test_a_sheet_has_a_row_for_each_video_that_can_be_read(tmp_path):
+    result = make_result(tmp_path, num_files=3)
+    (tmp_path / "video & <i> 1.mp4").write_bytes(b"")
+    caption, frame, gap = 21, 32, 2
+    sheet = gallery_sheet(result, read_shown(result, range(6)))
+    pixels = np.asarray(sheet)
+    assert len(pixels) == 4 * (caption + frame + gap) + gap
+    for row, file in enumerate((0, 2, 0, 2)):
+        middle = pixels[
+            gap + row * (caption + frame + gap) + caption + frame // 2, gap + frame // 2
+        ]
+        assert middle == pytest.approx(40 * file + 40, abs=4)
+    assert gallery_sheet(result, read_shown(result, [1, 4])) is None

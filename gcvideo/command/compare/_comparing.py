@@ -29,12 +29,12 @@ from gcvideo.command.configuration._command_words import read_words, search_path
 from gcvideo.command.configuration._composition import check_overrides, config_folder, initialized
 from gcvideo.command.configuration._help_text import print_help
 from gcvideo.command.train._estimation import given_step_seconds
-from gcvideo.comparison import write_report
 from gcvideo.comparison._power import power_table
 from gcvideo.comparison._results import Comparison
 from gcvideo.data import VideoSplits
 from gcvideo.data.listing._grouping import groups_of
 from gcvideo.inference import read_checkpoint
+from gcvideo.report import write_comparison_report
 
 
 def run_comparison(words: Sequence[str]) -> None:
@@ -64,8 +64,9 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
 
     ``estimate=`` among the words only prints what that will take, and ``power=true`` which difference the
     test set can show; then nothing is written and the result is None. Otherwise the folder gets
-    ``cells/VARIANT/seedN`` with checkpoints, logs and scores, ``table.csv``, ``table.md``,
-    ``table.tex`` and ``report.html``. A cell that fails does not stop the others; the report names it.
+    ``cells/VARIANT/seedN`` with checkpoints, logs and scores, ``table.csv``, ``table.md``, ``table.tex``,
+    ``report.html``, and ``report`` with more tables and the figures in the formats ``figures=``. A cell that
+    fails does not stop the others; the report names it.
 
     Args:
         words: ``preset=``, factors, ``seeds=``, ``launcher=``, ``folder=``, ``baseline=``, ``verify=``
@@ -116,7 +117,7 @@ def compare(words: Sequence[str], *, typed: Sequence[str] | None = None) -> Comp
         errors = launch(jobs, folder / "cells", request) if jobs else {}
         command = f"{command_line('compare')} {shlex.join(typed or words)}"
         comparison = gather(request, planned, splits, folder, command=command, errors=errors)
-        write_report(comparison, folder)
+        write_comparison_report(comparison, folder, formats=list(planned[0].cfg.figures))
         print_outcome(comparison, folder, console)
         if request.verify is not None:
             console.print(_verify(request, folder, *request.verify), soft_wrap=True)

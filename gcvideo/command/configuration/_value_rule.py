@@ -107,6 +107,7 @@ RULES: dict[str, Rule] = {
         weight_decay
         """,
     ),
+    **_each(NOT_NEGATIVE.or_null(), "max_delay_seconds reconnect_seconds"),
     **_each(SHARE, "data.max_bad_fraction scheduler.start threshold transform.flip_prob"),
     **_each(REAL_SHARE, "min_agreement"),
     **_each(PART, "dropout label_smoothing"),
@@ -133,6 +134,7 @@ RULES: dict[str, Rule] = {
     "engine": one_of("torch", "openvino", "onnxruntime"),
     "precision": one_of("float32", "bfloat16", "float16", "int8"),
     "port": number("from 0 to 65535", lambda value: isinstance(value, int) and 0 <= value <= 65535),
+    "shard": Rule("a part of the videos such as 0/4", lambda value: isinstance(value, str)),
     "sheet": one_of("png", "pdf", "svg"),
     "train_only": one_of("all", "blocks"),
     "val_precision": one_of("float32", "bfloat16", "float16"),

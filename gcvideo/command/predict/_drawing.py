@@ -1,7 +1,8 @@
 """Pictures of the videos of a prediction: copies with scores drawn on them, and contact sheets."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -9,6 +10,7 @@ from omegaconf import DictConfig
 from gcvideo.command._output_check import check_folder
 from gcvideo.command._video_list import VideoInputs
 from gcvideo.command.predict._outcome import Outcome, Timeline
+from gcvideo.data import VideoReadError
 from gcvideo.inference import TrainedClassifier, annotate_video
 from gcvideo.inference._contact_sheet import write_view_sheet
 from gcvideo.inference._overlay import Ranking
@@ -30,11 +32,21 @@ class Drawing:
         found = (path for i, path in enumerate(inputs.paths) if i not in inputs.missing)
         self._root = os.path.commonpath([Path(path).absolute().parent for path in found])
 
-    def draw(self, outcome: Outcome, classifier: TrainedClassifier) -> None:
-        """Write the pictures of a video; VideoReadError if it cannot be read again."""
+    def draw_all(
+        self, outcomes: Generator[Outcome, None, None], classifier: TrainedClassifier
+    ) -> Generator[Outcome, None, None]:
+        """The same results, each after its pictures; an error if the video cannot be read again."""
+        with closing(outcomes):
+            for outcome in outcomes:
+                try:
+                    if outcome.error is None:
+                        self._draw(outcome, classifier)
+                    yield outcome
+                except VideoReadError as error:
+                    yield Outcome(outcome.index, outcome.video, str(error))
+
+    def _draw(self, outcome: Outcome, classifier: TrainedClassifier) -> None:
         cfg = self._cfg
-        if outcome.error is not None:
-            return
         if cfg.annotated is not None:
             annotate_video(
                 outcome.video,

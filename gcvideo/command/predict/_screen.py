@@ -1,13 +1,27 @@
 """What a prediction says on the screen."""
 
 import time
+from typing import Protocol, runtime_checkable
 
 from gcvideo._console import Console
 from gcvideo._duration import duration
-from gcvideo.command.predict._outcome import Outcome
 
 _CONSOLE = Console()
 _NUM_SHOWN = 10
+
+
+@runtime_checkable
+class Shown(Protocol):
+    """The results of a video, as the screen needs them."""
+
+    @property
+    def error(self) -> str | None:
+        """Why there are none."""
+        ...
+
+    def show(self) -> None:
+        """Print them."""
+        ...
 
 
 class PredictionScreen:
@@ -23,7 +37,7 @@ class PredictionScreen:
         self._num_done = self._num_failed = 0
         self._started = time.monotonic()
 
-    def show(self, outcome: Outcome) -> None:
+    def show(self, outcome: Shown) -> None:
         """Print the results of a video, or remember its failure."""
         self._num_done += 1
         if outcome.error is not None:
@@ -41,7 +55,8 @@ class PredictionScreen:
                 _CONSOLE.print(f"  {reason}", soft_wrap=True)
             if self._num_failed > len(self._failures):
                 where = f", in '{kept_in}'" if kept_in is not None else ""
-                _CONSOLE.print(f"  and {self._num_failed - len(self._failures)} more{where}")
+                more = self._num_failed - len(self._failures)
+                _CONSOLE.print(f"  and {more} more{where}", soft_wrap=True)
         if self._num_done > 1:
             seconds = time.monotonic() - self._started
             rate = f", {self._num_done / seconds:.1f}/s" if seconds else ""

@@ -33,10 +33,11 @@ class OutputForm:
     layouts: Mapping[str, RowLayout]
     converters: Mapping[str, Callable[[Path, Path], None]]
 
-    def check(self, output: str, key: str = "output") -> None:
+    def check(self, output: str | None, key: str = "output") -> None:
         """Raise ValueError for another ending, OutputError if the file could not be written."""
-        if output == STANDARD_OUTPUT:
+        if output in (None, STANDARD_OUTPUT):
             return
+        assert output is not None
         known = [*self.layouts, *self.converters]
         if Path(output).suffix not in known:
             raise ValueError(

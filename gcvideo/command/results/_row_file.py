@@ -50,7 +50,7 @@ class RowFile:
             # Unbuffered, so that nothing is lost with the process; appended to wherever the file was read.
             self._file: BinaryIO = path.open("a+b", buffering=0)
             try:
-                _lock(self._file, path)
+                lock(self._file, path)
                 self._blocks = array("q")
                 self._read(is_whole)
             except BaseException:
@@ -129,7 +129,7 @@ class RowFile:
             return
         with telling(self.path, "output"), draft_of(self.path) as draft:
             file = draft.open("w+b", buffering=0)
-            _lock(file, self.path)
+            lock(file, self.path)
             write_blocks(file, self._layout, ((self, block) for block in blocks[:, 1:].tolist()))
         self._file.close()
         self._file = file
@@ -161,7 +161,7 @@ def delete_free(path: Path) -> None:
     """Delete a file of results, if it exists; RowFileError if another process writes it."""
     if path.is_file():
         with path.open("r+b") as file:
-            _lock(file, path)
+            lock(file, path)
             path.unlink()
 
 
@@ -172,7 +172,7 @@ def write_all(file: BinaryIO, content: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+def lock(file: BinaryIO, path: Path) -> None:
     """Keep other processes away until the file is closed, however this one ends.
 
     The lock is a record lock of POSIX, which processes that read videos do not inherit: they may outlive

@@ -166,7 +166,8 @@ def _open_folder(run: TrainingRun, cfg: DictConfig) -> None:
         num_moments=2 if "adam" in cfg.optimizer._target_.lower() else 1,
         has_ema=cfg.ema is not None,
     )
-    check_output_folder(folder, num_bytes=needed)
+    num_scores = len(splits.val) * len(splits.classes)
+    check_output_folder(folder, num_bytes=needed + num_scores * torch.float32.itemsize)
     write_data_record(folder, splits)
     write_config(folder / "config.yaml", cfg)
     write_environment(folder / "environment.json")

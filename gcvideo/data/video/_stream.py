@@ -11,6 +11,7 @@ import av
 import av.error
 import numpy as np
 from av import Packet
+from av.container import InputContainer
 from av.video import VideoFrame, VideoStream
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
@@ -27,13 +28,16 @@ from gcvideo.data.video._resizing import DecodeSize
 from gcvideo.data.video._timeline import frame_info
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_CAMERA_FORMATS = ("v4l2", "avfoundation", "dshow")
+# What is fetched from an address in these formats is a playlist, whose own size says nothing.
+_PLAYLIST_FORMATS = ("hls", "dash")
 
 # A source that is joined inside a group of pictures may need seconds until its next keyframe.
 _MAX_DAMAGED_IN_A_ROW = 1000
 
 _PAUSE_SECONDS = 0.005
 
-_CHECK_SENDER = "check the sender and the connection, then open it again"
+CHECK_SENDER = "check the sender and the connection, then open it again"
 
 
 def is_stream(source: str, format: str | None = None) -> bool:
@@ -50,6 +54,18 @@ def is_stream(source: str, format: str | None = None) -> bool:
     )
 
 
+def _is_address(source: str, format: str | None) -> bool:
+    """Whether a source is a camera, or at an address in a network."""
+    is_url = _URL.match(source) is not None and not source.lower().startswith("file:")
+    return is_url or source.startswith("/dev/") or format in _CAMERA_FORMATS
+
+
+def _states_length(container: InputContainer) -> bool:
+    """Whether a source tells its duration or its size, as recordings do."""
+    is_sized = container.format.name not in _PLAYLIST_FORMATS and container.size > 0
+    return is_sized or (container.duration or 0) > 0
+
+
 class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
     """(Seconds since the first frame, RGB frame) of a source, in order to its end or to ``close``.
 
@@ -57,7 +73,8 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
     Memory holds one frame. Cameras and servers drop frames if they are read too slowly. The time of a frame
     is its own stamp. If that is missing or does not ascend, as when a camera restarts, the frame comes one
     mean step after the last, see :class:`~gcvideo.data.video._clock.FrameClock`. Packets that cannot be
-    decoded are left out and counted in ``num_damaged``.
+    decoded are left out and counted in ``num_damaged``. ``is_live`` tells whether the source is a camera, or at
+    an address that states neither a duration nor a size; recordings, files and pipes are not live.
 
     Args:
         source: URL, device, pipe or file in FFmpeg's notation: ``rtsp://host/path``, ``/dev/video0``,
@@ -108,6 +125,7 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
             )
         prepare_stream(self._container, stream)
         self.source = source
+        self.is_live = _is_address(source, format) and not _states_length(self._container)
         self.num_damaged = self._num_damaged_in_a_row = 0
         self._stream, self._timeout_seconds = stream, timeout_seconds
         self._frames = self._timed_frames(short_side, square_pixels)
@@ -141,7 +159,7 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
                 ticks = clock.place(clock.stamps_of(frame))
                 yield float(ticks * clock.time_base), picture.pixels[0]
         if info is None:
-            raise VideoReadError(self.source, "it ended before its first frame", _CHECK_SENDER)
+            raise VideoReadError(self.source, "it ended before its first frame", CHECK_SENDER)
 
     def _decode(self) -> Iterator[VideoFrame]:
         try:
@@ -151,10 +169,10 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
                 yield from frames
         except (av.error.ExitError, TimeoutError) as error:
             reason = f"nothing has come for {self._timeout_seconds:g} seconds"
-            raise VideoReadError(self.source, reason, _CHECK_SENDER) from error
+            raise VideoReadError(self.source, reason, CHECK_SENDER) from error
         except av.error.FFmpegError as error:
             reason = f"it broke off ({error.strerror})"
-            raise VideoReadError(self.source, reason, _CHECK_SENDER) from error
+            raise VideoReadError(self.source, reason, CHECK_SENDER) from error
 
     def _packets(self) -> Iterator[Packet]:
         """All packets; if a camera answers "try again" (AVFoundation), it is retried for a while."""
@@ -177,7 +195,7 @@ class FrameStream(Iterator[tuple[float, UInt8[np.ndarray, "h w 3"]]]):
         self._num_damaged_in_a_row += 1
         if self._num_damaged_in_a_row >= _MAX_DAMAGED_IN_A_ROW:
             reason = f"{self._num_damaged_in_a_row} packets in a row do not decode ({error})"
-            raise VideoReadError(self.source, reason, _CHECK_SENDER) from error
+            raise VideoReadError(self.source, reason, CHECK_SENDER) from error
 
 
 stream_frames = FrameStream

@@ -112,6 +112,11 @@ def test_the_folder_holds_table_report_and_the_scores_of_each_video(finished):
     right = (scores.argmax(1) == labels).double().mean().item()
     assert content["top1"] == pytest.approx(right)
     assert comparison.variant("gc").top_k(1).mean == pytest.approx(right)
+    with (folder / "report" / "confusion_gc.csv").open() as file:
+        counts = [int(row[name]) for row in csv.DictReader(file) for name in comparison.classes]
+    assert sum(counts) == len(labels)
+    assert sum(counts[:: len(comparison.classes) + 1]) == pytest.approx(right * len(labels))
+    assert (folder / "report" / "accuracy_macs.svg").is_file()
 
 
 def test_finished_cells_are_kept_and_a_new_seed_is_trained_alone(
@@ -136,8 +141,11 @@ def test_a_comparison_that_was_moved_goes_on(finished, conf, words, tmp_path, mo
     folder, before = finished
     moved = shutil.copytree(folder, tmp_path / "moved")
     monkeypatch.setattr(cell_module, "run_cell", lambda cfg: pytest.fail("trains again"))
-    after = compare([*conf, "preset=twice", f"folder={moved}", *words])
+    after = compare([*conf, "preset=twice", f"folder={moved}", *words, "figures=[pdf]"])
     assert not after.missing
+    drawn = {path.stem for path in (moved / "report").glob("*.pdf")}
+    assert drawn > {"reliability", "confusion_none", "confusion_gc", "confusion_gc_ratio-1-4"}
+    assert not list((folder / "report").glob("*.pdf"))
     for name in ("none", "gc"):
         assert after.variant(name).top_k(1) == before.variant(name).top_k(1)
 

@@ -14,8 +14,9 @@ from predicted import record_of, rows_of
 
 from gcvideo.command._interruption import Interrupted
 from gcvideo.command.predict import _classification as classification
-from gcvideo.command.predict import _prediction as prediction
-from gcvideo.command.predict._prediction import PredictionCount, predict
+from gcvideo.command.predict import _work as work
+from gcvideo.command.predict._prediction import predict
+from gcvideo.command.predict._work import PredictionCount
 from gcvideo.data import VideoReadError
 
 NAMES = ("a.mp4", "b.mp4", "c.mp4", "d.mp4")
@@ -220,7 +221,7 @@ def test_what_cannot_be_written_is_told_before_the_work(
 ):
     (tmp_path / "file").touch()
     (tmp_path / "taken.csv").mkdir()
-    monkeypatch.setattr(prediction, "load", None)
+    monkeypatch.setattr(work, "load", None)
     with pytest.raises(ValueError, match=message):
         run_predict(word.format(folder=tmp_path))
 

@@ -1,22 +1,17 @@
-import csv
-import json
-import os
+import re
 import shutil
-import signal
-import threading
 
 import numpy as np
 import pytest
 from PIL import Image
+from predicted import rows_of
 
 import gcvideo
 from gcvideo._console import Console
-from gcvideo.command._interruption import Interrupted
-from gcvideo.command.predict import _classification as classification
-from gcvideo.command.predict import _result as prediction_result
 from gcvideo.command.predict._prediction import predict
+from gcvideo.command.predict._work import PredictionCount
 from gcvideo.data import probe, read_frames, write_video
-from gcvideo.inference import classify_windows
+from gcvideo.inference import classify_windows, merge_segments
 from gcvideo.inference._seconds_bar import format_seconds
 
 
@@ -40,33 +35,35 @@ def run_predict(compose_config, checkpoint):
     return run
 
 
-def test_windows_and_segments_are_written_as_json(run_predict, long_video, tmp_path, checkpoint):
-    output = tmp_path / "new" / "timeline.json"
-    predictions = run_predict(
-        long_video, "stride_seconds=0.5", "threshold=0", "top_k=2", f"output={output}"
-    )
-    video, broken = str(long_video / "change.mp4"), str(long_video / "broken.mp4")
-    assert list(predictions.failures) == [broken]
-    content = json.loads(output.read_text())
-    assert list(content["failures"]) == [broken]
-    windows = content["timelines"][video]["windows"]
+def test_windows_and_segments_are_written_as_lines(run_predict, long_video, tmp_path, checkpoint):
+    output = tmp_path / "new" / "timeline.jsonl"
+    words = ["stride_seconds=0.5", "threshold=0", "top_k=2", f"output={output}"]
+    assert run_predict(long_video, *words) == PredictionCount(2, 1)
+    broken, seen = rows_of(output).values()
+    assert "cannot read video" in broken["error"]
     classifier = gcvideo.load(checkpoint, device="cpu")
-    expected = classify_windows(classifier, video, stride_seconds=0.5)
-    assert [w["start_seconds"] for w in windows] == expected.starts.tolist()
+    expected = classify_windows(classifier, long_video / "change.mp4", stride_seconds=0.5)
+    windows = seen["windows"]
+    assert [w["start_seconds"] for w in windows] == pytest.approx(expected.starts, abs=1e-6)
     assert [w["classes"][0]["score"] for w in windows] == pytest.approx(
         expected.scores.amax(1).tolist(), abs=1e-6
     )
     assert len(windows[0]["classes"]) == 2
-    segments = content["timelines"][video]["segments"]
-    assert segments[0]["start_seconds"] == 0
+    segments = seen["segments"]
+    assert segments == [
+        {
+            "start_seconds": pytest.approx(s.start_seconds, abs=1e-6),
+            "end_seconds": pytest.approx(s.end_seconds, abs=1e-6),
+            "label": s.label,
+            "name": s.name,
+            "score": pytest.approx(s.score, abs=1e-6),
+        }
+        for s in merge_segments(expected, classifier.classes, threshold=0)
+    ]
     assert segments[-1]["end_seconds"] == pytest.approx(3.0)
 
 
-def test_a_second_prediction_shows_its_own_videos_alone(
-    run_predict, video_folder, capsys, monkeypatch
-):
-    # A cell of the table folds what is longer.
-    monkeypatch.setattr(prediction_result, "_CONSOLE", Console(width=300))
+def test_a_second_prediction_shows_its_own_videos_alone(run_predict, video_folder, capsys):
     dark, light = video_folder / "dark" / "dark_0.mp4", video_folder / "light" / "light_0.mp4"
     run_predict(dark)
     capsys.readouterr()
@@ -76,34 +73,52 @@ def test_a_second_prediction_shows_its_own_videos_alone(
     assert dark.name not in printed
 
 
-def test_a_threshold_that_no_window_reaches_leaves_no_segment(run_predict, long_video, capsys):
-    video = long_video / "change.mp4"
-    predictions = run_predict(video, "stride_seconds=1", "threshold=1")
-    assert predictions.timelines[str(video)].segments == []
-    assert " none " in capsys.readouterr().out
+def test_of_many_failures_the_first_are_shown(run_predict, tmp_path, capsys):
+    for number in range(13):
+        (tmp_path / f"{number:02d}.mp4").write_bytes(b"no video")
+    output = tmp_path / "out.csv"
+    run_predict(tmp_path, f"output={output}")
+    printed = capsys.readouterr().out
+    assert "13 files could not be read:\n" in printed
+    assert "/09.mp4'" in printed
+    assert "/10.mp4'" not in printed
+    assert f"and 3 more, in '{output}'" in printed
+    assert re.search(r"13 videos in \d+ s, [\d.]+/s; results are in", printed)
+
+
+def test_a_threshold_that_no_window_reaches_leaves_no_segment(
+    run_predict, long_video, tmp_path, capsys
+):
+    output = tmp_path / "out.jsonl"
+    words = ["stride_seconds=1", "threshold=1", f"output={output}"]
+    run_predict(long_video / "change.mp4", *words)
+    (row,) = rows_of(output).values()
+    assert row["segments"] == []
+    assert "no class reaches the threshold" in capsys.readouterr().out
 
 
 def test_windows_and_segments_are_written_as_csv(run_predict, long_video, tmp_path):
-    output = tmp_path / "timeline.csv"
-    predictions = run_predict(long_video, "stride_seconds=1", "threshold=0", f"output={output}")
-    timeline = predictions.timelines[str(long_video / "change.mp4")]
-    with output.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    table, lines = tmp_path / "timeline.csv", tmp_path / "timeline.jsonl"
+    for output in (table, lines):
+        run_predict(long_video, "stride_seconds=1", "threshold=0", f"output={output}")
+    _, seen = rows_of(lines).values()
+    (broken,), rows = rows_of(table).values()
     kinds = [row["kind"] for row in rows]
-    assert kinds.count("window") == len(timeline.rankings)
-    assert kinds.count("segment") == len(timeline.segments)
-    assert rows[-1]["video"].endswith("broken.mp4")
-    assert "cannot read video" in rows[-1]["error"]
+    assert kinds.count("window") == len(seen["windows"])
+    assert kinds.count("segment") == len(seen["segments"])
+    assert "cannot read video" in broken["error"]
     best = next(row for row in rows if row["kind"] == "window")
-    assert best["name"] == timeline.rankings[0][0].name
+    assert best["name"] == seen["windows"][0]["classes"][0]["name"]
+    assert best["score"] == f"{seen['windows'][0]['classes'][0]['score']:.6f}"
 
 
 def test_a_stride_beyond_the_window_is_warned_of_once(run_predict, long_video, tmp_path, capsys):
     for name in ("a.mp4", "b.mp4"):
         shutil.copy(long_video / "change.mp4", tmp_path / name)
-    predictions = run_predict(tmp_path, "stride_seconds=1.5")
-    windows = predictions.timelines[str(tmp_path / "a.mp4")].windows
-    length = windows.ends[0] - windows.starts[0]
+    output = tmp_path / "out.jsonl"
+    run_predict(tmp_path, "stride_seconds=1.5", f"output={output}")
+    first = rows_of(output)[str(tmp_path / "a.mp4")]["windows"][0]
+    length = first["end_seconds"] - first["start_seconds"]
     printed = capsys.readouterr().out
     assert printed.count("warning:") == 1
     assert f"warning: windows of {length:.3g} s start every 1.5 s; the time between" in printed
@@ -152,69 +167,6 @@ def test_contact_sheets_show_the_views_of_each_video(run_predict, video_folder, 
 def test_windows_are_single_clips(run_predict, long_video):
     with pytest.raises(ValueError, match="num_clips is 2, but with stride_seconds every window"):
         run_predict(long_video, "stride_seconds=1", "num_clips=2")
-
-
-@pytest.fixture
-def live_source(long_video, tmp_path):
-    """A pipe that the long video is sent through, and the file that is sent."""
-    pipe, recorded = tmp_path / "pipe.ts", tmp_path / "recorded.ts"
-    os.mkfifo(pipe)
-    write_video(recorded, read_frames(long_video / "change.mp4", range(90)))
-    sender = threading.Thread(target=lambda: pipe.write_bytes(recorded.read_bytes()))
-    sender.start()
-    yield pipe, recorded
-    sender.join()
-
-
-def test_a_stream_is_classified_as_it_comes(run_predict, live_source, checkpoint, capsys):
-    pipe, recorded = live_source
-    predictions = run_predict(pipe, "stride_seconds=1", "threshold=0")
-    timeline = predictions.timelines[str(pipe)]
-    expected = classify_windows(
-        gcvideo.load(checkpoint, device="cpu"), recorded, stride_seconds=1.0
-    )
-    assert timeline.windows.starts == pytest.approx(expected.starts, abs=0.02)
-    assert (timeline.windows.scores - expected.scores).abs().max() < 1e-5
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("checkpoint ")
-    assert lines[1] == "precision  float32"
-    assert lines[2].startswith("0:00.0 - ")
-
-
-def test_a_stream_is_warned_of_a_stride_beyond_the_window_while_it_runs(
-    run_predict, live_source, capsys
-):
-    run_predict(live_source[0], "stride_seconds=1.2")
-    lines = capsys.readouterr().out.splitlines()
-    warned = [i for i, line in enumerate(lines) if line.startswith("warning: windows of ")]
-    assert len(warned) == 1
-    assert " s start every 1.2 s" in lines[warned[0]]
-    assert lines[warned[0] - 1].startswith("0:01.2 - "), lines
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_stream_with_what_was_seen(
-    run_predict, live_source, tmp_path, monkeypatch, number
-):
-    output = tmp_path / "seen.json"
-    # Called once, behind the second window.
-    monkeypatch.setattr(classification, "warn_of_gaps", lambda *_: os.kill(os.getpid(), number))
-    words = ["stride_seconds=0.5", f"output={output}"]
-    if number == signal.SIGINT:
-        run_predict(live_source[0], *words)
-    else:
-        with pytest.raises(Interrupted, match="stopped by SIGTERM") as caught:
-            run_predict(live_source[0], *words)
-        assert caught.value.exit_status == 143
-    content = json.loads(output.read_text())
-    assert len(content["timelines"][str(live_source[0])]["windows"]) == 2
-    assert "not_classified" not in content
-
-
-@pytest.mark.parametrize("option", ["annotated", "contact_sheets"])
-def test_a_stream_cannot_be_read_again(run_predict, option):
-    with pytest.raises(ValueError, match=f"{option} is 'x', but 'udp://host:1' is a live source"):
-        run_predict("udp://host:1", f"{option}=x")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Files of results: whatever a kill leaves, the inputs that are whole are kept, and all others are done again."""
+"""Files of results: whatever a kill leaves, whole inputs are kept, and all others are done again."""
 
 import csv
 import errno

@@ -14,7 +14,6 @@ from rank_job import (
     end,
     fault,
     launch,
-    score,
     seconds_since_fault,
     slurm,
     start,
@@ -22,8 +21,11 @@ from rank_job import (
     train_words,
     write_list,
 )
+from score_ranks import score_words
+from two_ranks import run_in_two
 
 from gcvideo.command._rank_failure import FirstRankWatch, RankFailure, RankWatch
+from gcvideo.command._testing import test as score
 
 pytestmark = pytest.mark.slow
 STEPS = 20
@@ -60,7 +62,16 @@ def losses(folder):
     return [float(row["train/loss_step"]) for row in rows if row["train/loss_step"]]
 
 
-def test_two_ranks_learn_and_score_as_one(tmp_path, video_folder):
+def give_srun(patch, folder):
+    """A command of SLURM on the path."""
+    folder.mkdir()
+    (folder / "srun").touch(0o755)
+    patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_two_ranks_learn_as_one(tmp_path, video_folder, monkeypatch):
+    """That the machine has a command of SLURM changes nothing, and nothing is said of it."""
+    give_srun(monkeypatch, tmp_path / "bin")
     words = ["data.val_fraction=0.05", "epochs=2", "batch_norm.mode=sync", "optimizer=sgd"]
     videos = many_videos(tmp_path / "videos", video_folder)
     folders = [tmp_path / "one", tmp_path / "two"]
@@ -69,36 +80,39 @@ def test_two_ranks_learn_and_score_as_one(tmp_path, video_folder):
     ):
         ((status, printed),) = end(launch(*train_words(videos, folder, *words, *more)))
         assert status == 0, printed
+        assert "srun" not in printed
     one, two = (losses(folder) for folder in folders)
     assert len(one) == len(two) >= STEPS
     assert two[:STEPS] == pytest.approx(one[:STEPS], abs=1e-4)
     assert [path.name for path in folders[1].glob("*.log")] == ["train.log"]
-    checkpoint = folders[0] / "checkpoints" / "best.ckpt"
-    listed = f"data.test={write_list(tmp_path / 'seven.txt', video_folder, 7)}"
-    scored = [tmp_path / "one_scores", tmp_path / "two_scores"]
-    jobs = [
-        score(scored[0], checkpoint, video_folder, listed, *ONE),
-        score(scored[1], checkpoint, video_folder, listed, *RANKS),
-    ]
-    for status, printed in end(*jobs):
-        assert status == 0, printed
-    assert_equal_scores(scored[0], scored[1], 7)
-    assert not list(scored[1].glob("train*.log"))
 
 
-@pytest.mark.parametrize("num_videos", [1, 8])
-def test_ranks_score_equal_and_fewer_videos_than_they_are(
-    tmp_path, video_folder, checkpoint, num_videos
-):
-    listed = f"data.test={write_list(tmp_path / 'list.txt', video_folder, num_videos)}"
-    folders = [tmp_path / "one", tmp_path / "two"]
-    jobs = [
-        score(folder, checkpoint, video_folder, listed, *words)
-        for folder, words in zip(folders, (ONE, RANKS), strict=True)
-    ]
-    for status, printed in end(*jobs):
-        assert status == 0, printed
-    assert_equal_scores(folders[0], folders[1], num_videos)
+@pytest.fixture(scope="module")
+def scored(project, tmp_path_factory, video_folder, checkpoint):
+    """A folder with lists, and the scores that two processes, started once, have given their videos."""
+    folder = tmp_path_factory.mktemp("scored")
+    (folder / "best.ckpt").symlink_to(checkpoint)
+    (folder / "videos").symlink_to(video_folder)
+    (folder / "lists").mkdir()
+    for num_videos in (1, 7, 8):
+        write_list(folder / "lists" / str(num_videos), video_folder, num_videos)
+    (folder / "lists" / "12").symlink_to(video_folder)
+    with pytest.MonkeyPatch.context() as patch:
+        give_srun(patch, folder / "bin")
+        printed = run_in_two(project / "tests" / "score_ranks.py", folder)
+    assert "srun" not in printed
+    return folder
+
+
+@pytest.mark.parametrize("num_videos", [1, 7, 8, 12])
+def test_ranks_score_each_video_once(scored, compose_config, num_videos):
+    """Fewer videos than there are ranks, numbers that they divide and one that they do not; 12 is a folder."""
+    listed, folder = scored / "lists" / str(num_videos), scored / "one" / str(num_videos)
+    score(compose_config("test", [*score_words(scored, listed, folder), *ONE]))
+    assert_equal_scores(folder, scored / "two" / str(num_videos), num_videos)
+    if listed.is_dir():
+        tables = [scored / name / "12" / "scores.csv" for name in ("one", "two")]
+        assert tables[0].read_text() == tables[1].read_text()
 
 
 def test_torchrun_on_two_machines_makes_one_run(tmp_path, video_folder):
@@ -133,7 +147,7 @@ def test_slurm_makes_one_run_and_says_a_mistake_once(tmp_path, video_folder):
 @pytest.mark.parametrize("launcher", [launch, torchrun])
 def test_a_job_that_is_asked_to_stop_goes_on_later(tmp_path, video_folder, launcher):
     folder = tmp_path / "runs" / "run"
-    job = launcher(*train_words(video_folder, folder, *RANKS, "epochs=30", "batch_size=2"))
+    job = launcher(*train_words(video_folder, folder, *RANKS, "epochs=12", "batch_size=2"))
     deadline = time.monotonic() + 600
     while not (folder / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -152,8 +166,10 @@ def test_a_job_that_is_asked_to_stop_goes_on_later(tmp_path, video_folder, launc
 @pytest.mark.parametrize("how", ["kill", "raise"])
 @pytest.mark.parametrize("hang", [True, False])
 def test_a_rank_that_fails_ends_the_job_with_its_reason(
-    tmp_path, video_folder, launcher, how, hang
+    tmp_path, video_folder, launcher, how, hang, monkeypatch
 ):
+    # Rank 0, which hears no signal in its sleep, is given less than half a minute by torchrun.
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "3")
     words = [*RANKS, "epochs=50", "batch_size=2", *fault(how, hang=hang)]
     ((status, printed),) = end(launcher(*train_words(video_folder, tmp_path / "run", *words)))
     assert status != 0
@@ -184,6 +200,9 @@ def test_the_rank_that_failed_first_is_named_to_all(monkeypatch):
     other = RankWatch(address, 1)
     code = f"""
 import os, signal, time
+from score_ranks import score_words
+from two_ranks import run_in_two
+
 from gcvideo.command._rank_failure import RankWatch
 RankWatch({address!r}, 2)
 if os.fork():

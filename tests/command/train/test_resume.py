@@ -35,12 +35,14 @@ def last_checkpoint(folder):
 
 def assert_equal_runs(folder):
     whole, killed = last_checkpoint(folder / "whole"), last_checkpoint(folder / "killed")
-    for part in ("state_dict", "optimizer_states", "lr_schedulers", "train_metrics", "loops"):
+    parts = ("state_dict", "optimizer_states", "lr_schedulers", "train_metrics", "val_scores")
+    for part in (*parts, "loops"):
         assert_equal(whole[part], killed[part])
     tables = [folder / name / "csv" / "metrics.csv" for name in ("whole", "killed")]
     assert tables[0].read_bytes() == tables[1].read_bytes()
     results = [json.loads((folder / n / "results.json").read_text()) for n in ("whole", "killed")]
     assert results[0]["metrics"] == results[1]["metrics"]
+    assert results[0]["calibration"] == results[1]["calibration"] is not None
 
 
 def assert_equal(a, b):

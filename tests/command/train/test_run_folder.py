@@ -41,9 +41,10 @@ def test_commands_take_it_and_name_the_file(
         )
     )
     assert json.loads((tmp_path / "results.json").read_text())["checkpoint"] == str(checkpoint)
-    videos = [f"video={video_folder}/dark", f"output={tmp_path}/scores.json", "device=cpu"]
+    videos = [f"video={video_folder}/dark", f"output={tmp_path}/scores.jsonl", "device=cpu"]
     predict(compose_config("predict", [*given, *videos]))
-    assert json.loads((tmp_path / "scores.json").read_text())["checkpoint"] == str(checkpoint)
+    record = json.loads((tmp_path / "scores.jsonl.run.json").read_text())
+    assert record["checkpoint"] == str(checkpoint)
     convert(compose_config("convert", [f"source={trained}", f"output={tmp_path}/a.safetensors"]))
     assert read_checkpoint(tmp_path / "a.safetensors").classes == ("dark", "light")
     printed = capsys.readouterr().out

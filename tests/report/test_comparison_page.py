@@ -4,12 +4,17 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
-from synthetic_comparison import CLASSES, FACTS, VARIANTS, make_comparison
+from synthetic_comparison import CLASSES, FACTS, LONG_NAME, VARIANTS, make_comparison
 
-from gcvideo.comparison import _report as report
-from gcvideo.comparison import write_report
-from gcvideo.comparison._report import report_page
 from gcvideo.comparison._table import csv_table, markdown_table
+from gcvideo.report import _comparison_report as report
+from gcvideo.report import write_comparison_report
+from gcvideo.report._comparison_answers import answer_figures
+
+
+def report_page(comparison):
+    return report.report_page(comparison, answer_figures(comparison))
+
 
 VOID = {"meta", "link", "br"}
 
@@ -46,12 +51,16 @@ def test_the_page_has_all_sections_and_loads_nothing(page):
     outline = Outline(page)
     assert outline.headings == [
         "Quick <comparison>",
-        *("What was compared", "Table", "Plots", "Classes", "Probes", "Seeds", "How it was made"),
+        *("What was compared", "Table", "Plots", "Classes", "Confusion", "Calibration", "Probes"),
+        *("Seeds", "How it was made"),
     ]
-    assert all(address.startswith(("#", "data:,")) for address in outline.addresses)
+    assert all(address.startswith(("#", "data:")) for address in outline.addresses)
     assert not outline.tags & {"script", "img", "iframe", "b"}
+    assert not re.findall(r"url\((?!#)", page)
     assert "@import" not in page
-    assert page.count("<figure>") == 4
+    assert page.count("<figure>") == 5
+    assert page.count('<figure class="matrix">') == len(VARIANTS)
+    assert len(page) < 1_000_000
     assert 'content="width=device-width, initial-scale=1"' in page
 
 
@@ -71,8 +80,9 @@ def test_dollars_and_braces_in_names_stay_as_they_are():
 
 
 def test_missing_cells_have_a_box_of_their_own(page):
+    nl, missing = {"nl": VARIANTS["nl"]}, ("nl, seed 2: <out> of memory",)
     unfinished = report_page(
-        make_comparison(missing=("nl, seed 2: <out> of memory",), dropped={("nl", 2)})
+        make_comparison(variants=nl, classes=CLASSES[:3], missing=missing, dropped={("nl", 2)})
     )
     assert "Missing cells" in Outline(unfinished).headings
     assert "<li>nl, seed 2: &lt;out&gt; of memory</li>" in unfinished
@@ -83,7 +93,8 @@ def test_missing_cells_have_a_box_of_their_own(page):
 def test_a_comparison_without_any_cell_has_a_page():
     page = report_page(make_comparison(seeds=(), missing=("all: not started",)))
     assert "The baseline none has no finished cell yet" in page
-    assert "Not measured: Accuracy against MACs, Accuracy against time, Training loss" in page
+    assert "Not measured: accuracy against MACs, accuracy against time, training loss" in page
+    assert page.count("<p>No cell is finished.</p>") == 2
     assert "No variant shares a seed with the baseline yet." in page
     Outline(page)
 
@@ -97,7 +108,7 @@ def test_the_outcome_the_probes_and_the_number_of_comparisons_are_told(page):
 
 
 def test_without_probes_the_page_says_so():
-    comparison = make_comparison(seeds=(0,), variants={"none": VARIANTS["none"]})
+    comparison = make_comparison(seeds=(0,), classes=CLASSES[:3], variants={"none": (0.5, ())})
     (cell,) = comparison.variants[0].cells
     variant = replace(comparison.variants[0], cells=(replace(cell, probes={}),))
     assert "<p>None was made.</p>" in report_page(replace(comparison, variants=(variant,)))
@@ -118,6 +129,7 @@ def test_bars_of_classes_point_to_gain_and_loss_in_the_colour_of_the_variant(pag
         assert bar[3] == f"width:{50 * abs(gain) / largest:.2f}%;background:#0072B2"
 
 
+@pytest.mark.slow
 def test_of_many_classes_those_that_change_most_come_first():
     classes = tuple(f"class {number}" for number in range(50))
     page = report_page(make_comparison(classes=classes, seeds=(0,)))
@@ -131,25 +143,47 @@ def test_of_many_classes_those_that_change_most_come_first():
     assert re.findall(r'row">(class \d+) ', everything)[:50] == list(classes)
 
 
+TWO = {name: VARIANTS[name] for name in ("none", LONG_NAME)}
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.slow
 def test_the_report_is_written_whole_and_again_bit_for_bit(tmp_path):
     folder = tmp_path / "new" / "folder"
-    write_report(make_comparison(), folder)
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(files) == {"table.csv", "table.md", "table.tex", "report.html"}
-    assert files["table.csv"].decode() == csv_table(make_comparison())
-    assert files["table.md"].decode() == markdown_table(make_comparison())
-    write_report(make_comparison(), folder)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    comparison = make_comparison(variants=TWO)
+    write_comparison_report(comparison, folder, formats=["svg", "pdf"])
+    files = contents(folder)
+    slug = "-b-gc--b-_-_-add-mul-_position-after_conv3"
+    figures = ["accuracy_macs", "accuracy_time", "loss", "val_top1", "reliability"]
+    matrices = ["confusion_none", f"confusion_{slug}"]
+    assert set(files) == {
+        *("table.csv", "table.md", "table.tex", "report.html"),
+        *(f"report/{name}.csv" for name in ("calibration", "confused_pairs", *matrices)),
+        *(f"report/{name}.{kind}" for name in (*figures, *matrices) for kind in ("svg", "pdf")),
+    }
+    assert files["report/loss.pdf"].startswith(b"%PDF")
+    assert files["table.csv"].decode() == csv_table(comparison)
+    assert files["table.md"].decode() == markdown_table(comparison)
+    write_comparison_report(make_comparison(variants=TWO), folder, formats=["svg", "pdf"])
+    assert contents(folder) == files
 
 
+@pytest.mark.slow
 def test_an_interrupted_report_leaves_the_older_one(tmp_path, monkeypatch):
-    write_report(make_comparison(), tmp_path)
-    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    write_comparison_report(make_comparison(variants=TWO), tmp_path, formats=[])
+    files = contents(tmp_path)
 
-    def interrupted(comparison):
+    def interrupted(comparison, answers):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(report, "report_page", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_report(make_comparison(seeds=(0,)), tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+        write_comparison_report(make_comparison(seeds=(0,)), tmp_path)
+    assert contents(tmp_path) == files

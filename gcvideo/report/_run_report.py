@@ -1,28 +1,40 @@
 """The report of a run: one page that needs nothing else, and its tables and figures as files."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
+
 from gcvideo._draft import draft_of
-from gcvideo.comparison._page import listed, page, paragraphs, scrolling_table
-from gcvideo.evaluation import most_confused_pairs
+from gcvideo.evaluation import most_confused_classes
 from gcvideo.report._class_table import bin_table, class_bars, pair_table, write_tables
 from gcvideo.report._data_summary import data_table
-from gcvideo.report._figure import (
+from gcvideo.report._figure import NamedFigure, figure_element, figure_pixels, write_figures
+from gcvideo.report._gallery import (
+    ShownVideo,
+    gallery,
+    gallery_sheet,
+    read_shown,
+    surest_mistakes,
+    worst_videos,
+)
+from gcvideo.report._page import listed, page, paragraphs, scrolling_table
+from gcvideo.report._run_figure import (
     MAX_LABELLED,
-    NamedFigure,
     history_figure,
     matrix_figure,
-    page_figure,
     reliability_figure,
-    write_figures,
 )
-from gcvideo.report._gallery import gallery, surest_mistakes, worst_videos
-from gcvideo.report._run import RunResult
+from gcvideo.report._run_result import RunResult
 
+_CURVES = ("loss", "top1")
 _NUM_PART = 20  # classes of the most confused part
-_NO_SCORES = "<p>No video was scored in this process, so there is nothing to show.</p>"
+_NO_SCORES = (
+    "<p>There are no scores, so there is nothing to show. This is so for a run that was resumed after its "
+    "last validation from a checkpoint of an older version.</p>"
+)
 _CALIBRATION = (
     "The confidence of an answer is its score. Answers are put into {bins} bins of equal width by their "
     "confidence; the expected calibration error is the mean over all answers of |accuracy - confidence| of "
@@ -32,7 +44,11 @@ _CALIBRATION = (
 
 
 def write_run_report(
-    result: RunResult, folder: str | Path, *, formats: Iterable[str] = ("png", "svg")
+    result: RunResult,
+    folder: str | Path,
+    *,
+    formats: Iterable[str] = ("png", "svg"),
+    log_picture: Callable[[str, UInt8[np.ndarray, "h w 3"]], None] | None = None,
 ) -> None:
     """Write ``report.html``, and below ``report/`` the tables as CSV and the figures.
 
@@ -43,17 +59,36 @@ def write_run_report(
         result: scores of a test, or of the last validation of a training.
         folder: place of the files, usually the run folder.
         formats: formats of the figures: "png", "svg", "pdf".
+        log_picture: another log, which is given the name and the pixels of each figure of the scores and of
+            a sheet of each gallery; None: there is none.
     """
     folder = Path(folder)
     files = folder / "report"
     files.mkdir(parents=True, exist_ok=True)
-    figures = _figures(result)
+    figures, galleries = _figures(result), _galleries(result)
     write_tables(result, files)
     write_figures(figures, files, formats)
     with draft_of(folder / "report.html") as draft:
         # Names of classes are names of folders, which need not be UTF-8.
-        text = page(result.title, "\n".join(_sections(result, figures)))
+        text = page(result.title, "\n".join(_sections(result, figures, galleries)))
         draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    if log_picture is not None:
+        for name, pixels in _pictures(result, figures, galleries):
+            log_picture(name, pixels)
+
+
+def _pictures(
+    result: RunResult,
+    figures: Mapping[str, NamedFigure],
+    galleries: Mapping[str, Sequence[ShownVideo]],
+) -> Iterator[tuple[str, UInt8[np.ndarray, "h w 3"]]]:
+    for name, figure in figures.items():
+        if name not in _CURVES:
+            yield name, figure_pixels(figure)
+    for name, videos in galleries.items():
+        sheet = gallery_sheet(result, videos)
+        if sheet is not None:
+            yield name, np.array(sheet)
 
 
 def _figures(result: RunResult) -> dict[str, NamedFigure]:
@@ -66,7 +101,7 @@ def _figures(result: RunResult) -> dict[str, NamedFigure]:
     if result.has_scores:
         caption = f"Confusion of {num_classes} classes"
         found["confusion"] = matrix_figure(counts, result.classes, range(num_classes), caption)
-        part = _most_confused(result)
+        part = most_confused_classes(counts, _NUM_PART)
         if num_classes > MAX_LABELLED and part:
             caption = f"The {len(part)} classes of the most frequent mistakes"
             found["confusion_part"] = matrix_figure(counts, result.classes, part, caption)
@@ -75,37 +110,38 @@ def _figures(result: RunResult) -> dict[str, NamedFigure]:
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def _most_confused(result: RunResult) -> list[int]:
-    """Classes of the most frequent mistakes, in label order."""
-    chosen: dict[int, None] = {}
-    for pair in most_confused_pairs(result.counts, result.counts.numel()):
-        both = dict.fromkeys((pair.label, pair.answer))
-        if len(chosen | both) > _NUM_PART:
-            break
-        chosen |= both
-    return sorted(chosen)
+def _galleries(result: RunResult) -> dict[str, list[ShownVideo]]:
+    if not result.has_scores:
+        return {"worst_videos": [], "surest_mistakes": []}
+    worst = worst_videos(result)
+    return {
+        "worst_videos": read_shown(result, worst),
+        "surest_mistakes": read_shown(result, surest_mistakes(result, worst)),
+    }
 
 
-def _sections(result: RunResult, figures: Mapping[str, NamedFigure]) -> Iterator[str]:
+def _sections(
+    result: RunResult,
+    figures: Mapping[str, NamedFigure],
+    galleries: Mapping[str, Sequence[ShownVideo]],
+) -> Iterator[str]:
+    is_whole = len(result.classes) > MAX_LABELLED
+    sized = {"confusion_part"} if is_whole else {"confusion"}
     drawn = {
-        name: _drawn(figure, is_sized=name.startswith("confusion"))
-        for name, figure in figures.items()
+        name: figure_element(figure, is_sized=name in sized) for name, figure in figures.items()
     }
     yield "<h2>Result</h2>" + _facts(result.figures_of_merit) + _not_finite(result)
     if result.history is not None:
-        curves = "".join(drawn[name] for name in ("loss", "top1") if name in drawn)
+        curves = "".join(drawn[name] for name in _CURVES if name in drawn)
         told = f'<div class="plots">{curves}</div>' if curves else "<p>None was recorded.</p>"
         yield f"<h2>Learning curves</h2>{told}"
     yield "<h2>Confusion</h2>" + (_confusion(result, drawn) if result.has_scores else _NO_SCORES)
     yield "<h2>Classes</h2>" + (class_bars(result) if result.has_scores else _NO_SCORES)
     yield "<h2>Calibration</h2>" + _calibration(result, drawn)
-    worst = worst_videos(result) if result.has_scores else []
-    yield _videos(
-        "Worst videos", "The wrong answers whose true class is least probable.", result, worst
-    )
-    surest = surest_mistakes(result, worst) if result.has_scores else []
+    about = "The wrong answers whose true class is least probable."
+    yield _videos("Worst videos", about, result, galleries["worst_videos"])
     about = "The wrong answers with the highest scores, but for those above."
-    yield _videos("Surest mistakes", about, result, surest)
+    yield _videos("Surest mistakes", about, result, galleries["surest_mistakes"])
     yield (
         "<h2>Data</h2>"
         + scrolling_table(data_table(result.splits), "data")
@@ -127,6 +163,8 @@ def _confusion(result: RunResult, drawn: Mapping[str, str]) -> str:
             "names has the classes of the most frequent mistakes, and its rows leave out answers outside it. "
             "report/confusion.csv has all numbers."
         )
+        # It may shrink, as it has nothing to read.
+        drawn = {**drawn, "confusion": f'<div class="whole">{drawn["confusion"]}</div>'}
     matrices = "".join(drawn[name] for name in ("confusion", "confusion_part") if name in drawn)
     table = pair_table(result)
     pairs = scrolling_table(table, "confused pairs") if table.rows else "<p>No answer is wrong.</p>"
@@ -142,8 +180,8 @@ def _calibration(result: RunResult, drawn: Mapping[str, str]) -> str:
     return f'<p>{text}</p><div class="plots">{drawn["reliability"]}{table}</div>'
 
 
-def _videos(heading: str, about: str, result: RunResult, places: list[int]) -> str:
-    shown = gallery(result, places) if places else "<p>There is none.</p>"
+def _videos(heading: str, about: str, result: RunResult, videos: Sequence[ShownVideo]) -> str:
+    shown = gallery(result, videos) if videos else "<p>There is none.</p>"
     return f"<h2>{heading}</h2><p>{about} Scores are in brackets.</p>{shown}"
 
 
@@ -158,18 +196,6 @@ def _not_finite(result: RunResult) -> str:
         "Find out why the net does not compute numbers."
     )
     return f'<div class="missing">{paragraphs([told])}{listed(shown)}</div>'
-
-
-def _drawn(figure: NamedFigure, *, is_sized: bool) -> str:
-    svg = page_figure(figure)
-    if not is_sized:
-        return f"<figure><figcaption>{escape(figure.caption)}</figcaption>{svg}</figure>"
-    # As wide as its names need; it scrolls on a phone.
-    return (
-        f'<figure class="matrix"><figcaption>{escape(figure.caption)}</figcaption>'
-        f'<div class="scroll" role="region" aria-label="{escape(figure.caption)}" tabindex="0">'
-        f'<div style="width:{96 * figure.width:.0f}px">{svg}</div></div></figure>'
-    )
 
 
 def _facts(facts: Mapping[str, str]) -> str:

@@ -4,8 +4,8 @@ import pytest
 from headless_browser import PAPER_WIDTH
 from synthetic_comparison import make_comparison
 
-from gcvideo.comparison import write_report
 from gcvideo.comparison._table import comparison_table
+from gcvideo.report import write_comparison_report
 
 
 @pytest.mark.slow
@@ -14,7 +14,7 @@ def test_the_page_opens_on_desktop_and_phone_and_nothing_is_cut_or_loaded(
     browser, tmp_path, scheme
 ):
     missing = ("nl, seed 2: out of memory after epoch 3",)
-    write_report(make_comparison(missing=missing, dropped={("nl", 2)}), tmp_path)
+    write_comparison_report(make_comparison(missing=missing, dropped={("nl", 2)}), tmp_path)
     for width in (1280, 390):
         layout = browser.open(tmp_path / "report.html", width, scheme=scheme)
         if folder := os.environ.get("SCREENSHOTS"):
@@ -32,7 +32,7 @@ def test_the_page_opens_on_desktop_and_phone_and_nothing_is_cut_or_loaded(
 @pytest.mark.slow
 def test_on_paper_every_column_is_there_and_nothing_is_cut(browser, tmp_path):
     comparison = make_comparison()
-    write_report(comparison, tmp_path)
+    write_comparison_report(comparison, tmp_path)
     layout = browser.open(tmp_path / "report.html", PAPER_WIDTH, scheme="dark", is_printed=True)
     assert layout["cut"] == []
     assert layout["width"] <= PAPER_WIDTH

@@ -1,16 +1,14 @@
 """The report of a comparison: two tables, and one page without scripts or external files."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 import torch
 
 from gcvideo._draft import draft_of
-from gcvideo.comparison._figure import accuracy_figure, curve_figure, marker_figure, variant_styles
 from gcvideo.comparison._outcome import describe_baseline, describe_difference, describe_test
-from gcvideo.comparison._page import filled, listed, page, paragraphs, scrolling, scrolling_table
 from gcvideo.comparison._results import Comparison, CurvePoint
 from gcvideo.comparison._table import (
     DASH,
@@ -25,6 +23,20 @@ from gcvideo.comparison._table import (
     percent_decimals,
     seed_table,
 )
+from gcvideo.report._comparison_answers import (
+    answer_figures,
+    calibration_section,
+    confusion_section,
+    write_answer_tables,
+)
+from gcvideo.report._comparison_figure import (
+    accuracy_figure,
+    curve_figure,
+    marker_figure,
+    variant_styles,
+)
+from gcvideo.report._figure import NamedFigure, figure_element, write_figures
+from gcvideo.report._page import filled, listed, page, paragraphs, scrolling, scrolling_table
 
 _MAX_CLASSES = 20
 _PRINTED_BARS = 4  # that fit beside each other on upright paper
@@ -35,32 +47,42 @@ _PROBES = (
 _MISSING = "<h2>Missing cells</h2><p>The comparison is not complete; all numbers may change.</p>"
 
 
-def write_report(comparison: Comparison, folder: str | Path) -> None:
+def write_comparison_report(
+    comparison: Comparison, folder: str | Path, *, formats: Iterable[str] = ("png", "svg")
+) -> None:
     """Write ``table.csv``, ``table.md``, ``table.tex`` and ``report.html``, a page that needs nothing else.
 
-    Equal comparisons give equal bytes. Files of an earlier report are replaced once the new ones are
+    The folder ``report`` beside it gets the answers of each variant as CSV files, and the figures. Equal
+    comparisons give equal bytes. Files of an earlier report are replaced once the new ones are
     complete.
 
     Args:
         comparison: results, finished or not; the report names what is missing.
         folder: place of the files; created if needed.
+        formats: formats of the figures: "png", "svg", "pdf".
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    files = folder / "report"
+    files.mkdir(parents=True, exist_ok=True)
+    answers = answer_figures(comparison)
     contents = {
         "table.csv": csv_table(comparison),
         "table.md": markdown_table(comparison),
         "table.tex": latex_table(comparison),
-        "report.html": report_page(comparison),
+        "report.html": report_page(comparison, answers),
     }
     for name, text in contents.items():
         with draft_of(folder / name) as draft:
             # Names of classes are names of folders, which need not be UTF-8.
             draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    write_answer_tables(comparison, files)
+    plots = _plot_figures(comparison, has_names=True).items()
+    measured = {name: figure for name, figure in plots if figure is not None}
+    write_figures(measured | answers, files, formats)
 
 
-def report_page(comparison: Comparison) -> str:
-    """The report as one HTML file, for desktop and phone, online or not."""
+def report_page(comparison: Comparison, answers: Mapping[str, NamedFigure]) -> str:
+    """The report as one HTML file, for desktop and phone, online or not, with :func:`answer_figures`."""
     others = [v.name for v in comparison.variants if v.name != comparison.baseline]
     missing = comparison.missing
     body = filled(
@@ -72,6 +94,8 @@ def report_page(comparison: Comparison) -> str:
         table=scrolling_table(comparison_table(comparison), "comparison") + paragraphs(LEGEND),
         plots=_plots(comparison),
         classes=_class_gains(comparison),
+        confusion=confusion_section(comparison, answers),
+        calibration=calibration_section(comparison, answers),
         probes=_probes(comparison),
         seeds=scrolling_table(seed_table(comparison), "seeds"),
         making=_making(comparison),
@@ -81,30 +105,42 @@ def report_page(comparison: Comparison) -> str:
     return page(comparison.title, body)
 
 
-def _plots(comparison: Comparison) -> str:
+def _plot_figures(comparison: Comparison, *, has_names: bool) -> dict[str, NamedFigure | None]:
     def val_percent(point: CurvePoint) -> float | None:
         return None if point.val_top1 is None else 100 * point.val_top1
 
-    figures = {
-        "Accuracy against MACs": accuracy_figure(
-            comparison, lambda variant: variant.macs / 1e9, "MACs per view (G)"
+    return {
+        "accuracy_macs": accuracy_figure(
+            comparison, lambda v: v.macs / 1e9, "MACs per view (G)", has_names=has_names
         ),
-        "Accuracy against time": accuracy_figure(
-            comparison, lambda variant: variant.ms_per_clip, "inference (ms per clip)"
+        "accuracy_time": accuracy_figure(
+            comparison, lambda v: v.ms_per_clip, "inference (ms per clip)", has_names=has_names
         ),
-        "Training loss": curve_figure(comparison, lambda point: point.train_loss, "training loss"),
-        "Validation accuracy": curve_figure(comparison, val_percent, "validation top-1 (%)"),
+        "loss": curve_figure(
+            comparison, lambda p: p.train_loss, "training loss", has_names=has_names
+        ),
+        "val_top1": curve_figure(
+            comparison, val_percent, "validation top-1 (%)", has_names=has_names
+        ),
     }
+
+
+_ABSENT = {
+    "accuracy_macs": "accuracy against MACs",
+    "accuracy_time": "accuracy against time",
+    "loss": "training loss",
+    "val_top1": "validation accuracy",
+}
+
+
+def _plots(comparison: Comparison) -> str:
+    figures = _plot_figures(comparison, has_names=False)
     names = "".join(
         f"<li>{marker_figure(style)}{escape(name)}</li>"
         for name, style in variant_styles(comparison).items()
     )
-    drawn = "\n".join(
-        f"<figure><figcaption>{name}</figcaption>{svg}</figure>"
-        for name, svg in figures.items()
-        if svg is not None
-    )
-    absent = [name for name, svg in figures.items() if svg is None]
+    drawn = "\n".join(figure_element(figure) for figure in figures.values() if figure is not None)
+    absent = [_ABSENT[name] for name, figure in figures.items() if figure is None]
     note = f"<p>Not measured: {', '.join(absent)}.</p>" if absent else ""
     return f'<ul class="names">{names}</ul>\n<div class="plots">\n{drawn}\n</div>\n{note}'
 
