@@ -21,6 +21,7 @@ for name in [name for name in vars(signal) if name.startswith("SIG") and name no
     "SIGINT", "SIGTERM", "SIGABRT", "SIGFPE", "SIGILL", "SIGSEGV", "SIG_DFL", "SIG_IGN"
 )]:
     delattr(signal, name)
+del signal.sigwaitinfo
 for name in (
     "fork", "getpgid", "getuid", "geteuid", "killpg", "nice", "O_DIRECTORY", "register_at_fork",
     "sched_getaffinity", "setpgrp", "setsid", "statvfs", "sysconf", "sysconf_names", "waitid", "WNOHANG",

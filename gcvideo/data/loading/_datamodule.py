@@ -257,6 +257,8 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     # A signal to all processes of a run is for the main one, which needs its workers until it stops. A
     # terminal signals a group of processes; SLURM may signal each.
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
     for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):  # Windows has the first alone
             signal.signal(getattr(signal, name), signal.SIG_IGN)
