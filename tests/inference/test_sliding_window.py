@@ -132,9 +132,9 @@ def test_a_batch_holds_its_own_frames_once_and_no_others(tmp_path, monkeypatch, 
     held = []
     classify = sliding_window.classify_clips
 
-    def spy(classifier, frames, clips, num_crops):
+    def spy(classifier, frames, clips, *more):
         held.append((len(clips), len(frames)))
-        return classify(classifier, frames, clips, num_crops)
+        return classify(classifier, frames, clips, *more)
 
     monkeypatch.setattr(sliding_window, "classify_clips", spy)
     path = make_video(tmp_path / name, 26)
