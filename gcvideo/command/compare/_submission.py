@@ -24,8 +24,9 @@ def submitted_jobs() -> Iterator[None]:
     map_array, submitted = AutoExecutor.map_array, []
 
     def submit(executor: Any, *arguments: Any) -> Sequence["_Answer"]:
-        submitted.extend(map_array(executor, *arguments))
-        return [_Answer(job) for job in submitted]
+        jobs = list(map_array(executor, *arguments))
+        submitted.extend(jobs)
+        return [_Answer(job) for job in jobs]
 
     AutoExecutor.map_array = submit
     try:

@@ -1,5 +1,6 @@
 """The loaders of a data set for training, validation and test."""
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -264,7 +265,10 @@ def _start_worker(worker: int) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # macOS and Windows lack it
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        Thread(target=_end_for, args=(os.getppid(),), daemon=True).start()
+        # Which under a fork server is not the process that this one was copied from.
+        parent = multiprocessing.parent_process()
+        pid = os.getppid() if parent is None else parent.pid
+        Thread(target=_end_for, args=(pid,), daemon=True).start()
 
 
 def _end_for(parent: int) -> None:
