@@ -36,7 +36,7 @@ def requirements(*extras):
 def test_the_oldest_versions_are_the_lower_bounds_of_all_that_the_tests_use():
     bounds = {}
     for requirement in requirements(
-        *("dev", "slurm", "export", "hub", "joblib", "service", "tensorboard")
+        *("dev", "slurm", "export", "hub", "joblib", "parquet", "service", "tensorboard")
     ):
         (bound,) = requirement.specifier
         assert bound.operator == ">=", requirement
