@@ -43,7 +43,7 @@ LEFT = {
 PRINTED = {
     "cost": "M params",
     "benchmark": "ratio",
-    "predict": "score",
+    "predict": "precision  float32",
     "index": " videos in ",
     "doctor": "torch",
 }

@@ -3,13 +3,21 @@
 import torch
 from omegaconf import DictConfig
 
+from gcvideo.command._rank_config import local_rank
 from gcvideo.nn._bfloat16 import has_bfloat16_products
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The device of a key ``device``; null and "auto" are a GPU if there is one, else the CPU."""
+    """The device of a key ``device``; null and "auto" are a GPU if there is one, else the CPU.
+
+    Of several processes on a machine, each has a GPU of its own, as far as there are so many.
+    """
     if name in (None, "auto"):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        rank = local_rank()
+        number = "" if rank is None else f":{rank % torch.cuda.device_count()}"
+        return torch.device(f"cuda{number}")
     try:
         device = torch.device(name)
     except RuntimeError as error:

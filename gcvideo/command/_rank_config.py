@@ -127,6 +127,13 @@ def started_elsewhere() -> tuple[int, int] | None:
     return None
 
 
+def local_rank() -> int | None:
+    """Number of this process among those of its machine, if torchrun or SLURM has started several."""
+    if started_elsewhere() is None:
+        return None
+    return int(os.environ["LOCAL_RANK" if _is_torchrun() else "SLURM_LOCALID"])
+
+
 def _is_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1
 

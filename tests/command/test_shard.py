@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gcvideo.command._device import choose_device
 from gcvideo.command._shard import Shard, find_parts, find_shard
 
 
@@ -53,3 +55,15 @@ def test_parts_are_found_by_their_names(tmp_path):
         ValueError, match=r"11 of the 12 parts .* with shard=0/12, 1/12, 3/12, .*\.\.\."
     ):
         find_parts(output, ".json")
+
+
+def test_processes_of_a_machine_share_its_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    assert choose_device(None) == torch.device("cuda")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
+    for name, value in (("RANK", "7"), ("WORLD_SIZE", "8"), ("LOCAL_RANK", "3")):
+        monkeypatch.setenv(name, value)
+    assert choose_device(None) == torch.device("cuda:1")
+    assert choose_device("cpu") == torch.device("cpu")

@@ -1,12 +1,15 @@
 """The results of one video, as they stand in a file and on the screen."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gcvideo._console import Console
 from gcvideo.command.results._output import OutputForm
-from gcvideo.command.results._parquet import write_parquet
+from gcvideo.command.results._parquet import arrow, write_parquet
 from gcvideo.command.results._row_layout import Csv, JsonLines, Record
 from gcvideo.inference import Prediction, WindowScores
 from gcvideo.inference._seconds_bar import format_seconds
@@ -114,4 +117,20 @@ _TIMELINE_TABLE = Csv(
 def form_of(*, in_windows: bool) -> OutputForm:
     """What predictions can be written as."""
     table = _TIMELINE_TABLE if in_windows else _RANKING_TABLE
-    return OutputForm({".jsonl": JsonLines(), ".csv": table}, {".parquet": write_parquet})
+    parquet = partial(_write_parquet, in_windows=in_windows)
+    return OutputForm({".jsonl": JsonLines(), ".csv": table}, {".parquet": parquet})
+
+
+def _write_parquet(lines: Path, output: Path, *, in_windows: bool) -> None:
+    """A table with the keys of the lines as columns: classes, or windows and segments, are lists."""
+    types = arrow()
+    best = [("label", types.int64()), ("name", types.string()), ("score", types.float64())]
+    times = [("start_seconds", types.float64()), ("end_seconds", types.float64())]
+    classes = types.list_(types.struct(best))
+    results = [("classes", classes)]
+    if in_windows:
+        windows = types.list_(types.struct([*times, ("classes", classes)]))
+        results = [("windows", windows), ("segments", types.list_(types.struct([*times, *best])))]
+    place = [("index", types.int64()), ("video", types.string())]
+    with lines.open("rb") as file:
+        write_parquet(output, [*place, *results, ("error", types.string())], map(json.loads, file))

@@ -10,11 +10,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from gcvideo._draft import draft_of
-from gcvideo.command.results._parquet import require_pyarrow
+from gcvideo.command.results._parquet import arrow, write_parquet
 from gcvideo.data.listing._list_file import write_table
 
 _LITTLE_ENDIAN = "<f4"
-_ROWS_AT_ONCE = 1024
 
 
 class FeatureRow(NamedTuple):
@@ -61,42 +60,26 @@ def write_npy(lines: Path, output: Path) -> None:
 
 def write_feature_parquet(lines: Path, output: Path) -> None:
     """Write vectors as a table: video, start_seconds, end_seconds, features (lists of float32), error."""
-    require_pyarrow()
-    import pyarrow as arrow  # noqa: PLC0415 (an extra)
-    from pyarrow import parquet  # noqa: PLC0415
-
-    fields: list[Any] = [
-        ("video", arrow.string()),
-        ("start_seconds", arrow.float64()),
-        ("end_seconds", arrow.float64()),
-        ("features", arrow.list_(arrow.float32())),
-        ("error", arrow.string()),
+    types = arrow()
+    fields = [
+        ("video", types.string()),
+        ("start_seconds", types.float64()),
+        ("end_seconds", types.float64()),
+        ("features", types.list_(types.float32())),
+        ("error", types.string()),
     ]
-    schema = arrow.schema(fields)
-    with draft_of(output) as draft, parquet.ParquetWriter(draft, schema) as writer:
-        for rows in _groups(_rows(lines)):
-            columns = [
-                [row.video.encode(errors="backslashreplace").decode() for row in rows],
-                [None if row.times is None else row.times[0] for row in rows],
-                [None if row.times is None else row.times[1] for row in rows],
-                [row.vector for row in rows],
-                [row.error or None for row in rows],
-            ]
-            arrays = [
-                arrow.array(column, kind) for column, (_, kind) in zip(columns, fields, strict=True)
-            ]
-            writer.write_batch(arrow.record_batch(arrays, schema=schema))
+    write_parquet(output, fields, map(_as_columns, _rows(lines)))
 
 
-def _groups(rows: Iterator[FeatureRow]) -> Iterator[list[FeatureRow]]:
-    group: list[FeatureRow] = []
-    for row in rows:
-        group.append(row)
-        if len(group) == _ROWS_AT_ONCE:
-            yield group
-            group = []
-    if group:
-        yield group
+def _as_columns(row: FeatureRow) -> dict[str, Any]:
+    start, end = row.times or (None, None)
+    return {
+        "video": row.video,
+        "start_seconds": start,
+        "end_seconds": end,
+        "features": row.vector,
+        "error": row.error or None,
+    }
 
 
 def _rows(lines: Path) -> Iterator[FeatureRow]:

@@ -132,10 +132,11 @@ class ResultOutput:
             delete_free(file)
             self.path.unlink(missing_ok=True)
             self._record.path.unlink(missing_ok=True)
-        earlier = RunRecord.beside(self.path)
+        exists = file.exists() or self.path.exists()
+        earlier = RunRecord.beside(self.path) if exists else None
         if earlier is not None:
             earlier.require_same(self._record, self.path)
-        elif file.exists() or self.path.exists():
+        elif exists:
             raise OtherRunError(
                 f"'{self.path}' exists and has no record of a run that could go on; give another output, or "
                 "overwrite=true to lose it"

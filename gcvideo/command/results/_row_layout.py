@@ -113,7 +113,9 @@ class Csv:
         start, found = offset, None
         for row in rows:
             if len(row) != len(self.columns):
-                break
+                if next(rows, None) is not None:
+                    raise ValueError(f"the row at byte {start} has {len(row)} fields")
+                break  # a kill has cut it
             index, is_error = int(row[0]), bool(row[-1])
             if found is not None and found.place != index:
                 yield found

@@ -173,6 +173,15 @@ def test_results_of_other_videos_or_another_net_are_refused(
     run_predict(f"output={output}", f"checkpoint={tmp_path}/moved.ckpt")
 
 
+def test_a_record_without_its_results_stands_for_nothing(run_predict, coming, tmp_path):
+    output = tmp_path / "out.csv"
+    coming()
+    run_predict(f"output={output}")
+    output.unlink()
+    run_predict(f"output={output}", "top_k=2")
+    assert record_of(output)["made_by"]["top_k"] == 2
+
+
 def test_a_file_of_somebody_else_is_kept(run_predict, coming, tmp_path):
     output = tmp_path / "out.csv"
     output.write_text("mine")
@@ -264,6 +273,7 @@ def test_parquet_has_a_row_for_each_video(run_predict, coming, videos, tmp_path)
     rows = parquet.read_table(output).to_pylist()
     assert [row["video"] for row in rows] == videos
     assert rows[0]["classes"][0]["score"] == 0.75
+    assert rows[0]["error"] is None
     assert rows[1]["classes"] is None
     assert "it is broken" in rows[1]["error"]
     assert not (tmp_path / "out.parquet.jsonl").exists()

@@ -112,6 +112,16 @@ def test_windows_and_segments_are_written_as_csv(run_predict, long_video, tmp_pa
     assert best["score"] == f"{seen['windows'][0]['classes'][0]['score']:.6f}"
 
 
+def test_windows_and_segments_are_columns_of_parquet(run_predict, long_video, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table, lines = tmp_path / "timeline.parquet", tmp_path / "timeline.jsonl"
+    for output in (table, lines):
+        run_predict(long_video, "stride_seconds=1", "threshold=0", f"output={output}")
+    found = parquet.read_table(table).to_pylist()
+    for row, expected in zip(found, rows_of(lines).values(), strict=True):
+        assert {key: value for key, value in row.items() if value is not None} == expected
+
+
 def test_a_stride_beyond_the_window_is_warned_of_once(run_predict, long_video, tmp_path, capsys):
     for name in ("a.mp4", "b.mp4"):
         shutil.copy(long_video / "change.mp4", tmp_path / name)

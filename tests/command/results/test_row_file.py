@@ -111,6 +111,16 @@ def test_another_content_is_refused_and_kept(tmp_path, kind, content):
     assert path.read_text() == content
 
 
+def test_a_table_that_was_damaged_in_its_middle_is_refused_and_kept(tmp_path):
+    path = tmp_path / "out.csv"
+    written(path, TABLE, [0, 1, 2]).close()
+    damaged = path.read_bytes().replace(b"0.mp4", b"0.mp4,more", 1)
+    path.write_bytes(damaged)
+    with pytest.raises(RowFileError, match=r"the row at byte \d+ has 5 fields"):
+        RowFile(path, TABLE)
+    assert path.read_bytes() == damaged
+
+
 def test_two_processes_cannot_write_one_file(tmp_path, project):
     import subprocess  # noqa: PLC0415
     import sys  # noqa: PLC0415
