@@ -1,6 +1,8 @@
 """Nets as graphs of operators, for other programs to compute."""
 
 import copy
+import os
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, cast
@@ -23,11 +25,18 @@ class GraphError(ValueError):
 
 
 def import_packages(purpose: str, names: Sequence[str], install: str) -> list[Any]:
-    """Modules that a plain installation lacks.
+    """Modules that a plain installation lacks; what is imported here reports to nobody.
+
+    ONNX Runtime from 1.29 on Linux asks for a server of its maker when it is imported, and OpenVINO and nncf
+    report to Google Analytics, as long as nobody has declined. Those settings count that stand in the
+    environment, and a module that was imported elsewhere before is left as it is.
 
     Raises:
         GraphError: names the first that is missing, what needs it and how to install it.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    # OpenVINO and nncf then take their stub.
+    sys.modules.setdefault("openvino_telemetry", cast(Any, None))
     try:
         return [import_module(name) for name in names]
     except ModuleNotFoundError as error:
