@@ -43,7 +43,7 @@ LEFT = {
 PRINTED = {
     "cost": "M params",
     "benchmark": "ratio",
-    "predict": "precision  float32",
+    "predict": "precision  ",
     "index": " videos in ",
     "doctor": "torch",
 }
