@@ -3,6 +3,7 @@
 import glob
 import os
 import sys
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int64
 
 from gcvideo.data.listing import _video_folder as video_folder
 from gcvideo.data.listing._path_list import PathList
@@ -21,10 +23,10 @@ _STANDARD_INPUT = "-"
 _NUM_SHOWN = 10
 
 
-class _Row(NamedTuple):
-    path: str
-    reason: str | None = None  # why there is no such video
-    number: int | None = None  # in a list
+class _Missing(NamedTuple):
+    name: str
+    reason: str
+    number: int | None = None  # of the row in a list
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,25 @@ def find_all_videos(patterns: Iterable[str]) -> VideoInputs:
         FileNotFoundError: if there is no video at all.
     """
     missing: dict[int, str] = {}
+    hashes = array("q")
 
     def paths() -> Iterator[str]:
-        place = 0
         for pattern in patterns:
-            for row in _rows(pattern):
-                if row.reason is not None:
-                    missing[place] = row.reason
-                yield row.path
-                place += 1
+            for found in _find(pattern):
+                path = found
+                if isinstance(found, _Missing):
+                    path = found.name
+                    missing[len(hashes)] = found.reason
+                hashes.append(hash(path))
+                yield path
 
     found = PathList.of(paths())
     if len(missing) == len(found):
         shown = list(missing.values())[:_NUM_SHOWN]
         more = f"\nand {len(missing) - len(shown)} more" if len(missing) > len(shown) else ""
         raise FileNotFoundError("\n".join(shown) + more if shown else "no video is given")
-    kept = _first_places(found)
-    if len(kept) < len(found):
+    kept = _first_places(found, np.frombuffer(hashes, np.int64))
+    if kept is not None:
         reasons = [missing.get(place) for place in kept]
         found = found.take(kept)
         missing = {place: reason for place, reason in enumerate(reasons) if reason is not None}
@@ -78,27 +82,26 @@ def find_videos(pattern: str) -> list[str]:
     folder. "-" is a list on the standard input. The order of a list is kept; other videos are sorted.
     FileNotFoundError if there are no videos, or a list names something that is not a file.
     """
-    rows = list(_rows(pattern))
-    lost = [row for row in rows if row.reason is not None]
+    found = list(_find(pattern))
+    lost = [row for row in found if isinstance(row, _Missing)]
     if not lost:
-        return [row.path for row in rows]
+        return [path for path in found if isinstance(path, str)]
     if lost[0].number is None:
         raise FileNotFoundError(lost[0].reason)
     raise FileNotFoundError(
-        f"{len(lost)} of the {len(rows)} rows of '{pattern}' name no file, the first row {lost[0].number}, "
-        f"{lost[0].path!r}; write one path per line and nothing else, relative to the list's folder or the "
+        f"{len(lost)} of the {len(found)} rows of '{pattern}' name no file, the first row {lost[0].number}, "
+        f"{lost[0].name!r}; write one path per line and nothing else, relative to the list's folder or the "
         "working folder"
     )
 
 
-def _first_places(paths: PathList) -> list[int]:
-    """Places of the paths that do not stand further up."""
+def _first_places(paths: PathList, hashes: Int64[np.ndarray, " n"]) -> list[int] | None:
+    """Places of the paths that do not stand further up; None if these are all."""
     # A set of a million texts would take more memory than the list itself.
-    hashes = np.fromiter(map(hash, paths), np.int64, len(paths))
     order = np.sort(hashes)
     repeated = set(order[1:][order[1:] == order[:-1]].tolist())
     if not repeated:
-        return list(range(len(paths)))
+        return None
     seen: set[str] = set()
     kept = []
     for place, key in enumerate(hashes.tolist()):
@@ -110,7 +113,7 @@ def _first_places(paths: PathList) -> list[int]:
     return kept
 
 
-def _rows(pattern: str) -> Iterator[_Row]:
+def _find(pattern: str) -> Iterator[str | _Missing]:
     path = Path(pattern)
     if pattern == _STANDARD_INPUT:
         yield from _listed("the standard input", Path(), _lines_of_input())
@@ -118,15 +121,15 @@ def _rows(pattern: str) -> Iterator[_Row]:
         if path.suffix.lower() in _LIST_SUFFIXES:
             yield from _listed(f"'{pattern}'", path.parent, _lines_of_list(path))
         else:
-            yield _Row(pattern)
+            yield pattern
     elif path.is_dir():
         prefix = _prefix(path)
-        found = sorted(prefix + below for below in video_folder.find_videos(path).paths)
-        yield from map(_Row, found) if found else [_nothing(pattern)]
+        found = video_folder.find_videos(path).paths
+        yield from (prefix + below for below in found) if found else [_nothing(pattern)]
     else:
         # Path.glob does not accept absolute patterns.
         found = sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))  # noqa: PTH207
-        yield from map(_Row, found) if found else [_nothing(pattern)]
+        yield from found or [_nothing(pattern)]
 
 
 def _prefix(folder: Path) -> str:
@@ -134,30 +137,30 @@ def _prefix(folder: Path) -> str:
     return "" if str(folder) == "." else os.path.join(folder, "")  # noqa: PTH118
 
 
-def _nothing(pattern: str) -> _Row:
-    return _Row(
+def _nothing(pattern: str) -> _Missing:
+    return _Missing(
         pattern,
         f"no video at '{pattern}'; give a file, a folder with videos, a quoted glob like 'clips/*.mp4', a "
         "list of paths (.txt, .csv), - for paths on the standard input, or the URL of a stream",
     )
 
 
-def _listed(name: str, folder: Path, lines: Iterator[tuple[int, str]]) -> Iterator[_Row]:
-    is_empty = True
+def _listed(name: str, folder: Path, lines: Iterator[tuple[int, str]]) -> Iterator[str | _Missing]:
+    is_empty, prefix, is_file = True, _prefix(folder), os.path.isfile
     for number, text in lines:
         # A row that is too long to be a path is none, and no error.
-        places = (_prefix(folder) + text, text) if not os.path.isabs(text) else (text,)  # noqa: PTH117
-        found = next(filter(os.path.isfile, places), None)
-        if found is None and text.startswith("#"):
+        if text[0] != os.sep and is_file(prefix + text):
+            yield prefix + text
+        elif is_file(text):
+            yield text
+        elif text.startswith("#"):
             continue
-        is_empty = False
-        if found is None:
-            text = text[:200]
-            yield _Row(text, f"no video at {text!r} (row {number} of {name})", number)
         else:
-            yield _Row(found)
+            text = text[:200]
+            yield _Missing(text, f"no video at {text!r} (row {number} of {name})", number)
+        is_empty = False
     if is_empty:
-        yield _Row(name, f"the list {name} names no video; write one path per line")
+        yield _Missing(name, f"the list {name} names no video; write one path per line")
 
 
 def _lines_of_list(file: Path) -> Iterator[tuple[int, str]]:
