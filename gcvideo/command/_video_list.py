@@ -54,10 +54,11 @@ def find_all_videos(patterns: Iterable[str]) -> VideoInputs:
     def paths() -> Iterator[str]:
         for pattern in patterns:
             for found in _find(pattern):
-                path = found
                 if isinstance(found, _Missing):
                     path = found.name
                     missing[len(hashes)] = found.reason
+                else:
+                    path = found
                 hashes.append(hash(path))
                 yield path
 
