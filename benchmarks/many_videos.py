@@ -164,8 +164,8 @@ def compare(table: Comparison, options: argparse.Namespace, folder: Path) -> Non
     seen = run_whole(checkpoint, links, whole)
     lowest, highest = min(seen.samples, default=0) / 1e6, max(seen.samples, default=0) / 1e6
     print(
-        f"{options.videos} videos: memory {lowest:.0f} to {highest:.0f} MB, growth {seen.growth / 1e6:+.1f} MB; "
-        f"first result after {seen.first:.1f} s"
+        f"{options.videos} videos: memory {lowest:.0f} to {highest:.0f} MB, growth "
+        f"{seen.growth / 1e6:+.1f} MB; first result after {seen.first:.1f} s"
     )
     run_killed(checkpoint, links, killed, whole.stat().st_size, options.kills)
     run_parts(checkpoint, links, merged)
