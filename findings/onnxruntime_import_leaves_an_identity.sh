@@ -9,10 +9,9 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-pip=("$folder/venv/bin/python" -m pip install -q --disable-pip-version-check)
-"${pip[@]}" "numpy==2.4.6"
-"${pip[@]}" --no-deps --target "$folder/new" "onnxruntime==1.32.0"
-"${pip[@]}" --no-deps --target "$folder/old" "onnxruntime==1.28.0"
+"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check "numpy==2.4.6"
+"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --target "$folder/new" "onnxruntime==1.32.0"
+"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --target "$folder/old" "onnxruntime==1.28.0"
 imports() { # version, folder for temporary files
     mkdir -p "$2"
     TMPDIR="$2" PYTHONPATH="$folder/$1" "$folder/venv/bin/python" -c "import onnxruntime; print(onnxruntime.__version__)"

@@ -9,8 +9,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check \
-    "openvino==2026.4.1" "openvino-telemetry==2025.2.0" "numpy==2.4.6"
+"$folder/venv/bin/python" -m pip install -q --disable-pip-version-check "openvino==2026.4.1" "openvino-telemetry==2025.2.0" "numpy==2.4.6"
 mkdir "$folder/home"
 cat > "$folder/run.py" <<'P'
 import os
