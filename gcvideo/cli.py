@@ -25,14 +25,14 @@ COMMANDS = {
     ),
     "predict": Command(
         "classify videos, folders, cameras and streams",
-        "gcvideo.command.predict._live_prediction:predict",
+        "gcvideo.command.predict._start:predict",
         "predict",
         plain=("checkpoint", "video*"),
         has_failed=lambda counted: counted.has_failed,
     ),
     "features": Command(
         "write a feature vector for each video or window",
-        "gcvideo.command.predict._features:features",
+        "gcvideo.command.predict._start:features",
         "features",
         plain=("checkpoint", "video*"),
         has_failed=lambda counted: counted.has_failed,

@@ -7,8 +7,9 @@ from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Int64
@@ -19,8 +20,9 @@ from gcvideo.data.listing._table_file import Table, open_text
 
 _LIST_SUFFIXES = (".txt", ".csv", ".tsv")
 _PATH_COLUMNS = ("video", "path", "file", "filename", "file_name", "video_path")
-_STANDARD_INPUT = "-"
+STANDARD_INPUT = "-"
 _NUM_SHOWN = 10
+_NUM_AT_ONCE = 10_000
 
 
 class _Missing(NamedTuple):
@@ -52,15 +54,14 @@ def find_all_videos(patterns: Iterable[str]) -> VideoInputs:
     hashes = array("q")
 
     def paths() -> Iterator[str]:
-        for pattern in patterns:
-            for found in _find(pattern):
-                if isinstance(found, _Missing):
-                    path = found.name
-                    missing[len(hashes)] = found.reason
-                else:
-                    path = found
-                hashes.append(hash(path))
-                yield path
+        rows = chain.from_iterable(map(_find, patterns))
+        while chunk := list(islice(rows, _NUM_AT_ONCE)):
+            for place, row in enumerate(chunk):
+                if type(row) is _Missing:
+                    missing[len(hashes) + place] = row.reason
+                    chunk[place] = row.name
+            hashes.extend(map(hash, chunk))
+            yield from cast(list[str], chunk)
 
     found = PathList.of(paths())
     if len(missing) == len(found):
@@ -116,7 +117,7 @@ def _first_places(paths: PathList, hashes: Int64[np.ndarray, " n"]) -> list[int]
 
 def _find(pattern: str) -> Iterator[str | _Missing]:
     path = Path(pattern)
-    if pattern == _STANDARD_INPUT:
+    if pattern == STANDARD_INPUT:
         yield from _listed("the standard input", Path(), _lines_of_input())
     elif path.is_file():
         if path.suffix.lower() in _LIST_SUFFIXES:
@@ -126,7 +127,7 @@ def _find(pattern: str) -> Iterator[str | _Missing]:
     elif path.is_dir():
         prefix = _prefix(path)
         found = video_folder.find_videos(path).paths
-        yield from (prefix + below for below in found) if found else [_nothing(pattern)]
+        yield from map(prefix.__add__, found) if found else [_nothing(pattern)]
     else:
         # Path.glob does not accept absolute patterns.
         found = sorted(filter(os.path.isfile, glob.glob(pattern, recursive=True)))  # noqa: PTH207

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from gcvideo.evaluation._confusion import check_finite
 
@@ -40,6 +39,8 @@ def calibration(
     Raises:
         ValueError: if a score is not finite or outside [0, 1], or there is no video.
     """
+    from torchmetrics.functional.classification import multiclass_calibration_error  # noqa: PLC0415 (takes seconds)
+
     check_finite(scores)
     if not len(scores):
         raise ValueError("there are no videos; a calibration error needs at least one")

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 
 class ConfusedPair(NamedTuple):
@@ -33,6 +32,8 @@ def confusion_matrix(
     Raises:
         ValueError: if a score is not finite.
     """
+    from torchmetrics.functional.classification import multiclass_confusion_matrix  # noqa: PLC0415 (takes seconds)
+
     check_finite(scores)
     num_classes = scores.shape[1]
     # Its own checks refuse a single class.

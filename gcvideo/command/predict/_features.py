@@ -1,6 +1,6 @@
 """The command that writes a vector for each video, or for each window of it."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +12,10 @@ from omegaconf import DictConfig
 from gcvideo._console import Console
 from gcvideo._progress import with_progress
 from gcvideo.command._video_list import VideoInputs, find_all_videos
+from gcvideo.command.predict._source import sources_of
 from gcvideo.command.predict._work import (
     PredictionCount,
     VideoWork,
-    sources_of,
     work_on_videos,
 )
 from gcvideo.command.results._feature_file import (
@@ -77,11 +77,15 @@ class FeatureOutcome:
             _CONSOLE.print(f"{self.video}: {num} x {width}", soft_wrap=True)
 
 
-def features(cfg: DictConfig) -> PredictionCount:
+def features(cfg: DictConfig, find: Callable[[], VideoInputs] | None = None) -> PredictionCount:
     """Write features of videos, as configured by ``conf/features.yaml``.
 
     A vector is the input of the net's linear layer, averaged over the views of a video (or of a window), in
     float32 and not normalised.
+
+    Args:
+        cfg: configuration.
+        find: what finds the videos for ``video``; None: :func:`find_all_videos`.
 
     Raises:
         FileNotFoundError: if nothing matches ``video``.
@@ -101,7 +105,8 @@ def features(cfg: DictConfig) -> PredictionCount:
         settings={key: cfg[key] for key in keys},
         outcomes=lambda *given: _compute(cfg, *given),
     )
-    return work_on_videos(cfg, work, find_all_videos(sources))
+    inputs = find_all_videos(sources) if find is None else find()
+    return work_on_videos(cfg, work, inputs)
 
 
 def _compute(

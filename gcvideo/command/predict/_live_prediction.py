@@ -1,6 +1,7 @@
 """The command ``predict``: videos from files, or a live source."""
 
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,15 +9,21 @@ from omegaconf import DictConfig
 
 from gcvideo.command._interruption import Interrupted, interruptible
 from gcvideo.command._output_check import check_file
+from gcvideo.command._video_list import VideoInputs
 from gcvideo.command.predict import _prediction as prediction
 from gcvideo.command.predict._live_classification import classify_stream
-from gcvideo.command.predict._work import PredictionCount, load_classifier, sources_of
+from gcvideo.command.predict._source import sources_of
+from gcvideo.command.predict._work import PredictionCount, load_classifier
 from gcvideo.command.results._output import STANDARD_OUTPUT, standard_output_of_rows
 from gcvideo.data import is_stream
 
 
-def predict(cfg: DictConfig) -> PredictionCount:
+def predict(cfg: DictConfig, find: Callable[[], VideoInputs] | None = None) -> PredictionCount:
     """Classify videos or a live source, as configured by ``conf/predict.yaml``.
+
+    Args:
+        cfg: configuration.
+        find: what finds the videos, if they are no live source; None: :func:`find_all_videos`.
 
     Raises:
         ValueError: if options contradict each other.
@@ -27,7 +34,7 @@ def predict(cfg: DictConfig) -> PredictionCount:
     sources = sources_of(cfg)
     live = next((source for source in sources if is_stream(source, cfg.format)), None)
     if live is None:
-        return prediction.predict(cfg)
+        return prediction.predict(cfg, find)
     if len(sources) > 1:
         raise ValueError(
             f"'{live}' is a live source, which cannot be combined with other videos; give it alone"

@@ -59,16 +59,6 @@ class VideoWork:
     outcomes: Callable[[TrainedClassifier, VideoInputs, Int64[np.ndarray, " n"]], Outcomes]
 
 
-def sources_of(cfg: DictConfig) -> list[str]:
-    """The words of the key ``video``; ValueError for other keys that contradict each other."""
-    if cfg.stride_seconds is not None and cfg.num_clips != 1:
-        raise ValueError(
-            f"num_clips is {cfg.num_clips}, but with stride_seconds every window is one clip; leave "
-            "num_clips out"
-        )
-    return [str(cfg.video)] if isinstance(cfg.video, str | int) else list(map(str, cfg.video))
-
-
 @dataclass(frozen=True)
 class PredictionCount:
     """How many videos there are results of, and how many could not be read; of a part, if it is one."""

@@ -110,7 +110,7 @@ class ResultOutput:
         self.path = final if shard is None else shard.path(final)
         self._record = replace(record, shard=shard and str(shard), path=record_path(self.path))
         done = self._open(overwrite=overwrite, retry_failures=retry_failures)
-        self.remaining = np.setdiff1d(self._mine, done)
+        self.remaining = np.setdiff1d(self._mine, done, assume_unique=True)
         self.num_before = len(self._mine) - len(self.remaining)
         self._record.write()
 

@@ -7,6 +7,7 @@ import warnings
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import overload
 
@@ -17,6 +18,7 @@ from gcvideo.data.listing._array_file import ArrayFile, Ragged, write_arrays
 from gcvideo.data.listing._cache import CacheError, cache_folder
 
 LONG_LIST = 10_000
+_NUM_AT_ONCE = 10_000
 # To be raised whenever lists are parsed differently or their files change in format.
 _VERSION = 2
 
@@ -42,11 +44,15 @@ class PathList(Sequence[str]):
         """``paths`` itself if it is one, else a list of them."""
         if isinstance(paths, PathList):
             return paths
-        text, offsets = bytearray(), array("q", [0])
-        for path in paths:
-            text += path.encode("utf-8", "surrogatepass")
-            offsets.append(len(text))
-        return cls(np.frombuffer(text, np.uint8), _narrow(np.frombuffer(offsets, np.int64)))
+        text, lengths = bytearray(), array("q", [0])
+        rest = iter(paths)
+        while chunk := list(islice(rest, _NUM_AT_ONCE)):
+            joined = "".join(chunk)
+            text += _encoded(joined)
+            is_ascii = joined.isascii()  # then a character is a byte
+            lengths.extend(map(len, chunk if is_ascii else map(_encoded, chunk)))
+        offsets = np.cumsum(np.frombuffer(lengths, np.int64))
+        return cls(np.frombuffer(text, np.uint8), _narrow(offsets))
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
@@ -93,6 +99,10 @@ class PathList(Sequence[str]):
         chosen = np.asarray(indices, dtype=np.int64)
         taken = Ragged(self.text, self.offsets).take(chosen)
         return PathList(taken.values, _narrow(taken.offsets))
+
+
+def _encoded(path: str) -> bytes:
+    return path.encode("utf-8", "surrogatepass")
 
 
 def _narrow(offsets: Integer[np.ndarray, " m"]) -> Integer[np.ndarray, " m"]:

@@ -55,8 +55,8 @@ def find_videos(folder: str | Path, above: str | Path | None = None) -> FoundVid
     """Videos below a folder: linked folders are followed, and each real one is entered once.
 
     Left out are hidden files and folders, those that macOS, Windows and network disks add, and files
-    without the ending of a video. A folder is not a video, whatever its ending. Links must not lead
-    back to the folder ``above``.
+    without the ending of a video. A folder is not a video, whatever its ending, but a link is one if it
+    has the ending of a video. Links must not lead back to the folder ``above``.
     """
     paths: list[str] = []
     left_out: Counter[str] = Counter()
@@ -75,18 +75,22 @@ def find_videos(folder: str | Path, above: str | Path | None = None) -> FoundVid
         except OSError:
             left_out[_CLOSED] += 1
             continue
+        prefix = os.path.join(below, "") if below else ""  # noqa: PTH118
         for entry in entries:
-            path = os.path.join(below, entry.name)  # noqa: PTH118
-            if _is_hidden(entry.name):
+            name = entry.name
+            if _is_hidden(name):
                 left_out["hidden"] += 1
+            elif is_video_name(name) and entry.is_symlink():
+                # Where it leads is not looked up, which takes a millisecond on a network disk. Even a broken
+                # link is a listed video, one that cannot be read.
+                paths.append(prefix + name)
             elif entry.is_dir():
-                (links if entry.is_symlink() else folders).append(path)
-            elif not is_video_name(entry.name):
-                suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+                (links if entry.is_symlink() else folders).append(prefix + name)
+            elif not is_video_name(name):
+                suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
                 left_out[_WEBP if suffix == ".webp" else suffix or "without a suffix"] += 1
-            elif entry.is_symlink() or entry.is_file():
-                # Even a broken link: it is a listed video that cannot be read.
-                paths.append(path)
+            elif entry.is_file():
+                paths.append(prefix + name)
             else:
                 left_out["not a regular file"] += 1
     _sort_by_parts(paths)

@@ -130,6 +130,8 @@ def open_video(
     if not isinstance(source, Path):
         source.seek(0)
     elif not source.is_file():
+        if source.is_dir():
+            raise VideoReadError(path, "it is a folder", "name a file, or a link to one")
         raise VideoReadError(path, "there is no such file", "check the path and data.root")
     opened = str(source) if isinstance(source, Path) else source
     options = _OPEN_OPTIONS | ({} if probe else {"analyzeduration": "0", "fpsprobesize": "0"})

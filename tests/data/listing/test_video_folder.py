@@ -4,7 +4,13 @@ import sys
 import pytest
 from touched_file import touch, touch_levels
 
-from gcvideo.data import VIDEO_SUFFIXES, annotated_videos, read_annotations
+from gcvideo.data import (
+    VIDEO_SUFFIXES,
+    VideoReadError,
+    annotated_videos,
+    read_annotations,
+    read_frames,
+)
 from gcvideo.data.listing._video_folder import find_videos, held_out_source, split_name
 
 
@@ -61,6 +67,14 @@ def test_a_folder_goes_by_its_own_name_and_not_by_a_link_to_it(root):
 def test_a_link_to_nowhere_is_a_video_that_cannot_be_read(root):
     (root / "wave" / "gone.mp4").symlink_to(root / "nowhere.mp4")
     assert "wave/gone.mp4" in read_annotations(root, root=root).paths
+
+
+def test_a_link_with_the_ending_of_a_video_is_one_wherever_it_leads(root):
+    touch(root, "wave/inner/x.mp4")
+    (root / "jump" / "linked.mp4").symlink_to(root / "wave")
+    assert find_videos(root / "jump").paths[-1] == "linked.mp4"
+    with pytest.raises(VideoReadError, match="it is a folder; name a file"):
+        read_frames(root / "jump" / "linked.mp4", [0])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of the file system")
