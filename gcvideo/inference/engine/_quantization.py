@@ -95,7 +95,7 @@ def quantize(
         "preset": nncf.QuantizationPreset.MIXED,
         "subset_size": len(clips),
         "fast_bias_correction": False,
-        "ignored_scope": nncf.IgnoredScope(names=_names_of_normalization(graph)),
+        "ignored_scope": nncf.IgnoredScope(names=_names_in_float(graph)),
     }
     if control is None:
         work = partial(nncf.quantize, graph, inputs, **settings)
@@ -159,6 +159,17 @@ def _agreement(
     return float(np.equal(found, wanted).mean()), logits
 
 
+def _names_in_float(graph: Any) -> list[str]:
+    """Of what is left as it is: the normalisation, and products of two activations."""
+    products = [
+        node.get_friendly_name()
+        for node in graph.get_ordered_ops()
+        if node.get_type_name() in _PRODUCTS
+        and not any(_is_weight(node.input_value(i).get_node()) for i in (0, 1))
+    ]
+    return [*_names_of_normalization(graph), *products]
+
+
 def _names_of_normalization(graph: Any) -> list[str]:
     """Of all that computes the input of the first product."""
     first = next(node for node in graph.get_ordered_ops() if node.get_type_name() in _PRODUCTS)
@@ -180,6 +191,12 @@ def _is_rounded(node: Any) -> bool:
     while node.get_type_name() in _MOVING:
         node = node.input_value(0).get_node()
     return node.get_type_name() == "FakeQuantize"
+
+
+def _is_weight(node: Any) -> bool:
+    while node.get_type_name() in (*_MOVING, "Convert"):
+        node = node.input_value(0).get_node()
+    return node.get_type_name() == "Constant"
 
 
 def _is_whole_number(node: Any) -> bool:

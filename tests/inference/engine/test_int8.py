@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from block_sample import stem_and_head
+from block_sample import BLOCKS, stem_and_head
 from random_net import make_classifier, random_views
 from signal_stack import can_handle_signals
 from torch import nn
@@ -14,8 +14,9 @@ from torch import nn
 from gcvideo.inference import GraphError, quantized_model
 from gcvideo.inference.engine import _int8
 from gcvideo.inference.engine._int8 import quantized_graph
+from gcvideo.inference.engine._openvino import core
 from gcvideo.inference.engine._quantization import AgreementControl
-from gcvideo.models import ClipClassifier
+from gcvideo.models import ClipClassifier, Head, Placement, slow_resnet
 
 # The checker of shapes would run inside the traces and slow them down.
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -62,6 +63,31 @@ def test_the_input_of_a_net_is_rounded_once_behind_its_normalization(normalizati
         waiting += [node.input_value(i).get_node() for i in range(node.get_input_size())]
     assert [*before.values()].count("FakeQuantize") == 1
     assert "Divide" in before.values()
+
+
+@needs_nncf
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gc", "nl"])
+def test_the_products_that_openvino_computes_in_float_are_those_of_the_record(name):
+    net = slow_resnet(num_classes=3, width=8, placement=Placement(block=BLOCKS[name], res2=(0,)))
+    stem, stage = net.blocks[:2]
+    stage.res_blocks = stage.res_blocks[:1]
+    model = make_classifier(nn.Sequential(stem, stage, Head(32, 3)), val_crop_size=32).model
+    graph, record = quantized_graph(model, list(random_views(8)))
+    compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    products = {
+        node.get_friendly_name()
+        for node in graph.get_ops()
+        if node.get_type_name() in ("Convolution", "MatMul", "ScaledDotProductAttention")
+    }
+    in_float = set()
+    for node in compiled.get_runtime_model().get_ops():
+        facts = {key: str(value.value) for key, value in node.get_rt_info().items()}
+        if facts["runtimePrecision"] not in ("i8", "u8"):
+            in_float |= products & set(facts["originalLayersNames"].split(","))
+    # A convolution whose input a product in float reads, too, would be computed in float.
+    assert in_float == set(record["products_in_float"])
+    assert len(in_float) == {"gc": 2, "nl": 1}[name] < len(products) / 4
 
 
 @pytest.mark.parametrize("min_agreement", [None, 0.9])
