@@ -51,7 +51,7 @@ def predict_live(cfg: DictConfig, source: str) -> PredictionCount:
 
 
 def _check_options(cfg: DictConfig, source: str) -> None:
-    for key in ("annotated", "contact_sheets"):
+    for key in ("annotated", "contact_sheets", "shard"):
         if cfg[key] is not None:
             raise ValueError(
                 f"{key} is '{cfg[key]}', but '{source}' is a live source; leave {key} out, or record the "

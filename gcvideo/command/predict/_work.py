@@ -14,6 +14,7 @@ from gcvideo._console import Console
 from gcvideo.command._device import choose_device
 from gcvideo.command._interruption import Interrupted, interruptible
 from gcvideo.command._shard import find_shard
+from gcvideo.command._sweep_summary import is_sweep
 from gcvideo.command._video_list import VideoInputs
 from gcvideo.command.predict._screen import PredictionScreen, Shown
 from gcvideo.command.results._output import (
@@ -65,6 +66,10 @@ def sources_of(cfg: DictConfig) -> list[str]:
         raise ValueError(
             f"num_clips is {cfg.num_clips}, but with stride_seconds every window is one clip; leave "
             "num_clips out"
+        )
+    if cfg.output == STANDARD_OUTPUT and is_sweep():
+        raise ValueError(
+            "output is -, but with -m the standard output also has lines on the jobs; give a file"
         )
     return [str(cfg.video)] if isinstance(cfg.video, str | int) else list(map(str, cfg.video))
 
