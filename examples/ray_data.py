@@ -49,15 +49,17 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path, help="of the parquet files; it must not exist")
     parser.add_argument("--actors", type=int, default=2, help="nets at work, each on one core")
     args = parser.parse_args()
-    # Actors need not run in this folder.
-    checkpoint = os.path.abspath(args.checkpoint) if os.path.exists(args.checkpoint) else args.checkpoint
-    paths = [os.path.abspath(line) for line in args.list.read_text().splitlines() if line]
-    videos = ray.data.from_items([{"path": path} for path in paths])
+    # Actors may run in other folders.
+    checkpoint, names = Path(args.checkpoint).absolute(), args.list.read_text().splitlines()
+    videos = ray.data.from_items([{"path": str(Path(name).absolute())} for name in names if name])
     rows = videos.map_batches(
         BestClass,
-        fn_constructor_args=[checkpoint],
+        fn_constructor_args=[str(checkpoint) if checkpoint.exists() else args.checkpoint],
         batch_size=64,
         num_cpus=1,
         compute=ray.data.ActorPoolStrategy(size=args.actors),
     )
-    rows.write_parquet(str(args.folder.absolute()))
+    # Two defaults would not do: writing would wait for a core until all videos are done if the actors have
+    # all cores, and a second run would add its rows to those of the first.
+    folder, once = str(args.folder.absolute()), ray.data.SaveMode.ERROR
+    rows.write_parquet(folder, mode=once, ray_remote_args={"num_cpus": 0})

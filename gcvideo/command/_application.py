@@ -148,10 +148,7 @@ def _guarded(command: Command) -> Callable[[DictConfig], Any]:
     typed = list(sys.argv)
 
     def guarded(cfg: DictConfig) -> Any:
-        from gcvideo.command._sweep_summary import (  # noqa: PLC0415 (numpy)
-            begin_outcome,
-            leave_outcome,
-        )
+        from gcvideo.command._sweep_summary import begin_outcome  # noqa: PLC0415 (numpy)
 
         # Here, not outside: launchers of sweeps pickle this function.
         console = Console(stderr=True)
@@ -162,22 +159,15 @@ def _guarded(command: Command) -> Callable[[DictConfig], Any]:
         watch = publish_config(cfg) if global_rank() == 0 else joined_watch()
         begin_outcome()
         try:
-            result = command.find_job()(cfg)
-            if not command.has_failed(result):
-                value = command.objective(result)
-                leave_outcome(value)
-                return value
-            if not leave_outcome(error="not everything could be done, as its output says"):
-                raise SystemExit(1)
-            return None
+            return _value_of(command.find_job()(cfg), command)
         except KeyboardInterrupt as stop:
             if watch is not None:
                 watch.fail("interrupted")
             console.print(str(stop) or "interrupted", soft_wrap=True)
-            leave_outcome(error=str(stop) or "interrupted")
+            _noted(stop)
             raise SystemExit(stop.exit_status if isinstance(stop, Interrupted) else 130) from None
         except Exception as error:
-            is_sweep = leave_outcome(error=user_error(error) or f"{type(error).__name__}: {error}")
+            is_sweep = _noted(error)
             _end_if_stopped(error, console)
             if not _is_explained(error, watch, console):
                 raise
@@ -192,6 +182,26 @@ def _guarded(command: Command) -> Callable[[DictConfig], Any]:
 
     guarded.__module__ = "__main__"  # or Hydra would look for the configuration in this package
     return guarded
+
+
+def _value_of(result: Any, command: Command) -> float | None:
+    """The objective of a result; SystemExit if something could not be done, unless this is a sweep."""
+    from gcvideo.command._sweep_summary import leave_outcome  # noqa: PLC0415 (numpy)
+
+    if not command.has_failed(result):
+        value = command.objective(result)
+        leave_outcome(value)
+        return value
+    if not leave_outcome(error="not everything could be done, which its messages explain"):
+        raise SystemExit(1)
+    return None
+
+
+def _noted(error: BaseException) -> bool:
+    """Keep an error for the summary of a sweep; False if this is none."""
+    from gcvideo.command._sweep_summary import leave_outcome  # noqa: PLC0415 (numpy)
+
+    return leave_outcome(error=user_error(error) or str(error) or type(error).__name__)
 
 
 def _end_if_stopped(error: Exception, console: Console) -> None:

@@ -9,8 +9,9 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from gcvideo.command._submission import JobLostError, submitted_jobs, submitted_sweep
 
-
-LOST = "job 7_0 left no result, its state is NODE_FAIL (slurmstepd: error: oom-kill); see 7_0_log.err"
+LOST = (
+    "job 7_0 left no result, its state is NODE_FAIL (slurmstepd: error: oom-kill); see 7_0_log.err"
+)
 SWEEP = ["hydra/launcher=joblib", "hydra/launcher=submitit_slurm"]
 
 

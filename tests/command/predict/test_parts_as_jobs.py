@@ -10,6 +10,7 @@ import pytest
 
 from gcvideo import cli
 
+
 @pytest.fixture
 def run(checkpoint, video_folder, tmp_path, monkeypatch):
     """Runs a command in a folder of its own, where the files have relative paths; gives its status."""
