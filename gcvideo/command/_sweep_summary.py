@@ -93,7 +93,7 @@ def read_jobs(folder: Path) -> list[SweepJob]:
         words: Any = OmegaConf.to_container(loaded, resolve=False)
         given = {key: value for key, _, value in (str(word).partition("=") for word in words)}
         outcome = run / _OUTCOME
-        found = {"error": _KILLED}
+        found: dict[str, Any] = {"error": _KILLED}
         if outcome.is_file():
             found = json.loads(outcome.read_text("utf-8"))
         jobs.append(SweepJob(run, given, **found))
