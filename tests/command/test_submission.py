@@ -8,6 +8,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from gcvideo.command._submission import JobLostError, submitted_jobs, submitted_sweep
+from gcvideo.command._user_error import user_error
 
 LOST = (
     "job 7_0 left no result, its state is NODE_FAIL (slurmstepd: error: oom-kill); see 7_0_log.err"
@@ -110,3 +111,8 @@ def test_submitit_is_as_it_was_afterwards(executor):
     with submitted_jobs():
         assert executor.map_array is not before
     assert executor.map_array is before
+
+
+def test_a_job_whose_time_is_up_says_what_gives_it_more():
+    late = type("UncompletedJobError", (RuntimeError,), {})("Job not requeued because: timed-out.")
+    assert user_error(late).startswith(f"{late} Raise hydra.launcher.timeout_min, or ")

@@ -86,6 +86,7 @@ def test_jobs_that_are_no_parts_go_on_after_one_that_could_not_read_a_file(run):
     assert all((run.folder / f"scores_{k}.csv.run.json").is_file() for k in (1, 2))
 
 
+@pytest.mark.slow
 def test_results_of_several_jobs_do_not_go_to_the_standard_output(run, capsys):
     assert run("predict", "-m", "output=-", "shard=0/2,1/2") == 1
     out, err = capsys.readouterr()

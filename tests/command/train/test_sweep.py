@@ -2,14 +2,22 @@ import csv
 import json
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 from gcvideo_runs import TINY
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from rank_job import RANKS, end, launch, train_words
 
 from gcvideo import cli
 from gcvideo.command._rank_config import own_ranks
-from gcvideo.command._sweep_summary import SweepJob, read_jobs
+from gcvideo.command._sweep_summary import (
+    SweepJob,
+    begin_outcome,
+    leave_outcome,
+    read_jobs,
+)
 
 
 def rows_of(path):
@@ -122,3 +130,22 @@ def test_jobs_are_read_in_the_order_of_their_numbers(tmp_path):
         SweepJob(tmp_path / "2", {"lr": "2"}, 0.5),
         SweepJob(tmp_path / "10", {"lr": "10"}, None, "no lr"),
     ]
+
+
+def test_of_a_killed_job_the_result_of_an_earlier_one_in_its_folder_does_not_count(
+    tmp_path, monkeypatch
+):
+    runtime = SimpleNamespace(output_dir=str(tmp_path / "0"))
+    hydra = SimpleNamespace(mode=RunMode.MULTIRUN, runtime=runtime)
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: hydra)
+    assert leave_outcome(0.5)
+    (tmp_path / "0" / ".hydra" / "overrides.yaml").write_text("- output='${lr}.csv'\n")
+    given = {"output": "'${lr}.csv'"}
+    assert read_jobs(tmp_path) == [SweepJob(tmp_path / "0", given, 0.5)]
+    begin_outcome()
+    killed = "it was killed, or has not ended"
+    assert read_jobs(tmp_path) == [SweepJob(tmp_path / "0", given, None, killed)]
+    hydra.mode = RunMode.RUN
+    assert not leave_outcome(0.5)
+    assert read_jobs(tmp_path)[0].error == killed
