@@ -217,13 +217,14 @@ def _two_variants(words: Sequence[str]) -> list[str]:
 
 
 def with_launcher(words: Sequence[str]) -> list[str]:
-    """SLURM's launcher gives way to one of this machine, which has the same settings but for GPUs.
+    """SLURM's launcher gives way to one of this machine, which has the same settings but for GPUs and times.
 
     Where none is installed, jobs run within the command.
     """
     if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is None:
         return [word for word in words if not word.startswith(("hydra/launcher", "hydra.launcher"))]
     if "hydra/launcher=submitit_slurm" in words:
+        words = [word for word in words if key_of(word) != "hydra.launcher.max_num_timeout"]
         return _replaced(
             words, ["hydra/launcher=submitit_local", "hydra.launcher.gpus_per_node=null"]
         )
