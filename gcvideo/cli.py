@@ -28,6 +28,8 @@ COMMANDS = {
         "gcvideo.command.predict._start:predict",
         "predict",
         plain=("checkpoint", "video*"),
+        is_swept=True,
+        objective=lambda counted: counted.num_videos,
         has_failed=lambda counted: counted.has_failed,
     ),
     "features": Command(
@@ -35,6 +37,8 @@ COMMANDS = {
         "gcvideo.command.predict._start:features",
         "features",
         plain=("checkpoint", "video*"),
+        is_swept=True,
+        objective=lambda counted: counted.num_videos,
         has_failed=lambda counted: counted.has_failed,
     ),
     "merge": Command(

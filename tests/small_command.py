@@ -32,6 +32,7 @@ NOT_RUN = {
     r"^python examples/service\.py ": (
         "serves until it is stopped; tests/example asks it and stops it"
     ),
+    r"^python examples/ray_data\.py ": "needs Ray; tests/test_example.py runs it where that is installed",
     r"^pip install ": ".ci/run installs the package into a fresh environment",
     r"^pytest": "is what runs this",
     r"^make ": "calls what .ci/run calls",
@@ -195,7 +196,7 @@ def _small_training(words: list[str], *, starts_two: bool) -> list[str]:
         small += ["weights.inflation=mean"] * (starts[0] == "resnet50.pth")
     if "-m" in words:  # two values make a sweep
         words = [re.sub(r"^([^\[,]+=[^\[,]+,[^\[,]+),.*", r"\1", word) for word in words]
-    return _replaced(_with_launcher(words), small)
+    return _replaced(with_launcher(words), small)
 
 
 def _set_size(words: Sequence[str]) -> list[str]:
@@ -215,15 +216,19 @@ def _two_variants(words: Sequence[str]) -> list[str]:
     return kinds if any(key_of(word) == "kind" for word in words) else ["block=none,gc"]
 
 
-def _with_launcher(words: list[str]) -> list[str]:
-    """SLURM's launcher gives way to one of this machine, which has the same settings but for GPUs."""
+def with_launcher(words: Sequence[str]) -> list[str]:
+    """SLURM's launcher gives way to one of this machine, which has the same settings but for GPUs and times.
+
+    Where none is installed, jobs run within the command.
+    """
     if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is None:
         return [word for word in words if not word.startswith(("hydra/launcher", "hydra.launcher"))]
     if "hydra/launcher=submitit_slurm" in words:
+        words = [word for word in words if key_of(word) != "hydra.launcher.max_num_timeout"]
         return _replaced(
             words, ["hydra/launcher=submitit_local", "hydra.launcher.gpus_per_node=null"]
         )
-    return words
+    return list(words)
 
 
 def _in_sandbox(word: str) -> str:

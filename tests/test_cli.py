@@ -129,7 +129,7 @@ def test_a_script_names_itself_and_the_program_names_the_program(monkeypatch, pr
         (["train", "++resume=/no/run"], 2, "resume is '/no/run', where there is no config.yaml"),
         (["train", "--config-dir", "/no/folder"], 2, "--config-dir is '/no/folder', which is no"),
         (["train", "lr=(1"], 2, "put such a value into quotes within quotes"),
-        (["predict", "-m", "checkpoint=a,b", "video=c"], 2, "'predict' does not take -m"),
+        (["cost", "-m", "num_frames=2,4"], 2, "'cost' does not take -m"),
         (["probe", "a.ckpt", "b.ckpt"], 2, "'b.ckpt' is one too many: besides KEY=VALUE, 'probe'"),
         (
             ["attention", "stats", "a", "hydra.run.dir=/dev/null/b"],

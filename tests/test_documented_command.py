@@ -18,7 +18,7 @@ from documented_command import (
     programs_in,
     readable,
 )
-from small_command import NOT_RUN, STARTS, not_run, outcome, small_words
+from small_command import NOT_RUN, STARTS, not_run, outcome, small_words, with_launcher
 
 from gcvideo import cli
 from gcvideo.command.configuration._command_words import read_words
@@ -158,10 +158,14 @@ def test_commands_of_ours_that_are_not_run_compose():
     assert len(left_out) >= 3
     for command in left_out:
         name = command.name
-        plain = (
-            cli.COMMANDS[name].plain if name in cli.COMMANDS else ()
-        )  # not of scripts/benchmark.py
-        read = read_words(name, command.words, config_name=name, plain=plain)
+        known = cli.COMMANDS.get(name)  # not scripts/benchmark.py
+        read = read_words(
+            name,
+            with_launcher(command.words),
+            config_name=name,
+            plain=known.plain if known else (),
+            is_swept=known is not None and known.is_swept,
+        )
         check_overrides(name, read.overrides)
 
 

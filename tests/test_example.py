@@ -1,6 +1,7 @@
 """The programs of examples run in an empty folder, with the package as pip installs it."""
 
 import ast
+import importlib.util
 import json
 import os
 import re
@@ -8,16 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.dataset
 import pytest
 import yaml
 from gcvideo_runs import TINY
 from shared_net import make_shared
 
 import gcvideo
+from gcvideo.data import VideoReadError
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PROGRAMS = sorted(path.name for path in EXAMPLES.glob("*.py"))
-_MAX_LINES = {"service.py": 300}  # of the others 60
+_MAX_LINES = {"service.py": 300, "ray_data.py": 80}  # of the others 60
 
 
 def test_examples_are_short_and_each_is_run_and_listed(project):
@@ -43,11 +46,12 @@ def run(site, tmp_path_factory):
     """Runs a program in a folder that holds nothing of the clone; gives what it prints."""
     folder = tmp_path_factory.mktemp("empty")
 
-    def run(*words):
+    def run(*words, more=()):
         done = subprocess.run(
             [sys.executable, *map(str, words)],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join(map(str, [site, *more])), "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             timeout=300,
@@ -109,6 +113,38 @@ def test_a_worker_answers_for_each_path_and_survives_a_bad_file(run, net, video_
     assert "cannot read video" in lines[1]
     for line in (lines[0], lines[2]):
         assert set(re.findall(r"(dark|light) [01]\.\d{3}", line)) == {"dark", "light"}
+
+
+@pytest.mark.slow
+def test_ray_data_has_the_best_class_of_each_video_and_reports_to_nobody(
+    run, net, video_folder, tmp_path, monkeypatch
+):
+    found = importlib.util.find_spec("ray")
+    if found is None:
+        pytest.skip("needs ray[data]")
+    monkeypatch.setenv("RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES", "200000000")
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    videos = [*sorted(video_folder.glob("*/*.mp4")), tmp_path / "bad.mp4", tmp_path / "none.mp4"]
+    (tmp_path / "list.txt").write_text("".join(f"{video}\n" for video in videos))
+    start = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], None, '__main__'); "
+    start += "import os; print(os.environ['RAY_USAGE_STATS_ENABLED'])"
+    words = [EXAMPLES / "ray_data.py", net, tmp_path / "list.txt", tmp_path / "scores"]
+    location = Path(found.origin).parents[1]
+    assert run("-c", start, *words, "--actors", 1, more=[location]).splitlines()[-1] == "0"
+
+    rows = pyarrow.dataset.dataset(tmp_path / "scores").to_table().to_pylist()
+    assert len(rows) == len(videos)
+    of_path = {row.pop("path"): row for row in rows}
+    classifier = gcvideo.load(net, device="cpu").for_inference()
+    for index, result in gcvideo.classify_videos(classifier, videos, num_workers=0, progress=False):
+        expected = dict.fromkeys(("label", "name", "score", "error"))
+        if isinstance(result, VideoReadError):
+            expected["error"] = str(result)
+        else:
+            (best,) = classifier.rank(result, 1)
+            expected |= {"label": best.label, "name": best.name, "score": best.score}
+        assert of_path[str(videos[index])] == expected
 
 
 def cells_of(notebook):

@@ -10,7 +10,6 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gcvideo._console import Console
@@ -25,6 +24,7 @@ from gcvideo.command._rank_config import (
     refuse_config,
 )
 from gcvideo.command._rank_failure import FirstRankWatch, RankWatch
+from gcvideo.command._submission import submitted_sweep
 from gcvideo.command._user_error import user_error
 from gcvideo.command.configuration._command_words import CommandWords, read_words
 from gcvideo.command.configuration._composition import check_overrides, config_folder, initialized
@@ -60,9 +60,12 @@ def run_command(name: str, words: Sequence[str], command: Command) -> None:
             return
         typed, sys.argv = sys.argv, [sys.argv[0], *read.flags, *read.overrides, *more]
         try:
-            hydra.main(
-                version_base="1.3", config_path=str(config_folder()), config_name=read.config_name
-            )(guarded)()
+            with submitted_sweep(read.overrides, is_sweep=read.is_sweep):
+                hydra.main(
+                    version_base="1.3",
+                    config_path=str(config_folder()),
+                    config_name=read.config_name,
+                )(guarded)()
         except BaseException:
             if made is not None:
                 from gcvideo.command.train._run_folder import discard_unbegun  # noqa: PLC0415 (torch)
@@ -96,12 +99,14 @@ def _folder_words(read: CommandWords, config_name: str) -> tuple[list[str], Path
 
     It is made here, before Hydra writes into it.
     """
-    words = read.overrides
+    words, more = read.overrides, list[str]()
     if any(word.startswith("estimate=") and word != "estimate=false" for word in words):
         return ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"], None
     content: Any = OmegaConf.load(config_folder() / f"{config_name}.yaml")
     if OmegaConf.to_container(content.hydra.run, resolve=False) == {"dir": "."}:
-        return [], None  # of a command that makes only what its keys name
+        if not read.is_sweep:
+            return [], None  # of a command that makes only what its keys name
+        more = ["hydra.output_subdir=.hydra"]  # in the folders of the jobs
     from gcvideo.command._preflight import check_output_folder  # noqa: PLC0415 (torch)
     from gcvideo.command.train import _run_folder as run_folder  # noqa: PLC0415 (torch)
 
@@ -109,16 +114,16 @@ def _folder_words(read: CommandWords, config_name: str) -> tuple[list[str], Path
     given = [word for word in words if word.startswith(f"{key}=")]
     if not given:
         made = run_folder.new_folder(_default_folder(read, key))
-        return [override(key, made)], made
+        return [*more, override(key, made)], made
     folder = str(OverridesParser.create().parse_overrides(given)[-1].value())
     if "$" in folder:
-        return [], None
+        return more, None
     if key == "hydra.run.dir" and read.config_name == "train":
         with run_folder.held(Path(folder)):
             run_folder.check_unused(Path(folder))
     else:
         check_output_folder(Path(folder), num_bytes=0)
-    return [], None
+    return more, None
 
 
 def _default_folder(read: CommandWords, key: str) -> Path:
@@ -143,6 +148,8 @@ def _guarded(command: Command) -> Callable[[DictConfig], Any]:
     typed = list(sys.argv)
 
     def guarded(cfg: DictConfig) -> Any:
+        from gcvideo.command._sweep_summary import begin_outcome  # noqa: PLC0415 (numpy)
+
         # Here, not outside: launchers of sweeps pickle this function.
         console = Console(stderr=True)
         # Lightning starts further ranks with these words; they must name the command again.
@@ -150,23 +157,25 @@ def _guarded(command: Command) -> Callable[[DictConfig], Any]:
         if cfg.get("output_dir") is not None:
             cfg.output_dir = str(cfg.output_dir)  # no longer a question to Hydra
         watch = publish_config(cfg) if global_rank() == 0 else joined_watch()
+        begin_outcome()
         try:
-            result = command.find_job()(cfg)
-            if command.has_failed(result):
-                raise SystemExit(1)
-            return command.objective(result)
+            return _value_of(command.find_job()(cfg), command)
         except KeyboardInterrupt as stop:
             if watch is not None:
                 watch.fail("interrupted")
             console.print(str(stop) or "interrupted", soft_wrap=True)
+            _noted(stop)
             raise SystemExit(stop.exit_status if isinstance(stop, Interrupted) else 130) from None
         except Exception as error:
+            is_sweep = _noted(error)
             _end_if_stopped(error, console)
             if not _is_explained(error, watch, console):
                 raise
-            if _goes_on(watch):
-                return None  # the other jobs go on, and the summary names this one
-            raise SystemExit(1) from error
+            if not is_sweep:
+                raise SystemExit(1) from error
+            if isinstance(watch, FirstRankWatch):
+                watch.go_on()
+            return None  # the other jobs go on, and the summary names this one
         finally:
             if watch is not None:
                 watch.close()
@@ -175,12 +184,24 @@ def _guarded(command: Command) -> Callable[[DictConfig], Any]:
     return guarded
 
 
-def _goes_on(watch: FirstRankWatch | RankWatch | None) -> bool:
-    """Whether this is a sweep, whose process then lives on."""
-    is_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    if is_sweep and isinstance(watch, FirstRankWatch):
-        watch.go_on()
-    return is_sweep
+def _value_of(result: Any, command: Command) -> float | None:
+    """The objective of a result; SystemExit if something could not be done, unless this is a sweep."""
+    from gcvideo.command._sweep_summary import leave_outcome  # noqa: PLC0415 (numpy)
+
+    if not command.has_failed(result):
+        value = command.objective(result)
+        leave_outcome(value)
+        return value
+    if not leave_outcome(error="not everything could be done, which its messages explain"):
+        raise SystemExit(1)
+    return None
+
+
+def _noted(error: BaseException) -> bool:
+    """Keep an error for the summary of a sweep; False if this is none."""
+    from gcvideo.command._sweep_summary import leave_outcome  # noqa: PLC0415 (numpy)
+
+    return leave_outcome(error=user_error(error) or str(error) or type(error).__name__)
 
 
 def _end_if_stopped(error: Exception, console: Console) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+STANDARD_OUTPUT = "-"
 _REASONS = {
     errno.EACCES: "this user may not write there",
     errno.EPERM: "this user may not write there",

@@ -12,6 +12,7 @@ _USER_ERRORS = (
 )
 # What a job alone imports is known by name: `--help` must not wait for PyAV and Lightning.
 _VIDEO_ERROR, _LIGHTNING_ERROR = "VideoReadError", "MisconfigurationException"
+_TIME_ERROR = "UncompletedJobError"  # which submitit raises in a job when its time is up
 
 
 def user_error(error: BaseException) -> str | None:
@@ -36,6 +37,11 @@ def user_error(error: BaseException) -> str | None:
                 f"{cause.full_key} has no value; give it on the command line: {cause.full_key}=..."
             )
         name = type(cause).__name__
+        if name == _TIME_ERROR:
+            return (
+                f"{cause} Raise hydra.launcher.timeout_min, or hydra.launcher.max_num_timeout, which is how "
+                "often a job whose time is up may be requeued"
+            )
         is_users = isinstance(cause, _USER_ERRORS) or name == _VIDEO_ERROR
         if is_users or (found is None and name == _LIGHTNING_ERROR):
             found = str(cause)

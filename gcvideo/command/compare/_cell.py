@@ -26,8 +26,8 @@ from gcvideo._hint import override
 from gcvideo.command._assembly import build
 from gcvideo.command._device import device_of
 from gcvideo.command._record import write_json
+from gcvideo.command._submission import submitted_jobs
 from gcvideo.command.compare._request import ComparisonRequest
-from gcvideo.command.compare._submission import submitted_jobs
 from gcvideo.command.train._resuming import resumed_config
 from gcvideo.command.train._training import train
 from gcvideo.comparison._probe import ORDERED, PROBES, score_under_probes, time_need

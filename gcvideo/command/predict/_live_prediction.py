@@ -8,13 +8,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from gcvideo.command._interruption import Interrupted, interruptible
-from gcvideo.command._output_check import check_file
+from gcvideo.command._output_check import STANDARD_OUTPUT, check_file
 from gcvideo.command._video_list import VideoInputs
 from gcvideo.command.predict import _prediction as prediction
 from gcvideo.command.predict._live_classification import classify_stream
 from gcvideo.command.predict._source import sources_of
 from gcvideo.command.predict._work import PredictionCount, load_classifier
-from gcvideo.command.results._output import STANDARD_OUTPUT, standard_output_of_rows
+from gcvideo.command.results._output import standard_output_of_rows
 from gcvideo.data import is_stream
 
 
@@ -58,7 +58,7 @@ def predict_live(cfg: DictConfig, source: str) -> PredictionCount:
 
 
 def _check_options(cfg: DictConfig, source: str) -> None:
-    for key in ("annotated", "contact_sheets"):
+    for key in ("annotated", "contact_sheets", "shard"):
         if cfg[key] is not None:
             raise ValueError(
                 f"{key} is '{cfg[key]}', but '{source}' is a live source; leave {key} out, or record the "

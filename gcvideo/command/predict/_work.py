@@ -13,11 +13,11 @@ from omegaconf import DictConfig
 from gcvideo._console import Console
 from gcvideo.command._device import choose_device
 from gcvideo.command._interruption import Interrupted, interruptible
+from gcvideo.command._output_check import STANDARD_OUTPUT
 from gcvideo.command._shard import find_shard
 from gcvideo.command._video_list import VideoInputs
 from gcvideo.command.predict._screen import PredictionScreen, Shown
 from gcvideo.command.results._output import (
-    STANDARD_OUTPUT,
     OutputForm,
     ResultOutput,
     standard_output_of_rows,

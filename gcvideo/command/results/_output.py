@@ -12,13 +12,11 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Int64
 
-from gcvideo.command._output_check import check_file, telling
+from gcvideo.command._output_check import STANDARD_OUTPUT, check_file, telling
 from gcvideo.command._shard import Shard
 from gcvideo.command.results._row_file import RowFile, delete_free, write_all
 from gcvideo.command.results._row_layout import JsonLines, Record, RowLayout
 from gcvideo.command.results._run_record import OtherRunError, RunRecord, record_path
-
-STANDARD_OUTPUT = "-"
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def test_a_signal_ends_a_stream_with_what_was_seen(
     assert [row["kind"] for row in rows] == ["start", "window", "window", "segment", "end"]
 
 
-@pytest.mark.parametrize("option", ["annotated", "contact_sheets"])
+@pytest.mark.parametrize("option", ["annotated", "contact_sheets", "shard"])
 def test_a_stream_cannot_be_read_again(run_predict, option):
     with pytest.raises(ValueError, match=f"{option} is 'x', but 'udp://host:1' is a live source"):
         run_predict("udp://host:1", f"{option}=x")

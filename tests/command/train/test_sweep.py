@@ -1,16 +1,23 @@
 import csv
 import json
 import os
+import re
+from types import SimpleNamespace
 
 import pytest
 from gcvideo_runs import TINY
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from rank_job import RANKS, end, launch, train_words
 
 from gcvideo import cli
 from gcvideo.command._rank_config import own_ranks
-from gcvideo.command.train._sweep_summary import SweepJob, read_jobs
-
-OBJECTIVE = ("metrics", "best_val_top1")
+from gcvideo.command._sweep_summary import (
+    SweepJob,
+    begin_outcome,
+    leave_outcome,
+    read_jobs,
+)
 
 
 def rows_of(path):
@@ -56,7 +63,9 @@ def test_a_job_that_fails_is_named_and_the_others_are_done(words, tmp_path, caps
     assert [row["model.block.ratio"] for row in rows] == ["0.0001", "0.25"]
     assert rows[0]["best_val_top1"] == "failed"
     assert 0 <= float(rows[1]["best_val_top1"]) <= 1
-    assert "smallest ratio that leaves two is 2/" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "smallest ratio that leaves two is 2/" in err
+    assert re.search(r"^job 0 failed: ratio .* two is 2/", out, re.MULTILINE)
 
 
 @pytest.mark.slow
@@ -113,10 +122,30 @@ def test_jobs_are_read_in_the_order_of_their_numbers(tmp_path):
         run = tmp_path / str(number)
         (run / ".hydra").mkdir(parents=True)
         (run / ".hydra" / "overrides.yaml").write_text(f"- lr={number}\n")
-    (tmp_path / "2" / "results.json").write_text('{"metrics": {"best_val_top1": 0.5}}')
+    (tmp_path / "2" / ".hydra" / "outcome.json").write_text('{"value": 0.5, "error": null}')
+    (tmp_path / "10" / ".hydra" / "outcome.json").write_text('{"value": null, "error": "no lr"}')
     (tmp_path / "other").mkdir()
-    assert read_jobs(tmp_path, OBJECTIVE) == [
-        SweepJob(tmp_path / "0", {"lr": "0"}, None),
+    assert read_jobs(tmp_path) == [
+        SweepJob(tmp_path / "0", {"lr": "0"}, None, "it was killed, or has not ended"),
         SweepJob(tmp_path / "2", {"lr": "2"}, 0.5),
-        SweepJob(tmp_path / "10", {"lr": "10"}, None),
+        SweepJob(tmp_path / "10", {"lr": "10"}, None, "no lr"),
     ]
+
+
+def test_of_a_killed_job_the_result_of_an_earlier_one_in_its_folder_does_not_count(
+    tmp_path, monkeypatch
+):
+    runtime = SimpleNamespace(output_dir=str(tmp_path / "0"))
+    hydra = SimpleNamespace(mode=RunMode.MULTIRUN, runtime=runtime)
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: hydra)
+    assert leave_outcome(0.5)
+    (tmp_path / "0" / ".hydra" / "overrides.yaml").write_text("- output='${lr}.csv'\n")
+    given = {"output": "'${lr}.csv'"}
+    assert read_jobs(tmp_path) == [SweepJob(tmp_path / "0", given, 0.5)]
+    begin_outcome()
+    killed = "it was killed, or has not ended"
+    assert read_jobs(tmp_path) == [SweepJob(tmp_path / "0", given, None, killed)]
+    hydra.mode = RunMode.RUN
+    assert not leave_outcome(0.5)
+    assert read_jobs(tmp_path)[0].error == killed

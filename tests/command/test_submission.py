@@ -7,7 +7,13 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from gcvideo.command.compare._submission import CellLostError, submitted_jobs
+from gcvideo.command._submission import JobLostError, submitted_jobs, submitted_sweep
+from gcvideo.command._user_error import user_error
+
+LOST = (
+    "job 7_0 left no result, its state is NODE_FAIL (slurmstepd: error: oom-kill); see 7_0_log.err"
+)
+SWEEP = ["hydra/launcher=joblib", "hydra/launcher=submitit_slurm"]
 
 
 class _Job:
@@ -52,14 +58,12 @@ def test_a_job_that_is_killed_does_not_hide_the_results_of_the_others(executor):
     done = JobReturn(status=JobStatus.COMPLETED)
     lost = RuntimeError("Job 7_0 has not produced any output\n---\nslurmstepd: error: oom-kill\n")
     executor.jobs = [_Job("7_0", lost, is_done=True), _Job("7_1", done, is_done=True)]
-    with submitted_jobs():
+    with submitted_jobs() as known:
         returned = launched(executor)
     assert returned[1] is done
-    assert isinstance(returned[0]._return_value, CellLostError)
-    message = str(returned[0]._return_value)
-    assert message == (
-        "job 7_0 left no result, its state is NODE_FAIL (slurmstepd: error: oom-kill); see 7_0_log.err"
-    )
+    assert known == [returned[0].return_value]
+    assert isinstance(known[0], JobLostError)
+    assert str(known[0]) == LOST
 
 
 def test_an_interrupted_command_cancels_the_jobs_that_are_not_done(executor):
@@ -74,8 +78,41 @@ def test_an_interrupted_command_cancels_the_jobs_that_are_not_done(executor):
     assert [job.cancelled for job in executor.jobs] == [False, True, True]
 
 
+def test_a_sweep_of_which_a_job_is_killed_names_it_after_the_others_and_fails(executor, capsys):
+    lost = RuntimeError("---\nslurmstepd: error: oom-kill\n")
+    executor.jobs = [
+        _Job("7_0", lost, is_done=True),
+        _Job("7_1", JobReturn(status=JobStatus.COMPLETED), is_done=True),
+    ]
+    with pytest.raises(SystemExit) as ending, submitted_sweep(SWEEP, is_sweep=True):
+        assert len(launched(executor)) == 2
+    assert ending.value.code == 1
+    assert capsys.readouterr().err == f"error: {LOST}\n"
+
+
+def test_an_interrupted_sweep_cancels_its_jobs_and_says_so(executor, capsys):
+    executor.jobs = [_Job("7_0", KeyboardInterrupt(), is_done=False)]
+    with pytest.raises(SystemExit) as ending, submitted_sweep(SWEEP, is_sweep=True):
+        launched(executor)
+    assert ending.value.code == 130
+    assert executor.jobs[0].cancelled
+    assert "the jobs that were not done are cancelled" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "is_sweep"), [(SWEEP, False), (SWEEP[:1], True), ([], True)])
+def test_without_jobs_of_submitit_it_is_left_alone(executor, words, is_sweep):
+    before = executor.map_array
+    with submitted_sweep(words, is_sweep=is_sweep):
+        assert executor.map_array is before
+
+
 def test_submitit_is_as_it_was_afterwards(executor):
     before = executor.map_array
     with submitted_jobs():
         assert executor.map_array is not before
     assert executor.map_array is before
+
+
+def test_a_job_whose_time_is_up_says_what_gives_it_more():
+    late = type("UncompletedJobError", (RuntimeError,), {})("Job not requeued because: timed-out.")
+    assert user_error(late).startswith(f"{late} Raise hydra.launcher.timeout_min, or ")
