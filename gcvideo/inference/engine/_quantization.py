@@ -75,8 +75,9 @@ def quantize(
         q = clamp(round(x / s) + z, 0, 255)
 
     Scales of weights go by output channel. Those of activations come from the ranges that their values
-    take in the clips; ranges on both sides of zero are symmetric where that costs nothing (nncf's mixed
-    preset). The normalisation stays in float: in "motion", what is left of a pixel after its mean is small,
+    take in all clips; ranges on both sides of zero are symmetric where that costs nothing (nncf's mixed
+    preset). nncf's own choice, the mean of the ranges of the clips, cuts off large values, which are rare
+    and matter. The normalisation stays in float: in "motion", what is left of a pixel after its mean is small,
     and would be lost to the rounding of both. Biases are corrected layer by layer for what rounding does to
     the mean of a channel. Under control, the products that move the logits of its clips most return to
     float one after the other, until enough clips keep their best class (nncf's accuracy control).
@@ -88,9 +89,13 @@ def quantize(
     """
     install = "pip install gcvideo[openvino]"
     openvino()
-    (nncf,) = import_packages("precision int8", ["nncf"], install)
+    names = ["nncf", "nncf.quantization.range_estimator"]
+    nncf, ranges = import_packages("precision int8", names, install)
     nncf.set_log_level(logging.ERROR)
     inputs = nncf.Dataset([_batch_of(clip) for clip in clips])
+    advanced = nncf.AdvancedQuantizationParameters(
+        activations_range_estimator_params=ranges.RangeEstimatorParametersSet.MINMAX
+    )
     settings: Any = {
         "preset": nncf.QuantizationPreset.MIXED,
         "subset_size": len(clips),
@@ -98,7 +103,7 @@ def quantize(
         "ignored_scope": nncf.IgnoredScope(names=_names_in_float(graph)),
     }
     if control is None:
-        work = partial(nncf.quantize, graph, inputs, **settings)
+        work = partial(nncf.quantize, graph, inputs, advanced_parameters=advanced, **settings)
     else:
         pairs = list(zip(map(_batch_of, control.clips), control.best.tolist(), strict=True))
         work = partial(
@@ -107,6 +112,7 @@ def quantize(
             inputs,
             nncf.Dataset(pairs, transform_func=lambda pair: pair[0]),
             _agreement,
+            advanced_quantization_parameters=advanced,
             max_drop=1 - control.min_agreement,
             # Several would compile graphs in threads of their own, on the same cores.
             advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
