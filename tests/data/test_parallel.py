@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gcvideo.data import _parallel
-from gcvideo.data._parallel import ProcessDiedError, ProcessStuckError, parallel_map
+from gcvideo.data._parallel import parallel_map
+from gcvideo.data._process_error import ProcessDiedError, ProcessStuckError
 
 
 def square(number):
