@@ -122,8 +122,10 @@ def _copy_all(
             made.append(result)
         elif result is not None:
             failures[source] = str(result)
-        if journal is not None and result is not None:
-            journal.add(source, stamps[source], CopyFinding(failures.get(source, "")))
+        finding = CopyFinding(failures.get(source, ""))
+        # A copy may be there without a note: the worker of a killed process finishes what it has begun.
+        if journal is not None and journal.recall(source, stamps[source]) != finding:
+            journal.add(source, stamps[source], finding)
     return made, failures
 
 

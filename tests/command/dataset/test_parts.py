@@ -211,6 +211,18 @@ def test_a_part_at_work_is_neither_joined_nor_written_by_another_process(
         run(command, "out")
 
 
+def test_a_copy_that_outlives_its_killed_part_is_noted_by_the_next_one(run, tmp_path, capsys):
+    run("reencode", "out", "shard=0/2")
+    journal = tmp_path / "out" / "reencoding.0-of-2.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if '"reason": ""' not in line))
+    for _ in range(2):
+        run("reencode", "out", "shard=0/2")
+        assert sorted(journal.read_text().splitlines(keepends=True)) == sorted(lines)
+    run("reencode", "out")
+    assert "6 videos are taken over from 1 parts, 6 are to be done" in capsys.readouterr().out
+
+
 def test_a_process_that_waited_for_a_lock_that_was_deleted_takes_the_new_one(tmp_path, monkeypatch):
     # Another process deletes the file between its opening and its locking here.
     real, opened = Path.open, []
@@ -270,17 +282,12 @@ def test_a_folder_is_noted_where_there_are_no_links(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["note.json"]
 
 
-@pytest.mark.slow
-def test_torchrun_gives_each_process_a_part(run, tmp_path, project):
-    words = ["data=folder", f"data.root={tmp_path}/videos", "num_workers=0", "output=ranks"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    subprocess.run(
-        [*torchrun, "2", str(project / "scripts" / "reencode.py"), *words],
-        check=True,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(project), "OMP_NUM_THREADS": "1"},
-    )
-    _, opened = run("reencode", "ranks")
-    assert opened == []
-    run("reencode", "whole")
-    assert contents(tmp_path / "ranks") == contents(tmp_path / "whole")
+def test_torchrun_gives_each_process_a_part(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    opened = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        opened += run("index", "out")[1]
+    assert len({*opened}) == len(opened) == 12
+    assert len(list((tmp_path / "out").glob("index.?-of-2.safetensors"))) == 2
