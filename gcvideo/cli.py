@@ -109,7 +109,7 @@ COMMANDS = {
         "copy videos to small files that seek fast",
         "gcvideo.command.dataset._reencoding:reencode",
         "reencode",
-        has_failed=bool,
+        has_failed=lambda report: report.has_failed,
     ),
     "kinetics": Command(
         "make lists from official Kinetics tables and a folder",

@@ -63,7 +63,11 @@ class DocumentedCommand(NamedTuple):
         scripts = [word for word in words if _SCRIPT.fullmatch(word)]
         if scripts:  # behind python, torchrun or sbatch and its options
             words = words[words.index(scripts[0]) :]
-            program, words[0] = "gcvideo", Path(words[0]).stem
+            program = "gcvideo"
+            if scripts[0].endswith("predict.sbatch") and words[1] in cli.COMMANDS:
+                del words[0]  # its first word names another command
+            else:
+                words[0] = Path(words[0]).stem
         if program != "gcvideo":
             return None, words
         if not words:

@@ -23,7 +23,9 @@ NOT_RUN = {
     r" min_agreement=": (
         "takes minutes with a net of many products; tests/inference/engine/test_int8.py has one of few"
     ),
-    r"gcvideo merge | shard=": "needs all parts; tests/command/test_merging.py makes and joins them",
+    r"gcvideo merge | shard=": (
+        "needs all parts; tests/command/test_merging.py and dataset/test_parts.py make and join them"
+    ),
     r" what=engine": "takes minutes; tests/benchmarks/test_speed_engine.py runs it at a small size",
     r"gcvideo demo ": "serves until it is stopped; tests/command/demo asks it and stops it",
     r" video=(?:rtsp://|/dev/)": (

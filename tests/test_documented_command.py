@@ -81,6 +81,8 @@ def test_of_a_configuration_file_the_head_is_read(tmp_path):
         ("python scripts/train.py 'a=[b c]'", "train", ["a=[b c]"]),
         ("torchrun --nnodes 8 scripts/train.py a=1", "train", ["a=1"]),
         ("sbatch --nodes=8 scripts/slurm/train.sbatch a=1", "train", ["a=1"]),
+        ("sbatch scripts/slurm/predict.sbatch best.ckpt clips", "predict", ["best.ckpt", "clips"]),
+        ("sbatch --array=0-3 scripts/slurm/predict.sbatch check a=1", "check", ["a=1"]),
         ("A=1 python benchmarks/soak.py --json x", None, ["benchmarks/soak.py", "--json", "x"]),
         ("pytest", None, []),
     ],

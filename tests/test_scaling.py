@@ -75,14 +75,14 @@ class _Cluster:
         """The job's exit status and the words that its training was started with."""
         return self._run(BATCH_SCRIPT, "scripts/train.py", words, {}, status, shell_signal)
 
-    def submit_part(self, *words, task, count, status=0, shell_signal=None):
-        """The same of a task of the array that predicts."""
+    def submit_part(self, *words, task, count, status=0, shell_signal=None, program="predict"):
+        """The same of a task of an array, which predicts by default."""
         array = {
             "SLURM_ARRAY_JOB_ID": "9",
             "SLURM_ARRAY_TASK_ID": str(task),
             "SLURM_ARRAY_TASK_COUNT": str(count),
         }
-        return self._run(ARRAY_SCRIPT, "scripts/predict.py", words, array, status, shell_signal)
+        return self._run(ARRAY_SCRIPT, f"scripts/{program}.py", words, array, status, shell_signal)
 
     def _run(self, script, program, words, variables, status, shell_signal):
         send = "" if shell_signal is None else f"kill -{shell_signal} $PPID; sleep 0.2"
@@ -162,6 +162,14 @@ def test_each_task_of_an_array_predicts_its_part(cluster):
     assert parts == [(0, [*words, f"shard={task}/3"]) for task in range(3)]
     assert [Shard.parse(part[-1].partition("=")[2]).index for _, part in parts] == [0, 1, 2]
     assert cluster.requeued() == []
+
+
+@pytest.mark.parametrize("program", ["features", "check", "reencode", "index"])
+def test_a_first_word_names_another_command_of_the_array(cluster, program):
+    assert (PROJECT / "scripts" / f"{program}.py").is_file()
+    words = ["data=folder", "data.root=/with space"]
+    part = cluster.submit_part(program, *words, task=1, count=3, program=program)
+    assert part == (0, [*words, "shard=1/3"])
 
 
 @pytest.mark.parametrize("shell_signal", [None, "USR1", "TERM"])

@@ -39,7 +39,7 @@ def merge(cfg: DictConfig) -> RunRecord:
     if not parts:
         raise FileNotFoundError(
             f"there are no parts of '{output}'; `gcvideo predict ... output={output} shard=0/4` writes the "
-            "first of four"
+            "first of four. Parts of check, index and reencode are joined by the same command without shard"
         )
     records = {shard: _finished_record(path) for shard, path in parts.items()}
     first = next(iter(records.values()))

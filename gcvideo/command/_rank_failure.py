@@ -63,10 +63,7 @@ class FirstRankWatch:
 
     def fail(self, reason: str) -> RankFailure:
         """Report that this rank has failed; returns what has ended the job."""
-        # A rank that is still starting would otherwise look for this one in vain.
-        deadline = time.monotonic() + _JOIN_SECONDS
-        while len(self._connections) < self._num_others and time.monotonic() < deadline:
-            time.sleep(0.1)
+        self._await_others()
         self._note(self._reported, RankFailure(0, reason))
         self._decided.wait()
         assert self._failure is not None
@@ -79,12 +76,23 @@ class FirstRankWatch:
 
     def close(self) -> None:
         """Let all ranks end without a failure."""
+        self._await_others()
         _OBSERVER.removeFilter(self._hold)
         with self._lock:
             self._closed = True
             for connection in self._connections:
                 _say(connection, done=True)
         self._server.close()
+
+    def _await_others(self) -> None:
+        # A rank that is still starting would otherwise look for this one in vain.
+        deadline = time.monotonic() + _JOIN_SECONDS
+        while (
+            len(self._connections) < self._num_others
+            and self._failure is None
+            and time.monotonic() < deadline
+        ):
+            time.sleep(0.1)
 
     def _accept(self) -> None:
         with suppress(OSError):  # closed

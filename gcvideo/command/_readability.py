@@ -1,6 +1,7 @@
 """Which videos of an evaluation cannot be read: all of them in one error instead of the first."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from gcvideo.data import (
     run_within,
     write_bad_videos,
 )
+from gcvideo.data.video._deadline import death_as_read_error
 
 # Below it, processes take longer to start than the work does.
 _WORTH_PROCESSES = 1000
@@ -58,15 +60,20 @@ def _find(
     description: str,
 ) -> list[VideoProblem]:
     found: list[VideoProblem] = []
+    seconds = videos.time_budget_seconds
+    if num_workers:
+        # A process of its own is killed; what is stuck in this one can only be left behind.
+        videos = replace(videos, time_budget_seconds=None)
     for video, result in parallel_map(
         partial(_problem, attempt, videos),
         range(len(videos)),
         description=description,
         num_workers=num_workers,
+        seconds=seconds,
     ):
         if isinstance(result, ProcessDiedError):
-            path = videos.annotations.path(video)
-            found.append(VideoProblem(video, path, str(result), 0, None))
+            error = death_as_read_error(result, videos.annotations.path(video))
+            found.append(VideoProblem(video, error.path, error.reason, 0, None))
         elif result is not None:
             found.append(result)
     return sorted(found)

@@ -57,28 +57,34 @@ def find_shard(text: str | None) -> Shard | None:
     return None if started is None else Shard(*started)
 
 
-def find_parts(output: Path, ending: str) -> dict[Shard, Path]:
-    """Paths of the parts of ``output`` beside which a file with another ``ending`` exists, by part.
-
-    Raises:
-        ValueError: if there are parts out of several numbers of parts, or one is missing.
-    """
+def present_parts(output: Path, ending: str = "") -> dict[Shard, Path]:
+    """Paths of those parts of ``output`` beside which a file with another ``ending`` exists, by part."""
     name = rf"{re.escape(output.stem)}\.(\d+)-of-(\d+){re.escape(output.suffix + ending)}"
     files = output.parent.iterdir() if output.parent.is_dir() else ()
     matches = [match for file in files if (match := re.fullmatch(name, file.name, re.DOTALL))]
     shards = sorted((int(m[2]), int(m[1])) for m in matches)
-    counts = sorted({count for count, _ in shards})
+    return {(part := Shard(index, count)): part.path(output) for count, index in shards}
+
+
+def find_parts(output: Path, ending: str) -> dict[Shard, Path]:
+    """All parts of ``output``, as :func:`present_parts` finds them.
+
+    Raises:
+        ValueError: if there are parts out of several numbers of parts, or one is missing.
+    """
+    parts = present_parts(output, ending)
+    counts = sorted({shard.count for shard in parts})
     if len(counts) > 1:
         raise ValueError(
             f"'{output}' has parts out of {' and out of '.join(map(str, counts))}; delete those that do not "
             "belong to it"
         )
-    if shards and len(shards) < counts[0]:
-        found = {index for _, index in shards}
+    if parts and len(parts) < counts[0]:
+        found = {shard.index for shard in parts}
         lacking = [f"{index}/{counts[0]}" for index in range(counts[0]) if index not in found]
         shown = ", ".join(lacking[:10]) + (", ..." if len(lacking) > 10 else "")
         raise ValueError(
             f"{len(lacking)} of the {counts[0]} parts of '{output}' are not there; run the command with "
             f"shard={shown}"
         )
-    return {(part := Shard(index, count)): part.path(output) for count, index in shards}
+    return parts

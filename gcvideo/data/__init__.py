@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from gcvideo._lazy_name import lazy_names
-from gcvideo.data._parallel import ProcessDiedError as ProcessDiedError
 from gcvideo.data._parallel import parallel_map as parallel_map
+from gcvideo.data._process_error import ProcessDiedError as ProcessDiedError
 from gcvideo.data.listing._annotation import Annotations as Annotations
 from gcvideo.data.listing._annotation import read_annotations as read_annotations
 from gcvideo.data.listing._annotation import read_classes as read_classes

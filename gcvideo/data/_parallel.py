@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from gcvideo._progress import with_progress
+from gcvideo.data._process_error import ProcessDiedError, ProcessStuckError, ending_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,35 +33,8 @@ else:
 _COPIES = multiprocessing.get_context("fork") if sys.platform == "linux" else None
 _SECONDS_TO_END = 5.0
 _NUM_TICKS = 20
-
-
-class ProcessDiedError(Exception):
-    """The process that worked on ``item`` died, through a crash in a decoder or a lack of memory."""
-
-    def __init__(self, item: str, exit_code: int | None) -> None:
-        super().__init__(item, exit_code)
-        self.item, self.exit_code = item, exit_code
-
-    def __str__(self) -> str:
-        return (
-            f"the process that worked on {self.item} died twice ({_ending(self.exit_code)}); "
-            "leave the item out, or free some memory if it ran out"
-        )
-
-
-class ProcessStuckError(ProcessDiedError):
-    """The process that worked on ``item`` was killed, because it took longer than ``seconds``."""
-
-    def __init__(self, item: str, seconds: float) -> None:
-        super().__init__(item, None)
-        self.args = (item, seconds)
-        self.seconds = seconds
-
-    def __str__(self) -> str:
-        return (
-            f"the process that worked on {self.item} was killed after {self.seconds:g} seconds; leave the "
-            "item out, or allow more time"
-        )
+_PROGRESS = b"progress"
+_parent: Connection | None = None  # of a process that works on items
 
 
 def parallel_map(
@@ -84,8 +58,9 @@ def parallel_map(
         num_workers: number of processes; None: one per core, at most 8; 0: no further process.
         fork: whether the first processes are copies of this one on Linux, which saves seconds of importing;
             only for functions that neither use a GPU nor print.
-        seconds: time after which the process of an item is killed, unless there is no further process; time
-            in which this process is stopped or its machine sleeps does not count. None: no limit.
+        seconds: time after which the process of an item is killed, counted from its start or its last
+            :func:`tell_progress`, unless there is no further process; time in which this process is stopped
+            or its machine sleeps does not count. None: no limit.
 
     Raises:
         ValueError: if ``num_workers`` is negative.
@@ -100,6 +75,17 @@ def parallel_map(
     else:
         results = ((index, function(item)) for index, item in enumerate(items))
     return results if description is None else with_progress(results, len(items), description)
+
+
+def tell_progress() -> None:
+    """In the ``function`` of :func:`parallel_map`: its time starts again, since the item is not stuck.
+
+    Each call is a message to the parent process, so a few in a second will do. Without further processes,
+    there is no time limit, and nothing happens.
+    """
+    if _parent is not None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the parent is gone
+            _parent.send_bytes(_PROGRESS)
 
 
 def usable_cores() -> int:
@@ -151,6 +137,9 @@ def _distribute(
         while workers:
             for worker in watch.wait_for(workers):
                 index, result = worker.index, worker.receive(items)
+                if result is _PROGRESS:
+                    worker.seconds = 0.0
+                    continue
                 if isinstance(result, ProcessDiedError):
                     workers.remove(worker)
                     if following is not None:
@@ -164,10 +153,14 @@ def _distribute(
                 if index is not None:
                     yield index, result
     finally:
-        for worker in workers:
-            worker.process.terminate()
-        for worker in workers:
-            worker.end()
+        _end_all(workers)
+
+
+def _end_all(workers: "Sequence[Worker]") -> None:
+    for worker in workers:
+        worker.process.terminate()
+    for worker in workers:
+        worker.end()
 
 
 class _Watch:
@@ -227,16 +220,19 @@ class Worker:
             self.end()
             return ProcessStuckError(repr(items[self.index]), self.limit)
         try:
-            succeeded, value = pickle.loads(self.connection.recv_bytes())
+            message = self.connection.recv_bytes()
         except (EOFError, OSError):
             self.process.join(_SECONDS_TO_END)
             exit_code = self.end()
             if self.index is not None:
                 return ProcessDiedError(repr(items[self.index]), exit_code)
             raise RuntimeError(
-                f"a process ended before its first item ({_ending(exit_code)}); start the work in "
+                f"a process ended before its first item ({ending_of(exit_code)}); start the work in "
                 "a file, below `if __name__ == '__main__':`, or give num_workers=0"
             ) from None
+        if message == _PROGRESS:
+            return _PROGRESS
+        succeeded, value = pickle.loads(message)
         if not succeeded:
             raise value
         return value
@@ -256,6 +252,8 @@ class Worker:
 def _serve(
     function: Callable[[Any], Any], connection: Connection, ends: Sequence[Connection]
 ) -> None:
+    global _parent
+    _parent = connection
     for end in ends:
         end.close()
     # Ctrl-C reaches all processes, but only the parent reacts. It ends its workers with SIGTERM,
@@ -279,9 +277,3 @@ def _serve(
 def _unwind(*_: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the clean-up
     sys.exit(1)
-
-
-def _ending(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        return f"killed by {signal.Signals(-exit_code).name}"
-    return f"exit code {exit_code}"

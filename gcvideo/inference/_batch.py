@@ -15,12 +15,9 @@ from torch import Tensor
 
 from gcvideo._progress import with_progress
 from gcvideo.data import EvaluationProtocol, VideoReadError, read_views, run_within
-from gcvideo.data._parallel import (
-    ProcessDiedError,
-    ProcessStuckError,
-    default_num_workers,
-    parallel_map,
-)
+from gcvideo.data._parallel import default_num_workers, parallel_map
+from gcvideo.data._process_error import ProcessDiedError
+from gcvideo.data.video._deadline import death_as_read_error
 from gcvideo.inference._classifier import TrainedClassifier
 from gcvideo.inference._view_vectors import (
     Compute,
@@ -129,21 +126,10 @@ def read_videos(
         with closing(cast(Any, results)):
             for index, result in results:
                 if isinstance(result, ProcessDiedError):
-                    result = _as_read_error(result, str(videos[index]))
+                    result = death_as_read_error(result, str(videos[index]))
                 yield index, result
 
     return with_deaths_as_errors()
-
-
-def _as_read_error(error: ProcessDiedError, path: str) -> VideoReadError:
-    if isinstance(error, ProcessStuckError):
-        return VideoReadError(
-            path,
-            f"it was not read within its budget of {error.seconds:g} seconds, and its process was killed",
-            "check the disk or mount it lies on, or raise time_budget_seconds",
-        )
-    reason, _, remedy = str(error).partition("; ")
-    return VideoReadError(path, reason, remedy)
 
 
 def _read(

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gcvideo.data import _parallel
-from gcvideo.data._parallel import ProcessDiedError, ProcessStuckError, parallel_map
+from gcvideo.data._parallel import parallel_map, tell_progress
+from gcvideo.data._process_error import ProcessDiedError, ProcessStuckError
 
 
 def square(number):
@@ -195,6 +196,23 @@ def test_a_process_that_hangs_is_killed_and_its_item_named(tmp_path):
     assert results == {number: square(number) for number in (0, 2, 3, 4, 5)}
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def go_on(number):
+    """Item 0 takes longer than the limit but tells of its progress, item 1 does not."""
+    for _ in range(5):
+        time.sleep(0.2)
+        if number == 0:
+            tell_progress()
+    return number
+
+
+def test_an_item_that_tells_its_progress_is_not_killed():
+    settings = {"description": None, "num_workers": 2, "seconds": 0.6}
+    results = dict(parallel_map(go_on, range(2), **settings))
+    assert results[0] == 0
+    assert isinstance(results[1], ProcessStuckError)
+    assert dict(parallel_map(go_on, [0], description=None, num_workers=0)) == {0: 0}
 
 
 def nap(number):

@@ -1,11 +1,9 @@
 """``gcvideo check``: decodes every video of a data set from end to end."""
 
-import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +12,11 @@ from omegaconf import DictConfig
 from gcvideo._console import Console
 from gcvideo._hint import override
 from gcvideo._invocation import command_line
+from gcvideo.command._shard import Shard, find_shard, present_parts
 from gcvideo.command.dataset._histogram import Histogram, draw_histograms
+from gcvideo.command.dataset._journal import Findings, Journal
+from gcvideo.command.dataset._part import delete_parts, of_part, part_file, say_joined, say_part
+from gcvideo.command.dataset._sole_work import sole_work
 from gcvideo.command.dataset._work import (
     claim_folder,
     configured_splits,
@@ -26,14 +28,16 @@ from gcvideo.command.dataset._work import (
 from gcvideo.data import (
     Annotations,
     VideoCheck,
+    VideoSplits,
     check_listable,
     check_video,
     write_table,
-    write_text,
 )
+from gcvideo.data._parallel import tell_progress
 from gcvideo.data.video._frame_index import FileStamp
 
 _CONSOLE = Console()
+_JOURNAL = "journal.jsonl"
 _COLUMNS = (
     *("path", "status", "reason", "num_frames", "num_promised", "damaged_packets"),
     *("corrupt_frames", "fps", "width", "height", "duration_seconds"),
@@ -43,7 +47,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Findings by listed path, reasons why a training or test would stop, and the folder of the tables."""
+    """Findings by listed path, reasons why a training or test would stop, and the folder of the tables.
+
+    A part has no such reasons, because they depend on all videos.
+    """
 
     checks: Mapping[str, VideoCheck]
     problems: tuple[str, ...]
@@ -58,16 +65,107 @@ def check(cfg: DictConfig) -> CheckReport:
     differs from val. ``journal.jsonl`` gets each finding as it comes. The next check decodes only videos
     that have changed or could not be read.
 
+    With ``shard``, only the findings of that part of the videos are written, into a journal of its own.
+    Without it, those of all parts are joined, and their journals deleted.
+
     Raises:
-        ValueError: if the folder contains the check of another root, or a path cannot be listed.
+        ValueError: if the folder contains the check of another root, a path cannot be listed, another
+            process works on the same part or on everything, or there is another number of parts.
     """
+    shard = find_shard(cfg.shard)
     splits, lists = configured_splits(cfg)
     files = listed_files(lists)
     check_listable(files, splits.classes)
     root = Path(splits.val.root).resolve()
     folder = Path(cfg.output_dir) if cfg.output_dir else Path("checks") / (root.name or "root")
     claim_folder(folder, "output_dir", "check.json", {"root": str(root)})
-    checks = _check_all(folder, files, cfg)
+    with sole_work(folder, "output_dir", shard):
+        if shard is not None:
+            return CheckReport(_check_part(folder, files, shard, cfg), (), folder)
+        checks, parts = _check_all(folder, files, cfg)
+        problems = _write_findings(folder, splits, lists, checks, cfg)
+        delete_parts(parts)
+    return CheckReport(checks, problems, folder)
+
+
+def _check_part(
+    folder: Path, files: Mapping[str, str], shard: Shard, cfg: DictConfig
+) -> dict[str, VideoCheck]:
+    """Findings of a part, in its journal."""
+    files = of_part(files, shard)
+    whole = Findings(folder / _JOURNAL, VideoCheck)
+    with Journal(part_file(folder / _JOURNAL, shard), VideoCheck) as journal:
+        stamps = {path: FileStamp.of(file) for path, file in files.items()}
+        checks = _check_rest(files, stamps, [whole, journal], {}, journal, cfg)
+    failed = [path for path, check in checks.items() if check.status == "unreadable"]
+    say_part(shard, len(checks), failed)
+    return checks
+
+
+def _check_all(
+    folder: Path, files: Mapping[str, str], cfg: DictConfig
+) -> tuple[dict[str, VideoCheck], list[Path]]:
+    """Findings in the order of ``files``, and the journals of parts that have been joined."""
+    parts = list(present_parts(folder / _JOURNAL).values())
+    with Journal(folder / _JOURNAL, VideoCheck) as journal:
+        stamps = {path: FileStamp.of(file) for path, file in files.items()}
+        from_parts: dict[str, VideoCheck] = {}
+        for part in parts:
+            from_parts |= Findings(part, VideoCheck).current(stamps)
+        taken = {
+            path: from_parts[path]
+            for path in files
+            if path in from_parts and _recall([journal], path, stamps[path]) is None
+        }
+        for path, check in taken.items():
+            journal.add(path, stamps[path], check)
+        return _check_rest(files, stamps, [journal], taken, journal, cfg, len(parts)), parts
+
+
+def _check_rest(
+    files: Mapping[str, str],
+    stamps: Mapping[str, FileStamp | None],
+    known: Sequence[Findings[VideoCheck]],
+    taken: Mapping[str, VideoCheck],
+    journal: Journal[VideoCheck],
+    cfg: DictConfig,
+    num_parts: int = 0,
+) -> dict[str, VideoCheck]:
+    """Findings in the order of ``files``: taken from parts, known already, or new."""
+    found = {path: taken.get(path) or _recall(known, path, stamps[path]) for path in files}
+    due = {path: (files[path],) for path, check in found.items() if check is None}
+    num_known = len(files) - len(due) - len(taken)
+    _CONSOLE.print(f"{len(files)} videos, {num_known} of them already checked and unchanged")
+    say_joined(num_parts, len(taken), len(due))
+    work = partial(check_video, progress=tell_progress)
+    for path, result in work_through(work, due, "Checking", cfg):
+        if not isinstance(result, VideoCheck):
+            result = VideoCheck("unreadable", result.reason)
+        journal.add(path, stamps[path], result)
+        found[path] = result
+    return {path: check for path, check in found.items() if check is not None}
+
+
+def _recall(
+    known: Sequence[Findings[VideoCheck]], path: str, stamp: FileStamp | None
+) -> VideoCheck | None:
+    """The finding of an earlier check; None if the video must be checked.
+
+    A file that could not be read is always tried again: it fails quickly, and the cause may have been the
+    disk, permissions or a busy machine.
+    """
+    checks = (findings.recall(path, stamp) for findings in known)
+    return next((c for c in checks if c is not None and c.status != "unreadable"), None)
+
+
+def _write_findings(
+    folder: Path,
+    splits: VideoSplits,
+    lists: Mapping[str, Annotations],
+    checks: Mapping[str, VideoCheck],
+    cfg: DictConfig,
+) -> tuple[str, ...]:
+    """Write tables, lists and histograms, and print what matters; returns why a training or test would stop."""
     _write_table(folder / "videos.csv", _COLUMNS, checks)
     bad = {path: check for path, check in checks.items() if check.status != "ok"}
     columns = ("path", "status", "reason", "damaged_packets")
@@ -117,24 +215,7 @@ def check(cfg: DictConfig) -> CheckReport:
         f"to use the lists without them: {shlex.join(words)}",
     ):
         _CONSOLE.print(line, soft_wrap=True)
-    return CheckReport(checks, problems, folder)
-
-
-def _check_all(folder: Path, files: Mapping[str, str], cfg: DictConfig) -> dict[str, VideoCheck]:
-    """Findings in the order of ``files``, some of them from the journal."""
-    with CheckJournal(folder / "journal.jsonl") as journal:
-        stamps = {path: FileStamp.of(file) for path, file in files.items()}
-        found = {path: journal.recall(path, stamp) for path, stamp in stamps.items()}
-        due = {path: (files[path],) for path, known in found.items() if known is None}
-        num_known = len(files) - len(due)
-        _CONSOLE.print(f"{len(files)} videos, {num_known} of them already checked and unchanged")
-        work = partial(check_video, time_budget_seconds=cfg.time_budget_seconds)
-        for path, result in work_through(work, due, "Checking", cfg):
-            if not isinstance(result, VideoCheck):
-                result = VideoCheck("unreadable", result.reason)
-            journal.add(path, stamps[path], result)
-            found[path] = result
-    return {path: check for path, check in found.items() if check is not None}
+    return problems
 
 
 def _write_table(file: Path, columns: tuple[str, ...], checks: Mapping[str, VideoCheck]) -> None:
@@ -178,46 +259,3 @@ def _remarks(checks: Mapping[str, VideoCheck], square_pixels: bool) -> Iterable[
             f"{anamorphic} of {len(checks)} videos are anamorphic: their pixels are oblong, and "
             f"{'are made square' if square_pixels else fate}"
         )
-
-
-class CheckJournal:
-    """Findings by path and file stamp, appended to a file of JSON lines; cut-off lines are dropped."""
-
-    def __init__(self, file: Path) -> None:
-        self._known = dict(_lines(file))
-        write_text(file, "".join(_line(path, *known) for path, known in self._known.items()))
-        self._stream = file.open("a", encoding="utf-8")
-
-    def __enter__(self) -> "CheckJournal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-
-    def recall(self, path: str, stamp: FileStamp | None) -> VideoCheck | None:
-        """The finding for a file with this stamp; None if it must be checked.
-
-        A file that could not be read is always tried again: it fails quickly, and the cause may have
-        been the disk, permissions or a busy machine.
-        """
-        known, check = self._known.get(path, (None, None))
-        if check is None or stamp is None or known != stamp or check.status == "unreadable":
-            return None
-        return check
-
-    def add(self, path: str, stamp: FileStamp | None, check: VideoCheck) -> None:
-        """Write a finding to disk, unless the file had no stamp."""
-        if stamp is not None:
-            self._stream.write(_line(path, stamp, check))
-            self._stream.flush()
-
-
-def _line(path: str, stamp: FileStamp, check: VideoCheck) -> str:
-    return json.dumps([path, stamp, asdict(check)]) + "\n"
-
-
-def _lines(file: Path) -> Iterator[tuple[str, tuple[FileStamp, VideoCheck]]]:
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-        with suppress(TypeError, ValueError):
-            path, stamp, check = json.loads(line)
-            yield path, (FileStamp(*stamp), VideoCheck(**check))

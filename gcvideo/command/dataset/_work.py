@@ -1,10 +1,12 @@
 """What the commands on data sets share: the videos, the work on each of them, and the output folder."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from uuid import uuid4
 
 import numpy as np
 from hydra.utils import instantiate
@@ -20,10 +22,12 @@ from gcvideo.data import (
     VideoReadError,
     VideoSplits,
     parallel_map,
-    run_within,
     write_list,
     write_text,
 )
+from gcvideo.data._parallel import default_num_workers
+from gcvideo.data._process_error import ProcessStuckError
+from gcvideo.data.video._deadline import death_as_read_error
 
 R = TypeVar("R")
 
@@ -49,13 +53,30 @@ def listed_files(lists: Mapping[str, Annotations]) -> dict[str, str]:
 def claim_folder(folder: Path, key: str, note: str, content: dict[str, Any]) -> None:
     """Make the folder of ``key`` for results from ``content`` alone, which is noted in it."""
     file = folder / note
-    if file.exists() and (before := json.loads(file.read_text(encoding="utf-8"))) != content:
+    make_folder(folder, key)
+    if not file.exists():
+        _write_first(file, content)
+    before = json.loads(file.read_text(encoding="utf-8"))
+    if before != content:
         raise ValueError(
             f"'{folder}' contains results for {before}, not {content}; choose another {key}, delete the "
             f"folder, or delete '{file}' if the videos have only been moved"
         )
-    make_folder(folder, key)
-    write_json(file, content)
+
+
+def _write_first(file: Path, content: dict[str, Any]) -> None:
+    """Write a file, unless another process does so at the same moment: parts start together."""
+    draft = file.with_name(f".{uuid4().hex}{file.suffix}")
+    try:
+        write_json(draft, content)
+        try:
+            os.link(draft, file)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def work_through(
@@ -63,25 +84,32 @@ def work_through(
     jobs: Mapping[str, tuple[Any, ...]],
     description: str,
     cfg: DictConfig,
-    time_budget_seconds: float | None = None,
 ) -> Iterator[tuple[str, R | VideoReadError]]:
-    """Path and result of each job (arguments by path), or the error if its video failed."""
+    """Path and result of each job (arguments by path), or the error if its video failed.
+
+    A process that takes longer than ``cfg.time_budget_seconds`` for a result or a sign of progress is
+    killed. Without further processes, the limit is up to ``function``, which gets it as an argument.
+    """
     paths = list(jobs)
-    attempt = partial(_attempt, function, time_budget_seconds)
+    num_workers = default_num_workers() if cfg.num_workers is None else cfg.num_workers
+    inner_seconds = None if num_workers else cfg.time_budget_seconds
     for item, result in parallel_map(
-        attempt, list(jobs.items()), description=description, num_workers=cfg.num_workers
+        partial(_attempt, partial(function, time_budget_seconds=inner_seconds)),
+        list(jobs.values()),
+        description=description,
+        num_workers=num_workers,
+        seconds=cfg.time_budget_seconds,
     ):
-        if isinstance(result, ProcessDiedError):
+        if isinstance(result, ProcessStuckError):
+            result = death_as_read_error(result, paths[item])
+        elif isinstance(result, ProcessDiedError):
             result = VideoReadError(paths[item], f"the decoder crashes on it: {result}")
         yield paths[item], result
 
 
-def _attempt(
-    function: Callable[..., R], seconds: float | None, job: tuple[str, tuple[Any, ...]]
-) -> R | VideoReadError:
-    path, arguments = job
+def _attempt(function: Callable[..., R], arguments: tuple[Any, ...]) -> R | VideoReadError:
     try:
-        return run_within(seconds, path, partial(function, *arguments))
+        return function(*arguments)
     except VideoReadError as error:
         return error
 

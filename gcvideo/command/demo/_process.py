@@ -4,7 +4,8 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
-from gcvideo.data._parallel import ProcessDiedError, Worker
+from gcvideo.data._parallel import Worker
+from gcvideo.data._process_error import ProcessDiedError
 
 
 class AnswerError(Exception):

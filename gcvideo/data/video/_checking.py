@@ -1,10 +1,9 @@
 """The check of a video by decoding it from end to end."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import av.error
@@ -17,7 +16,7 @@ from jaxtyping import Int64
 from gcvideo.data.video._clock import FrameClock, Stamps
 from gcvideo.data.video._container import VideoReadError, decode_packets, open_video
 from gcvideo.data.video._conversion import convert_frame, settle_matrix
-from gcvideo.data.video._deadline import run_within
+from gcvideo.data.video._deadline import finish_within
 from gcvideo.data.video._orientation import AS_STORED
 from gcvideo.data.video._timeline import counted_timeline, scan_packets
 
@@ -59,22 +58,24 @@ class VideoCheck:
         return self.num_frames / self.fps if self.fps else 0.0
 
 
-def check_video(path: str, *, time_budget_seconds: float | None = None) -> VideoCheck:
+def check_video(
+    path: str,
+    *,
+    time_budget_seconds: float | None = None,
+    progress: Callable[[], None] | None = None,
+) -> VideoCheck:
     """Decode a video from end to end, and convert one frame of each kind to RGB.
 
     A kind is a pixel format, a size and colour tags. Packets that cannot be decoded are left out and
     counted, as by a tolerant :class:`~gcvideo.data.VideoReader`. If the packets alone are enough to list
     the frames, their number and time stamps are compared with those of the decoded frames. A file counts
-    as unreadable after ``time_budget_seconds`` without progress; None: no limit.
+    as unreadable after ``time_budget_seconds`` without progress; None: no limit. Every half second of
+    progress, ``progress`` is called.
     """
-    steps = _examine(path)
-    found = None
     try:
-        while found is None:
-            found = run_within(time_budget_seconds, path, partial(next, steps))
+        return finish_within(time_budget_seconds, path, _examine(path), progress)
     except VideoReadError as error:
         return VideoCheck("unreadable", error.reason)
-    return found
 
 
 def _examine(path: str) -> Iterator[VideoCheck | None]:

@@ -1,10 +1,12 @@
-"""A time limit for work on a file."""
+"""A time limit for work on a file: within this process, and what is said where a process was killed for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from threading import Thread
 from typing import TypeVar
 
+from gcvideo.data._process_error import ProcessDiedError, ProcessStuckError
 from gcvideo.data.video._container import VideoReadError
 
 T = TypeVar("T")
@@ -47,3 +49,31 @@ def run_within(seconds: float | None, path: str, work: Callable[[], T]) -> T:
             "check the disk or mount it lies on, or raise data.time_budget_seconds",
         )
     return future.result()
+
+
+def finish_within(
+    seconds: float | None,
+    path: str,
+    steps: Iterator[T | None],
+    progress: Callable[[], None] | None = None,
+) -> T:
+    """The first result of ``steps`` that is not None; each step has the time limit of :func:`run_within`.
+
+    After each of the others, ``progress`` is called.
+    """
+    while (found := run_within(seconds, path, partial(next, steps))) is None:
+        if progress is not None:
+            progress()
+    return found
+
+
+def death_as_read_error(error: ProcessDiedError, path: str) -> VideoReadError:
+    """What is wrong with a file whose process died, or was killed at the time limit."""
+    if isinstance(error, ProcessStuckError):
+        return VideoReadError(
+            path,
+            f"it was not read within its budget of {error.seconds:g} seconds, and its process was killed",
+            "check the disk or mount it lies on, or raise time_budget_seconds",
+        )
+    reason, _, remedy = str(error).partition("; ")
+    return VideoReadError(path, reason, remedy)

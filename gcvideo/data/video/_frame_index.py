@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from operator import attrgetter
@@ -146,6 +146,15 @@ class FrameIndex:
         row = self._current_row(path, file)
         return row is not None and not self._text("reason", row)
 
+    def paths(self) -> Iterator[str]:
+        """The listed paths of all entries."""
+        return (self._text("path", row) for row in range(len(self)))
+
+    def problem(self, path: str, file: str) -> str | None:
+        """Why a file cannot be read; empty if it can; None if it is not in the index or has changed since."""
+        row = self._current_row(path, file)
+        return None if row is None else self._text("reason", row)
+
     def _current_row(self, path: str, file: str) -> int | None:
         key = _hash(path)
         hashes = self.columns["hash"]
@@ -193,10 +202,13 @@ def index_path(root: str | Path) -> Path:
     return cache_folder() / "index" / f"{key[:16]}.safetensors"
 
 
-def write_index(path: Path, entries: Sequence[IndexEntry], old: FrameIndex | None = None) -> None:
-    """Write an index file of ``entries``, and of the entries of an older index for other videos."""
+def write_index(path: Path, entries: Sequence[IndexEntry], *older: FrameIndex) -> None:
+    """Write an index file of ``entries``, and of those of older indexes for other videos.
+
+    Where several of these have one video, the first counts.
+    """
     columns, ragged = _arrays(entries)
-    if old is not None:
+    for old in older:
         stale = np.isin(old.columns["hash"], columns["hash"])
         kept = np.flatnonzero(~stale)
         columns = {

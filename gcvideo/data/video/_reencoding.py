@@ -1,6 +1,7 @@
 """Small copies of videos in which seeking is fast."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,8 +20,11 @@ from gcvideo._draft import draft_of
 from gcvideo.data.video._clock import FrameClock
 from gcvideo.data.video._container import DECODE_ERRORS, VideoReadError, decode_packets, open_video
 from gcvideo.data.video._conversion import convert_frame
+from gcvideo.data.video._deadline import finish_within
 from gcvideo.data.video._orientation import AS_STORED, Orientation
 from gcvideo.data.video._timeline import sample_aspect_ratio
+
+_SECONDS_A_STEP = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ def reencode_video(
     gop_size: int = 16,
     crf: int = 20,
     preset: str = "fast",
+    time_budget_seconds: float | None = None,
+    progress: Callable[[], None] | None = None,
 ) -> Reencoding:
     """Copy the pictures of a video to H.264 in mp4, small and with frequent keyframes.
 
@@ -57,10 +63,12 @@ def reencode_video(
         gop_size: largest number of frames between keyframes.
         crf: quality of x264, 0 to 51; lower values give better and larger files.
         preset: speed of x264; slower presets give smaller files.
+        time_budget_seconds: time without progress after which the video counts as unreadable; None: no limit.
+        progress: called after every half second of progress.
 
     Raises:
         ValueError: if ``short_side`` is odd, or ``gop_size`` or ``short_side`` is not positive.
-        VideoReadError: if no frame of the source can be decoded, or none can be encoded.
+        VideoReadError: if no frame of the source can be decoded, or none can be encoded, or the time is over.
         OSError: if the target cannot be written.
     """
     if short_side < 2 or short_side % 2:
@@ -73,10 +81,19 @@ def reencode_video(
     target.parent.mkdir(parents=True, exist_ok=True)
     options = {"crf": str(crf), "preset": preset, "g": str(gop_size), "x264-params": "open-gop=0"}
     options["flags"] = "+frame_duration"  # of the last frame too
-    pictures = _Pictures(str(source), short_side)
-    with pictures.container, draft_of(target) as draft:
-        num_frames = _encode(pictures, draft, options)
-    return Reencoding(
+    steps = _copy(str(source), target, short_side, options)
+    return finish_within(time_budget_seconds, str(source), steps, progress)
+
+
+def _copy(
+    source: str, target: Path, short_side: int, options: dict[str, str]
+) -> Iterator[Reencoding | None]:
+    """Yields None regularly while it encodes, and what it has written at the end."""
+    pictures = _Pictures(source, short_side)
+    # A process that a killed command has left behind may still write its own draft.
+    with pictures.container, draft_of(target, several_writers=True) as draft:
+        num_frames = yield from _encode(pictures, draft, options)
+    yield Reencoding(
         num_frames,
         pictures.num_damaged,
         bytes_before=Path(source).stat().st_size,
@@ -84,8 +101,11 @@ def reencode_video(
     )
 
 
-def _encode(pictures: "_Pictures", draft: Path, options: dict[str, str]) -> int:
+def _encode(
+    pictures: "_Pictures", draft: Path, options: dict[str, str]
+) -> Generator[None, None, int]:
     num_frames = 0
+    mark = time.monotonic()
     try:
         index_first = {"movflags": "+faststart"}
         with av.open(str(draft), "w", format="mp4", options=index_first) as container:
@@ -102,6 +122,9 @@ def _encode(pictures: "_Pictures", draft: Path, options: dict[str, str]) -> int:
                     context.thread_count = 1
                 container.mux(stream.encode(frame))
                 num_frames += 1
+                if time.monotonic() > mark + _SECONDS_A_STEP:
+                    yield None
+                    mark = time.monotonic()
             if stream is None:
                 raise VideoReadError(pictures.path, "no frame can be decoded")
             container.mux(stream.encode(None))

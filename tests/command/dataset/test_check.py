@@ -15,7 +15,7 @@ from gcvideo.command.dataset import _checking as checking
 from gcvideo.command.dataset import _work as work
 from gcvideo.command.dataset._checking import check
 from gcvideo.data import annotated_videos, read_annotations, read_classes
-from gcvideo.data._parallel import ProcessDiedError
+from gcvideo.data._process_error import ProcessDiedError
 
 CLASSES = ("dark", "light")
 BROKEN = {"train": "dark/empty.mp4", "val": "light/page.mp4"}

@@ -34,7 +34,7 @@ def videos(video_folder, tmp_path):
 def test_the_copies_keep_splits_labels_and_classes(compose_config, video_folder, tmp_path):
     output = tmp_path / "small"
     settings = ("short_side=32", "gop_size=4", "num_workers=2")
-    assert run_reencode(compose_config, video_folder, output, *settings) == {}
+    assert run_reencode(compose_config, video_folder, output, *settings).failures == {}
     old = annotated_videos(root=str(video_folder))
     new = copied(output, train="train.txt", val="val.txt")
     assert new.classes == old.classes
@@ -92,7 +92,7 @@ def test_broken_videos_are_reported_and_left_out_of_the_lists(
     content = broken.read_bytes()
     broken.write_bytes(b"<html>404</html>")
     lists = [f"data.val={videos}", "data.train=."]
-    failures = run_reencode(compose_config, videos, output, *lists)
+    failures = run_reencode(compose_config, videos, output, *lists).failures
     assert list(failures) == [str(broken)]
     with (output / "failed.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -118,7 +118,7 @@ def test_broken_videos_are_reported_and_left_out_of_the_lists(
 def test_many_failures_are_shown_in_part(compose_config, videos, tmp_path, capsys):
     for path in sorted(videos.rglob("*.mp4"))[1:]:
         path.write_bytes(b"")
-    failures = run_reencode(compose_config, videos, tmp_path / "new")
+    failures = run_reencode(compose_config, videos, tmp_path / "new").failures
     assert len(failures) == 11
     assert "and 1 more, see failed.csv" in capsys.readouterr().out
 

@@ -1,15 +1,26 @@
 import csv
 import json
+import os
 import shutil
+import signal
+from multiprocessing import get_context
 
 import pytest
 from broken_files import UNREADABLE, damage_packet
+from small_protocol import make_protocol
 
 from gcvideo.command import _readability as readability
 from gcvideo.command import _testing as testing
 from gcvideo.command._user_error import user_error
 from gcvideo.command.train._training import train
-from gcvideo.data import annotated_videos, index_path, index_video, write_index
+from gcvideo.data import (
+    EvaluationVideos,
+    annotated_videos,
+    index_path,
+    index_video,
+    read_annotations,
+    write_index,
+)
 from gcvideo.data._parallel import parallel_map
 from gcvideo.data.loading._failure import BadVideosError
 
@@ -166,3 +177,32 @@ def test_videos_that_the_index_knows_are_not_opened_before_a_training(
     opened.clear()
     train_on("good", "indexed", "trainer.limit_train_batches=1")
     assert not opened
+
+
+@pytest.mark.slow
+def test_a_validation_video_that_hangs_is_named_and_its_process_killed(
+    video_folder, tmp_path, monkeypatch
+):
+    def probe(path):
+        if path.endswith("dark_1.mp4"):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            (tmp_path / "pid").write_text(str(os.getpid()))
+            while True:
+                pass
+
+    monkeypatch.setattr(readability, "probe", probe)
+    monkeypatch.setattr(readability, "_WORTH_PROCESSES", 1)
+    monkeypatch.setattr("gcvideo.data._parallel._PROCESSES", get_context("fork"))
+    videos = EvaluationVideos(
+        read_annotations(video_folder, root=video_folder),
+        protocol=make_protocol(),
+        time_budget_seconds=1.0,
+    )
+    (problem,) = readability.unopenable_videos(videos, 1)
+    assert problem.path.endswith("dark_1.mp4")
+    assert (
+        problem.reason
+        == "it was not read within its budget of 1 seconds, and its process was killed"
+    )
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -4,6 +4,7 @@ import random
 import signal
 import socket
 import time
+from threading import Thread
 
 import pytest
 import torch
@@ -217,6 +218,18 @@ time.sleep(60)  # a loader process, which outlives its rank
     assert "was killed by signal 9 (SIGKILL)" in failure.reason
     assert first.fail("connection closed by peer") == failure == RankFailure(*failure)
     first.close()
+
+
+def test_a_first_rank_that_is_done_at_once_waits_for_those_that_still_start():
+    first = FirstRankWatch("127.0.0.1", num_ranks=2)
+    ending = Thread(target=first.close)
+    ending.start()
+    ending.join(0.3)
+    assert ending.is_alive()
+    other = RankWatch(first.address("127.0.0.1"), 1)
+    ending.join(30)
+    assert not ending.is_alive()
+    other.close()
 
 
 def test_a_rank_without_a_first_is_told_so():

@@ -1,4 +1,5 @@
 import resource
+import threading
 from fractions import Fraction
 
 import av
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from encoded_video import encode
 
+from gcvideo.data.video import _reencoding as reencoding
 from gcvideo.data.video._container import VideoReadError
 from gcvideo.data.video._decoding import probe, read_frames
 from gcvideo.data.video._encoding import write_video
@@ -236,3 +238,36 @@ def test_impossible_sizes_are_refused(long_gop, tmp_path):
         reencode_video(long_gop, tmp_path / "new.mp4", short_side=255)
     with pytest.raises(ValueError, match=r"gop_size is 0; give at least 1 frame"):
         reencode_video(long_gop, tmp_path / "new.mp4", gop_size=0)
+
+
+def test_a_source_that_hangs_is_named_after_its_budget_and_its_draft_goes(
+    long_gop, tmp_path, monkeypatch
+):
+    end, real = threading.Event(), reencoding.decode_packets
+
+    def hanging(packets, note):
+        for number, frames in enumerate(real(packets, note)):
+            if number == 30:
+                end.wait()
+            yield frames
+
+    monkeypatch.setattr(reencoding, "decode_packets", hanging)
+    target = tmp_path / "copies" / "new.mp4"
+    with pytest.raises(VideoReadError, match=r"was not read within its budget of 0\.5 seconds"):
+        reencode_video(long_gop, target, preset="ultrafast", time_budget_seconds=0.5)
+    assert len(list(target.parent.iterdir())) == 1  # the draft, which a thread has left open
+    end.set()
+    (stuck,) = (t for t in threading.enumerate() if t.name == f"read {long_gop}")
+    stuck.join()
+    del stuck
+    assert not list(target.parent.iterdir())
+
+
+def test_a_long_copy_may_take_longer_than_its_budget_while_it_goes_on(
+    long_gop, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(reencoding, "_SECONDS_A_STEP", 0.0)
+    calls = []
+    settings = {"time_budget_seconds": 30.0, "progress": lambda: calls.append(1)}
+    result = reencode_video(long_gop, tmp_path / "new.mp4", **settings)
+    assert len(calls) == result.num_frames
