@@ -36,6 +36,9 @@ class Drawing:
         self, outcomes: Generator[Outcome, None, None], classifier: TrainedClassifier
     ) -> Generator[Outcome, None, None]:
         """The same results, each after its pictures; an error if the video cannot be read again."""
+        if not self._root:
+            yield from outcomes
+            return
         with closing(outcomes):
             for outcome in outcomes:
                 try:
