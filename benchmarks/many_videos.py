@@ -181,9 +181,7 @@ def compare(table: Comparison, options: argparse.Namespace, folder: Path) -> Non
         ours.append(max(seen.last - seen.first, _TICK_SECONDS))
     note = f"{options.kills} kills and {_NUM_PARTS} parts: the same bytes"
     case = f"{options.videos} videos"
-    table.add_times(
-        case, "classify_videos", np.array(ours), np.array(theirs), unit="s", note=note
-    )
+    table.add_times(case, "classify_videos", np.array(ours), np.array(theirs), unit="s", note=note)
 
 
 def show_start(options: argparse.Namespace, folder: Path) -> int:
