@@ -1,6 +1,5 @@
 """One process for each part of an output, and none beside one that works on all of it."""
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,14 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gcvideo.command._output_check import telling
+from gcvideo.command._record_lock import HAS_LOCKS, take
 from gcvideo.command._shard import Shard
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-_BUSY = (errno.EACCES, errno.EAGAIN)
 _WHOLE = 1 << 30  # byte of a process that works on everything; far behind those of parts
 _MAX_NAMED_PARTS = 1024
 
@@ -28,9 +22,8 @@ class OutputInUseError(ValueError):
 def sole_work(output: Path, key: str, shard: Shard | None) -> Iterator[None]:
     """Within, no other process works on the same part of ``output``, nor on all of it.
 
-    Each part has a byte of one file, and a process without a part has all of them. The locks are record
-    locks of POSIX: they work over NFS and end with their process, however it ends. File systems without
-    locks have none, nor has Windows.
+    Each part has a byte of one file, and a process without a part has all of them. File systems without locks
+    have none, nor has Windows.
 
     Args:
         output: file, or folder that exists.
@@ -40,7 +33,7 @@ def sole_work(output: Path, key: str, shard: Shard | None) -> Iterator[None]:
     Raises:
         OutputInUseError: if another process is at work.
     """
-    if fcntl is None:
+    if not HAS_LOCKS:
         yield
         return
     folder = output if output.is_dir() else output.parent
@@ -72,23 +65,13 @@ def _locked(path: Path, output: Path, shard: Shard | None) -> BinaryIO:
 
 def _lock(file: BinaryIO, output: Path, shard: Shard | None) -> None:
     first, length = (0, 0) if shard is None else (shard.index, 1)  # length 0: to infinity
-    if _take(file, first, length):
+    if take(file, first, length):
         return
-    if not _take(file, _WHOLE, 1):
+    if not take(file, _WHOLE, 1):
         who = "another process, which works on all of it"
     elif shard is not None:
         who = f"another process, which works on the same part {shard}"
     else:
-        busy = [str(part) for part in range(_MAX_NAMED_PARTS) if not _take(file, part, 1)]
+        busy = [str(part) for part in range(_MAX_NAMED_PARTS) if not take(file, part, 1)]
         who = f"other processes, which work on parts of it: number {', '.join(busy)}"
     raise OutputInUseError(f"'{output}' is being written by {who}; wait for it, or stop it")
-
-
-def _take(file: BinaryIO, first: int, length: int) -> bool:
-    """Lock bytes; False if another process has one of them."""
-    assert fcntl is not None
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, first)
-    except OSError as error:
-        return error.errno not in _BUSY
-    return True

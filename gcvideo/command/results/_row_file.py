@@ -1,6 +1,5 @@
 """A file of results that grows by one input at a time, and can be gone on with after a kill."""
 
-import errno
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,15 +10,10 @@ from jaxtyping import Int64
 
 from gcvideo._draft import draft_of
 from gcvideo.command._output_check import telling
+from gcvideo.command._record_lock import take
 from gcvideo.command.results._row_layout import Record, RowLayout
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 _NUM_BYTES_AT_ONCE = 1 << 20
-_BUSY = (errno.EACCES, errno.EAGAIN)
 
 
 class RowFileError(ValueError):
@@ -173,18 +167,9 @@ def write_all(file: BinaryIO, content: bytes) -> None:
 
 
 def lock(file: BinaryIO, path: Path) -> None:
-    """Keep other processes away until the file is closed, however this one ends.
-
-    The lock is a record lock of POSIX, which processes that read videos do not inherit: they may outlive
-    a killed command by seconds. File systems without locks have none.
-    """
-    if fcntl is None:
-        return
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _BUSY:
-            raise RowFileError(
-                f"'{path}' is being written by another process; wait for it or stop it, or give another name "
-                "with output=..."
-            ) from None
+    """Keep other processes away until the file is closed, however this one ends."""
+    if not take(file):
+        raise RowFileError(
+            f"'{path}' is being written by another process; wait for it or stop it, or give another name "
+            "with output=..."
+        )
