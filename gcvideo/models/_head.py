@@ -70,9 +70,9 @@ class Head(nn.Module):
 
     def pool(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b *n c"]:
         """The input of the linear layer: one vector of a clip, or one per window."""
-        x = x.mean(dim=2)  # (b, c, h, w)
         if self.mode == "adaptive":
-            return x.mean(dim=(2, 3))
+            return x.mean(dim=(2, 3, 4))
+        x = x.mean(dim=2)  # (b, c, h, w)
         if min(x.shape[2:]) < self.pool_size:
             raise ValueError(
                 f"the feature map has {x.shape[2]} x {x.shape[3]} cells, the head's window is "

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from torch import nn
-
 from gcvideo._family import (
     C2D_KERNELS,
     I3D_KERNELS,
@@ -18,6 +16,7 @@ from gcvideo._family import (
 from gcvideo.models._backbone import Net, create_resnet
 from gcvideo.models._head import Head
 from gcvideo.models._insertion import Placement, insert_blocks
+from gcvideo.nn._max_pool import VideoMaxPool3d
 from gcvideo.weights import load_weights
 from gcvideo.weights._weight_source import find_weights
 
@@ -195,8 +194,9 @@ def video_resnet(  # noqa: PLR0913 - the union of what the three nets and their 
         stem_dim_out=width,
         stem_conv_kernel_size=(stem_kernel, 7, 7),
         stem_conv_stride=(temporal_stride, 2, 2),
+        stem_pool=VideoMaxPool3d,
         stem_pool_stride=(temporal_stride, 2, 2),
-        stage1_pool=nn.MaxPool3d if temporal_pool else None,
+        stage1_pool=VideoMaxPool3d if temporal_pool else None,
         stage1_pool_kernel_size=(2, 1, 1),
         stage_conv_a_kernel_size=tuple(
             [(k, 1, 1) for k in pattern] for pattern in temporal_kernels

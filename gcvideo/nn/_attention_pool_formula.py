@@ -1,11 +1,11 @@
 """The equations of attention pooling in plain operations, all of whose derivatives torch knows."""
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from gcvideo.nn._autocast import without_autocast
 
 
 def attention_weights(
@@ -24,7 +24,7 @@ def attention_weights(
     dtype = accumulated(x)
     if is_wrapper(weight):
         return F.linear(x.mT, weight, bias).squeeze(2).to(dtype).softmax(-1)
-    with _without_autocast(x):
+    with without_autocast(x):
         # One product for both memory formats: reading x as (c, p) or as (p, c) costs no copy.
         rows = weight.to(dtype).expand(x.shape[0], 1, -1)
         return (torch.bmm(rows, x.to(dtype)) + bias.to(dtype)).softmax(-1).squeeze(1)
@@ -38,6 +38,25 @@ def context_and_weights(
     return _over_positions(weights, x), weights
 
 
+def context_of_grid(
+    x: Float[Tensor, "b c t h w"],
+    weight: Float[Tensor, "1 c"],
+    bias: Float[Tensor, "1"],
+    pooled: tuple[int, ...],
+) -> Float[Tensor, "b c *kept"]:
+    """Context over neighbouring axes of a grid, in float32 or wider, without moving or joining axes of x.
+
+    For programs that lay out feature maps as they like, and would have to lay them out anew for a matrix
+    product over positions.
+    """
+    dtype, first = accumulated(x), pooled[0]
+    with without_autocast(x):
+        logits = F.conv3d(x.to(dtype), weight.to(dtype)[..., None, None, None], bias.to(dtype))
+        rows = logits.flatten(first, pooled[-1]).softmax(first)
+        weights = rows.unflatten(first, [x.shape[dim] for dim in pooled])
+        return (x.to(dtype) * weights).sum(pooled)
+
+
 def gradients(
     dy: Float[Tensor, "n c p"] | None,
     g: Float[Tensor, "n c"],
@@ -48,7 +67,7 @@ def gradients(
     """What ``gcvideo::attention_pool_backward`` gives, such that it can be differentiated again."""
     context, a = context_and_weights(x, weight, bias)
     g = g.to(a.dtype).unsqueeze(1)
-    with _without_autocast(x):
+    with without_autocast(x):
         s = a * (torch.bmm(g, x.to(a.dtype)).squeeze(1) - torch.bmm(g, context.unsqueeze(2))[:, 0])
     dx = g.mT * a.unsqueeze(1) + weight.to(a.dtype).mT * s.unsqueeze(1)
     if dy is not None:
@@ -69,11 +88,5 @@ def accumulated(x: Tensor) -> torch.dtype:
 def _over_positions(
     factors: Float[Tensor, "n p"], x: Float[Tensor, "n c p"]
 ) -> Float[Tensor, "n c"]:
-    with _without_autocast(x):
+    with without_autocast(x):
         return torch.bmm(factors.unsqueeze(1), x.to(factors.dtype).mT).squeeze(1)
-
-
-def _without_autocast(x: Tensor) -> AbstractContextManager[object]:
-    # Only where it is on, because exported programs record every switch.
-    is_on = torch.is_autocast_enabled(x.device.type)
-    return torch.autocast(x.device.type, enabled=False) if is_on else nullcontext()

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gcvideo.nn._attention_pool import attention_pool, attention_pool_and_input
-from gcvideo.nn._attention_pool_formula import attention_weights
+from gcvideo.nn._attention_pool_formula import attention_weights, context_of_grid, is_wrapper
 from gcvideo.nn._choice import check_choice
 from gcvideo.nn._grid import Axes, check_input, fold, pooled_dims, unfold
 
@@ -192,7 +193,7 @@ class ContextBlock(nn.Module):
         self, x: Float[Tensor, "b c *grid"]
     ) -> tuple[Float[Tensor, "b c *grid"], Float[Tensor, "b c *kept"]]:
         # With other axes the folded input may be a copy, which must not be passed on.
-        if self.mask is None or self.axes != "thw":
+        if self.mask is None or self.axes != "thw" or torch.compiler.is_exporting():
             return x, self.pool(x)
         check_input(x, self.in_channels, self.axes)
         same, context = attention_pool_and_input(x.flatten(2), self.mask.weight, self.mask.bias)
@@ -210,6 +211,8 @@ def pool_context(
     pooled = pooled_dims(x.ndim, axes)
     if mask is None:
         return x.mean(pooled)
+    if torch.compiler.is_exporting() and x.ndim == 5 and not is_wrapper(mask.weight):
+        return context_of_grid(x, mask.weight, mask.bias, pooled).to(x.dtype)
     context = attention_pool(fold(x, axes), mask.weight, mask.bias)
     kept = [size for dim, size in enumerate(x.shape) if dim > 1 and dim not in pooled]
     return context.unflatten(0, (x.shape[0], *kept)).movedim(-1, 1)

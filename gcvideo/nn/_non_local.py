@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from gcvideo.nn._choice import check_choice
 from gcvideo.nn._grid import Axes, check_input, fold, unfold
+from gcvideo.nn._max_pool import max_pool3d
 from gcvideo.nn._pairwise import (
     aggregate_concatenation,
     aggregate_dot_product,
@@ -206,4 +207,4 @@ def _max_pool(x: Float[Tensor, "b c *grid"], sub_sample: str) -> Float[Tensor, "
             f"sub_sample={sub_sample!r} max-pools height and width by 2, "
             f"got a grid of {tuple(x.shape[2:])}; pass sub_sample='none'"
         )
-    return F.max_pool2d(x, 2) if x.ndim == 4 else F.max_pool3d(x, (1, 2, 2))
+    return F.max_pool2d(x, 2) if x.ndim == 4 else max_pool3d(x, (1, 2, 2))

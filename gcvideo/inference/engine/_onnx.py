@@ -49,6 +49,8 @@ def open_onnx(path: Path, num_threads: int) -> Run:
     options = onnxruntime.SessionOptions()
     # By default, its threads would compete with those of torch.
     options.intra_op_num_threads = num_threads
+    # They would also look for work for a while after each clip.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(clips: Tensor) -> dict[str, Tensor]:

@@ -31,7 +31,8 @@ _MOVING = (
     "StridedSlice",
     "Slice",
 )
-_VALUES = ("Parameter", "Constant", "Convert")
+_VECTORS = 2  # axes: clips and channels
+_VALUES = ("Parameter", "Result", "Constant", "Convert")
 _SCALING = ("Multiply", "Subtract", "Convert", "Reshape")
 
 
@@ -78,9 +79,10 @@ def quantize(
     take in all clips; ranges on both sides of zero are symmetric where that costs nothing (nncf's mixed
     preset). nncf's own choice, the mean of the ranges of the clips, cuts off large values, which are rare
     and matter. The normalisation stays in float: in "motion", what is left of a pixel after its mean is small,
-    and would be lost to the rounding of both. Biases are corrected layer by layer for what rounding does to
-    the mean of a channel. Under control, the products that move the logits of its clips most return to
-    float one after the other, until enough clips keep their best class (nncf's accuracy control).
+    and would be lost to the rounding of both; and so does the head, whose logits would be rounded. Biases are corrected layer by layer for what rounding does to
+    the mean of a channel. Products with pooled vectors stay in float, too, where rounding would save no
+    time. Under control, the products that move the logits of its clips most return to float one after the
+    other, until enough clips keep their best class (nncf's accuracy control).
 
     Args:
         graph: in float.
@@ -122,6 +124,7 @@ def quantize(
         )
     with contextlib.redirect_stdout(io.StringIO()):  # where it draws its progress
         quantized = _in_its_own_thread(work)
+    _pool_rounded_values(quantized)
     products = [node for node in quantized.get_ops() if node.get_type_name() in _PRODUCTS]
     in_float = [node.get_friendly_name() for node in products if not _is_quantized(node)]
     return Quantized(quantized, f"nncf {nncf.__version__}", len(products), tuple(sorted(in_float)))
@@ -166,26 +169,64 @@ def _agreement(
 
 
 def _names_in_float(graph: Any) -> list[str]:
-    """Of what is left as it is: the normalisation, and products of two activations."""
-    products = [
-        node.get_friendly_name()
-        for node in graph.get_ordered_ops()
-        if node.get_type_name() in _PRODUCTS
-        and not any(_is_weight(node.input_value(i).get_node()) for i in (0, 1))
+    """Of what is left as it is: the ends of the net, and products of two activations or with vectors."""
+    products = [node for node in graph.get_ordered_ops() if node.get_type_name() in _PRODUCTS]
+    left = [
+        product.get_friendly_name()
+        for product in products
+        if product.input_value(0).get_partial_shape().rank.get_length() == _VECTORS
+        or not any(_is_weight(product.input_value(i).get_node()) for i in (0, 1))
     ]
-    return [*_names_of_normalization(graph), *products]
+    pooling = [node.get_friendly_name() for pair in _weighted_sums(graph) for node in pair]
+    return [*_names_before(products[0]), *left, *pooling, *_names_from(products[-1])]
 
 
-def _names_of_normalization(graph: Any) -> list[str]:
-    """Of all that computes the input of the first product."""
-    first = next(node for node in graph.get_ordered_ops() if node.get_type_name() in _PRODUCTS)
-    seen, waiting = dict[str, str](), [first.input_value(0).get_node()]
+def _weighted_sums(graph: Any) -> list[tuple[Any, Any]]:
+    """The products and sums of attention pooling."""
+    sums = [node for node in graph.get_ordered_ops() if node.get_type_name() == "ReduceSum"]
+    pairs = [(node.input_value(0).get_node(), node) for node in sums]
+    return [pair for pair in pairs if pair[0].get_type_name() == "Multiply"]
+
+
+def _pool_rounded_values(graph: Any) -> None:
+    """Let attention pooling read the whole numbers that convolutions read, where there are such.
+
+    Its input would otherwise be written in float and rounded in a pass of its own.
+    """
+    for product, _ in _weighted_sums(graph):
+        for i in (0, 1):
+            readers = (port.get_node() for port in product.input_value(i).get_target_inputs())
+            for rounding in [node for node in readers if node.get_type_name() == "FakeQuantize"]:
+                product.input(i).replace_source_output(rounding.output(0))
+    graph.validate_nodes_and_infer_types()
+
+
+def _names_before(first: Any) -> set[str]:
+    """Of all that computes the input of the first product, which is the normalisation."""
+    return _names_reached(
+        first.input_value(0).get_node(),
+        lambda node: [node.input_value(i).get_node() for i in range(node.get_input_size())],
+    )
+
+
+def _names_from(last: Any) -> set[str]:
+    """Of the last product and all that reads its result, which are the logits and scores."""
+    return _names_reached(
+        last,
+        lambda node: [
+            port.get_node() for output in node.outputs() for port in output.get_target_inputs()
+        ],
+    )
+
+
+def _names_reached(start: Any, neighbours: Callable[[Any], list[Any]]) -> set[str]:
+    seen, waiting = dict[str, str](), [start]
     while waiting:
         node = waiting.pop()
         if node.get_friendly_name() not in seen:
             seen[node.get_friendly_name()] = node.get_type_name()
-            waiting += [node.input_value(i).get_node() for i in range(node.get_input_size())]
-    return sorted(name for name, kind in seen.items() if kind not in _VALUES)
+            waiting += neighbours(node)
+    return {name for name, kind in seen.items() if kind not in _VALUES}
 
 
 def _is_quantized(product: Any) -> bool:

@@ -12,7 +12,7 @@ from signal_stack import can_handle_signals
 from torch import nn
 
 from gcvideo.inference import GraphError, quantized_model
-from gcvideo.inference.engine import _int8
+from gcvideo.inference.engine import _int8, _openvino
 from gcvideo.inference.engine._int8 import quantized_graph
 from gcvideo.inference.engine._openvino import core
 from gcvideo.inference.engine._quantization import AgreementControl
@@ -65,14 +65,19 @@ def test_the_input_of_a_net_is_rounded_once_behind_its_normalization(normalizati
     assert "Divide" in before.values()
 
 
+def first_residual_block(name):
+    """A net of stem, one residual block with a named block in it, and head."""
+    net = slow_resnet(num_classes=3, width=8, placement=Placement(block=BLOCKS[name], res2=(0,)))
+    stem, stage = net.blocks[:2]
+    stage.res_blocks = stage.res_blocks[:1]
+    return nn.Sequential(stem, stage, Head(32, 3))
+
+
 @needs_nncf
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gc", "nl"])
 def test_the_products_that_openvino_computes_in_float_are_those_of_the_record(name):
-    net = slow_resnet(num_classes=3, width=8, placement=Placement(block=BLOCKS[name], res2=(0,)))
-    stem, stage = net.blocks[:2]
-    stage.res_blocks = stage.res_blocks[:1]
-    model = make_classifier(nn.Sequential(stem, stage, Head(32, 3)), val_crop_size=32).model
+    model = make_classifier(first_residual_block(name), val_crop_size=32).model
     graph, record = quantized_graph(model, list(random_views(8)))
     compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     products = {
@@ -80,14 +85,22 @@ def test_the_products_that_openvino_computes_in_float_are_those_of_the_record(na
         for node in graph.get_ops()
         if node.get_type_name() in ("Convolution", "MatMul", "ScaledDotProductAttention")
     }
-    in_float = set()
+    in_int8, rounded = set(), set()
     for node in compiled.get_runtime_model().get_ops():
         facts = {key: str(value.value) for key, value in node.get_rt_info().items()}
-        if facts["runtimePrecision"] not in ("i8", "u8"):
-            in_float |= products & set(facts["originalLayersNames"].split(","))
+        names = {name.removesuffix("/DequantizationMultiply") for name in facts["originalLayersNames"].split(",")}
+        if facts["runtimePrecision"] in ("i8", "u8"):
+            in_int8 |= products & names
+        if facts["layerType"] == "FakeQuantize":
+            rounded |= names
     # A convolution whose input a product in float reads, too, would be computed in float.
-    assert in_float == set(record["products_in_float"])
-    assert len(in_float) == {"gc": 2, "nl": 1}[name] < len(products) / 4
+    assert in_int8 == products - set(record["products_in_float"])
+    in_float = products - in_int8
+    assert len(in_float) == {"gc": 3, "nl": 2}[name] <= len(products) / 3
+    # Nothing is rounded in a pass of its own, and nothing behind the head.
+    assert name == "nl" or not rounded
+    behind = graph.get_ordered_ops()[-8:]
+    assert not any(node.get_type_name() == "FakeQuantize" for node in behind)
 
 
 @pytest.mark.parametrize("min_agreement", [None, 0.9])
@@ -107,7 +120,7 @@ def test_a_quantized_net_far_from_its_original_is_refused(monkeypatch):
 
 def nearly_tied(clips):
     """A net whose two best classes are so near each other that rounding to int8 swaps them in some clips."""
-    model = make_classifier(stem_and_head("gc"), val_crop_size=32).model
+    model = make_classifier(first_residual_block("gc"), val_crop_size=32).model
     head = [module for module in model.net.modules() if isinstance(module, nn.Linear)][-1]
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -121,7 +134,9 @@ def nearly_tied(clips):
 
 @needs_nncf
 @pytest.mark.slow
-def test_under_control_products_return_to_float_until_classes_stay():
+def test_under_control_products_return_to_float_until_classes_stay(monkeypatch):
+    # Rounding to bfloat16 would swap tied classes, too.
+    monkeypatch.setattr(_openvino, "has_type", lambda precision: precision == "float32")
     clips = random_views(240)
     model = nearly_tied(clips)
     _, free = quantized_graph(model, list(clips))
