@@ -244,7 +244,8 @@ def _settings(net: nn.Module) -> dict[str, str]:
         if isinstance(module, nn.Conv3d | nn.MaxPool3d | NonLocalBlock):
             place = rename(f"{name}.", renames).rstrip(".")
             place = "pool" if place.startswith("blocks.") else place
-            settings[place] = f"{type(module).__name__}({module.extra_repr()})"
+            kind = type(module).__name__.removeprefix("Video")  # ours compute what torch's do
+            settings[place] = f"{kind}({module.extra_repr()})"
     return settings
 
 

@@ -75,14 +75,19 @@ def quantize(
 
         q = clamp(round(x / s) + z, 0, 255)
 
-    Scales of weights go by output channel. Those of activations come from the ranges that their values
-    take in all clips; ranges on both sides of zero are symmetric where that costs nothing (nncf's mixed
-    preset). nncf's own choice, the mean of the ranges of the clips, cuts off large values, which are rare
-    and matter. The normalisation stays in float: in "motion", what is left of a pixel after its mean is small,
-    and would be lost to the rounding of both; and so does the head, whose logits would be rounded. Biases are corrected layer by layer for what rounding does to
-    the mean of a channel. Products with pooled vectors stay in float, too, where rounding would save no
-    time. Under control, the products that move the logits of its clips most return to float one after the
-    other, until enough clips keep their best class (nncf's accuracy control).
+    Scales of weights go by output channel. Those of activations come from histograms of their values in all
+    clips, as the ranges that lose least by rounding and cutting off, in squares; ranges on both sides of zero
+    are symmetric where that costs nothing (nncf's mixed preset). nncf's own choice, the mean of the ranges
+    of the clips, cuts off large values, which are rare and matter; the extremes of all round the others
+    more coarsely than needed. Biases are corrected layer by layer for what rounding does to the mean of a
+    channel.
+
+    The normalisation stays in float: in "motion", what is left of a pixel after its mean is small, and would
+    be lost to the rounding of both. So do the head, whose logits would be rounded, and products with pooled
+    vectors, where rounding would save no time.
+
+    Under control, the products that move the logits of its clips most return to float one after the other,
+    until enough clips keep their best class (nncf's accuracy control).
 
     Args:
         graph: in float.
@@ -96,7 +101,7 @@ def quantize(
     nncf.set_log_level(logging.ERROR)
     inputs = nncf.Dataset([_batch_of(clip) for clip in clips])
     advanced = nncf.AdvancedQuantizationParameters(
-        activations_range_estimator_params=ranges.RangeEstimatorParametersSet.MINMAX
+        activations_range_estimator_params=ranges.RangeEstimatorParametersSet.HISTOGRAM
     )
     settings: Any = {
         "preset": nncf.QuantizationPreset.MIXED,
