@@ -6,6 +6,8 @@ import torch
 
 from gcvideo.comparison._step_cost import peak_bytes
 from gcvideo.nn import ContextBlock, global_context, simplified_non_local, squeeze_excitation
+from gcvideo.nn._attention_pool_formula import context_of_grid
+from gcvideo.nn._grid import pooled_dims
 
 GRIDS = [(7,), (3, 4), (2, 3, 4)]
 FUSIONS = [("add",), ("mul",), ["mul", "add"], ("add", "mul")]
@@ -33,6 +35,19 @@ def test_single_axes_equal_the_equations(randomised, axes, pooling):
     block = randomised(ContextBlock(8, pooling=pooling, axes=axes, fusion=("mul", "add")))
     x = torch.randn(2, 8, 2, 3, 4, dtype=torch.float64)
     torch.testing.assert_close(block(x), reference.context_block(x, block.state_dict(), axes))
+
+
+@pytest.mark.parametrize("axes", ["thw", "hw", "t"])
+def test_the_form_for_other_programs_has_the_context_of_the_equations(randomised, axes):
+    block = randomised(ContextBlock(8, axes=axes))
+    x = torch.randn(2, 8, 2, 3, 4, dtype=torch.float64)
+    mask, pooled = block.mask, pooled_dims(x.ndim, axes)
+    found = context_of_grid(x, mask.weight, mask.bias, pooled)
+    expected = (x * block.attention(x).unsqueeze(1)).sum(pooled)
+    torch.testing.assert_close(found, expected)
+    rounded = context_of_grid(x.bfloat16(), mask.weight.float(), mask.bias.float(), pooled)
+    assert rounded.dtype == torch.float32
+    torch.testing.assert_close(rounded.double(), expected, atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS.keys())
